@@ -1,0 +1,243 @@
+package schemas
+
+// Limits of the wire.
+const (
+	MaxFrameBytes     = 16 << 10 // one WebSocket text frame
+	MaxContentRunes   = 1000     // Unicode code points of a message's content
+	MaxInFlight       = 256      // unacknowledged messages on the wire, a device
+	MaxOutstanding    = 64       // sends waiting for message_received, a device
+	MaxPresenceUsers  = 500      // ids in one presence_subscribe
+	MaxDeviceNameByte = 128      // bytes of a device's name
+	MaxReceiptItems   = 100      // items in one receipts frame
+)
+
+// FrameType names a frame. The server always sends "type"; it accepts "action"
+// as well.
+type FrameType string
+
+// Frames that clients send.
+const (
+	TypeHello             FrameType = "hello"
+	TypeSendMessage       FrameType = "send_message"
+	TypeAck               FrameType = "ack"
+	TypePresenceSubscribe FrameType = "presence_subscribe"
+	TypeHeartbeat         FrameType = "heartbeat"
+)
+
+// Frames that both sides send, with other fields each way.
+const (
+	TypeMessageDelivered FrameType = "message_delivered"
+	TypeMessageRead      FrameType = "message_read"
+	TypeTyping           FrameType = "typing"
+)
+
+// Frames that the server sends.
+const (
+	TypeWelcome         FrameType = "welcome"
+	TypeMessageReceived FrameType = "message_received"
+	TypeIncomingMessage FrameType = "incoming_message"
+	TypeInboxDrained    FrameType = "inbox_drained"
+	TypeReceipts        FrameType = "receipts"
+	TypePresence        FrameType = "presence"
+	TypeGroupUpdate     FrameType = "group_update"
+	TypeError           FrameType = "error"
+	TypeReconnect       FrameType = "reconnect"
+)
+
+// ClientFrame is one of the frames that a client sends: *Hello, *SendMessage,
+// *DeliveredAck, *Ack, *Read, *TypingNotice, *PresenceSubscribe or *Heartbeat.
+type ClientFrame interface {
+	Type() FrameType
+	// validate checks presence, form and length of every field, and puts ids
+	// into their canonical form. It reports the first field that is wrong.
+	validate() *Error
+}
+
+// ServerFrame is one of the frames that the server sends: *Welcome,
+// *MessageReceived, *Incoming, *InboxDrained, *Delivered, *ReadBy, *Receipts,
+// *Presence, *Typing, *GroupUpdate, *ErrorFrame or *Reconnect.
+type ServerFrame interface {
+	Type() FrameType
+	server()
+}
+
+// Hello is the first frame of a connection, due within 10 s.
+type Hello struct {
+	Token       string   `json:"token,omitempty"`        // unless the HTTP request carried the Bearer header
+	DeviceID    DeviceID `json:"device_id,omitempty"`    // this or
+	DeviceName  string   `json:"device_name,omitempty"`  // this, which registers a device
+	ResumeAfter Cursor   `json:"resume_after,omitempty"` // "I have everything up to here"
+}
+
+// SendMessage asks for a message to be committed and delivered.
+type SendMessage struct {
+	ReceiverID        UserID          `json:"receiver_id,omitempty"` // this or
+	GroupID           GroupID         `json:"group_id,omitempty"`    // this
+	Content           string          `json:"content"`               // 1 to MaxContentRunes code points
+	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
+	Timestamp         Timestamp       `json:"timestamp"` // the sender's clock; the message gets the server's
+	ReplyTo           MessageID       `json:"reply_to,omitempty"`
+}
+
+// DeliveredAck says that the device has stored one message.
+type DeliveredAck struct {
+	MessageID MessageID `json:"message_id"`
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// Ack says that the device has stored everything sent to it up to Cursor.
+type Ack struct {
+	Cursor Cursor `json:"cursor"`
+}
+
+// Read says that the person has read the message, and all before it in the chat.
+type Read struct {
+	MessageID MessageID `json:"message_id"`
+}
+
+// TypingNotice says that the person types.
+type TypingNotice struct {
+	ReceiverID UserID  `json:"receiver_id,omitempty"` // this or
+	GroupID    GroupID `json:"group_id,omitempty"`    // this
+}
+
+// PresenceSubscribe replaces the list of people whose presence is reported.
+type PresenceSubscribe struct {
+	UserIDs []UserID `json:"user_ids"` // at most MaxPresenceUsers
+}
+
+// Heartbeat counts as activity.
+type Heartbeat struct{}
+
+// Welcome answers hello.
+type Welcome struct {
+	UserID                UserID          `json:"user_id"`
+	DeviceID              DeviceID        `json:"device_id"`
+	SessionID             SessionID       `json:"session_id"`
+	ServerTime            Timestamp       `json:"server_time"`
+	HeartbeatMS           int64           `json:"heartbeat_ms"` // send something at least this often
+	MaxInFlight           int             `json:"max_in_flight"`
+	MaxOutstandingSends   int             `json:"max_outstanding_sends"`
+	LastMessageIDByClient ClientMessageID `json:"last_message_id_by_client"` // 0: none yet
+}
+
+// MessageReceived tells the sender that the message is durable for every device
+// it is meant for.
+type MessageReceived struct {
+	MessageID         MessageID       `json:"message_id"`
+	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
+	Timestamp         Timestamp       `json:"timestamp"`
+}
+
+// Incoming is a message of the device's inbox. See [StoredMessage] for the
+// bytes it is cut from.
+type Incoming struct {
+	Message
+	Cursor Cursor `json:"cursor"`
+}
+
+// InboxDrained says that all that waited has been sent; what follows is live.
+type InboxDrained struct {
+	Cursor Cursor `json:"cursor"`
+}
+
+// Delivered tells the sender that a device of UserID has the message.
+type Delivered struct {
+	MessageID MessageID `json:"message_id"`
+	UserID    UserID    `json:"user_id"`
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// ReadBy tells the sender that UserID has read the message.
+type ReadBy struct {
+	MessageID MessageID `json:"message_id"`
+	UserID    UserID    `json:"user_id"`
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// Receipts says what changed while the device was away.
+type Receipts struct {
+	Items []ReceiptItem `json:"items"` // at most MaxReceiptItems a frame
+}
+
+// ReceiptItem is one watermark: UserID has got, and read, the messages of this
+// chat up to these ids.
+type ReceiptItem struct {
+	Chat          string    `json:"chat"` // the chat participant as the sender names it
+	UserID        UserID    `json:"user_id"`
+	DeliveredUpTo MessageID `json:"delivered_up_to,omitempty"`
+	ReadUpTo      MessageID `json:"read_up_to,omitempty"`
+}
+
+// Presence reports one person.
+type Presence struct {
+	UserID         UserID    `json:"user_id"`
+	Online         bool      `json:"online"`
+	LastActiveTime Timestamp `json:"last_active_time,omitempty"`
+}
+
+// Typing reports that somebody types.
+type Typing struct {
+	UserID  UserID  `json:"user_id"`
+	GroupID GroupID `json:"group_id,omitempty"`
+}
+
+// GroupUpdate reports a change of a group.
+type GroupUpdate struct {
+	GroupID   GroupID   `json:"group_id"`
+	Change    string    `json:"change"` // "created", "renamed", "added", "removed", "left", "role"
+	ByUserID  UserID    `json:"by_user_id"`
+	UserID    UserID    `json:"user_id,omitempty"`
+	GroupName string    `json:"group_name,omitempty"`
+	Timestamp Timestamp `json:"timestamp"`
+	Cursor    Cursor    `json:"cursor"`
+}
+
+// ErrorFrame reports what was wrong with a frame; the socket lives.
+type ErrorFrame struct {
+	Code              Code            `json:"code"`
+	Message           string          `json:"message"`
+	MessageIDByClient ClientMessageID `json:"message_id_by_client,omitempty"`
+	RetryAfterMS      int64           `json:"retry_after_ms,omitempty"`
+}
+
+// Reconnect says that the server is about to close the connection.
+type Reconnect struct {
+	AfterMS int64 `json:"after_ms"` // jittered per connection
+}
+
+// Type of each frame.
+func (*Hello) Type() FrameType             { return TypeHello }
+func (*SendMessage) Type() FrameType       { return TypeSendMessage }
+func (*DeliveredAck) Type() FrameType      { return TypeMessageDelivered }
+func (*Ack) Type() FrameType               { return TypeAck }
+func (*Read) Type() FrameType              { return TypeMessageRead }
+func (*TypingNotice) Type() FrameType      { return TypeTyping }
+func (*PresenceSubscribe) Type() FrameType { return TypePresenceSubscribe }
+func (*Heartbeat) Type() FrameType         { return TypeHeartbeat }
+
+func (*Welcome) Type() FrameType         { return TypeWelcome }
+func (*MessageReceived) Type() FrameType { return TypeMessageReceived }
+func (*Incoming) Type() FrameType        { return TypeIncomingMessage }
+func (*InboxDrained) Type() FrameType    { return TypeInboxDrained }
+func (*Delivered) Type() FrameType       { return TypeMessageDelivered }
+func (*ReadBy) Type() FrameType          { return TypeMessageRead }
+func (*Receipts) Type() FrameType        { return TypeReceipts }
+func (*Presence) Type() FrameType        { return TypePresence }
+func (*Typing) Type() FrameType          { return TypeTyping }
+func (*GroupUpdate) Type() FrameType     { return TypeGroupUpdate }
+func (*ErrorFrame) Type() FrameType      { return TypeError }
+func (*Reconnect) Type() FrameType       { return TypeReconnect }
+
+func (*Welcome) server()         {}
+func (*MessageReceived) server() {}
+func (*Incoming) server()        {}
+func (*InboxDrained) server()    {}
+func (*Delivered) server()       {}
+func (*ReadBy) server()          {}
+func (*Receipts) server()        {}
+func (*Presence) server()        {}
+func (*Typing) server()          {}
+func (*GroupUpdate) server()     {}
+func (*ErrorFrame) server()      {}
+func (*Reconnect) server()       {}

@@ -1,0 +1,160 @@
+package schemas
+
+import "encoding/json"
+
+// Status is the outcome that stands in every HTTP answer.
+type Status string
+
+// Values of Status.
+const (
+	StatusSuccess Status = "success"
+	StatusFailed  Status = "failed"
+)
+
+// Answer is the envelope of every HTTP answer: data or error, never both.
+type Answer struct {
+	Status Status          `json:"status"`
+	Data   json.RawMessage `json:"data,omitempty"`
+	Error  *AnswerError    `json:"error,omitempty"`
+}
+
+// AnswerError is an [Error] as HTTP says it.
+type AnswerError struct {
+	Code         Code   `json:"code"`
+	Message      string `json:"message"`
+	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
+}
+
+// Credentials are the body of POST /accounts and POST /sessions.
+type Credentials struct {
+	UserID   UserID `json:"user_id"`
+	Password string `json:"password"`
+}
+
+// Limits of a password, in bytes.
+const (
+	MinPasswordBytes = 8
+	MaxPasswordBytes = 1024
+)
+
+// Validate checks the form of both fields.
+func (c *Credentials) Validate() *Error {
+	if _, err := ParseAccountName(string(c.UserID)); err != nil {
+		return InvalidField("user_id", "%v.", err)
+	}
+	if len(c.Password) < MinPasswordBytes || len(c.Password) > MaxPasswordBytes {
+		return InvalidField("password", "has %d to %d bytes.", MinPasswordBytes, MaxPasswordBytes)
+	}
+	return nil
+}
+
+// AccountCreated answers POST /accounts.
+type AccountCreated struct {
+	UserID    UserID    `json:"user_id"`
+	CreatedAt Timestamp `json:"created_at"`
+}
+
+// Token answers POST /sessions.
+type Token struct {
+	Token     string    `json:"token"`
+	ExpiresAt Timestamp `json:"expires_at"`
+}
+
+// NewDevice is the body of POST /devices.
+type NewDevice struct {
+	Name string `json:"name"`
+}
+
+// DeviceInfo answers POST /devices, and GET /devices in a list.
+type DeviceInfo struct {
+	DeviceID   DeviceID  `json:"device_id"`
+	Name       string    `json:"name"`
+	CreatedAt  Timestamp `json:"created_at"`
+	LastActive Timestamp `json:"last_active,omitempty"` // to the day
+}
+
+// Info is what a client may know of a device.
+func (d Device) Info() DeviceInfo {
+	return DeviceInfo{DeviceID: d.DeviceID, Name: d.Name, CreatedAt: d.CreatedAt, LastActive: d.LastActive}
+}
+
+// SettingsChange is the body of PUT /user/settings: any subset of the fields.
+type SettingsChange struct {
+	HistoryStorage *int      `json:"history_storage,omitempty"`
+	LastSeen       *LastSeen `json:"last_seen,omitempty"`
+	ReadReceipts   *bool     `json:"read_receipts,omitempty"`
+}
+
+// Validate checks the fields that are there.
+func (c *SettingsChange) Validate() *Error {
+	if h := c.HistoryStorage; h != nil && *h != 0 && *h != HistoryDays {
+		return InvalidField("history_storage", "is 0 or %d.", HistoryDays)
+	}
+	if l := c.LastSeen; l != nil && *l != LastSeenEveryone && *l != LastSeenNobody {
+		return InvalidField("last_seen", "is %q or %q.", LastSeenEveryone, LastSeenNobody)
+	}
+	return nil
+}
+
+// Apply changes s; now becomes history_since where history is switched on.
+func (c *SettingsChange) Apply(s Settings, now Timestamp) Settings {
+	if c.HistoryStorage != nil {
+		switch {
+		case *c.HistoryStorage == 0:
+			s.HistorySince = 0
+		case !s.KeepsHistory():
+			s.HistorySince = now
+		}
+		s.HistoryStorage = *c.HistoryStorage
+	}
+	if c.LastSeen != nil {
+		s.LastSeen = *c.LastSeen
+	}
+	if c.ReadReceipts != nil {
+		s.ReadReceipts = *c.ReadReceipts
+	}
+	return s
+}
+
+// UserSettings answers GET and PUT /user/settings.
+type UserSettings struct {
+	HistoryStorage int      `json:"history_storage"`
+	LastSeen       LastSeen `json:"last_seen"`
+	ReadReceipts   bool     `json:"read_receipts"`
+}
+
+// Public is what the person sees of their settings.
+func (s Settings) Public() UserSettings {
+	return UserSettings{HistoryStorage: s.HistoryStorage, LastSeen: s.LastSeen, ReadReceipts: s.ReadReceipts}
+}
+
+// HistoryMessage is one message of GET /history and GET /chat.
+type HistoryMessage struct {
+	MessageID  MessageID `json:"message_id"`
+	SenderID   UserID    `json:"sender_id"`
+	ReceiverID UserID    `json:"receiver_id,omitempty"`
+	GroupID    GroupID   `json:"group_id,omitempty"`
+	Content    string    `json:"content"`
+	Timestamp  Timestamp `json:"timestamp"`
+	ReplyTo    MessageID `json:"reply_to,omitempty"`
+}
+
+// History is what a page of history shows of a message.
+func (m *Message) History() HistoryMessage {
+	return HistoryMessage{MessageID: m.MessageID, SenderID: m.SenderID, ReceiverID: m.ReceiverID,
+		GroupID: m.GroupID, Content: m.Content, Timestamp: m.Timestamp, ReplyTo: m.ReplyTo}
+}
+
+// UserStatus answers GET /user/{user_id}/status.
+type UserStatus struct {
+	LastActiveTime  Timestamp `json:"last_active_time,omitempty"` // absent where hidden or unknown
+	ConnectionState string    `json:"connection_state"`           // "online", "online 5 minutes ago" or "offline"
+}
+
+// Readiness answers GET /readyz. Missing says what Roost cannot serve without;
+// Degraded what waits while messages flow on.
+type Readiness struct {
+	Ready    bool              `json:"ready"`
+	Missing  map[string]string `json:"missing,omitempty"`
+	Degraded map[string]string `json:"degraded,omitempty"`
+}

@@ -1,0 +1,90 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Message is one message as history keeps it and as subscribers of msg.… see it.
+type Message struct {
+	MessageID         MessageID       `json:"message_id"`
+	SenderID          UserID          `json:"sender_id"`
+	ReceiverID        UserID          `json:"receiver_id,omitempty"` // this or
+	GroupID           GroupID         `json:"group_id,omitempty"`    // this
+	Content           string          `json:"content"`
+	Timestamp         Timestamp       `json:"timestamp"` // when the server accepted it
+	ReplyTo           MessageID       `json:"reply_to,omitempty"`
+	SenderDeviceID    DeviceID        `json:"sender_device_id,omitempty"`
+	MessageIDByClient ClientMessageID `json:"message_id_by_client,omitempty"`
+}
+
+// Chat is the chat that the message belongs to.
+func (m *Message) Chat() ChatID {
+	return ChatWith(m.SenderID, Participant{User: m.ReceiverID, Group: m.GroupID})
+}
+
+// Encode writes the message as JSON, the form in stream MESSAGES.
+func (m *Message) Encode() []byte { return marshal(m) }
+
+// DecodeMessage reads what [Message.Encode] wrote and checks that it can be
+// stored: ids parse, content is there. It is the mirror's judge of poison.
+func DecodeMessage(data []byte) (Message, error) {
+	var m Message
+	if err := json.Unmarshal(data, &m); err != nil {
+		return Message{}, fmt.Errorf("the message is not JSON of the schema: %w", err)
+	}
+	if _, err := ParseMessageID(string(m.MessageID)); err != nil {
+		return Message{}, err
+	}
+	if _, err := ParseUserID(string(m.SenderID)); err != nil {
+		return Message{}, err
+	}
+	if e := validateTarget(m.ReceiverID, m.GroupID); e != nil {
+		return Message{}, e
+	}
+	if m.Content == "" || m.Timestamp <= 0 {
+		return Message{}, fmt.Errorf("the message has no content or no timestamp")
+	}
+	return m, nil
+}
+
+// StoredMessage is an inbox entry: an incoming_message frame without its cursor,
+// so that the bytes are built once for all devices and a frame is a copy and a
+// suffix. See [AppendCursor].
+func (m *Message) StoredMessage() []byte {
+	body := marshal(m)
+	const head = `{"type":"` + string(TypeIncomingMessage) + `",`
+	out := make([]byte, 0, len(head)+len(body))
+	out = append(out, head...)
+	return append(out, body[1:]...)
+}
+
+// AppendCursor appends to dst the frame that an inbox entry becomes for a
+// device: the entry and the position that it has in that device's inbox.
+func AppendCursor(dst, entry []byte, cursor Cursor) []byte {
+	dst = append(dst, entry[:len(entry)-1]...)
+	dst = append(dst, `,"cursor":"`...)
+	dst = append(dst, cursor...)
+	return append(dst, `"}`...)
+}
+
+// EntryHead is what a gateway needs to know of an inbox entry that it delivers.
+type EntryHead struct {
+	Type      FrameType `json:"type"`
+	MessageID MessageID `json:"message_id"`
+	SenderID  UserID    `json:"sender_id"`
+	GroupID   GroupID   `json:"group_id"`
+}
+
+// DecodeEntryHead reads the head of an inbox entry.
+func DecodeEntryHead(entry []byte) (EntryHead, error) {
+	var h EntryHead
+	if err := json.Unmarshal(entry, &h); err != nil {
+		return h, fmt.Errorf("the inbox entry is not JSON of the schema: %w", err)
+	}
+	if h.MessageID == "" || !bytes.HasPrefix(entry, []byte("{")) || !bytes.HasSuffix(entry, []byte("}")) {
+		return h, fmt.Errorf("the inbox entry has no message_id")
+	}
+	return h, nil
+}

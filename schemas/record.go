@@ -1,0 +1,146 @@
+package schemas
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+)
+
+// SentRecord is the durable answer to every retry of one send: in stream
+// SENT_p, the last MaxOutstanding of each device, without content.
+type SentRecord struct {
+	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
+	MessageID         MessageID       `json:"message_id"`
+	ContentHash       ContentHash     `json:"content_hash"`
+}
+
+// ContentHash tells a retry from another message under the same number: 16
+// bytes of SHA-256 over receiver, reply_to and content, in base64url.
+type ContentHash string
+
+// Hash is the ContentHash of a send. The client's timestamp is no part of it.
+func (f *SendMessage) Hash() ContentHash {
+	h := sha256.New()
+	for _, part := range []string{string(f.ReceiverID), string(f.GroupID), string(f.ReplyTo), f.Content} {
+		fmt.Fprintf(h, "%d:%s,", len(part), part)
+	}
+	return ContentHash(base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]))
+}
+
+// Account is a person known to the server, in bucket ACCOUNTS.
+type Account struct {
+	UserID       UserID    `json:"user_id"`
+	PasswordHash string    `json:"password_hash,omitempty"` // argon2id in PHC form; empty for users of an external issuer
+	CreatedAt    Timestamp `json:"created_at"`
+}
+
+// Device is one device of a person.
+type Device struct {
+	DeviceID   DeviceID  `json:"device_id"`
+	Name       string    `json:"name"`
+	CreatedAt  Timestamp `json:"created_at"`
+	LastActive Timestamp `json:"last_active,omitempty"` // to the day
+	// Unclaimed: the person had no device when messages came, and this one,
+	// the first, has not taken them over yet.
+	Unclaimed bool `json:"unclaimed,omitempty"`
+}
+
+// Devices are all devices of a person, in bucket DEVICES. The key exists from
+// the person's first day on, with or without devices.
+type Devices struct {
+	Devices []Device `json:"devices"`
+}
+
+// LastSeen says who sees when a person was last online.
+type LastSeen string
+
+// Values of LastSeen.
+const (
+	LastSeenEveryone LastSeen = "everyone"
+	LastSeenNobody   LastSeen = "nobody"
+)
+
+// HistoryDays is for how long history is kept for those who chose it.
+const HistoryDays = 90
+
+// Settings are a person's choices, in bucket SETTINGS.
+type Settings struct {
+	HistoryStorage int       `json:"history_storage"`         // 0 or HistoryDays
+	HistorySince   Timestamp `json:"history_since,omitempty"` // when it was switched on
+	LastSeen       LastSeen  `json:"last_seen"`
+	ReadReceipts   bool      `json:"read_receipts"`
+}
+
+// DefaultSettings are those of a person who never chose.
+func DefaultSettings() Settings {
+	return Settings{HistoryStorage: 0, LastSeen: LastSeenEveryone, ReadReceipts: true}
+}
+
+// KeepsHistory says whether the person asked for history.
+func (s Settings) KeepsHistory() bool { return s.HistoryStorage > 0 }
+
+// Session is a device's connection, or when the last one ended, in bucket
+// SESSIONS. Gateway is empty once it ended.
+type Session struct {
+	SessionID   SessionID `json:"session_id"`
+	Gateway     string    `json:"gateway,omitempty"`
+	ConnectedAt Timestamp `json:"connected_at"`
+	EndedAt     Timestamp `json:"ended_at,omitempty"`
+}
+
+// GatewayLease is a living gateway, in bucket GATEWAYS.
+type GatewayLease struct {
+	Gateway   string    `json:"gateway"`
+	StartedAt Timestamp `json:"started_at"`
+	Address   string    `json:"address,omitempty"`
+}
+
+// Watermark is how far one reader has got in the messages of one sender, in
+// bucket RECEIPTS. Fields only grow.
+type Watermark struct {
+	DeliveredUpTo MessageID `json:"delivered_up_to,omitempty"`
+	ReadUpTo      MessageID `json:"read_up_to,omitempty"`
+}
+
+// Merge is the larger of each field.
+func (w Watermark) Merge(o Watermark) Watermark {
+	return Watermark{DeliveredUpTo: max(w.DeliveredUpTo, o.DeliveredUpTo), ReadUpTo: max(w.ReadUpTo, o.ReadUpTo)}
+}
+
+// SessionEvent is published on evt.session.<user> when a device connects or
+// disconnects.
+type SessionEvent struct {
+	UserID    UserID    `json:"user_id"`
+	DeviceID  DeviceID  `json:"device_id"`
+	SessionID SessionID `json:"session_id"`
+	Online    bool      `json:"online"`
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// HistoryRequest asks a worker for a page of a chat's history.
+type HistoryRequest struct {
+	UserID UserID    `json:"user_id"`         // whose view
+	Chat   string    `json:"chat"`            // the participant, as that user names it
+	UpTo   Timestamp `json:"up_to,omitempty"` // messages at or before this; 0 is now
+}
+
+// HistoryReply answers a HistoryRequest, newest first.
+type HistoryReply struct {
+	Messages []Message `json:"messages"`
+}
+
+// HistoryPageSize is the number of messages on a page of history.
+const HistoryPageSize = 20
+
+// Encode writes any record of this file as JSON.
+func Encode(record any) []byte { return marshal(record) }
+
+// Decode reads what [Encode] wrote.
+func Decode[T any](data []byte) (T, error) {
+	var v T
+	if err := json.Unmarshal(data, &v); err != nil {
+		return v, fmt.Errorf("not JSON of the schema of %T: %w", v, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,117 @@
+package schemas
+
+import (
+	"unicode/utf8"
+)
+
+func (f *Hello) validate() *Error {
+	switch {
+	case f.DeviceID == "" && f.DeviceName == "":
+		return InvalidField("device_id", "is missing; name a registered device, or register one with device_name.")
+	case f.DeviceID != "" && f.DeviceName != "":
+		return InvalidField("device_name", "stands beside device_id; send one of them.")
+	case f.DeviceID != "":
+		if _, err := ParseDeviceID(string(f.DeviceID)); err != nil {
+			return InvalidField("device_id", "%v.", err)
+		}
+		return nil
+	}
+	return ValidateDeviceName(f.DeviceName)
+}
+
+// ValidateDeviceName accepts 1 to MaxDeviceNameByte bytes.
+func ValidateDeviceName(name string) *Error {
+	if name == "" || len(name) > MaxDeviceNameByte {
+		return InvalidField("device_name", "has 1 to %d bytes.", MaxDeviceNameByte)
+	}
+	return nil
+}
+
+func (f *SendMessage) validate() *Error {
+	if e := validateTarget(f.ReceiverID, f.GroupID); e != nil {
+		return e
+	}
+	if f.Content == "" {
+		return InvalidField("content", "is missing or empty; it has 1 to %d characters.", MaxContentRunes)
+	}
+	if n := utf8.RuneCountInString(f.Content); n > MaxContentRunes {
+		return &Error{Code: CodeContentTooLong, Field: "content",
+			Message: Errorf("", "content: has %d characters, at most %d are allowed.", n, MaxContentRunes).Message}
+	}
+	if f.MessageIDByClient <= 0 {
+		return InvalidField("message_id_by_client", "is missing or not positive; number the sends of a device 1, 2, 3, …")
+	}
+	if f.Timestamp <= 0 {
+		return InvalidField("timestamp", "is missing or not positive; it is milliseconds since 1970.")
+	}
+	if f.ReplyTo != "" {
+		return validateMessageID("reply_to", f.ReplyTo)
+	}
+	return nil
+}
+
+func (f *DeliveredAck) validate() *Error {
+	if e := validateMessageID("message_id", f.MessageID); e != nil {
+		return e
+	}
+	if f.Timestamp <= 0 {
+		return InvalidField("timestamp", "is missing or not positive; it is milliseconds since 1970.")
+	}
+	return nil
+}
+
+func (f *Ack) validate() *Error {
+	if f.Cursor == "" {
+		return InvalidField("cursor", "is missing; send the cursor of the newest frame that you stored.")
+	}
+	return nil
+}
+
+func (f *Read) validate() *Error { return validateMessageID("message_id", f.MessageID) }
+
+func (f *TypingNotice) validate() *Error { return validateTarget(f.ReceiverID, f.GroupID) }
+
+func (f *PresenceSubscribe) validate() *Error {
+	if f.UserIDs == nil {
+		return InvalidField("user_ids", "is missing; an empty list ends the subscription.")
+	}
+	if len(f.UserIDs) > MaxPresenceUsers {
+		return InvalidField("user_ids", "has %d ids, at most %d are allowed.", len(f.UserIDs), MaxPresenceUsers)
+	}
+	for _, u := range f.UserIDs {
+		if _, err := ParseUserID(string(u)); err != nil {
+			return InvalidField("user_ids", "%v.", err)
+		}
+	}
+	return nil
+}
+
+func (*Heartbeat) validate() *Error { return nil }
+
+func validateTarget(receiver UserID, group GroupID) *Error {
+	switch {
+	case receiver == "" && group == "":
+		return InvalidField("receiver_id", "is missing; name a receiver_id or a group_id.")
+	case receiver != "" && group != "":
+		return InvalidField("group_id", "stands beside receiver_id; send one of them.")
+	case receiver != "":
+		if _, err := ParseUserID(string(receiver)); err != nil {
+			return InvalidField("receiver_id", "%v.", err)
+		}
+	default:
+		if _, err := ParseGroupID(string(group)); err != nil {
+			return InvalidField("group_id", "%v.", err)
+		}
+	}
+	return nil
+}
+
+func validateMessageID(field string, id MessageID) *Error {
+	if id == "" {
+		return InvalidField(field, "is missing.")
+	}
+	if _, err := ParseMessageID(string(id)); err != nil {
+		return InvalidField(field, "%v.", err)
+	}
+	return nil
+}
