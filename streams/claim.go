@@ -1,0 +1,88 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+
+	"roost/schemas"
+)
+
+// Claim moves to a person's first device what came while they had none. It may
+// be repeated at any point: the copies keep their ids, and the originals go only
+// after the copies are durable.
+func (c *Conn) Claim(ctx context.Context, a Address) error {
+	p := c.partition(a.User)
+	from := inboxSubject(p, Address{User: a.User, Device: unclaimed})
+	for {
+		entries, more, err := c.readers.next(ctx, inboxStream(p), from, 0, schemas.MaxInFlight)
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			break
+		}
+		copies := make([]Entry, 0, len(entries))
+		for _, e := range entries {
+			head, err := schemas.DecodeEntryHead(e.data)
+			if err != nil {
+				return fmt.Errorf("failed to claim an entry at sequence %d: %w", e.sequence, err)
+			}
+			copies = append(copies, inboxEntry(p, a, head.MessageID, e.data))
+		}
+		if err := c.commitAndWait(ctx, inboxStream(p), copies); err != nil {
+			return fmt.Errorf("failed to claim: %w", err)
+		}
+		if err := c.purge(ctx, inboxStream(p), from, entries[len(entries)-1].sequence); err != nil {
+			return fmt.Errorf("failed to claim: %w", err)
+		}
+		if !more {
+			break
+		}
+	}
+	_, err := c.directory.ChangeDevice(ctx, a, func(d *schemas.Device) { d.Unclaimed = false })
+	return err
+}
+
+// RemoveDevice takes a device off its user: its connection is closed, its inbox
+// and its sends are deleted. False where there is no such device.
+func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
+	found, err := c.directory.RemoveDevice(ctx, a)
+	if err != nil || !found {
+		return false, err
+	}
+	c.PublishRemoved(a)
+	p := c.partition(a.User)
+	if err := c.purgeAll(ctx, inboxStream(p), inboxSubject(p, a)); err != nil {
+		return true, fmt.Errorf("failed to delete the inbox: %w", err)
+	}
+	if err := c.purgeAll(ctx, sentStream(p), sentSubject(p, a)); err != nil {
+		return true, fmt.Errorf("failed to delete the sends: %w", err)
+	}
+	return true, nil
+}
+
+func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) error {
+	w, err := c.committer(stream)
+	if err != nil {
+		return err
+	}
+	done := make(chan []Outcome, 1)
+	if err := w.Commit(set, func(o []Outcome) { done <- o }); err != nil {
+		return err
+	}
+	select {
+	case outcomes := <-done:
+		for _, o := range outcomes {
+			if o.Err != nil {
+				return o.Err
+			}
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func inboxEntry(p int, a Address, id schemas.MessageID, data []byte) Entry {
+	return Entry{Subject: inboxSubject(p, a), ID: string(id) + "." + string(a.Device), Data: data}
+}

@@ -1,0 +1,90 @@
+package streams
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"roost/schemas"
+)
+
+// Clock makes ULIDs whose time part is a hybrid logical clock: every id is
+// larger than all that this clock made or observed before, also where the
+// machine's clock is behind or was set back. Ids of clocks that have not heard
+// of each other differ by 80 random bits.
+type Clock struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	last ulid.ULID // the largest made or observed
+}
+
+// NewClock takes the machine's clock; nil is time.Now.
+func NewClock(now func() time.Time) *Clock {
+	if now == nil {
+		now = time.Now
+	}
+	return &Clock{now: now}
+}
+
+// Observe makes every later id larger than id. Text that is no ULID is ignored.
+func (c *Clock) Observe(id schemas.MessageID) {
+	seen, err := ulid.ParseStrict(string(id))
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if seen.Compare(c.last) > 0 {
+		c.last = seen
+	}
+}
+
+// Next makes an id.
+func (c *Clock) Next() schemas.MessageID { return schemas.MessageID(c.next().String()) }
+
+// NextULID makes an id for something else than a message.
+func (c *Clock) NextULID() string { return c.next().String() }
+
+func (c *Clock) next() ulid.ULID {
+	var random [10]byte
+	_, _ = rand.Read(random[:]) // never fails since Go 1.24
+	ms := ulid.Timestamp(c.now())
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ms <= c.last.Time() {
+		// A random step keeps two clocks that count on from the same id apart.
+		step := binary.BigEndian.Uint64(random[:])>>16 + 1
+		if next, ok := addEntropy(c.last, step); ok {
+			c.last = next
+			return next
+		}
+		ms = c.last.Time() + 1
+	}
+	var id ulid.ULID
+	_ = id.SetTime(ms) // fails only after the year 10889
+	random[0] &= 0x7f  // leaves room to count on within the millisecond
+	copy(id[6:], random[:])
+	c.last = id
+	return id
+}
+
+// addEntropy adds step to the 80 random bits; ok is false where they overflow.
+func addEntropy(id ulid.ULID, step uint64) (next ulid.ULID, ok bool) {
+	low := binary.BigEndian.Uint64(id[8:])
+	high := binary.BigEndian.Uint16(id[6:])
+	sum := low + step
+	if sum < low {
+		if high == 1<<16-1 {
+			return id, false
+		}
+		high++
+	}
+	binary.BigEndian.PutUint64(id[8:], sum)
+	binary.BigEndian.PutUint16(id[6:], high)
+	return id, true
+}

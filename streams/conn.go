@@ -1,0 +1,284 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/schemas"
+)
+
+// Options say how to reach NATS. Exactly one of URL and InProcess is set.
+type Options struct {
+	// URL of a NATS server or cluster, comma-separated.
+	URL string
+	// InProcess is an embedded server; *server.Server is one.
+	InProcess nats.InProcessConnProvider
+	// NKeySeedFile authenticates the role; empty for a server without accounts.
+	NKeySeedFile string
+	// Name shows in the server's connection list. Default "roost".
+	Name string
+	// CommitTimeout is how long a commit may stay without an answer before its
+	// outcome is unknown. Default 5 s.
+	CommitTimeout time.Duration
+	// Log gets connection losses and what retries hide. Default slog.Default().
+	Log *slog.Logger
+	// Now is the clock of message ids. Default time.Now.
+	Now func() time.Time
+}
+
+// Conn is one process's access to the cluster. It keeps several NATS
+// connections, so that a read of a long backlog does not stand in the way of a
+// commit: an in-process connection is a net.Pipe, and the server answers Direct
+// Gets inside the connection's own read loop. All methods may be called
+// concurrently. Close it once, after everything that uses it has stopped.
+type Conn struct {
+	// Static after Connect.
+	opts       Options
+	log        *slog.Logger
+	partitions int
+	clock      *Clock
+
+	control *nats.Conn // JetStream API, KV, services
+	commits *nats.Conn // publishes to streams
+	lives   *nats.Conn // live subjects and events, both ways
+	reads   *nats.Conn // Direct Get
+	js      jetstream.JetStream
+
+	directory *Directory
+	presence  *Presence
+	live      *live
+	readers   *readerPool
+	receipts  *receipts
+	apiCalls  chan struct{} // maxAPICalls; holds one for each request under way
+
+	mu      sync.Mutex // guards the rest
+	writers map[string]*writer
+	closed  bool
+}
+
+// Dial connects without looking at the cluster's streams: enough for Plan and
+// Apply. [Conn.Open] makes it ready for everything else.
+func Dial(opts Options) (*Conn, error) {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if opts.CommitTimeout == 0 {
+		opts.CommitTimeout = 5 * time.Second
+	}
+	if opts.Name == "" {
+		opts.Name = "roost"
+	}
+	c := &Conn{opts: opts, log: opts.Log, clock: NewClock(opts.Now), writers: make(map[string]*writer),
+		apiCalls: make(chan struct{}, maxAPICalls)}
+	for _, one := range []struct {
+		to   **nats.Conn
+		name string
+	}{{&c.control, "control"}, {&c.commits, "commits"}, {&c.lives, "live"}, {&c.reads, "reads"}} {
+		nc, err := c.dial(one.name)
+		if err != nil {
+			c.closeConns()
+			return nil, err
+		}
+		*one.to = nc
+	}
+	js, err := jetstream.New(c.control)
+	if err != nil {
+		c.closeConns()
+		return nil, fmt.Errorf("failed to use JetStream: %w", err)
+	}
+	c.js = js
+	return c, nil
+}
+
+// Open reads the cluster's partition count and starts what a gateway or worker
+// needs. It fails with [ErrNotInstalled] before the first Apply.
+func (c *Conn) Open(ctx context.Context) error {
+	n, err := c.recordedPartitions(ctx)
+	if err != nil {
+		return err
+	}
+	c.partitions = n
+	c.readers = newReaderPool(c.reads)
+	if err := c.observeNewest(ctx); err != nil {
+		return err
+	}
+	if c.directory, err = openDirectory(ctx, c); err != nil {
+		return err
+	}
+	if c.presence, err = openPresence(ctx, c); err != nil {
+		return err
+	}
+	if c.receipts, err = openReceipts(ctx, c); err != nil {
+		return err
+	}
+	c.live = startLive(c.lives, c.log)
+	return nil
+}
+
+// observeNewest keeps ids increasing over a restart with a clock set back: the
+// newest records of SENT_p outlive everything else of their messages.
+func (c *Conn) observeNewest(ctx context.Context) error {
+	for p := range c.partitions {
+		m, ok, err := c.readers.last(ctx, sentStream(p), inSubject("sent", p))
+		if err != nil {
+			return fmt.Errorf("failed to read the newest record of %s: %w", sentStream(p), err)
+		}
+		if !ok {
+			continue
+		}
+		rec, err := schemas.Decode[schemas.SentRecord](m.data)
+		if err != nil {
+			return fmt.Errorf("failed to read the newest record of %s: %w", sentStream(p), err)
+		}
+		// Sends commit concurrently, so a larger id may stand a little before.
+		const slack = 1000
+		c.clock.Observe(schemas.MessageIDAt(rec.MessageID.Time() + slack))
+	}
+	return nil
+}
+
+func (c *Conn) dial(purpose string) (*nats.Conn, error) {
+	url, o := c.opts.URL, []nats.Option{
+		nats.Name(c.opts.Name + " " + purpose),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.RetryOnFailedConnect(false),
+		nats.Timeout(5 * time.Second),
+		// A publish while disconnected must fail at once, not wait in a buffer:
+		// its outcome is somebody's answer.
+		nats.ReconnectBufSize(-1),
+		nats.ErrorHandler(c.onAsyncError),
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			if err != nil {
+				c.log.Warn("lost a NATS connection", "connection", purpose, "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			c.log.Info("reconnected to NATS", "connection", purpose, "server", nc.ConnectedUrlRedacted())
+			c.onReconnect(purpose)
+		}),
+	}
+	if c.opts.InProcess != nil {
+		o = append(o, nats.InProcessServer(c.opts.InProcess))
+		url = ""
+	}
+	if c.opts.NKeySeedFile != "" {
+		nkey, err := nats.NkeyOptionFromSeed(c.opts.NKeySeedFile)
+		if err != nil {
+			return nil, fmt.Errorf("failed to read the nkey seed: %w", err)
+		}
+		o = append(o, nkey)
+	}
+	nc, err := nats.Connect(url, o...)
+	if err != nil {
+		return nil, fmt.Errorf("failed to connect to NATS at %s: %w", cmpURL(c.opts), err)
+	}
+	return nc, nil
+}
+
+func cmpURL(o Options) string {
+	if o.InProcess != nil {
+		return "the embedded server"
+	}
+	return o.URL
+}
+
+// onAsyncError hears of slow consumers: a live subject that lost messages.
+func (c *Conn) onAsyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && c.live != nil && c.live.gap(sub) {
+		return
+	}
+	c.log.Warn("NATS reported an error", "error", err)
+}
+
+func (c *Conn) onReconnect(purpose string) {
+	switch purpose {
+	case "live":
+		if c.live != nil {
+			c.live.gapAll()
+		}
+	case "control":
+		if c.directory != nil {
+			c.directory.forgetAll()
+		}
+	}
+}
+
+// Clock makes message ids.
+func (c *Conn) Clock() *Clock { return c.clock }
+
+// Directory knows accounts, devices and settings.
+func (c *Conn) Directory() *Directory { return c.directory }
+
+// Presence knows sessions and gateways.
+func (c *Conn) Presence() *Presence { return c.presence }
+
+func (c *Conn) partition(u schemas.UserID) int { return Partition(u, c.partitions) }
+
+// Ready says why the process cannot commit now, or nil.
+func (c *Conn) Ready() error {
+	for _, nc := range []*nats.Conn{c.control, c.commits, c.lives, c.reads} {
+		if !nc.IsConnected() {
+			return fmt.Errorf("not connected to NATS: %s", nc.Status())
+		}
+	}
+	return nil
+}
+
+// Close stops every goroutine of the Conn and waits for it. Commits that still
+// have no answer are reported with [ErrClosed].
+func (c *Conn) Close() {
+	c.mu.Lock()
+	writers := c.writers
+	c.closed, c.writers = true, nil
+	c.mu.Unlock()
+	for _, w := range writers {
+		w.close()
+	}
+	if c.presence != nil {
+		c.presence.close()
+	}
+	if c.directory != nil {
+		c.directory.close()
+	}
+	if c.live != nil {
+		c.live.close()
+	}
+	if c.readers != nil {
+		c.readers.close()
+	}
+	c.closeConns()
+}
+
+func (c *Conn) closeConns() {
+	for _, nc := range []*nats.Conn{c.control, c.commits, c.lives, c.reads} {
+		if nc == nil {
+			continue
+		}
+		done := make(chan struct{})
+		nc.SetClosedHandler(func(*nats.Conn) { close(done) })
+		if nc.IsClosed() {
+			continue
+		}
+		nc.Close()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			c.log.Warn("a NATS connection did not close in 5 s")
+		}
+	}
+}
+
+// IsClosedPipe helps callers to tell a stopping server from a fault.
+func isClosed(err error) bool {
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, net.ErrClosed)
+}

@@ -1,0 +1,212 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"roost/schemas"
+)
+
+// Consumers are the inboxes of all devices connected to one gateway, and the
+// sweeper that looks after them: it removes what was acknowledged a while ago,
+// ends connections that do not acknowledge, tries failed reads again, and looks
+// for entries whose live message was lost.
+type Consumers struct {
+	c    *Conn
+	keys []int64 // when each INBOX_p was created, for cursors
+	now  func() time.Time
+
+	unreadable atomic.Int64
+	late       atomic.Int64
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	stopped chan struct{} // closed by sweep
+
+	mu      sync.Mutex // guards inboxes
+	inboxes map[*directInbox]struct{}
+}
+
+const (
+	sweepEvery = time.Second
+	// checkEvery is how often each inbox is compared with the stream, jittered.
+	checkEvery = 60 * time.Second
+	// checkFirst is the delay of the first comparison: the replica that answered
+	// the first read may have lagged.
+	checkFirst = 2 * time.Second
+)
+
+// StartConsumers makes the process able to hold devices.
+func (c *Conn) StartConsumers(ctx context.Context) (*Consumers, error) {
+	cs := &Consumers{c: c, now: time.Now, stopped: make(chan struct{}), inboxes: make(map[*directInbox]struct{})}
+	for p := range c.partitions {
+		s, err := c.js.Stream(ctx, inboxStream(p))
+		if err != nil {
+			return nil, fmt.Errorf("failed to look up stream %s: %w", inboxStream(p), err)
+		}
+		cs.keys = append(cs.keys, s.CachedInfo().Created.UnixNano())
+	}
+	cs.ctx, cs.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go cs.sweep()
+	return cs, nil
+}
+
+// Close stops the sweeper. Inboxes are closed by those who opened them, before.
+func (cs *Consumers) Close() {
+	cs.cancel()
+	<-cs.stopped
+}
+
+// Unreadable counts the inbox entries that could not be read and were removed.
+func (cs *Consumers) Unreadable() int64 { return cs.unreadable.Load() }
+
+// Late counts the entries that the sweeper found without a live message.
+func (cs *Consumers) Late() int64 { return cs.late.Load() }
+
+// Open makes the consumer of a device for one session. It subscribes; Start then
+// reads the backlog behind resume and begins to deliver. A cursor of another life
+// of the inbox counts as none, so everything is delivered.
+func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.SessionID, resume schemas.Cursor, sink Sink) (Inbox, error) {
+	p := cs.c.partition(a.User)
+	b := &directInbox{
+		c: cs.c, owner: cs, addr: a, session: session, sink: sink,
+		stream: inboxStream(p), subject: inboxSubject(p, a),
+		key:      newCursorKey(a, cs.keys[p]),
+		catching: true, // until Start has read the backlog
+	}
+	if resume != "" {
+		position, err := b.key.decode(resume)
+		if err != nil && !errors.Is(err, errForeignCursor) {
+			return nil, err
+		}
+		b.resume = position
+	}
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	sub, err := cs.c.live.subscribe(liveSubject(p, a), b)
+	if err != nil {
+		b.cancel()
+		return nil, err
+	}
+	b.mu.Lock()
+	b.sub = sub
+	b.checkAt = cs.now().Add(checkFirst)
+	b.mu.Unlock()
+	cs.mu.Lock()
+	cs.inboxes[b] = struct{}{}
+	cs.mu.Unlock()
+	return b, nil
+}
+
+func (cs *Consumers) forget(b *directInbox) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.inboxes, b)
+}
+
+// sweep runs until Close.
+func (cs *Consumers) sweep() {
+	defer close(cs.stopped)
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			cs.check(cs.ctx, cs.tend())
+		case <-cs.ctx.Done():
+			return
+		}
+	}
+}
+
+// tend does what is due at each inbox, and returns those to compare with the
+// stream, by partition.
+func (cs *Consumers) tend() map[int][]*directInbox {
+	cs.mu.Lock()
+	all := make([]*directInbox, 0, len(cs.inboxes))
+	for b := range cs.inboxes {
+		all = append(all, b)
+	}
+	cs.mu.Unlock()
+	now, due := cs.now(), make(map[int][]*directInbox)
+	for _, b := range all {
+		if b.tend(now) {
+			p := cs.c.partition(b.addr.User)
+			due[p] = append(due[p], b)
+		}
+	}
+	return due
+}
+
+// tend does what is due; true where the inbox wants to be compared.
+func (b *directInbox) tend(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return false
+	}
+	if sent, ok := b.window.oldestUnacked(); ok && now.Sub(sent) > ackTimeout {
+		b.ended = true
+		b.sink.End(EndSlow)
+		return false
+	}
+	if b.behind && b.window.unacked < schemas.MaxInFlight {
+		b.startCatchUp()
+	}
+	if !b.ackedAt.IsZero() && now.Sub(b.ackedAt) >= removeDelay {
+		b.startRemove()
+	}
+	if now.Before(b.checkAt) {
+		return false
+	}
+	b.checkAt = now.Add(checkEvery/2 + rand.N(checkEvery))
+	return true
+}
+
+// check compares the newest entry of each inbox with what the device was sent.
+func (cs *Consumers) check(ctx context.Context, due map[int][]*directInbox) {
+	for p, inboxes := range due {
+		for len(inboxes) > 0 {
+			n := min(len(inboxes), maxMultiLast)
+			if err := cs.checkSome(ctx, p, inboxes[:n]); err != nil {
+				if ctx.Err() == nil {
+					cs.c.log.Warn("inboxes could not be compared with the stream; they are at the next turn", "partition", p, "error", err)
+				}
+				return
+			}
+			inboxes = inboxes[n:]
+		}
+	}
+}
+
+func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*directInbox) error {
+	subjects := make([]string, len(inboxes))
+	bySubject := make(map[string][]*directInbox, len(inboxes))
+	for i, b := range inboxes {
+		subjects[i] = b.subject
+		bySubject[b.subject] = append(bySubject[b.subject], b)
+	}
+	newest, err := cs.c.readers.lasts(ctx, inboxStream(p), subjects)
+	if err != nil {
+		return err
+	}
+	for _, m := range newest {
+		for _, b := range bySubject[m.subject] {
+			b.mu.Lock()
+			if m.sequence > b.newest && !b.catching && !b.behind {
+				cs.late.Add(1)
+				b.newest = m.sequence
+				b.startCatchUp()
+			}
+			b.mu.Unlock()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// stored is one message read from a stream.
+type stored struct {
+	subject  string
+	sequence uint64
+	time     time.Time
+	data     []byte
+}
+
+// maxCatchUps bounds the reads of streams under way in a process. More wait for
+// their turn, so a storm of reconnects queues here and not in the server.
+const maxCatchUps = 32
+
+// readTimeout bounds one Direct Get where ctx does not.
+const readTimeout = 5 * time.Second
+
+// errReaderFault means that the answers of a Direct Get did not add up.
+var errReaderFault = errors.New("the stream's answer is incomplete")
+
+// directRequest is the body of $JS.API.DIRECT.GET.<stream>, see ADR-31.
+type directRequest struct {
+	Seq       uint64     `json:"seq,omitempty"`
+	NextFor   string     `json:"next_by_subj,omitempty"`
+	LastFor   string     `json:"last_by_subj,omitempty"`
+	MultiLast []string   `json:"multi_last,omitempty"`
+	StartTime *time.Time `json:"start_time,omitempty"`
+	Batch     int        `json:"batch,omitempty"`
+	MaxBytes  int        `json:"max_bytes,omitempty"`
+}
+
+// readerPool hands out readers; it is the bound as well.
+type readerPool struct {
+	readers chan *reader // maxCatchUps; a nil one is to be made
+	nc      *nats.Conn
+}
+
+// reader does one Direct Get at a time over a subscription that it keeps.
+type reader struct {
+	nc     *nats.Conn
+	sub    *nats.Subscription
+	prefix string
+	n      uint64
+}
+
+func newReaderPool(nc *nats.Conn) *readerPool {
+	p := &readerPool{readers: make(chan *reader, maxCatchUps), nc: nc}
+	for range maxCatchUps {
+		p.readers <- nil
+	}
+	return p
+}
+
+// close waits for the readers to come back.
+func (p *readerPool) close() {
+	for range maxCatchUps {
+		if r := <-p.readers; r != nil {
+			_ = r.sub.Unsubscribe()
+		}
+	}
+}
+
+func (p *readerPool) with(ctx context.Context, do func(*reader) error) error {
+	var r *reader
+	select {
+	case r = <-p.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if r == nil {
+		prefix := nats.NewInbox() + "."
+		sub, err := p.nc.SubscribeSync(prefix + "*")
+		if err != nil {
+			p.readers <- nil
+			return fmt.Errorf("failed to subscribe for Direct Get: %w", err)
+		}
+		_ = sub.SetPendingLimits(-1, -1) // bounded by what one request asks for
+		r = &reader{nc: p.nc, sub: sub, prefix: prefix}
+	}
+	err := do(r)
+	p.readers <- r
+	return err
+}
+
+// last is the newest message of a subject, which may have wildcards.
+func (p *readerPool) last(ctx context.Context, stream, subject string) (m stored, ok bool, err error) {
+	err = p.with(ctx, func(r *reader) error {
+		var all []stored
+		all, _, err := r.get(ctx, stream, directRequest{LastFor: subject})
+		if len(all) > 0 {
+			m, ok = all[0], true
+		}
+		return err
+	})
+	return m, ok, err
+}
+
+// next reads up to n messages of a subject from sequence seq on (0: from the
+// first). more says that the subject holds further ones.
+func (p *readerPool) next(ctx context.Context, stream, subject string, seq uint64, n int) (all []stored, more bool, err error) {
+	err = p.with(ctx, func(r *reader) error {
+		all, more, err = r.get(ctx, stream, directRequest{Seq: seq, NextFor: subject, Batch: n, MaxBytes: maxReadBytes})
+		return err
+	})
+	return all, more, err
+}
+
+// since reads up to n messages of a subject stored at or after t.
+func (p *readerPool) since(ctx context.Context, stream, subject string, t time.Time, n int) (all []stored, more bool, err error) {
+	err = p.with(ctx, func(r *reader) error {
+		all, more, err = r.get(ctx, stream, directRequest{NextFor: subject, StartTime: &t, Batch: n, MaxBytes: maxReadBytes})
+		return err
+	})
+	return all, more, err
+}
+
+// lasts is the newest message of each of at most maxMultiLast subjects.
+func (p *readerPool) lasts(ctx context.Context, stream string, subjects []string) (all []stored, err error) {
+	err = p.with(ctx, func(r *reader) error {
+		all, _, err = r.get(ctx, stream, directRequest{MultiLast: subjects, Batch: maxMultiLast, MaxBytes: 64 << 20})
+		return err
+	})
+	return all, err
+}
+
+const (
+	maxMultiLast = 1000    // the server's own limit is 1,024
+	maxReadBytes = 1 << 20 // of one read of one device
+)
+
+// get sends one request and collects its answers: for a batch until the server's
+// end-of-batch, else one message or "not found".
+func (r *reader) get(ctx context.Context, stream string, req directRequest) (all []stored, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	body, err := json.Marshal(req)
+	if err != nil {
+		return nil, false, fmt.Errorf("failed to encode a Direct Get: %w", err)
+	}
+	r.n++
+	reply := r.prefix + strconv.FormatUint(r.n, 36)
+	if err := r.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, reply, body); err != nil {
+		return nil, false, fmt.Errorf("failed to ask for messages of %s: %w", stream, err)
+	}
+	for {
+		m, err := r.sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, false, fmt.Errorf("failed to read messages of %s: %w", stream, err)
+		}
+		if m.Subject != reply {
+			continue // the rest of a request that was given up
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+		case "404":
+			return all, false, nil
+		case "204":
+			pending, err := strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
+			if err != nil {
+				return nil, false, fmt.Errorf("%w: end of batch without Nats-Num-Pending", errReaderFault)
+			}
+			return all, pending > 0, nil
+		default:
+			return nil, false, fmt.Errorf("%s answered %s %s", stream, status, m.Header.Get("Description"))
+		}
+		s, err := parseStored(m)
+		if err != nil {
+			return nil, false, err
+		}
+		all = append(all, s)
+		if req.Batch == 0 {
+			return all, false, nil
+		}
+	}
+}
+
+func parseStored(m *nats.Msg) (stored, error) {
+	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return stored{}, fmt.Errorf("%w: a message without Nats-Sequence", errReaderFault)
+	}
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
+	if err != nil {
+		return stored{}, fmt.Errorf("%w: a message without Nats-Time-Stamp", errReaderFault)
+	}
+	return stored{subject: m.Header.Get("Nats-Subject"), sequence: seq, time: at, data: m.Data}, nil
+}

@@ -1,0 +1,289 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/schemas"
+)
+
+// Directory knows who there is: accounts, devices and settings, each one key a
+// user in its bucket, changed with compare-and-set. What sends need of a person
+// is cached, and the cache is told of changes by one watch a bucket; another
+// gateway's change is seen here a network hop later.
+type Directory struct {
+	accounts, devices, settings jetstream.KeyValue
+	now                         func() time.Time
+	watchers                    []jetstream.KeyWatcher
+	wg                          sync.WaitGroup
+
+	mu     sync.Mutex // guards people
+	people map[schemas.UserID]*slot
+}
+
+// Person is what a send needs to know of a user. It is shared: do not change it.
+type Person struct {
+	Exists   bool
+	Devices  []schemas.Device
+	Settings schemas.Settings
+}
+
+// Device finds one of the person's devices.
+func (p *Person) Device(id schemas.DeviceID) (schemas.Device, bool) {
+	for _, d := range p.Devices {
+		if d.DeviceID == id {
+			return d, true
+		}
+	}
+	return schemas.Device{}, false
+}
+
+// slot is one person's place in the cache; ready is closed once person and err
+// are there. An invalidation takes the slot out of the map, so what was loaded
+// before it is given to those who asked before it, and to nobody else.
+type slot struct {
+	ready   chan struct{}
+	person  *Person
+	err     error
+	expires time.Time
+}
+
+const (
+	// maxCached bounds the people in the cache; one more evicts any other.
+	maxCached = 200_000
+	// cacheTTL is how long the cache is believed where a watch fails in silence.
+	cacheTTL = time.Minute
+	// casAttempts bounds the retries of a change that others race with.
+	casAttempts = 16
+)
+
+func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
+	d := &Directory{people: make(map[schemas.UserID]*slot), now: time.Now}
+	for _, b := range []struct {
+		kv   *jetstream.KeyValue
+		name string
+	}{{&d.accounts, accountsBucket}, {&d.devices, devicesBucket}, {&d.settings, settingsBucket}} {
+		kv, err := c.js.KeyValue(ctx, b.name)
+		if err != nil {
+			d.close()
+			return nil, fmt.Errorf("failed to open bucket %s: %w", b.name, err)
+		}
+		*b.kv = kv
+		if b.name == accountsBucket {
+			continue
+		}
+		// A watch ends with its context, so this one's is not the caller's.
+		w, err := kv.WatchAll(context.WithoutCancel(ctx), jetstream.UpdatesOnly(), jetstream.MetaOnly())
+		if err != nil {
+			d.close()
+			return nil, fmt.Errorf("failed to watch bucket %s: %w", b.name, err)
+		}
+		d.watchers = append(d.watchers, w)
+		d.wg.Add(1)
+		go d.follow(w)
+	}
+	return d, nil
+}
+
+func (d *Directory) close() {
+	for _, w := range d.watchers {
+		_ = w.Stop()
+	}
+	d.wg.Wait()
+}
+
+// follow forgets who changed, until the watch is stopped.
+func (d *Directory) follow(w jetstream.KeyWatcher) {
+	defer d.wg.Done()
+	for e := range w.Updates() {
+		if e == nil {
+			continue
+		}
+		if u, err := schemas.ParseUserToken(e.Key()); err == nil {
+			d.forget(u)
+		}
+	}
+}
+
+func (d *Directory) forget(u schemas.UserID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.people, u)
+}
+
+func (d *Directory) forgetAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.people)
+}
+
+// Person looks a user up, in the cache first. An unknown user is a Person that
+// does not exist, not an error.
+func (d *Directory) Person(ctx context.Context, u schemas.UserID) (*Person, error) {
+	d.mu.Lock()
+	s, ok := d.people[u]
+	if !ok || d.now().After(s.expires) {
+		if len(d.people) >= maxCached {
+			for other := range d.people { // any one: map order is random
+				delete(d.people, other)
+				break
+			}
+		}
+		s = &slot{ready: make(chan struct{}), expires: d.now().Add(cacheTTL)}
+		d.people[u] = s
+		d.mu.Unlock()
+		s.person, s.err = d.load(ctx, u)
+		if s.err != nil {
+			d.mu.Lock()
+			if d.people[u] == s {
+				delete(d.people, u)
+			}
+			d.mu.Unlock()
+		}
+		close(s.ready)
+		return s.person, s.err
+	}
+	d.mu.Unlock()
+	select {
+	case <-s.ready:
+		return s.person, s.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Fresh is Person past the cache.
+func (d *Directory) Fresh(ctx context.Context, u schemas.UserID) (*Person, error) {
+	d.forget(u)
+	return d.Person(ctx, u)
+}
+
+// load serves everyone who waits for the slot, so it outlives the first asker.
+func (d *Directory) load(ctx context.Context, u schemas.UserID) (*Person, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	devices, _, exists, err := get[schemas.Devices](ctx, d.devices, userKey(u))
+	if err != nil || !exists {
+		return &Person{}, err
+	}
+	settings, err := d.Settings(ctx, u)
+	return &Person{Exists: true, Devices: devices.Devices, Settings: settings}, err
+}
+
+// ErrExists: somebody has that name already.
+var ErrExists = errors.New("exists already")
+
+// CreateAccount adds a person, or fails with [ErrExists].
+func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error {
+	_, err := d.accounts.Create(ctx, userKey(a.UserID), schemas.Encode(a))
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return ErrExists
+	}
+	if err != nil {
+		return fmt.Errorf("failed to create account: %w", err)
+	}
+	return d.EnsureUser(ctx, a.UserID)
+}
+
+// Account looks an account up; ok is false where there is none.
+func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Account, ok bool, err error) {
+	a, _, ok, err = get[schemas.Account](ctx, d.accounts, userKey(u))
+	return a, ok, err
+}
+
+// EnsureUser makes a user exist, with no device, where there is none: a user of
+// an external issuer on the first connection.
+func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
+	p, err := d.Person(ctx, u)
+	if err != nil || p.Exists {
+		return err
+	}
+	_, err = d.devices.Create(ctx, userKey(u), schemas.Encode(schemas.Devices{Devices: []schemas.Device{}}))
+	d.forget(u)
+	if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("failed to create user: %w", err)
+	}
+	return nil
+}
+
+// Settings are a user's choices, or the defaults.
+func (d *Directory) Settings(ctx context.Context, u schemas.UserID) (schemas.Settings, error) {
+	s, _, ok, err := get[schemas.Settings](ctx, d.settings, userKey(u))
+	if !ok {
+		s = schemas.DefaultSettings()
+	}
+	return s, err
+}
+
+// ChangeSettings applies change to the newest settings and returns the result.
+func (d *Directory) ChangeSettings(ctx context.Context, u schemas.UserID, change func(schemas.Settings) schemas.Settings) (schemas.Settings, error) {
+	defer d.forget(u)
+	return update(ctx, d.settings, userKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
+		if !exists {
+			s = schemas.DefaultSettings()
+		}
+		return change(s), nil
+	})
+}
+
+// ErrDeviceLimit: the person has as many devices as are allowed.
+var ErrDeviceLimit = errors.New("too many devices")
+
+// AddDevice registers dev unless the user has limit devices already. The first
+// device of a user is marked as the one that claims what came before it.
+func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas.Device, limit int) (schemas.Device, error) {
+	defer d.forget(u)
+	_, err := update(ctx, d.devices, userKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+		if len(all.Devices) >= limit {
+			return all, ErrDeviceLimit
+		}
+		dev.Unclaimed = len(all.Devices) == 0
+		all.Devices = append(all.Devices, dev)
+		return all, nil
+	})
+	return dev, err
+}
+
+// ChangeDevice applies change to one device of a user; false where it is not there.
+func (d *Directory) ChangeDevice(ctx context.Context, a Address, change func(*schemas.Device)) (bool, error) {
+	defer d.forget(a.User)
+	found := false
+	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+		found = false
+		for i := range all.Devices {
+			if all.Devices[i].DeviceID == a.Device {
+				change(&all.Devices[i])
+				found = true
+			}
+		}
+		if !found {
+			return all, errUnchanged
+		}
+		return all, nil
+	})
+	return found, err
+}
+
+// RemoveDevice forgets a device; false where it is not there.
+func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
+	defer d.forget(a.User)
+	found := false
+	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+		kept := make([]schemas.Device, 0, len(all.Devices))
+		for _, dev := range all.Devices {
+			if dev.DeviceID != a.Device {
+				kept = append(kept, dev)
+			}
+		}
+		if found = len(kept) < len(all.Devices); !found {
+			return all, errUnchanged
+		}
+		return schemas.Devices{Devices: kept}, nil
+	})
+	return found, err
+}

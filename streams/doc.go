@@ -1,0 +1,37 @@
+// Package streams is Roost on NATS: the only package that imports nats.go.
+//
+//	subject                         stream            writer              reader                     retention
+//	sent.<p>.<user>.<device>        SENT_p            gateway             gateway, for retries       last 64 a device, inbox age
+//	inbox.<p>.<user>.<device>       INBOX_p           gateway             the device's consumer      until acknowledged, inbox age
+//	inbox.<p>.<user>.unclaimed      INBOX_p           gateway             the first device           until claimed, inbox age
+//	msg.<user>.<device>.user.<user> MESSAGES          gateway             workers, services          until every consumer has it
+//	msg.<user>.<device>.group.<g>   MESSAGES          gateway             workers, services          until every consumer has it
+//	live.<p>.<user>.<device>        – (core)          gateway             the device's gateway       none
+//	evt.…                           – (core)          gateway             services                   none
+//	svc.history.page                – (core)          gateway             workers, as a queue group  none
+//	$KV.ACCOUNTS.<user>             KV_ACCOUNTS       gateway             gateway                    for good
+//	$KV.DEVICES.<user>              KV_DEVICES        gateway             gateway                    for good
+//	$KV.SETTINGS.<user>             KV_SETTINGS       gateway             gateway, workers           for good
+//	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
+//	$KV.SESSIONS.<user>.<device>    KV_SESSIONS       gateway             gateway                    memory
+//	$KV.GATEWAYS.<gateway>          KV_GATEWAYS       gateway             gateway                    memory, 15 s
+//
+// p is the partition of the user whose inbox or sends they are. A user stands in
+// a subject as schemas.UserID.Token.
+//
+// # Goroutines
+//
+// A [Conn] runs: one writer per stream that it commits to (commit.go), one
+// dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS
+// and GATEWAYS (directory.go, presence.go) and, where a gateway runs, one sweeper
+// for all local inboxes (consumers.go) and one lease keeper (presence.go). A read
+// of the stream for one device runs in a goroutine of its own, at most
+// maxCatchUps at a time. Close stops and waits for all of them.
+//
+// # Failure
+//
+// Core NATS may lose, streams do not: whatever arrives on a live subject is only
+// ever a shortcut to what INBOX_p holds, and nothing leaves INBOX_p before it has
+// been seen in the stream, delivered and acknowledged. A commit without an answer
+// has an unknown outcome and is reported as such, never guessed.
+package streams

@@ -1,0 +1,95 @@
+// Package embedded runs a nats-server inside the process: for `roost serve`, and
+// for every test, which so meet the real thing.
+//
+// The server's goroutines are its own; Stop waits for it. A write error of the
+// disk freezes a stream for good until the server is started again, so Frozen
+// says when that happened.
+package embedded
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Options of a Server. The zero value of a field means its default.
+type Options struct {
+	// StoreDir holds the streams. Required.
+	StoreDir string
+	// Host and Port are where other NATS clients may connect. Default: nowhere.
+	// Whoever can connect can read and write everything.
+	Host string
+	Port int
+	// SyncInterval of the streams. Default 0: every message is on disk before it
+	// is acknowledged. Anything else is a choice to lose the last moments when
+	// the machine dies.
+	SyncInterval time.Duration
+	// MaxStore bounds the streams' bytes on disk. Default: the free space.
+	MaxStore int64
+	// Log gets the server's notices, warnings and errors. Default: none.
+	Log *slog.Logger
+}
+
+// Server is a running nats-server with JetStream.
+type Server struct {
+	*server.Server
+}
+
+const startTimeout = 60 * time.Second
+
+// Start runs a server and returns once it answers.
+func Start(o Options) (*Server, error) {
+	opts := &server.Options{
+		ServerName:        "roost",
+		JetStream:         true,
+		StoreDir:          o.StoreDir,
+		SyncAlways:        o.SyncInterval == 0,
+		SyncInterval:      o.SyncInterval,
+		Host:              o.Host,
+		Port:              o.Port,
+		DontListen:        o.Port == 0,
+		NoSigs:            true, // the process decides when to stop, not the library
+		NoLog:             o.Log == nil,
+		NoSystemAccount:   false,
+		JetStreamMaxStore: o.MaxStore,
+		MaxPayload:        256 << 10,
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("failed to set up the embedded NATS server: %w", err)
+	}
+	if o.Log != nil {
+		srv.SetLoggerV2(logger{o.Log}, false, false, false)
+	}
+	go srv.Start()
+	if !srv.ReadyForConnections(startTimeout) {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return nil, fmt.Errorf("the embedded NATS server did not start within %v; its log says why", startTimeout)
+	}
+	if !srv.JetStreamEnabled() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return nil, fmt.Errorf("the embedded NATS server has no JetStream; check that %s can be written", o.StoreDir)
+	}
+	return &Server{srv}, nil
+}
+
+// Stop ends the server and waits for it. Clients must be closed before.
+func (s *Server) Stop() {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// logger passes the server's lines on, at levels of this project: what NATS
+// calls a notice is detail here.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Warnf(format string, v ...any)   { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Fatalf(format string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Errorf(format string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l logger) Debugf(string, ...any)           {}
+func (l logger) Tracef(string, ...any)           {}

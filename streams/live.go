@@ -1,0 +1,189 @@
+package streams
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"roost/schemas"
+)
+
+// A live payload is one byte of kind and what the kind needs.
+const (
+	liveEntry    byte = 'm' // 8 bytes of inbox sequence, big-endian, then the entry
+	liveFrame    byte = 'f' // a server frame, ready to be written
+	liveReplaced byte = 'r' // the session id of the newer connection
+	liveRemoved  byte = 'x' // the device is no more
+)
+
+// listener is one local device on its live subject. Its methods are called on
+// the dispatcher's goroutine and must not block.
+type listener interface {
+	entry(seq uint64, entry []byte)
+	frame(frame []byte)
+	replaced(by schemas.SessionID)
+	removed()
+	gap() // messages of the subject were lost
+}
+
+// liveQueue is the size of the one queue between NATS and the dispatcher. When
+// it is full NATS drops a message and reports a slow consumer, which becomes a
+// gap of that device: nothing but time is lost.
+const liveQueue = 64 << 10
+
+// live receives the live subjects of all local devices: one subscription each,
+// one queue and one goroutine for all.
+type live struct {
+	nc      *nats.Conn
+	log     *slog.Logger
+	queue   chan *nats.Msg // liveQueue; written by NATS, read by run, never closed
+	stop    chan struct{}
+	stopped chan struct{}
+
+	mu        sync.RWMutex // guards listeners
+	listeners map[*nats.Subscription]listener
+}
+
+func startLive(nc *nats.Conn, log *slog.Logger) *live {
+	l := &live{nc: nc, log: log,
+		queue: make(chan *nats.Msg, liveQueue), stop: make(chan struct{}), stopped: make(chan struct{}),
+		listeners: make(map[*nats.Subscription]listener)}
+	go l.run()
+	return l
+}
+
+func (l *live) close() {
+	close(l.stop)
+	<-l.stopped
+}
+
+// subscribe starts calling to. A message between the subscription and its entry
+// in listeners is lost, as core NATS may lose any: read the stream afterwards.
+func (l *live) subscribe(subject string, to listener) (*nats.Subscription, error) {
+	sub, err := l.nc.ChanSubscribe(subject, l.queue)
+	if err != nil {
+		return nil, fmt.Errorf("failed to subscribe to %s: %w", subject, err)
+	}
+	l.mu.Lock()
+	l.listeners[sub] = to
+	l.mu.Unlock()
+	return sub, nil
+}
+
+// unsubscribe ends it; a call that is under way may still finish after it.
+func (l *live) unsubscribe(sub *nats.Subscription) {
+	l.mu.Lock()
+	delete(l.listeners, sub)
+	l.mu.Unlock()
+	_ = sub.Unsubscribe() // fails only where the connection is closed
+}
+
+func (l *live) run() {
+	defer close(l.stopped)
+	for {
+		select {
+		case m := <-l.queue:
+			l.dispatch(m)
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+func (l *live) dispatch(m *nats.Msg) {
+	l.mu.RLock()
+	to, ok := l.listeners[m.Sub]
+	l.mu.RUnlock()
+	if !ok || len(m.Data) == 0 {
+		return
+	}
+	switch kind, body := m.Data[0], m.Data[1:]; {
+	case kind == liveEntry && len(body) > 8:
+		to.entry(binary.BigEndian.Uint64(body), body[8:])
+	case kind == liveFrame:
+		to.frame(body)
+	case kind == liveReplaced:
+		to.replaced(schemas.SessionID(body))
+	case kind == liveRemoved:
+		to.removed()
+	default:
+		l.log.Warn("a live message of unknown kind", "subject", m.Subject)
+	}
+}
+
+// gap tells the device of sub that it lost messages.
+func (l *live) gap(sub *nats.Subscription) bool {
+	l.mu.RLock()
+	to, ok := l.listeners[sub]
+	l.mu.RUnlock()
+	if ok {
+		to.gap()
+	}
+	return ok
+}
+
+// gapAll tells all devices: the connection was away.
+func (l *live) gapAll() {
+	l.mu.RLock()
+	all := make([]listener, 0, len(l.listeners))
+	for _, to := range l.listeners {
+		all = append(all, to)
+	}
+	l.mu.RUnlock()
+	for _, to := range all {
+		to.gap()
+	}
+}
+
+// publishLive sends one payload to a device, wherever it is connected. Nobody
+// there is no error, and a loss is made good from the stream.
+func (c *Conn) publishLive(a Address, kind byte, body ...[]byte) {
+	n := 1
+	for _, b := range body {
+		n += len(b)
+	}
+	payload := append(make([]byte, 0, n), kind)
+	for _, b := range body {
+		payload = append(payload, b...)
+	}
+	if err := c.lives.Publish(liveSubject(c.partition(a.User), a), payload); err != nil && !isClosed(err) {
+		c.log.Debug("a live message was not sent", "error", err)
+	}
+}
+
+// PublishEntry shows an inbox entry, committed with that sequence, to its device.
+func (c *Conn) PublishEntry(a Address, seq uint64, entry []byte) {
+	var head [8]byte
+	binary.BigEndian.PutUint64(head[:], seq)
+	c.publishLive(a, liveEntry, head[:], entry)
+}
+
+// PublishFrame sends a ready frame to a device if it is connected.
+func (c *Conn) PublishFrame(a Address, frame []byte) { c.publishLive(a, liveFrame, frame) }
+
+// PublishReplaced tells older connections of a device that session took over.
+func (c *Conn) PublishReplaced(a Address, session schemas.SessionID) {
+	c.publishLive(a, liveReplaced, []byte(session))
+}
+
+// PublishRemoved tells the connections of a device that it is no more.
+func (c *Conn) PublishRemoved(a Address) { c.publishLive(a, liveRemoved) }
+
+// PublishDelivered tells other services that reader has a message.
+func (c *Conn) PublishDelivered(reader schemas.UserID, frame []byte) {
+	c.publishEvent(deliveredEventSubject(reader), frame)
+}
+
+// PublishSession tells other services of a connection's begin or end.
+func (c *Conn) PublishSession(e schemas.SessionEvent) {
+	c.publishEvent(sessionEventSubject(e.UserID), schemas.Encode(e))
+}
+
+func (c *Conn) publishEvent(subject string, body []byte) {
+	if err := c.lives.Publish(subject, body); err != nil && !isClosed(err) {
+		c.log.Debug("an event was not sent", "error", err)
+	}
+}

@@ -1,0 +1,238 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
+
+	"roost/schemas"
+)
+
+// Job is one message of MESSAGES on its way through a worker. Exactly one of
+// Ack, Later and Drop is called for it.
+type Job struct {
+	Data      []byte
+	Keep      bool // history workers store it
+	Sequence  uint64
+	Delivered uint64 // how often, this time included
+	msg       jetstream.Msg
+}
+
+// Ack says that the work is done and durable.
+func (j Job) Ack() error { return j.msg.Ack() }
+
+// Later asks for it again after d.
+func (j Job) Later(d time.Duration) error { return j.msg.NakWithDelay(d) }
+
+// Drop says that it can never be done.
+func (j Job) Drop(reason string) error { return j.msg.TermWithReason(reason) }
+
+// Jobs is the durable consumer of the history workers on MESSAGES. Several
+// processes share it.
+type Jobs struct{ consumer jetstream.Consumer }
+
+// MirrorJobs opens the consumer that the topology set up.
+func (c *Conn) MirrorJobs(ctx context.Context) (*Jobs, error) {
+	consumer, err := c.js.Consumer(ctx, messagesStream, mirrorConsumer)
+	if err != nil {
+		return nil, fmt.Errorf("failed to open consumer %s: %w", mirrorConsumer, err)
+	}
+	return &Jobs{consumer}, nil
+}
+
+// Fetch waits up to wait for a first message and returns what is there then, at
+// most n, in stream order.
+func (j *Jobs) Fetch(ctx context.Context, n int, wait time.Duration) ([]Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	first, err := j.consumer.Fetch(1, jetstream.FetchContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("failed to fetch: %w", err)
+	}
+	jobs := drain(nil, first)
+	if len(jobs) == 0 {
+		if ctx.Err() != nil {
+			return nil, nil // nothing came in time
+		}
+		return nil, first.Error()
+	}
+	rest, err := j.consumer.FetchNoWait(n - 1)
+	if err != nil {
+		return jobs, nil // the next call meets it again
+	}
+	return drain(jobs, rest), nil
+}
+
+func drain(jobs []Job, batch jetstream.MessageBatch) []Job {
+	for m := range batch.Messages() {
+		job := Job{Data: m.Data(), Keep: m.Headers().Get(keepHeader) == "1", msg: m}
+		if meta, err := m.Metadata(); err == nil {
+			job.Sequence, job.Delivered = meta.Sequence.Stream, meta.NumDelivered
+		}
+		jobs = append(jobs, job)
+	}
+	return jobs
+}
+
+// Waiting is how many messages the workers have not stored yet.
+func (j *Jobs) Waiting(ctx context.Context) (uint64, error) {
+	info, err := j.consumer.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("failed to look at consumer %s: %w", mirrorConsumer, err)
+	}
+	return info.NumPending + uint64(info.NumAckPending), nil
+}
+
+// HistoryHandler answers requests for history. It is called concurrently.
+type HistoryHandler interface {
+	Page(ctx context.Context, req schemas.HistoryRequest) (schemas.HistoryReply, error)
+	Ready(ctx context.Context) error
+}
+
+// Names of the history service, a NATS micro service.
+const (
+	historyService     = "roost-history"
+	historyVersion     = "1.0.0"
+	historyPageSubject = "svc.history.page"
+	historyPingSubject = "svc.history.ready"
+	historyTimeout     = 5 * time.Second
+)
+
+// maxPages bounds the history requests that one worker answers at a time; more
+// wait in the subscription, and their askers time out.
+const maxPages = 16
+
+// ServeHistory answers history requests, sharing them with other workers, until
+// the returned function is called, which waits for those under way.
+func (c *Conn) ServeHistory(h HistoryHandler) (stop func() error, err error) {
+	svc, err := micro.AddService(c.control, micro.Config{
+		Name: historyService, Version: historyVersion, Description: "pages of stored history",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("failed to add service %s: %w", historyService, err)
+	}
+	slots := make(chan struct{}, maxPages)
+	var wg sync.WaitGroup
+	for name, e := range map[string]struct {
+		subject string
+		answer  func(context.Context, []byte) ([]byte, error)
+	}{
+		"page":  {historyPageSubject, func(ctx context.Context, body []byte) ([]byte, error) { return answerPage(ctx, h, body) }},
+		"ready": {historyPingSubject, func(ctx context.Context, _ []byte) ([]byte, error) { return nil, answerReady(ctx, h) }},
+	} {
+		handler := micro.HandlerFunc(func(r micro.Request) {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				ctx, cancel := context.WithTimeout(context.Background(), historyTimeout)
+				defer cancel()
+				body, err := e.answer(ctx, r.Data())
+				if err != nil {
+					told := schemas.AsError(err)
+					c.logFailed(r.Error(string(told.Code), told.Message, nil))
+					return
+				}
+				c.logFailed(r.Respond(body))
+			})
+		})
+		if err := svc.AddEndpoint(name, handler, micro.WithEndpointSubject(e.subject)); err != nil {
+			_ = svc.Stop()
+			return nil, fmt.Errorf("failed to add endpoint %s: %w", name, err)
+		}
+	}
+	return func() error {
+		err := svc.Stop()
+		wg.Wait()
+		return err
+	}, nil
+}
+
+func answerPage(ctx context.Context, h HistoryHandler, body []byte) ([]byte, error) {
+	req, err := schemas.Decode[schemas.HistoryRequest](body)
+	if err != nil {
+		return nil, schemas.Errorf(schemas.CodeBadFrame, "%v", err)
+	}
+	reply, err := h.Page(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return schemas.Encode(reply), nil
+}
+
+func answerReady(ctx context.Context, h HistoryHandler) error {
+	if err := h.Ready(ctx); err != nil {
+		return &schemas.Error{Code: schemas.CodeUnavailable, Message: err.Error()}
+	}
+	return nil
+}
+
+func (c *Conn) logFailed(err error) {
+	if err != nil && !isClosed(err) {
+		c.log.Warn("a reply was not sent", "error", err)
+	}
+}
+
+// HistoryPage asks a worker for a page. Where none answers in time the error is
+// unavailable.
+func (c *Conn) HistoryPage(ctx context.Context, req schemas.HistoryRequest) (schemas.HistoryReply, error) {
+	m, err := c.ask(ctx, historyPageSubject, schemas.Encode(req))
+	if err != nil {
+		return schemas.HistoryReply{}, err
+	}
+	return schemas.Decode[schemas.HistoryReply](m.Data)
+}
+
+// HistoryReady says why history cannot be served now, or nil.
+func (c *Conn) HistoryReady(ctx context.Context) error {
+	_, err := c.ask(ctx, historyPingSubject, nil)
+	return err
+}
+
+func (c *Conn) ask(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
+	defer cancel()
+	m, err := c.control.RequestWithContext(ctx, subject, body)
+	if err != nil {
+		return nil, &schemas.Error{Code: schemas.CodeUnavailable, Cause: err, RetryAfterMS: 1000,
+			Message: "No history worker answered in time. Try again later; messages flow on without it."}
+	}
+	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
+		return nil, &schemas.Error{Code: schemas.Code(code), Message: m.Header.Get(micro.ErrorHeader)}
+	}
+	return m, nil
+}
+
+// WatchSettings calls changed with every user whose settings are changed from
+// now on, until ctx ends, on the caller's goroutine.
+func (c *Conn) WatchSettings(ctx context.Context, changed func(schemas.UserID, schemas.Settings)) error {
+	w, err := c.directory.settings.WatchAll(ctx, jetstream.UpdatesOnly())
+	if err != nil {
+		return fmt.Errorf("failed to watch bucket %s: %w", settingsBucket, err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case e, ok := <-w.Updates():
+			if !ok {
+				return nil
+			}
+			if e == nil || e.Operation() != jetstream.KeyValuePut {
+				continue
+			}
+			user, err := schemas.ParseUserToken(e.Key())
+			if err != nil {
+				continue
+			}
+			if s, err := schemas.Decode[schemas.Settings](e.Value()); err == nil {
+				changed(user, s)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

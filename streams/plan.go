@@ -1,0 +1,204 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Action is what a [Step] of a plan does.
+type Action string
+
+// Values of Action. A refused step would lose data; apply does none of a plan
+// that has one.
+const (
+	ActionCreate Action = "create"
+	ActionUpdate Action = "update"
+	ActionRefuse Action = "refuse"
+)
+
+// Step is one difference between a topology and a cluster.
+type Step struct {
+	Action Action
+	Name   string // of the stream or consumer
+	Detail string // what changes, or why it is refused
+}
+
+func (s Step) String() string { return fmt.Sprintf("%-7s %-14s %s", s.Action, s.Name, s.Detail) }
+
+// ErrRefused is the error of Apply for a plan with a refused step.
+var ErrRefused = errors.New("the change would lose data")
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func inSubject(kind string, p int) string { return kind + "." + itoa(p) + ".>" }
+
+// Plan says what Apply would do; an empty plan means that the cluster is as the
+// topology wants it. It changes nothing.
+func (c *Conn) Plan(ctx context.Context, t Topology) ([]Step, error) {
+	t = t.withDefaults()
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	recorded, err := c.recordedPartitions(ctx)
+	if err != nil && !errors.Is(err, ErrNotInstalled) {
+		return nil, err
+	}
+	if err == nil && recorded != t.Partitions {
+		return []Step{{ActionRefuse, messagesStream, fmt.Sprintf(
+			"partitions: %d → %d: users' inboxes would not be found again. The number is fixed at install", recorded, t.Partitions)}}, nil
+	}
+	var steps []Step
+	for _, want := range t.streams() {
+		have, err := c.js.Stream(ctx, want.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			steps = append(steps, Step{ActionCreate, want.Name, strings.Join(want.Subjects, " ")})
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("failed to look up stream %s: %w", want.Name, err)
+		}
+		steps = append(steps, compare(have.CachedInfo().Config, want)...)
+	}
+	_, err = c.js.Consumer(ctx, messagesStream, mirrorConsumer)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		steps = append(steps, Step{ActionCreate, mirrorConsumer, "consumer on " + messagesStream})
+	case err != nil:
+		return nil, fmt.Errorf("failed to look up consumer %s: %w", mirrorConsumer, err)
+	}
+	return steps, nil
+}
+
+// Apply makes the cluster as the topology wants it. It does nothing where the
+// plan is empty, and nothing at all, with [ErrRefused], where a step would lose
+// data. Only the admin role may call it.
+func (c *Conn) Apply(ctx context.Context, t Topology) ([]Step, error) {
+	steps, err := c.Plan(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	todo := make(map[string]bool)
+	for _, s := range steps {
+		if s.Action == ActionRefuse {
+			return steps, fmt.Errorf("%w: %s: %s", ErrRefused, s.Name, s.Detail)
+		}
+		todo[s.Name] = true
+	}
+	t = t.withDefaults()
+	for _, want := range t.streams() {
+		if !todo[want.Name] {
+			continue
+		}
+		if _, err := c.js.CreateOrUpdateStream(ctx, want); err != nil {
+			return steps, fmt.Errorf("failed to set up stream %s: %w", want.Name, err)
+		}
+	}
+	if todo[mirrorConsumer] {
+		if _, err := c.js.CreateOrUpdateConsumer(ctx, messagesStream, t.mirror()); err != nil {
+			return steps, fmt.Errorf("failed to set up consumer %s: %w", mirrorConsumer, err)
+		}
+	}
+	return steps, nil
+}
+
+func (t Topology) check() error {
+	switch {
+	case t.Partitions < 1 || t.Partitions > 1024:
+		return fmt.Errorf("partitions: %d is not in 1 to 1024", t.Partitions)
+	case t.Replicas < 1 || t.Replicas > 5 || t.Replicas%2 == 0:
+		return fmt.Errorf("replicas: %d is not 1, 3 or 5", t.Replicas)
+	case t.InboxMaxAge < time.Hour || t.InboxMaxAge > MaxInboxMaxAge:
+		return fmt.Errorf("inbox-max-age: %v is not in 1h to %v", t.InboxMaxAge, MaxInboxMaxAge)
+	case t.InboxMaxMessages < 1:
+		return fmt.Errorf("inbox-max-messages: %d is not positive", t.InboxMaxMessages)
+	}
+	return nil
+}
+
+// compare lists how have differs from want: each difference is an update, or
+// refused where messages would be dropped by it or NATS cannot do it in place.
+func compare(have, want jetstream.StreamConfig) []Step {
+	var changes, refused []string
+	note := func(losing bool, field string, from, to any) {
+		text := fmt.Sprintf("%s: %v → %v", field, from, to)
+		if losing {
+			refused = append(refused, text)
+		} else {
+			changes = append(changes, text)
+		}
+	}
+	if have.Storage != want.Storage {
+		note(true, "storage", have.Storage, want.Storage)
+	}
+	if have.Retention != want.Retention {
+		note(true, "retention", have.Retention, want.Retention)
+	}
+	if h, w := strings.Join(have.Subjects, " "), strings.Join(want.Subjects, " "); h != w {
+		note(true, "subjects", h, w)
+	}
+	if have.MaxAge != want.MaxAge {
+		note(shrinks(int64(have.MaxAge), int64(want.MaxAge)), "max age", have.MaxAge, want.MaxAge)
+	}
+	if unlimited(have.MaxMsgsPerSubject) != unlimited(want.MaxMsgsPerSubject) {
+		note(shrinks(have.MaxMsgsPerSubject, want.MaxMsgsPerSubject), "max messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	}
+	// A discard policy that was new and becomes old starts to drop messages.
+	if have.Discard != want.Discard {
+		note(want.Discard == jetstream.DiscardOld, "discard", have.Discard, want.Discard)
+	}
+	if have.DiscardNewPerSubject != want.DiscardNewPerSubject {
+		note(!want.DiscardNewPerSubject, "discard new per subject", have.DiscardNewPerSubject, want.DiscardNewPerSubject)
+	}
+	if have.Replicas != want.Replicas {
+		note(false, "replicas", have.Replicas, want.Replicas)
+	}
+	if have.Duplicates != want.Duplicates {
+		note(false, "duplicate window", have.Duplicates, want.Duplicates)
+	}
+	if have.AllowDirect != want.AllowDirect {
+		note(false, "allow direct", have.AllowDirect, want.AllowDirect)
+	}
+	if have.AllowAtomicPublish != want.AllowAtomicPublish {
+		note(false, "allow atomic publish", have.AllowAtomicPublish, want.AllowAtomicPublish)
+	}
+	var steps []Step
+	for _, r := range refused {
+		steps = append(steps, Step{ActionRefuse, want.Name, r})
+	}
+	if len(changes) > 0 {
+		steps = append(steps, Step{ActionUpdate, want.Name, strings.Join(changes, ", ")})
+	}
+	return steps
+}
+
+// unlimited makes the server's spellings of "no limit" one.
+func unlimited(n int64) int64 { return max(n, 0) }
+
+// shrinks says whether a limit gets tighter; 0 and below mean no limit.
+func shrinks(have, want int64) bool {
+	return unlimited(want) != 0 && (unlimited(have) == 0 || want < have)
+}
+
+// ErrNotInstalled means that the cluster has no streams of Roost yet.
+var ErrNotInstalled = errors.New("the cluster has no streams of Roost; run `roost streams apply` with the admin role first")
+
+func (c *Conn) recordedPartitions(ctx context.Context) (int, error) {
+	s, err := c.js.Stream(ctx, messagesStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, ErrNotInstalled
+	}
+	if err != nil {
+		return 0, fmt.Errorf("failed to look up stream %s: %w", messagesStream, err)
+	}
+	n, err := strconv.Atoi(s.CachedInfo().Config.Metadata[partitionsKey])
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("stream %s does not record the number of partitions in its metadata %q", messagesStream, partitionsKey)
+	}
+	return n, nil
+}

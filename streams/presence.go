@@ -1,0 +1,183 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/schemas"
+)
+
+// Presence knows which devices are connected where. Nobody sends heartbeats for
+// a user: a gateway keeps one leased key alive, a session is a record written at
+// connect and at disconnect, and a session whose gateway has no lease is over.
+type Presence struct {
+	sessions, gateways jetstream.KeyValue
+	watcher            jetstream.KeyWatcher
+	wg                 sync.WaitGroup
+
+	mu     sync.Mutex           // guards leases
+	leases map[string]time.Time // when each gateway's lease was last renewed
+}
+
+func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
+	p := &Presence{leases: make(map[string]time.Time)}
+	var err error
+	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
+		return nil, fmt.Errorf("failed to open bucket %s: %w", sessionsBucket, err)
+	}
+	if p.gateways, err = c.js.KeyValue(ctx, gatewaysBucket); err != nil {
+		return nil, fmt.Errorf("failed to open bucket %s: %w", gatewaysBucket, err)
+	}
+	if p.watcher, err = p.gateways.WatchAll(context.WithoutCancel(ctx)); err != nil {
+		return nil, fmt.Errorf("failed to watch bucket %s: %w", gatewaysBucket, err)
+	}
+	current := make(chan struct{})
+	p.wg.Add(1)
+	go p.follow(current)
+	select {
+	case <-current:
+		return p, nil
+	case <-ctx.Done():
+		p.close()
+		return nil, fmt.Errorf("failed to read bucket %s: %w", gatewaysBucket, ctx.Err())
+	}
+}
+
+func (p *Presence) close() {
+	_ = p.watcher.Stop()
+	p.wg.Wait()
+}
+
+// follow keeps leases; it closes current once it knows those that were there.
+func (p *Presence) follow(current chan<- struct{}) {
+	defer p.wg.Done()
+	for e := range p.watcher.Updates() {
+		if e == nil {
+			if current != nil {
+				close(current)
+				current = nil
+			}
+			continue
+		}
+		p.mu.Lock()
+		if e.Operation() == jetstream.KeyValuePut {
+			p.leases[e.Key()] = time.Now()
+		} else {
+			delete(p.leases, e.Key())
+		}
+		p.mu.Unlock()
+	}
+	if current != nil {
+		close(current)
+	}
+}
+
+// Alive says whether a gateway's lease holds.
+func (p *Presence) Alive(gateway string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	renewed, ok := p.leases[gateway]
+	if ok && time.Since(renewed) > leaseTTL {
+		delete(p.leases, gateway)
+		return false
+	}
+	return ok
+}
+
+// LeaseEvery is how often a gateway renews its lease.
+const LeaseEvery = leaseTTL / 3
+
+// KeepLease renews the gateway's lease until ctx ends, and gives it up then. It
+// runs on the caller's goroutine; failures to renew are told to failed.
+func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, failed func(error)) {
+	tick := time.NewTicker(LeaseEvery)
+	defer tick.Stop()
+	for {
+		if err := p.renew(ctx, lease); err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+			defer cancel()
+			if err := p.gateways.Delete(ctx, lease.Gateway); err != nil {
+				failed(fmt.Errorf("failed to give up the lease: %w", err))
+			}
+			return
+		}
+	}
+}
+
+func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease) error {
+	ctx, cancel := context.WithTimeout(ctx, LeaseEvery)
+	defer cancel()
+	if _, err := p.gateways.Put(ctx, lease.Gateway, schemas.Encode(lease)); err != nil {
+		return fmt.Errorf("failed to renew the lease: %w", err)
+	}
+	return nil
+}
+
+// Begin records that a session has its device now. It returns the record before
+// it, and the revision to end the session with.
+func (p *Presence) Begin(ctx context.Context, a Address, s schemas.Session) (before schemas.Session, revision uint64, err error) {
+	before, _, _, err = get[schemas.Session](ctx, p.sessions, sessionKey(a))
+	if err != nil {
+		return before, 0, err
+	}
+	revision, err = p.sessions.Put(ctx, sessionKey(a), schemas.Encode(s))
+	if err != nil {
+		return before, 0, fmt.Errorf("failed to record the session: %w", err)
+	}
+	return before, revision, nil
+}
+
+// End records that a session ended, unless a newer one has the device: then it
+// returns false.
+func (p *Presence) End(ctx context.Context, a Address, s schemas.Session, revision uint64) (bool, error) {
+	s.Gateway, s.EndedAt = "", schemas.Now()
+	_, err := p.sessions.Update(ctx, sessionKey(a), schemas.Encode(s), revision)
+	if isConflict(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("failed to record the end of the session: %w", err)
+	}
+	return true, nil
+}
+
+// Status is when a user was last connected, and whether a device is now.
+func (p *Presence) Status(ctx context.Context, u schemas.UserID, devices []schemas.Device) (online bool, last schemas.Timestamp, err error) {
+	for _, d := range devices {
+		last = max(last, d.LastActive)
+		s, _, ok, err := get[schemas.Session](ctx, p.sessions, sessionKey(Address{User: u, Device: d.DeviceID}))
+		if err != nil {
+			return false, 0, err
+		}
+		switch {
+		case !ok:
+		case s.Gateway != "" && p.Alive(s.Gateway):
+			online = true
+		default: // ended, or its gateway died and nobody knows when exactly
+			last = max(last, s.ConnectedAt, s.EndedAt)
+		}
+	}
+	if online {
+		last = schemas.Now()
+	}
+	return online, last, nil
+}
+
+// Forget deletes the session record of a device that is no more.
+func (p *Presence) Forget(ctx context.Context, a Address) error {
+	err := p.sessions.Purge(ctx, sessionKey(a))
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fmt.Errorf("failed to delete the session record: %w", err)
+	}
+	return nil
+}

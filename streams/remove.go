@@ -1,0 +1,205 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"roost/schemas"
+)
+
+const removeTimeout = 10 * time.Second
+
+// startRemove removes the acknowledged prefix in a goroutine of its own.
+func (b *directInbox) startRemove() {
+	if b.removing || b.ended {
+		return
+	}
+	b.removing = true
+	b.wg.Add(1)
+	go func() {
+		defer b.wg.Done()
+		ctx, cancel := context.WithTimeout(b.ctx, removeTimeout)
+		defer cancel()
+		err := b.remove(ctx)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.removing = false
+		if err != nil && b.ctx.Err() == nil {
+			b.c.log.Warn("acknowledged messages could not be removed; it is tried again", "subject", b.subject, "error", err)
+		}
+	}()
+}
+
+// remove deletes the acknowledged prefix from the stream. What is about to go is
+// read once more before: an entry that nobody told of, because its live message
+// was lost, shows itself there and is delivered instead. The sender's watermark
+// is durable before the message leaves.
+func (b *directInbox) remove(ctx context.Context) error {
+	for {
+		b.mu.Lock()
+		prefix := b.window.ackedPrefix()
+		if len(prefix) == 0 {
+			b.ackedAt = time.Time{}
+			b.mu.Unlock()
+			return nil
+		}
+		target, pos := prefix[len(prefix)-1].seq, b.pos
+		unread := b.window.after(pos) - b.window.after(target)
+		b.mu.Unlock()
+
+		if target > pos {
+			entries, _, err := b.c.readers.next(ctx, b.stream, b.subject, pos+1, unread)
+			if err != nil {
+				return err
+			}
+			b.mu.Lock()
+			moved := b.apply(upTo(entries, target)) && b.pos > pos
+			b.mu.Unlock()
+			if !moved {
+				return nil // a replica that lags, or a full window: later
+			}
+		}
+		if more, err := b.removeVerified(ctx); !more || err != nil {
+			return err
+		}
+	}
+}
+
+// removeVerified removes the acknowledged prefix as far as pos; more says that
+// the prefix goes on behind it.
+func (b *directInbox) removeVerified(ctx context.Context) (more bool, err error) {
+	b.mu.Lock()
+	prefix := slices.Clone(b.window.ackedPrefix())
+	pos := b.pos
+	b.mu.Unlock()
+	verified := slices.IndexFunc(prefix, func(e windowEntry) bool { return e.seq > pos })
+	more = verified > 0
+	if verified < 0 {
+		verified = len(prefix)
+	}
+	prefix = prefix[:verified]
+	if len(prefix) == 0 {
+		return false, nil
+	}
+	if err := b.advanceReceipts(ctx, prefix); err != nil {
+		return false, err
+	}
+	last := prefix[len(prefix)-1].seq
+	if len(prefix) == 1 {
+		err = b.c.deleteMessage(ctx, b.stream, last)
+	} else {
+		err = b.c.purge(ctx, b.stream, b.subject, last)
+	}
+	if err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	b.window.drop(last)
+	if len(b.window.ackedPrefix()) == 0 {
+		b.ackedAt = time.Time{}
+	}
+	b.mu.Unlock()
+	return more, nil
+}
+
+// advanceReceipts moves each sender's watermark to the newest message of theirs
+// that goes.
+func (b *directInbox) advanceReceipts(ctx context.Context, prefix []windowEntry) error {
+	var newest map[schemas.UserID]schemas.MessageID
+	for _, e := range prefix {
+		if e.head.Type != schemas.TypeIncomingMessage || e.head.GroupID != "" || e.head.SenderID == b.addr.User || b.resume.has(e.seq) {
+			continue
+		}
+		if newest == nil {
+			newest = make(map[schemas.UserID]schemas.MessageID)
+		}
+		newest[e.head.SenderID] = max(newest[e.head.SenderID], e.head.MessageID)
+	}
+	for sender, id := range newest {
+		if err := b.c.AdvanceReceipt(ctx, sender, b.addr.User, schemas.Watermark{DeliveredUpTo: id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func upTo(entries []stored, target uint64) []stored {
+	i := slices.IndexFunc(entries, func(e stored) bool { return e.sequence > target })
+	if i < 0 {
+		return entries
+	}
+	return entries[:i]
+}
+
+func sortHeld(held []heldEntry) {
+	slices.SortFunc(held, func(a, b heldEntry) int {
+		if a.seq < b.seq {
+			return -1
+		}
+		return 1
+	})
+}
+
+// maxAPICalls bounds the requests to the JetStream API under way: the server
+// queues 10,000 and drops them all when one more comes.
+const maxAPICalls = 64
+
+// purge removes the messages of a subject up to seq.
+func (c *Conn) purge(ctx context.Context, stream, subject string, seq uint64) error {
+	return c.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject, "seq": seq + 1})
+}
+
+// purgeAll removes all messages of a subject.
+func (c *Conn) purgeAll(ctx context.Context, stream, subject string) error {
+	return c.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject})
+}
+
+// deleteMessage removes one message; that it is gone already is no error.
+func (c *Conn) deleteMessage(ctx context.Context, stream string, seq uint64) error {
+	return c.api(ctx, "STREAM.MSG.DELETE."+stream, map[string]any{"seq": seq, "no_erase": true})
+}
+
+func (c *Conn) api(ctx context.Context, verb string, body any) error {
+	select {
+	case c.apiCalls <- struct{}{}:
+		defer func() { <-c.apiCalls }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	data, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("failed to encode %s: %w", verb, err)
+	}
+	m, err := c.control.RequestWithContext(ctx, "$JS.API."+verb, data)
+	if err != nil {
+		return fmt.Errorf("failed to call %s: %w", verb, err)
+	}
+	var answer struct {
+		Error *apiError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return fmt.Errorf("failed to read the answer of %s: %w", verb, err)
+	}
+	if e := answer.Error; e != nil && !e.gone() {
+		return fmt.Errorf("%s answered: %s (%d)", verb, e.Description, e.Code)
+	}
+	return nil
+}
+
+// apiError is how JetStream says no.
+type apiError struct {
+	Code        int    `json:"err_code"`
+	Description string `json:"description"`
+}
+
+// gone says whether the message to be deleted was not there any more.
+func (e *apiError) gone() bool {
+	const noMessageFound, deleteFailed = 10037, 10057
+	return e.Code == noMessageFound || e.Code == deleteFailed && strings.Contains(e.Description, "not found")
+}

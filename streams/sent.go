@@ -1,0 +1,146 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"roost/schemas"
+)
+
+// RecordSent commits the record of a send: the durable answer to every retry of
+// it. Records of one device are stored in the order of the calls. done does not
+// block and is called once unless RecordSent fails.
+func (c *Conn) RecordSent(a Address, rec schemas.SentRecord, done func(Outcome)) error {
+	p := c.partition(a.User)
+	w, err := c.committer(sentStream(p))
+	if err != nil {
+		return err
+	}
+	entry := Entry{
+		Subject: sentSubject(p, a),
+		ID:      fmt.Sprintf("%s.%d", a.Device, rec.MessageIDByClient),
+		Data:    schemas.Encode(rec),
+	}
+	return w.Commit([]Entry{entry}, func(o []Outcome) { done(o[0]) })
+}
+
+// LastSent is the newest send of a device; ok is false where it never sent.
+func (c *Conn) LastSent(ctx context.Context, a Address) (rec schemas.SentRecord, ok bool, err error) {
+	p := c.partition(a.User)
+	m, ok, err := c.readers.last(ctx, sentStream(p), sentSubject(p, a))
+	if err != nil || !ok {
+		return rec, false, err
+	}
+	rec, err = schemas.Decode[schemas.SentRecord](m.data)
+	return rec, err == nil, err
+}
+
+// ErrForgotten: the number is older than the device's last
+// schemas.MaxOutstanding sends, so nobody can tell a retry from a new message.
+var ErrForgotten = errors.New("older than the sends on record")
+
+// FindSent looks for the record of a number among the device's last sends. ok is
+// false where there is none and the number can be taken as new: numbers may be
+// skipped, and a send that was refused comes again behind its successors.
+func (c *Conn) FindSent(ctx context.Context, a Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error) {
+	p := c.partition(a.User)
+	all, _, err := c.readers.next(ctx, sentStream(p), sentSubject(p, a), 0, schemas.MaxOutstanding)
+	if err != nil {
+		return rec, false, err
+	}
+	lowest := n
+	for _, m := range all {
+		rec, err := schemas.Decode[schemas.SentRecord](m.data)
+		if err != nil {
+			return rec, false, err
+		}
+		if rec.MessageIDByClient == n {
+			return rec, true, nil
+		}
+		lowest = min(lowest, rec.MessageIDByClient)
+	}
+	if len(all) >= schemas.MaxOutstanding && lowest == n {
+		return rec, false, ErrForgotten
+	}
+	return rec, false, nil
+}
+
+// Copies is one message on its way into inboxes.
+type Copies struct {
+	Message *schemas.Message
+	Entry   []byte    // Message.StoredMessage(), the same bytes for all
+	To      []Address // a device each, or Unclaimed
+	Log     bool      // commit it to MESSAGES as well
+	Keep    bool      // and history workers store it
+}
+
+// Unclaimed is the inbox of a user without a device.
+func Unclaimed(u schemas.UserID) Address { return Address{User: u, Device: unclaimed} }
+
+// CommitCopies commits a message for every device it is meant for, and to
+// MESSAGES where somebody wants it there. done gets the sequence of each copy, in
+// the order of To, once all are durable, or the first error; it does not block.
+// An error of CommitCopies itself means that done is not called. Copies of one
+// send in one partition travel in one set.
+func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) error {
+	sets := make(map[string][]Entry, 2)
+	place := make(map[string][]int, 2) // index in To of each entry of a set
+	for i, a := range m.To {
+		p := c.partition(a.User)
+		stream := inboxStream(p)
+		sets[stream] = append(sets[stream], inboxEntry(p, a, m.Message.MessageID, m.Entry))
+		place[stream] = append(place[stream], i)
+	}
+	if m.Log {
+		sets[messagesStream] = []Entry{{
+			Subject: messageSubject(m.Message), ID: string(m.Message.MessageID),
+			Data: m.Message.Encode(), Keep: m.Keep,
+		}}
+	}
+	sequences := make([]uint64, len(m.To))
+	all := newGather(len(sets), func(err error) { done(sequences, err) })
+	for stream, set := range sets {
+		w, err := c.committer(stream)
+		if err == nil {
+			at := place[stream]
+			err = w.Commit(set, func(outcomes []Outcome) {
+				var first error
+				for i, o := range outcomes {
+					if o.Err != nil && first == nil {
+						first = o.Err
+					}
+					if i < len(at) {
+						sequences[at[i]] = o.Sequence
+					}
+				}
+				all.one(first)
+			})
+		}
+		if err != nil {
+			all.one(err)
+		}
+	}
+	return nil
+}
+
+// Holds says whether the inbox of a device has a message now. Only retries ask:
+// the stream's own window against duplicates is short.
+func (c *Conn) Holds(ctx context.Context, a Address, id schemas.MessageID) (bool, error) {
+	p, from := c.partition(a.User), uint64(0)
+	for {
+		entries, more, err := c.readers.next(ctx, inboxStream(p), inboxSubject(p, a), from, schemas.MaxInFlight)
+		if err != nil {
+			return false, err
+		}
+		for _, e := range entries {
+			if head, err := schemas.DecodeEntryHead(e.data); err == nil && head.MessageID == id {
+				return true, nil
+			}
+			from = e.sequence + 1
+		}
+		if !more || len(entries) == 0 {
+			return false, nil
+		}
+	}
+}

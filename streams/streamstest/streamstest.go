@@ -1,0 +1,63 @@
+// Package streamstest gives tests a real NATS server in the process, on a
+// temporary directory, and connections to it.
+package streamstest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"roost/streams"
+	"roost/streams/embedded"
+)
+
+// Timeout bounds what a test waits for. It is generous: it only ever passes in
+// full where something is broken.
+const Timeout = 30 * time.Second
+
+// Server starts a server on dir, which is stopped with the test. Tests do not
+// wait for the disk: the server syncs once a minute, unless sync is asked for by
+// options.
+func Server(t testing.TB, dir string, opts ...func(*embedded.Options)) *embedded.Server {
+	t.Helper()
+	o := embedded.Options{StoreDir: dir, SyncInterval: time.Minute}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	s, err := embedded.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Connect opens a connection to s, after applying topology, and closes it with
+// the test.
+func Connect(t testing.TB, s *embedded.Server, topology streams.Topology, opts ...func(*streams.Options)) *streams.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	o := streams.Options{InProcess: s, Log: Log(t)}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	c, err := streams.Dial(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.Apply(ctx, topology); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Open(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Log writes to the test's log.
+func Log(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}

@@ -1,0 +1,87 @@
+package streams
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+
+	"roost/schemas"
+)
+
+// Address is one device of one user.
+type Address struct {
+	User   schemas.UserID
+	Device schemas.DeviceID
+}
+
+// unclaimed stands in place of a device in the inbox of a person who has none
+// yet. It is no ULID, so no device is named so.
+const unclaimed schemas.DeviceID = "unclaimed"
+
+// Partition is hash(user) mod partitions, by FNV-1a over the user's token. It is
+// fixed for the life of a cluster: a user's inbox is found by it.
+func Partition(u schemas.UserID, partitions int) int {
+	h := fnv.New32a()
+	h.Write([]byte(u.Token()))
+	return int(h.Sum32() % uint32(partitions))
+}
+
+// Names of streams.
+const (
+	messagesStream = "MESSAGES"
+	sentPrefix     = "SENT_"
+	inboxPrefix    = "INBOX_"
+)
+
+func sentStream(p int) string  { return sentPrefix + strconv.Itoa(p) }
+func inboxStream(p int) string { return inboxPrefix + strconv.Itoa(p) }
+
+func (a Address) subject(kind string, p int) string {
+	return kind + "." + strconv.Itoa(p) + "." + a.User.Token() + "." + string(a.Device)
+}
+
+func sentSubject(p int, a Address) string  { return a.subject("sent", p) }
+func inboxSubject(p int, a Address) string { return a.subject("inbox", p) }
+func liveSubject(p int, a Address) string  { return a.subject("live", p) }
+
+// parseAddress reads the address out of a sent, inbox or live subject.
+func parseAddress(subject string) (kind string, p int, a Address, err error) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 4 {
+		return "", 0, a, fmt.Errorf("subject %q has not four tokens", subject)
+	}
+	if p, err = strconv.Atoi(tokens[1]); err != nil || p < 0 {
+		return "", 0, a, fmt.Errorf("subject %q has no partition", subject)
+	}
+	if a.User, err = schemas.ParseUserToken(tokens[2]); err != nil {
+		return "", 0, a, err
+	}
+	a.Device = schemas.DeviceID(tokens[3])
+	if a.Device != unclaimed {
+		if _, err = schemas.ParseDeviceID(tokens[3]); err != nil {
+			return "", 0, a, err
+		}
+	}
+	return tokens[0], p, a, nil
+}
+
+// messageSubject is where other services find an accepted message.
+func messageSubject(m *schemas.Message) string {
+	head := "msg." + m.SenderID.Token() + "." + string(m.SenderDeviceID)
+	if m.GroupID != "" {
+		return head + ".group." + string(m.GroupID)
+	}
+	return head + ".user." + m.ReceiverID.Token()
+}
+
+// Subjects of events for other services: core NATS, at most once.
+func deliveredEventSubject(u schemas.UserID) string { return "evt.delivered." + u.Token() }
+func sessionEventSubject(u schemas.UserID) string   { return "evt.session." + u.Token() }
+
+// Keys of the buckets.
+func userKey(u schemas.UserID) string { return u.Token() }
+func sessionKey(a Address) string     { return a.User.Token() + "." + string(a.Device) }
+func receiptKey(sender, reader schemas.UserID) string {
+	return sender.Token() + "." + reader.Token()
+}

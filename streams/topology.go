@@ -1,0 +1,173 @@
+package streams
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/schemas"
+)
+
+// Topology is what a cluster is set up with. The zero value of a field means
+// its default.
+type Topology struct {
+	// Partitions is the number of SENT and INBOX streams: 4 by default, fixed at
+	// install. Fewer commit in larger groups, more spread load and keep cold
+	// reads small.
+	Partitions int
+	// Replicas of every stream: 1 by default, 3 in a cluster.
+	Replicas int
+	// InboxMaxAge is for how long a message waits for a device: 30 days by
+	// default, at most 365.
+	InboxMaxAge time.Duration
+	// InboxMaxMessages is how many may wait for one device: 10,000 by default.
+	// One more is refused with inbox_full.
+	InboxMaxMessages int64
+}
+
+// Limits of a topology.
+const (
+	DefaultPartitions       = 4
+	DefaultInboxMaxAge      = 30 * 24 * time.Hour
+	MaxInboxMaxAge          = 365 * 24 * time.Hour
+	DefaultInboxMaxMessages = 10_000
+
+	// partitionsKey is the metadata of MESSAGES that records Partitions.
+	partitionsKey = "roost.partitions"
+	// duplicateWindow is against two gateways at once; SENT_p is against all else.
+	duplicateWindow = 2 * time.Minute
+	leaseTTL        = 15 * time.Second
+	sessionTTL      = 90 * 24 * time.Hour
+	mirrorConsumer  = "mirror"
+	mirrorAckWait   = time.Minute
+	mirrorPending   = 4096
+)
+
+// Names of buckets.
+const (
+	accountsBucket = "ACCOUNTS"
+	devicesBucket  = "DEVICES"
+	settingsBucket = "SETTINGS"
+	receiptsBucket = "RECEIPTS"
+	sessionsBucket = "SESSIONS"
+	gatewaysBucket = "GATEWAYS"
+)
+
+func (t Topology) withDefaults() Topology {
+	if t.Partitions == 0 {
+		t.Partitions = DefaultPartitions
+	}
+	if t.Replicas == 0 {
+		t.Replicas = 1
+	}
+	if t.InboxMaxAge == 0 {
+		t.InboxMaxAge = DefaultInboxMaxAge
+	}
+	if t.InboxMaxMessages == 0 {
+		t.InboxMaxMessages = DefaultInboxMaxMessages
+	}
+	return t
+}
+
+// streams are all streams of the topology, buckets included: a bucket is a
+// stream by the conventions of ADR-8.
+func (t Topology) streams() []jetstream.StreamConfig {
+	var all []jetstream.StreamConfig
+	for p := range t.Partitions {
+		all = append(all, t.sent(p), t.inbox(p))
+	}
+	all = append(all, t.messages())
+	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, receiptsBucket} {
+		all = append(all, t.bucket(name, jetstream.FileStorage, 0))
+	}
+	return append(all,
+		t.bucket(sessionsBucket, jetstream.MemoryStorage, sessionTTL),
+		t.bucket(gatewaysBucket, jetstream.MemoryStorage, leaseTTL))
+}
+
+func (t Topology) sent(p int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               sentStream(p),
+		Description:        "the last accepted sends of each device: ids, no content",
+		Subjects:           []string{inSubject("sent", p)},
+		Storage:            jetstream.FileStorage,
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardOld,
+		MaxMsgsPerSubject:  schemas.MaxOutstanding,
+		MaxAge:             t.InboxMaxAge,
+		Duplicates:         duplicateWindow,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Replicas:           t.Replicas,
+	}
+}
+
+func (t Topology) inbox(p int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:                 inboxStream(p),
+		Description:          "one inbox per device, until that device acknowledges",
+		Subjects:             []string{inSubject("inbox", p)},
+		Storage:              jetstream.FileStorage,
+		Retention:            jetstream.LimitsPolicy,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+		MaxMsgsPerSubject:    t.InboxMaxMessages,
+		MaxAge:               t.InboxMaxAge,
+		Duplicates:           duplicateWindow,
+		AllowDirect:          true,
+		AllowAtomicPublish:   true,
+		Replicas:             t.Replicas,
+	}
+}
+
+func (t Topology) messages() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               messagesStream,
+		Description:        "messages that somebody keeps or subscribes to, until every consumer has them",
+		Subjects:           []string{"msg.>"},
+		Storage:            jetstream.FileStorage,
+		Retention:          jetstream.InterestPolicy,
+		Discard:            jetstream.DiscardOld,
+		MaxMsgsPerSubject:  -1,
+		MaxAge:             schemas.HistoryDays * 24 * time.Hour,
+		Duplicates:         duplicateWindow,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Replicas:           t.Replicas,
+		Metadata:           map[string]string{partitionsKey: itoa(t.Partitions)},
+	}
+}
+
+func (t Topology) bucket(name string, storage jetstream.StorageType, ttl time.Duration) jetstream.StreamConfig {
+	window := duplicateWindow
+	if ttl > 0 && ttl < window {
+		window = ttl
+	}
+	return jetstream.StreamConfig{
+		Name:              "KV_" + name,
+		Subjects:          []string{"$KV." + name + ".>"},
+		Storage:           storage,
+		Retention:         jetstream.LimitsPolicy,
+		Discard:           jetstream.DiscardNew,
+		MaxMsgsPerSubject: 1,
+		MaxAge:            ttl,
+		Duplicates:        window,
+		AllowRollup:       true,
+		DenyDelete:        true,
+		AllowDirect:       true,
+		Replicas:          t.Replicas,
+	}
+}
+
+// mirror is the durable consumer of the history workers.
+func (t Topology) mirror() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       mirrorConsumer,
+		Description:   "history workers",
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       mirrorAckWait,
+		MaxAckPending: mirrorPending,
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		FilterSubject: "msg.>",
+	}
+}
