@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
 )
 
 // typed is what the encoder needs of a frame.
@@ -64,13 +63,24 @@ var newServerFrame = map[FrameType]func() ServerFrame{
 	TypeReconnect:        func() ServerFrame { return new(Reconnect) },
 }
 
+// clientFieldNames are the names that each client frame knows.
+var clientFieldNames = func() map[FrameType][]string {
+	names := make(map[FrameType][]string, len(newClientFrame))
+	for typ, construct := range newClientFrame {
+		names[typ] = append(fieldNames(construct()), "type", "action")
+	}
+	return names
+}()
+
 // DecodeClientFrame reads and checks one frame of a client. Fields that the
-// frame does not have are ignored. The error names the field that is wrong;
-// where the frame got far enough to be a send, the second result is its
-// message_id_by_client, so that the answer can name it too.
+// frame does not have are ignored; an optional field that is null or "" is
+// absent; a known name that stands there twice or in another case is refused, as
+// is text that is not Unicode. The error names the field that is wrong; where
+// the frame is a send, the second result is its message_id_by_client, so that
+// the answer can name it too.
 func DecodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
-	if !utf8.Valid(data) {
-		return nil, 0, invalidUTF8(data)
+	if e := checkObject(data); e != nil {
+		return nil, sendNumber(data), e
 	}
 	typ, e := frameType(data)
 	if e != nil {
@@ -78,7 +88,10 @@ func DecodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
 	}
 	construct, ok := newClientFrame[typ]
 	if !ok {
-		return nil, 0, Errorf(CodeUnknownType, "type: there is no frame of type %q.", clip(string(typ)))
+		return nil, 0, unknownType(typ)
+	}
+	if e := checkNames(data, clientFieldNames[typ]); e != nil {
+		return nil, sendNumber(data), e
 	}
 	frame := construct()
 	if err := json.Unmarshal(data, frame); err != nil {
@@ -93,13 +106,16 @@ func DecodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
 // DecodeServerFrame reads one frame of the server. A type that this version
 // does not know is an error with [CodeUnknownType], for clients to skip.
 func DecodeServerFrame(data []byte) (ServerFrame, error) {
+	if e := checkObject(data); e != nil {
+		return nil, e
+	}
 	typ, e := frameType(data)
 	if e != nil {
 		return nil, e
 	}
 	construct, ok := newServerFrame[typ]
 	if !ok {
-		return nil, Errorf(CodeUnknownType, "type: there is no frame of type %q.", clip(string(typ)))
+		return nil, unknownType(typ)
 	}
 	frame := construct()
 	if err := json.Unmarshal(data, frame); err != nil {
@@ -108,66 +124,65 @@ func DecodeServerFrame(data []byte) (ServerFrame, error) {
 	return frame, nil
 }
 
+func unknownType(typ FrameType) *Error {
+	return Errorf(CodeUnknownType, "type: there is no frame of type %q.", clip(string(typ)))
+}
+
+// frameType reads "type" or "action". Where both stand there, they agree.
 func frameType(data []byte) (FrameType, *Error) {
-	var head struct {
-		Type   *FrameType `json:"type"`
-		Action *FrameType `json:"action"`
+	var typ FrameType
+	for name, value := range members(data) {
+		if string(name) != "type" && string(name) != "action" {
+			continue
+		}
+		var t FrameType
+		if err := json.Unmarshal(value, &t); err != nil || t == "" {
+			return "", InvalidField(string(name), "is not the name of a frame.")
+		}
+		if typ != "" && t != typ {
+			return "", InvalidField(string(name), "is %q, but the frame is named %q as well.", clip(string(t)), clip(string(typ)))
+		}
+		typ = t
 	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		return "", fieldError(err)
+	if typ == "" {
+		return "", InvalidField("type", "is missing; every frame has one.")
 	}
-	switch {
-	case head.Type != nil && *head.Type != "":
-		return *head.Type, nil
-	case head.Action != nil && *head.Action != "":
-		return *head.Action, nil
-	}
-	return "", InvalidField("type", "is missing; every frame has one.")
+	return typ, nil
 }
 
-// sendNumber finds the message_id_by_client of a frame that is wrong elsewhere.
+// sendNumber finds the message_id_by_client of a send that is wrong elsewhere;
+// 0 where there is none.
 func sendNumber(data []byte) ClientMessageID {
-	var send struct {
-		Type, Action      FrameType
-		MessageIDByClient ClientMessageID `json:"message_id_by_client"`
+	if !json.Valid(data) || trimSpace(data)[0] != '{' {
+		return 0
 	}
-	_ = json.Unmarshal(data, &send) // what can be read is read, the rest stays zero
-	if send.Type == TypeSendMessage || send.Action == TypeSendMessage {
-		return max(send.MessageIDByClient, 0)
+	var number ClientMessageID
+	isSend := false
+	for name, value := range members(data) {
+		switch string(name) {
+		case "type", "action":
+			var typ FrameType
+			isSend = isSend || json.Unmarshal(value, &typ) == nil && typ == TypeSendMessage
+		case "message_id_by_client":
+			if json.Unmarshal(value, &number) != nil {
+				return 0
+			}
+		}
 	}
-	return 0
+	if !isSend {
+		return 0
+	}
+	return max(number, 0)
 }
 
+// fieldError is about JSON that passed checkObject, so what is wrong is the type
+// of a value.
 func fieldError(err error) *Error {
 	var typeErr *json.UnmarshalTypeError
-	if errors.As(err, &typeErr) {
-		if typeErr.Field == "" {
-			return Errorf(CodeBadFrame, "A frame is one JSON object, this is a JSON %s.", typeErr.Value)
-		}
-		return InvalidField(typeErr.Field, "has the wrong type or range: %s.", typeErr.Value)
+	if errors.As(err, &typeErr) && typeErr.Field != "" {
+		return InvalidField(typeErr.Field, "has the wrong type or range: %s.", clip(typeErr.Value))
 	}
-	return &Error{Code: CodeBadFrame, Message: "The frame is not valid JSON: " + err.Error() + ".", Cause: err}
-}
-
-// invalidUTF8 names the first field whose text is broken, where one can be told.
-func invalidUTF8(data []byte) *Error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err == nil && t == json.Delim('{') {
-		for dec.More() {
-			key, err := dec.Token()
-			if err != nil {
-				break
-			}
-			var raw json.RawMessage
-			if err := dec.Decode(&raw); err != nil {
-				break
-			}
-			if name, ok := key.(string); ok && !utf8.Valid(raw) {
-				return InvalidField(clip(name), "is not valid UTF-8.")
-			}
-		}
-	}
-	return Errorf(CodeBadFrame, "The frame is not valid UTF-8.")
+	return &Error{Code: CodeBadFrame, Message: "Not JSON of the expected form: " + clip(err.Error()) + ".", Cause: err}
 }
 
 // clip keeps what a client sent short enough to be repeated to it.
@@ -185,14 +200,18 @@ func clip(s string) string {
 }
 
 // DecodeBody reads one JSON object of an HTTP request into v and refuses what
-// follows it. Errors name the field.
+// follows it. It is as strict as [DecodeClientFrame], and its errors name the
+// field too.
 func DecodeBody(r io.Reader, v any) *Error {
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return &Error{Code: CodeBadFrame, Message: "The request body could not be read, or is too big.", Cause: err}
 	}
-	if !utf8.Valid(data) {
-		return invalidUTF8(data)
+	if e := checkObject(data); e != nil {
+		return e
+	}
+	if e := checkNames(data, fieldNames(v)); e != nil {
+		return e
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return fieldError(err)

@@ -16,10 +16,11 @@
 //	message_delivered {message_id} ────▶                              (stored by the device; the server forgets it)
 //	                         ◀────────── message_delivered {user_id}  (to the sender)
 //
-// Files: id.go holds the names and their parsers, frame.go the frames and the
-// one encoder and decoder, message.go and record.go what is stored, http.go the
-// HTTP bodies, error.go the codes. The JSON Schemas (2020-12) of all of them are
-// in json/, golden examples in testdata/golden; tests hold the three together.
+// Files: id.go holds the names and their parsers, frame.go the frames, codec.go
+// the one encoder and decoder, members.go what encoding/json would let through,
+// message.go and record.go what is stored, http.go the HTTP bodies, error.go the
+// codes. The JSON Schemas (2020-12) of all of them are in json/, golden examples
+// in testdata/golden; tests hold the three together.
 //
 // The package starts no goroutine and keeps no state; everything in it may be
 // used concurrently.

@@ -80,11 +80,11 @@ func AsError(err error) *Error {
 	return Internal(err)
 }
 
-// CloseCode is a WebSocket close status of Roost. Codes 4000 to 4399 except
-// CloseSlow mean: do not reconnect unchanged. The others mean: reconnect with
-// jittered back-off.
+// CloseCode is a WebSocket close status of Roost; see [CloseCode.Retryable] for
+// what a client does next.
 type CloseCode int
 
+// Close codes that the server sends.
 const (
 	CloseFrameTooBig     CloseCode = 1009 // a frame over MaxFrameBytes
 	CloseRestarting      CloseCode = 1012 // the server drains
@@ -99,8 +99,9 @@ const (
 )
 
 // Retryable says whether a client may connect again unchanged, after a jittered
-// back-off. A replaced device would only fight its newer connection, and a
-// removed one has to register anew, so those two are not either.
+// back-off: not after 4000 to 4399 except CloseSlow. A replaced device would only
+// fight its newer connection, and a removed one has to register anew, so those
+// two are not retryable either.
 func (c CloseCode) Retryable() bool {
 	switch {
 	case c == CloseSlow:

@@ -129,7 +129,7 @@ type MessageReceived struct {
 	Timestamp         Timestamp       `json:"timestamp"`
 }
 
-// Incoming is a message of the device's inbox. See [StoredMessage] for the
+// Incoming is a message of the device's inbox. See [Message.StoredMessage] for the
 // bytes it is cut from.
 type Incoming struct {
 	Message

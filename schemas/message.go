@@ -61,7 +61,9 @@ func (m *Message) StoredMessage() []byte {
 }
 
 // AppendCursor appends to dst the frame that an inbox entry becomes for a
-// device: the entry and the position that it has in that device's inbox.
+// device: the entry and the position that it has in that device's inbox. The
+// server made both, so the entry is an object with members and the cursor needs
+// no escaping.
 func AppendCursor(dst, entry []byte, cursor Cursor) []byte {
 	dst = append(dst, entry[:len(entry)-1]...)
 	dst = append(dst, `,"cursor":"`...)

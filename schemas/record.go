@@ -50,7 +50,13 @@ type Device struct {
 // the person's first day on, with or without devices.
 type Devices struct {
 	Devices []Device `json:"devices"`
+	// Removed are the devices removed last, newest last, at most MaxRemoved: a
+	// device that comes back learns that it was removed.
+	Removed []DeviceID `json:"removed,omitempty"`
 }
+
+// MaxRemoved bounds Devices.Removed.
+const MaxRemoved = 32
 
 // LastSeen says who sees when a person was last online.
 type LastSeen string

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"fmt"
 	"unicode/utf8"
 )
 
@@ -36,7 +37,7 @@ func (f *SendMessage) validate() *Error {
 	}
 	if n := utf8.RuneCountInString(f.Content); n > MaxContentRunes {
 		return &Error{Code: CodeContentTooLong, Field: "content",
-			Message: Errorf("", "content: has %d characters, at most %d are allowed.", n, MaxContentRunes).Message}
+			Message: fmt.Sprintf("content: has %d characters, at most %d are allowed.", n, MaxContentRunes)}
 	}
 	if f.MessageIDByClient <= 0 {
 		return InvalidField("message_id_by_client", "is missing or not positive; number the sends of a device 1, 2, 3, …")

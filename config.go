@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"reflect"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+
+	"roost/gateway"
+	"roost/streams"
+)
+
+// The settings of the commands. Each struct is one subject, with its defaults
+// and help; a flag beats the environment (ROOST_…), which beats the file
+// (--config), which beats the default.
+
+type logFlags struct {
+	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ROOST_LOG_LEVEL"`
+	LogFormat string `help:"text or json." enum:"text,json" default:"text" env:"ROOST_LOG_FORMAT"`
+}
+
+type natsFlags struct {
+	NATS string `name:"nats" help:"URLs of the NATS cluster, comma-separated." default:"nats://127.0.0.1:4222" env:"ROOST_NATS"`
+	NKey string `name:"nkey" help:"File with the nkey seed of this role." env:"ROOST_NKEY" placeholder:"FILE"`
+}
+
+type historyFlags struct {
+	Mongo string `help:"URI of a MongoDB for history." env:"ROOST_MONGO" placeholder:"URI"`
+}
+
+type topologyFlags struct {
+	Partitions       int           `help:"Partitions of inboxes; fixed at install." default:"${partitions}" env:"ROOST_PARTITIONS"`
+	InboxMaxAge      time.Duration `help:"How long a message waits for a device, at most 8760h." default:"720h" env:"ROOST_INBOX_MAX_AGE"`
+	InboxMaxMessages int64         `help:"How many messages may wait for one device." default:"10000" env:"ROOST_INBOX_MAX_MESSAGES"`
+}
+
+type gatewayFlags struct {
+	HTTP           string        `name:"http" help:"Address to listen on." default:"127.0.0.1:8080" env:"ROOST_HTTP"`
+	AuthJWKS       string        `name:"auth-jwks" help:"File or URL with the public keys of an external issuer; without it, accounts are built in." env:"ROOST_AUTH_JWKS" placeholder:"FILE-OR-URL"`
+	AuthIssuer     string        `help:"Issuer that tokens must have, with --auth-jwks." env:"ROOST_AUTH_ISSUER"`
+	AuthAudience   string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
+	AllowedOrigins []string      `help:"Hosts of web pages that may connect, as patterns." env:"ROOST_ALLOWED_ORIGINS" placeholder:"HOST"`
+	MaxDevices     int           `help:"Devices a user." default:"3" env:"ROOST_MAX_DEVICES"`
+	Events         bool          `help:"Put every message into MESSAGES, for other services." env:"ROOST_EVENTS"`
+	Heartbeat      time.Duration `help:"How often a client shall send something." default:"30s" env:"ROOST_HEARTBEAT"`
+
+	Limits                string  `help:"off lifts every limit below, for load tests." enum:"on,off" default:"on" env:"ROOST_LIMITS"`
+	ConnectionsPerUser    int     `help:"Open connections a user." default:"12" env:"ROOST_CONNECTIONS_PER_USER"`
+	ConnectionsPerAddress int     `help:"Open connections an address; raise it behind a proxy." default:"1000" env:"ROOST_CONNECTIONS_PER_ADDRESS"`
+	FramesPerSecond       float64 `help:"Frames a connection; more are read later." default:"1000" env:"ROOST_FRAMES_PER_SECOND"`
+	SendsPerSecond        float64 `help:"Sends a connection; more are refused." default:"50" env:"ROOST_SENDS_PER_SECOND"`
+	LoginsPerSecond       float64 `help:"Logins and new accounts an address." default:"5" env:"ROOST_LOGINS_PER_SECOND"`
+}
+
+func (f gatewayFlags) limits() gateway.Limits {
+	if f.Limits == "off" {
+		return gateway.Limits{}
+	}
+	return gateway.Limits{
+		ConnectionsPerUser: f.ConnectionsPerUser, ConnectionsPerAddress: f.ConnectionsPerAddress,
+		FramesPerSecond: f.FramesPerSecond, SendsPerSecond: f.SendsPerSecond, LoginsPerSecond: f.LoginsPerSecond,
+	}
+}
+
+func (f gatewayFlags) validate() error {
+	switch {
+	case f.MaxDevices < 1:
+		return errors.New("--max-devices: is at least 1")
+	case f.Heartbeat < time.Second:
+		return errors.New("--heartbeat: is at least 1s")
+	case f.AuthJWKS == "" && (f.AuthIssuer != "" || f.AuthAudience != ""):
+		return errors.New("--auth-issuer and --auth-audience need --auth-jwks")
+	case f.ConnectionsPerUser < 0 || f.ConnectionsPerAddress < 0 || f.FramesPerSecond < 0 || f.SendsPerSecond < 0 || f.LoginsPerSecond < 0:
+		return errors.New("a limit is 0 (none) or more")
+	}
+	return nil
+}
+
+// yamlConfig reads the file of --config. A name that is no flag is an error, and
+// a value in the environment beats the file's.
+func yamlConfig(r io.Reader) (kong.Resolver, error) {
+	values := make(map[string]any)
+	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("the configuration file is not YAML: %w", err)
+	}
+	return &fileResolver{values}, nil
+}
+
+type fileResolver struct{ values map[string]any }
+
+// Validate implements [kong.Resolver]: it names the setting that nobody knows.
+func (f *fileResolver) Validate(app *kong.Application) error {
+	known := make(map[string]bool)
+	_ = kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			known[flag.Name] = true
+		}
+		return next(nil)
+	})
+	names := make([]string, 0, len(f.values))
+	for name := range f.values {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		if !known[name] {
+			return fmt.Errorf("the configuration file has an unknown setting %q", name)
+		}
+	}
+	return nil
+}
+
+// Resolve implements [kong.Resolver].
+func (f *fileResolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if flag.Value.Tag.Has("env") && envIsSet(flag.Envs) {
+		return nil, nil
+	}
+	v, ok := f.values[flag.Name]
+	if !ok {
+		return nil, nil
+	}
+	if list, ok := v.([]any); ok {
+		parts := make([]string, len(list))
+		for i, item := range list {
+			parts[i] = fmt.Sprint(item)
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return fmt.Sprint(v), nil
+}
+
+// showCommand prints the settings of serve as a file that --config reads.
+type showCommand struct{ serveFlags }
+
+func (c showCommand) Run(p process) error {
+	settings, err := yaml.Marshal(flagValues(reflect.ValueOf(c.serveFlags)))
+	if err != nil {
+		return fmt.Errorf("failed to print the configuration: %w", err)
+	}
+	_, err = p.stdout.Write(settings)
+	return err
+}
+
+// flagValues lists the flags of a struct by name, embedded structs included.
+func flagValues(v reflect.Value) map[string]any {
+	values := make(map[string]any)
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if field.Anonymous {
+			for name, value := range flagValues(v.Field(i)) {
+				values[name] = value
+			}
+			continue
+		}
+		name := field.Tag.Get("name")
+		if name == "" {
+			name = dashed(field.Name)
+		}
+		value := v.Field(i).Interface()
+		switch text := value.(type) {
+		case string:
+			value = masked(text)
+		case time.Duration:
+			value = text.String()
+		}
+		values[name] = value
+	}
+	return values
+}
+
+// masked hides the password of a URI.
+func masked(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User == nil {
+		return text
+	}
+	if _, ok := u.User.Password(); !ok {
+		return text
+	}
+	u.User = url.UserPassword(u.User.Username(), "xxxxx")
+	return u.String()
+}
+
+// dashed turns a field's name into a flag's: InboxMaxAge into inbox-max-age.
+func dashed(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			b.WriteByte('-')
+		}
+		b.WriteRune(r)
+	}
+	return strings.ToLower(b.String())
+}
+
+func (t topologyFlags) topology(replicas int) streams.Topology {
+	return streams.Topology{Partitions: t.Partitions, Replicas: replicas,
+		InboxMaxAge: t.InboxMaxAge, InboxMaxMessages: t.InboxMaxMessages}
+}

@@ -1,0 +1,163 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// Accounts are the built-in ones: names and passwords in bucket ACCOUNTS.
+type Accounts struct {
+	directory *streams.Directory
+	tokens    *Tokens
+	// hashing bounds the password hashes under way: each takes memory, and a
+	// burst of logins must not take the gateway's.
+	hashing chan struct{}
+}
+
+const maxHashing = 2
+
+// NewAccounts keeps accounts in d and signs their tokens with t.
+func NewAccounts(d *streams.Directory, t *Tokens) *Accounts {
+	return &Accounts{directory: d, tokens: t, hashing: make(chan struct{}, maxHashing)}
+}
+
+// create is POST /accounts.
+func (s *Server) createAccount(r *http.Request) (int, any, error) {
+	c, err := s.credentials(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	hash, err := s.opts.Accounts.hash(r.Context(), c.Password)
+	if err != nil {
+		return 0, nil, err
+	}
+	account := schemas.Account{UserID: c.UserID, PasswordHash: hash, CreatedAt: schemas.Now()}
+	err = s.directory.CreateAccount(r.Context(), account)
+	if errors.Is(err, streams.ErrExists) {
+		return 0, nil, schemas.Errorf(schemas.CodeConflict, "user_id: %q is taken; choose another.", c.UserID)
+	}
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	return http.StatusCreated, schemas.AccountCreated{UserID: account.UserID, CreatedAt: account.CreatedAt}, nil
+}
+
+// createSession is POST /sessions. A wrong name and a wrong password take the
+// same time and get the same answer.
+func (s *Server) createSession(r *http.Request) (int, any, error) {
+	c, err := s.credentials(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	account, ok, err := s.directory.Account(r.Context(), c.UserID)
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	hash := account.PasswordHash
+	if !ok || hash == "" {
+		hash = nobodysHash
+	}
+	right, err := s.opts.Accounts.check(r.Context(), c.Password, hash)
+	if err != nil {
+		return 0, nil, err
+	}
+	if !right || !ok {
+		return 0, nil, schemas.Errorf(schemas.CodeUnauthenticated, "The user_id or the password is wrong.")
+	}
+	// Mends an account whose creation was cut short.
+	if err := s.directory.EnsureUser(r.Context(), c.UserID); err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	token, err := s.opts.Accounts.tokens.Issue(c.UserID)
+	return http.StatusOK, token, err
+}
+
+func (s *Server) credentials(r *http.Request) (schemas.Credentials, error) {
+	var c schemas.Credentials
+	if wait := s.logins.wait(addressOf(r)); wait > 0 {
+		return c, &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
+			Message: "Too many attempts from your address. Try again later."}
+	}
+	if e := schemas.DecodeBody(r.Body, &c); e != nil {
+		return c, e
+	}
+	if e := c.Validate(); e != nil {
+		return c, e
+	}
+	return c, nil
+}
+
+// Parameters of argon2id: OWASP's second recommendation, 19 MiB and two passes.
+const (
+	argonMemory  = 19 << 10 // KiB
+	argonTime    = 2
+	argonThreads = 1
+	argonSalt    = 16
+	argonKey     = 32
+)
+
+// nobodysHash is what a login without an account is checked against. No password
+// fits it.
+var nobodysHash = phc(make([]byte, argonSalt), make([]byte, argonKey))
+
+func phc(salt, key []byte) string {
+	enc := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, argonMemory, argonTime, argonThreads, enc.EncodeToString(salt), enc.EncodeToString(key))
+}
+
+// hash makes the PHC string of a password.
+func (a *Accounts) hash(ctx context.Context, password string) (string, error) {
+	salt := make([]byte, argonSalt)
+	_, _ = rand.Read(salt) // never fails since Go 1.24
+	if err := a.enter(ctx); err != nil {
+		return "", err
+	}
+	defer func() { <-a.hashing }()
+	return phc(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)), nil
+}
+
+// check says whether the password fits the PHC string, by its own parameters.
+func (a *Accounts) check(ctx context.Context, password, hash string) (bool, error) {
+	var version int
+	var memory, passes uint32
+	var threads uint8
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" {
+		return false, fmt.Errorf("a stored password hash is not argon2id")
+	}
+	if _, err := fmt.Sscanf(parts[2]+" "+parts[3], "v=%d m=%d,t=%d,p=%d", &version, &memory, &passes, &threads); err != nil || version != argon2.Version {
+		return false, fmt.Errorf("a stored password hash has unknown parameters")
+	}
+	salt, errSalt := base64.RawStdEncoding.DecodeString(parts[4])
+	want, errKey := base64.RawStdEncoding.DecodeString(parts[5])
+	if err := errors.Join(errSalt, errKey); err != nil || len(want) == 0 {
+		return false, fmt.Errorf("a stored password hash cannot be read")
+	}
+	if err := a.enter(ctx); err != nil {
+		return false, err
+	}
+	defer func() { <-a.hashing }()
+	have := argon2.IDKey([]byte(password), salt, passes, memory, threads, uint32(len(want)))
+	return subtle.ConstantTimeCompare(have, want) == 1, nil
+}
+
+func (a *Accounts) enter(ctx context.Context) error {
+	select {
+	case a.hashing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return schemas.Unavailable(ctx.Err())
+	}
+}

@@ -1,0 +1,233 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"roost/gateway"
+	"roost/schemas"
+)
+
+// sign makes a token with any key, algorithm and claims.
+func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
+	t.Helper()
+	opts := (&jose.SignerOptions{}).WithType("JWT")
+	if kid != "" {
+		opts = opts.WithHeader("kid", kid)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jwt.Signed(signer).Claims(claims).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func claims(change func(*jwt.Claims)) jwt.Claims {
+	c := jwt.Claims{Issuer: "roost", Audience: jwt.Audience{"roost"}, Subject: "alice",
+		IssuedAt: jwt.NewNumericDate(time.Now()), Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour))}
+	if change != nil {
+		change(&c)
+	}
+	return c
+}
+
+func none(t *testing.T, c jwt.Claims) string {
+	t.Helper()
+	body, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc := base64.RawURLEncoding
+	return enc.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + enc.EncodeToString(body) + "."
+}
+
+func TestBuiltInTokens(t *testing.T) {
+	tokens, err := gateway.NewTokens(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := sign(t, jose.HS256, secret, "", claims(nil))
+	check(t, tokens, good, "alice")
+	for name, token := range map[string]string{
+		"empty":            "",
+		"nonsense":         "nonsense",
+		"alg none":         none(t, claims(nil)),
+		"another secret":   sign(t, jose.HS256, []byte(strings.Repeat("x", 32)), "", claims(nil)),
+		"another alg":      sign(t, jose.HS512, []byte(strings.Repeat("s", 64)), "", claims(nil)),
+		"RS256":            sign(t, jose.RS256, rsaKey, "", claims(nil)),
+		"expired":          sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour)) })),
+		"never expires":    sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Expiry = nil })),
+		"not yet":          sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) })),
+		"another audience": sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Audience = jwt.Audience{"shop"} })),
+		"another issuer":   sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Issuer = "shop" })),
+		"no subject":       sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Subject = "" })),
+		"a group":          sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Subject = "g-x" })),
+		"changed":          good[:len(good)-2] + "xx",
+	} {
+		t.Run(name, func(t *testing.T) { check(t, tokens, token, "") })
+	}
+}
+
+// check expects a token to be of want, or refused where want is empty.
+func check(t *testing.T, a gateway.Authenticator, token string, want schemas.UserID) {
+	t.Helper()
+	u, err := a.Authenticate(context.Background(), token)
+	switch {
+	case want == "" && (err == nil || schemas.AsError(err).Code != schemas.CodeUnauthenticated):
+		t.Errorf("got %q, %v", u, err)
+	case want != "" && (err != nil || u != want):
+		t.Errorf("got %q, %v, want %q", u, err, want)
+	}
+	if err != nil && strings.Contains(schemas.AsError(err).Message, token) && token != "" {
+		t.Error("the error repeats the token")
+	}
+}
+
+func TestExternalTokens(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+		{KeyID: "r", Algorithm: "RS256", Key: rsaKey.Public()},
+		{KeyID: "e", Algorithm: "ES256", Key: ecKey.Public()},
+		{KeyID: "d", Algorithm: "EdDSA", Key: edKey.Public()},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(file, set, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) }))
+	defer url.Close()
+	ours := func(change func(*jwt.Claims)) jwt.Claims {
+		return claims(func(c *jwt.Claims) {
+			c.Issuer, c.Audience, c.Subject = "https://id.example.com", jwt.Audience{"chat"}, "auth0|Ålice"
+			if change != nil {
+				change(c)
+			}
+		})
+	}
+	for source, jwks := range map[string]string{"file": file, "url": url.URL} {
+		a, err := gateway.NewExternal(context.Background(), gateway.Issuer{JWKS: jwks, Issuer: "https://id.example.com", Audience: "chat"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range map[string]struct {
+			token string
+			want  schemas.UserID
+		}{
+			"RS256":                {sign(t, jose.RS256, rsaKey, "r", ours(nil)), "auth0|Ålice"},
+			"ES256":                {sign(t, jose.ES256, ecKey, "e", ours(nil)), "auth0|Ålice"},
+			"EdDSA":                {sign(t, jose.EdDSA, edKey, "d", ours(nil)), "auth0|Ålice"},
+			"alg none":             {none(t, ours(nil)), ""},
+			"public key as secret": {sign(t, jose.HS256, []byte(strings.Repeat("s", 32)), "r", ours(nil)), ""},
+			"another audience":     {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Audience = jwt.Audience{"shop"} })), ""},
+			"another issuer":       {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Issuer = "https://evil.example.com" })), ""},
+			"expired":              {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour)) })), ""},
+			"never expires":        {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Expiry = nil })), ""},
+			"a group":              {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Subject = "g-x" })), ""},
+		} {
+			t.Run(source+"/"+name, func(t *testing.T) { check(t, a, c.token, c.want) })
+		}
+	}
+}
+
+func TestExternalUserExistsFromTheFirstConnection(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Accounts = nil })
+	bob := h.connect("bob")
+	bob.say("auth0|Ålice", "too early")
+	bob.wantError(schemas.CodeUnknownReceiver)
+	token, err := h.tokens.Issue("auth0|Ålice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := h.dial()
+	alice.hello(&schemas.Hello{Token: token.Token, DeviceName: "phone"})
+	accepted := bob.tell("auth0|Ålice", "welcome")
+	if m := alice.take(); m.MessageID != accepted.MessageID || m.ReceiverID != "auth0|Ålice" {
+		t.Errorf("got %+v", m)
+	}
+	if r := want[*schemas.Delivered](bob); r.UserID != "auth0|Ålice" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestKeySetFaults(t *testing.T) {
+	dir := t.TempDir()
+	private, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{KeyID: "x", Key: secret}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"empty": `{"keys":[]}`, "nonsense": `nonsense`, "a secret": string(private)} {
+		path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := gateway.NewExternal(context.Background(), gateway.Issuer{JWKS: path, Issuer: "i", Audience: "a"}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := gateway.NewExternal(context.Background(), gateway.Issuer{JWKS: "x"}); err == nil {
+		t.Error("no issuer and audience: accepted")
+	}
+}
+
+func TestSecretFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token.key")
+	first, err := gateway.LoadSecret(path)
+	if err != nil || len(first) != 32 {
+		t.Fatal(len(first), err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	again, err := gateway.LoadSecret(path)
+	if err != nil || string(again) != string(first) {
+		t.Errorf("another secret at the second start (%v)", err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gateway.LoadSecret(path); err == nil {
+		t.Error("a secret that others can read was accepted")
+	}
+	if _, err := gateway.NewTokens([]byte("short")); err == nil {
+		t.Error("a short secret was accepted")
+	}
+}

@@ -1,0 +1,269 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"roost/schemas"
+)
+
+const (
+	// maxOutbox bounds the frames that wait to be written. Messages among them
+	// are bounded by max_in_flight; beyond, the client does not read.
+	maxOutbox = 2 * schemas.MaxInFlight
+	// writeTimeout bounds one write to a client that does not read.
+	writeTimeout = 5 * time.Second
+)
+
+// conn is one WebSocket.
+type conn struct {
+	// Static.
+	server  *Server
+	ws      *websocket.Conn
+	address string
+	bearer  string // token of the HTTP request, or empty
+	frames  *rate.Limiter
+	ctx     context.Context // ends with the connection
+	cancel  context.CancelCauseFunc
+	wg      sync.WaitGroup // writer, look-ups of retries
+	active  atomic.Int64   // unix nanoseconds of the last frame
+
+	// countedUser is guarded by server.mu.
+	countedUser schemas.UserID
+
+	mu      sync.Mutex // guards the rest
+	outbox  [][]byte   // at most maxOutbox; more closes the connection with 4008
+	writing bool       // a writer runs
+	closing bool       // nothing more is queued
+	ending  *ending    // what the writer closes with, once the outbox is empty
+
+	// slots holds one for each send without an answer. It is full at
+	// max_outstanding_sends, and then reading waits.
+	slots chan struct{}
+}
+
+// serveWS is GET /ws.
+func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
+	token, address := bearer(r), addressOf(r)
+	if token != "" {
+		// Refused before anything else is read.
+		if _, err := s.opts.Auth.Authenticate(r.Context(), token); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	if e := s.admit(address); e != nil {
+		s.fail(w, r, e)
+		return
+	}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: s.opts.AllowedOrigins})
+	if err != nil {
+		s.dismiss(address) // Accept has answered: no WebSocket request, or a foreign origin
+		s.metrics.refused.WithLabelValues("upgrade").Inc()
+		return
+	}
+	ws.SetReadLimit(schemas.MaxFrameBytes)
+	c := &conn{server: s, ws: ws, address: address, bearer: token,
+		frames: newLimiter(s.opts.Limits.FramesPerSecond), slots: make(chan struct{}, schemas.MaxOutstanding)}
+	c.ctx, c.cancel = context.WithCancelCause(s.ctx)
+	c.touch()
+	s.metrics.opened.Inc()
+	// A goroutine of its own lets the HTTP handler's stack and buffers go.
+	if !s.start(c) {
+		c.cancel(nil)
+		s.dismiss(address)
+		_ = ws.Close(websocket.StatusCode(schemas.CloseRestarting), "the server restarts")
+	}
+}
+
+// run reads until the connection ends, then takes everything down.
+func (c *conn) run() {
+	session := c.greet()
+	if session != nil {
+		c.readFrames(session)
+		session.end()
+	}
+	c.mu.Lock()
+	c.closing = true // so that no writer starts any more
+	c.mu.Unlock()
+	c.cancel(nil)
+	c.wg.Wait()
+	_ = c.ws.CloseNow() // closed already, nearly always
+	c.server.leave(c)
+}
+
+// readFrames hands frame after frame to the session.
+func (c *conn) readFrames(session *session) {
+	for {
+		if c.frames != nil && c.frames.Wait(c.ctx) != nil {
+			return
+		}
+		data, ok := c.read()
+		if !ok {
+			return
+		}
+		session.handle(data)
+	}
+}
+
+// read returns the next frame; false once the connection is over. A binary
+// frame is answered as a bad one.
+func (c *conn) read() ([]byte, bool) {
+	for {
+		kind, data, err := c.ws.Read(context.Background())
+		if err != nil {
+			c.noteEnd(err)
+			return nil, false
+		}
+		c.touch()
+		if kind == websocket.MessageText {
+			return data, true
+		}
+		c.sendError(schemas.Errorf(schemas.CodeBadFrame, "Frames are text, this one is binary."), 0)
+	}
+}
+
+// noteEnd counts how the client went.
+func (c *conn) noteEnd(err error) {
+	reason := "lost"
+	switch status := websocket.CloseStatus(err); {
+	case c.ctx.Err() != nil:
+		return // closed by this side, and counted there
+	case status == websocket.StatusNormalClosure || status == websocket.StatusGoingAway:
+		reason = "client"
+	case status != -1:
+		reason = "client_error"
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		reason = "too_big"
+	case errors.Is(err, net.ErrClosed):
+		reason = "closed"
+	}
+	c.server.metrics.closed.WithLabelValues(reason).Inc()
+}
+
+func (c *conn) touch() { c.active.Store(time.Now().UnixNano()) }
+
+func (c *conn) lastActive() time.Time { return time.Unix(0, c.active.Load()) }
+
+// sendFrame queues a frame.
+func (c *conn) sendFrame(f schemas.ServerFrame) { c.send(schemas.EncodeFrame(f)) }
+
+// sendError queues an error frame. An internal error is logged here, and only
+// here.
+func (c *conn) sendError(e *schemas.Error, n schemas.ClientMessageID) {
+	if e.Code == schemas.CodeInternal {
+		c.server.log.Error("a frame failed", "error", e)
+	}
+	c.server.metrics.errors.WithLabelValues(string(e.Code)).Inc()
+	c.sendFrame(&schemas.ErrorFrame{Code: e.Code, Message: e.Message, MessageIDByClient: n, RetryAfterMS: e.RetryAfterMS})
+}
+
+// send queues a frame, and starts the writer where none runs. It never blocks:
+// a client that does not read is closed once the outbox is full.
+func (c *conn) send(frame []byte) {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return
+	}
+	if len(c.outbox) >= maxOutbox {
+		c.mu.Unlock()
+		c.close(schemas.CloseSlow, "the client does not read")
+		return
+	}
+	c.outbox = append(c.outbox, frame)
+	start := c.startWriting()
+	c.mu.Unlock()
+	if start {
+		go c.write()
+	}
+}
+
+// write writes what waits, then the close frame if the connection shall end, and
+// ends when nothing is left.
+func (c *conn) write() {
+	defer c.wg.Done()
+	for {
+		c.mu.Lock()
+		batch, end := c.outbox, c.ending
+		c.outbox = nil
+		if len(batch) == 0 {
+			c.writing = false
+			c.mu.Unlock()
+			if end != nil {
+				// Waits, bounded by the library, for the client's close frame.
+				_ = c.ws.Close(websocket.StatusCode(end.code), end.reason)
+			}
+			return
+		}
+		c.mu.Unlock()
+		for _, frame := range batch {
+			ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+			err := c.ws.Write(ctx, websocket.MessageText, frame)
+			cancel()
+			if err != nil {
+				c.stopWriting(err)
+				return
+			}
+		}
+	}
+}
+
+// stopWriting ends a connection that cannot be written to. The reader notices.
+func (c *conn) stopWriting(err error) {
+	c.mu.Lock()
+	first := !c.closing
+	c.closing, c.writing, c.outbox = true, false, nil
+	c.mu.Unlock()
+	if first {
+		reason := "lost"
+		if errors.Is(err, context.DeadlineExceeded) {
+			reason = closeLabel(schemas.CloseSlow)
+		}
+		c.server.metrics.closed.WithLabelValues(reason).Inc()
+	}
+	c.cancel(err)
+	_ = c.ws.CloseNow()
+}
+
+// close ends the connection with a code, behind the frames that wait. It does
+// not block and may be called repeatedly; the first call counts.
+func (c *conn) close(code schemas.CloseCode, reason string) {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return
+	}
+	c.closing, c.ending = true, &ending{code, reason}
+	start := c.startWriting()
+	c.mu.Unlock()
+	c.server.metrics.closed.WithLabelValues(closeLabel(code)).Inc()
+	c.cancel(errors.New(reason))
+	if start {
+		go c.write()
+	}
+}
+
+// ending is how a connection shall be closed.
+type ending struct {
+	code   schemas.CloseCode
+	reason string
+}
+
+// startWriting says whether the caller has to start the writer.
+func (c *conn) startWriting() bool {
+	if c.writing {
+		return false
+	}
+	c.writing = true
+	c.wg.Add(1)
+	return true
+}

@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// device is the device that a hello is of: the registered one that it names, or
+// a new one. The first device of a user claims what came before it.
+func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.Hello) (schemas.Device, error) {
+	if hello.DeviceID == "" {
+		return s.register(ctx, u, hello.DeviceName)
+	}
+	addr := streams.Address{User: u, Device: hello.DeviceID}
+	person, err := s.directory.Person(ctx, u)
+	if err != nil {
+		return schemas.Device{}, schemas.Unavailable(err)
+	}
+	device, ok := person.Device(hello.DeviceID)
+	if !ok { // registered a moment ago on another gateway, removed, or never theirs
+		if person, err = s.directory.Fresh(ctx, u); err != nil {
+			return device, schemas.Unavailable(err)
+		}
+		if device, ok = person.Device(hello.DeviceID); !ok {
+			return device, notYours(person, hello.DeviceID)
+		}
+	}
+	if device.Unclaimed {
+		if err := s.streams.Claim(ctx, addr); err != nil {
+			return device, schemas.Unavailable(err)
+		}
+	}
+	const day = 24 * time.Hour
+	if now := schemas.Now(); now.Time().Sub(device.LastActive.Time()) > day {
+		_, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = now })
+		if err != nil {
+			s.log.Warn("a device's last activity was not recorded", "error", err)
+		}
+	}
+	return device, nil
+}
+
+// notYours tells a removed device from one of another user.
+func notYours(p *streams.Person, id schemas.DeviceID) error {
+	if slices.Contains(p.Removed, id) {
+		return schemas.Errorf(schemas.CodeDeviceRemoved, "device_id: was removed. Register the device anew with device_name.")
+	}
+	return schemas.Errorf(schemas.CodeForbidden, "device_id: is no device of yours. Register one with device_name.")
+}
+
+// register adds a device to a user.
+func (s *Server) register(ctx context.Context, u schemas.UserID, name string) (schemas.Device, error) {
+	if err := s.directory.EnsureUser(ctx, u); err != nil {
+		return schemas.Device{}, schemas.Unavailable(err)
+	}
+	now := schemas.Now()
+	device, err := s.directory.AddDevice(ctx, u, schemas.Device{
+		DeviceID: schemas.DeviceID(s.streams.Clock().NextULID()), Name: name, CreatedAt: now, LastActive: now,
+	}, s.opts.MaxDevices)
+	if errors.Is(err, streams.ErrDeviceLimit) {
+		return device, schemas.Errorf(schemas.CodeDeviceLimit, "You have %d devices already; remove one first.", s.opts.MaxDevices)
+	}
+	if err != nil {
+		return device, schemas.Unavailable(err)
+	}
+	if device.Unclaimed {
+		if err := s.streams.Claim(ctx, streams.Address{User: u, Device: device.DeviceID}); err != nil {
+			return device, schemas.Unavailable(err) // the device's next hello claims again
+		}
+	}
+	return device, nil
+}
+
+// createDevice is POST /devices.
+func (s *Server) createDevice(r *http.Request, u schemas.UserID) (int, any, error) {
+	var body schemas.NewDevice
+	if e := schemas.DecodeBody(r.Body, &body); e != nil {
+		return 0, nil, e
+	}
+	if e := schemas.ValidateDeviceName(body.Name); e != nil {
+		return 0, nil, schemas.InvalidField("name", "has 1 to %d bytes.", schemas.MaxDeviceNameByte)
+	}
+	device, err := s.register(r.Context(), u, body.Name)
+	if err != nil {
+		return 0, nil, err
+	}
+	info := device.Info()
+	info.LastActive = 0
+	return http.StatusCreated, info, nil
+}
+
+// listDevices is GET /devices.
+func (s *Server) listDevices(r *http.Request, u schemas.UserID) (int, any, error) {
+	person, err := s.directory.Fresh(r.Context(), u)
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	list := make([]schemas.DeviceInfo, 0, len(person.Devices))
+	for _, d := range person.Devices {
+		list = append(list, d.Info())
+	}
+	return http.StatusOK, list, nil
+}
+
+// deleteDevice is DELETE /devices/{device_id}.
+func (s *Server) deleteDevice(r *http.Request, u schemas.UserID) (int, any, error) {
+	id, err := schemas.ParseDeviceID(r.PathValue("device_id"))
+	if err != nil {
+		return 0, nil, schemas.InvalidField("device_id", "%v.", err)
+	}
+	found, err := s.streams.RemoveDevice(r.Context(), streams.Address{User: u, Device: id})
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	if !found {
+		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "device_id: you have no such device.")
+	}
+	return http.StatusOK, nil, nil
+}

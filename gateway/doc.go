@@ -1,0 +1,34 @@
+// Package gateway is the clients' side of Roost: WebSockets and HTTP in front,
+// streams behind. It keeps nothing that matters: a gateway that dies loses
+// connections, and no message. It knows no database.
+//
+// # Goroutines
+//
+// A [Server] runs one sweeper, which ends idle connections, and one keeper of
+// the gateway's lease. A connection runs one goroutine that reads frames and
+// does what they ask for, in order (session.go), and one that writes while there
+// is something to be written (conn.go); an idle connection has only the first.
+// What the cluster answers to a send comes back on the goroutines of package
+// streams, which only ever queue a frame. A send that turns out to be a retry of
+// another connection's is looked up in a goroutine of its own (send.go). Each
+// connection waits for its goroutines before it ends, and Drain for all
+// connections.
+//
+// # The way of a frame
+//
+//	conn.go     reads it, bounded and with a limit on frames a second
+//	session.go  decodes it and finds its verb in the dispatch table
+//	send.go     send_message: SENT_p, then INBOX_p and MESSAGES, then message_received
+//	acknowledge.go  message_delivered and ack: the inbox forgets, the sender hears
+//
+// # Close codes
+//
+//	1009 frame over 16 KiB            4008 did not read or acknowledge in time
+//	1012 the server restarts          4009 no hello in 10 s
+//	4000 no hello first               4029 too many connections of one user
+//	4001 no valid token               4409 a newer connection of the device
+//	4003 a device of another user     4410 the device was removed
+//
+// Everything else that is wrong with a frame is an error frame, and the
+// connection lives.
+package gateway

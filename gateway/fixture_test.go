@@ -1,0 +1,43 @@
+package gateway_test
+
+import (
+	"testing"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+func addr(u schemas.UserID, d *device) streams.Address {
+	return streams.Address{User: u, Device: d.welcome.DeviceID}
+}
+
+// fill commits as many entries to an inbox as it takes.
+func fill(t *testing.T, h *house, to streams.Address, from *device) {
+	t.Helper()
+	const step = 500
+	for sent := 0; sent < streams.DefaultInboxMaxMessages; sent += step {
+		results := make(chan error, step)
+		for range step {
+			m := &schemas.Message{MessageID: h.conn.Clock().Next(), SenderID: "alice", ReceiverID: to.User, Content: "x",
+				Timestamp: schemas.Now(), SenderDeviceID: from.welcome.DeviceID}
+			h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}},
+				func(_ []uint64, err error) { results <- err })
+		}
+		for range step {
+			if err := <-results; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// goAway ends a connection and waits until the gateway has left everything in
+// order: the session's end is recorded last.
+func goAway(t *testing.T, h *house, u schemas.UserID, d *device) {
+	t.Helper()
+	_ = d.ws.CloseNow()
+	eventually(t, "the end of the session", func() bool {
+		online, _, err := h.conn.Presence().Status(h.ctx(), u, []schemas.Device{{DeviceID: d.welcome.DeviceID}})
+		return err == nil && !online
+	})
+}

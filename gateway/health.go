@@ -1,0 +1,48 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"roost/schemas"
+)
+
+// healthz is GET /healthz: the process is alive.
+func (s *Server) healthz(*http.Request) (int, any, error) { return http.StatusOK, nil, nil }
+
+// readyTimeout bounds what readyz asks others.
+const readyTimeout = 2 * time.Second
+
+// readyz is GET /readyz: whether this gateway can serve, and what is missing.
+// History may be away: messages flow without it, so that is "degraded".
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	ready := schemas.Readiness{Ready: true, Missing: map[string]string{}, Degraded: map[string]string{}}
+	if err := s.streams.Ready(); err != nil {
+		ready.Missing["nats"] = err.Error()
+	}
+	if err := s.opts.Refuse(); err != nil {
+		ready.Missing["disk"] = err.Error()
+	}
+	s.mu.Lock()
+	if s.draining {
+		ready.Missing["gateway"] = "draining"
+	}
+	s.mu.Unlock()
+	if ready.Missing["nats"] == "" {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		if err := s.streams.HistoryReady(ctx); err != nil {
+			ready.Degraded["history"] = schemas.AsError(err).Message
+		}
+	}
+	status, answer := http.StatusOK, schemas.Answer{Status: schemas.StatusSuccess}
+	if len(ready.Missing) > 0 {
+		ready.Ready = false
+		status = http.StatusServiceUnavailable
+		answer.Status = schemas.StatusFailed
+		answer.Error = &schemas.AnswerError{Code: schemas.CodeUnavailable, Message: "This gateway cannot serve now; data.missing says why."}
+	}
+	answer.Data = schemas.Encode(ready)
+	s.write(w, status, answer)
+}

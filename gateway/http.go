@@ -1,0 +1,163 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"roost/schemas"
+)
+
+// maxBody bounds the body of an HTTP request.
+const maxBody = 16 << 10
+
+// open and private are handlers of requests without and with a token: they
+// return the status and the data of the answer, or an error.
+type (
+	open    func(*http.Request) (int, any, error)
+	private func(*http.Request, schemas.UserID) (int, any, error)
+)
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	if s.opts.Accounts != nil {
+		mux.HandleFunc("POST /accounts", s.open(s.createAccount))
+		mux.HandleFunc("POST /sessions", s.open(s.createSession))
+	}
+	mux.HandleFunc("POST /devices", s.private(s.createDevice))
+	mux.HandleFunc("GET /devices", s.private(s.listDevices))
+	mux.HandleFunc("DELETE /devices/{device_id}", s.private(s.deleteDevice))
+	mux.HandleFunc("GET /user/settings", s.private(s.getSettings))
+	mux.HandleFunc("PUT /user/settings", s.private(s.putSettings))
+	mux.HandleFunc("GET /user/{user_id}/status", s.private(s.getStatus))
+	mux.HandleFunc("GET /history/{chat_participant_id}", s.private(s.getHistory))
+	mux.HandleFunc("GET /healthz", s.open(s.healthz))
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /ws", s.serveWS)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		// The mux answers in plain text; find out first whether it would.
+		if _, pattern := mux.Handler(r); pattern == "" {
+			s.noRoute(w, r, mux)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// noRoute answers what the mux has no handler for, as every answer is: JSON.
+func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
+	probe := &statusProbe{header: make(http.Header)}
+	mux.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", probe.header.Get("Allow"))
+		s.fail(w, r, schemas.Errorf(schemas.CodeMethodNotAllow, "%s allows %s.", r.URL.Path, probe.header.Get("Allow")))
+		return
+	}
+	s.fail(w, r, schemas.Errorf(schemas.CodeNotFound, "There is nothing at %s %s.", r.Method, r.URL.Path))
+}
+
+// statusProbe is a ResponseWriter that keeps the status alone.
+type statusProbe struct {
+	header http.Header
+	status int
+}
+
+func (p *statusProbe) Header() http.Header         { return p.header }
+func (p *statusProbe) WriteHeader(status int)      { p.status = status }
+func (p *statusProbe) Write(b []byte) (int, error) { return len(b), nil }
+
+func (s *Server) open(h open) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		status, data, err := h(r)
+		s.answer(w, r, status, data, err)
+	}
+}
+
+func (s *Server) private(h private) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		user, err := s.opts.Auth.Authenticate(r.Context(), bearer(r))
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if err := s.directory.EnsureUser(r.Context(), user); err != nil {
+			s.fail(w, r, schemas.Unavailable(err))
+			return
+		}
+		status, data, err := h(r, user)
+		s.answer(w, r, status, data, err)
+	}
+}
+
+// bearer is the token of the Authorization header, or empty. A token in the URL
+// is never looked at: it would end up in logs.
+func bearer(r *http.Request) string {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, status int, data any, err error) {
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answer := schemas.Answer{Status: schemas.StatusSuccess}
+	if data != nil {
+		answer.Data = schemas.Encode(data)
+	}
+	s.write(w, status, answer)
+}
+
+var httpStatus = map[schemas.Code]int{
+	schemas.CodeBadFrame:        http.StatusBadRequest,
+	schemas.CodeInvalidArgument: http.StatusBadRequest,
+	schemas.CodeUnauthenticated: http.StatusUnauthorized,
+	schemas.CodeForbidden:       http.StatusForbidden,
+	schemas.CodeNotAMember:      http.StatusForbidden,
+	schemas.CodeNotFound:        http.StatusNotFound,
+	schemas.CodeUnknownReceiver: http.StatusNotFound,
+	schemas.CodeMethodNotAllow:  http.StatusMethodNotAllowed,
+	schemas.CodeConflict:        http.StatusConflict,
+	schemas.CodeDeviceLimit:     http.StatusConflict,
+	schemas.CodeRateLimited:     http.StatusTooManyRequests,
+	schemas.CodeUnavailable:     http.StatusServiceUnavailable,
+}
+
+// fail is the one place where an error becomes an HTTP answer: it maps the code,
+// counts it, and logs what only the log shall see.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := schemas.AsError(err)
+	status, ok := httpStatus[e.Code]
+	if !ok {
+		status = http.StatusInternalServerError
+	}
+	if status >= http.StatusInternalServerError {
+		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	s.metrics.errors.WithLabelValues(string(e.Code)).Inc()
+	if e.RetryAfterMS > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt((e.RetryAfterMS+999)/1000, 10))
+	}
+	if e.Code == schemas.CodeUnauthenticated {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	s.write(w, status, schemas.Answer{Status: schemas.StatusFailed,
+		Error: &schemas.AnswerError{Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfterMS}})
+}
+
+func (s *Server) write(w http.ResponseWriter, status int, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(answer) // the client went away
+}

@@ -1,0 +1,57 @@
+package gateway
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"roost/schemas"
+)
+
+// metrics of one gateway. Every drop and refusal is among them.
+type metrics struct {
+	opened, delivered, accepted, acknowledged, retries, unavailable prometheus.Counter
+	frames, errors, closed, refused                                 *prometheus.CounterVec
+	acceptSeconds                                                   prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer, s *Server) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "roost_gateway_" + name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	vector := func(name, help, label string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "roost_gateway_" + name, Help: help}, []string{label})
+		r.MustRegister(c)
+		return c
+	}
+	m := &metrics{
+		opened:       counter("connections_opened_total", "WebSockets accepted."),
+		delivered:    counter("messages_delivered_total", "Inbox entries sent to devices, repeats included."),
+		accepted:     counter("messages_accepted_total", "Sends that were answered with message_received."),
+		acknowledged: counter("messages_acknowledged_total", "Inbox entries that devices acknowledged."),
+		retries:      counter("sends_repeated_total", "Sends that were on record already."),
+		unavailable:  counter("sends_unavailable_total", "Sends that were not stored in time."),
+		frames:       vector("frames_total", "Frames of clients, by type.", "type"),
+		errors:       vector("errors_total", "Errors told to clients, by code.", "code"),
+		closed:       vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),
+		refused:      vector("connections_refused_total", "Upgrades that failed, by cause.", "reason"),
+		acceptSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "roost_gateway_accept_seconds", Help: "Time from send_message to message_received.",
+			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16),
+		}),
+	}
+	r.MustRegister(m.acceptSeconds,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_connections", Help: "Open WebSockets."},
+			func() float64 { return float64(s.connections()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_unreadable_total",
+			Help: "Inbox entries that could not be read and were removed."},
+			func() float64 { return float64(s.consumers.Unreadable()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_late_total",
+			Help: "Inbox entries that were found in the stream and not heard of live."},
+			func() float64 { return float64(s.consumers.Late()) }))
+	return m
+}
+
+func closeLabel(code schemas.CloseCode) string { return strconv.Itoa(int(code)) }

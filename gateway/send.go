@@ -1,0 +1,310 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// sending is what a session knows of its device's sends.
+type sending struct {
+	limiter *rate.Limiter
+
+	mu      sync.Mutex              // guards the rest
+	newest  schemas.ClientMessageID // no larger number is on record
+	pending map[schemas.ClientMessageID]*pendingSend
+}
+
+// pendingSend is a send without an answer; it holds a slot of the connection.
+type pendingSend struct {
+	frame   *schemas.SendMessage
+	hash    schemas.ContentHash
+	repeats int // how often the client sent it again meanwhile
+	started time.Time
+}
+
+// lookupTimeout bounds what a send reads before it is committed.
+const lookupTimeout = 5 * time.Second
+
+func newSending(s *session, newest schemas.ClientMessageID) *sending {
+	return &sending{limiter: newLimiter(s.server.opts.Limits.SendsPerSecond), newest: newest,
+		pending: make(map[schemas.ClientMessageID]*pendingSend)}
+}
+
+// sendMessage is the verb send_message. It runs on the reader, so sends of a
+// device are taken in order; with max_outstanding_sends without an answer it
+// waits, and the client's next frames with it.
+func (s *session) sendMessage(f *schemas.SendMessage) {
+	if wait := delay(s.sending.limiter); wait > 0 {
+		s.conn.sendError(&schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
+			Message: "You send too fast. Send the same message_id_by_client again later."}, f.MessageIDByClient)
+		return
+	}
+	hash := f.Hash()
+	if s.repeated(f, hash) {
+		return
+	}
+	select {
+	case s.conn.slots <- struct{}{}:
+	case <-s.conn.ctx.Done():
+		return
+	}
+	p := &pendingSend{frame: f, hash: hash, started: time.Now()}
+	s.sending.mu.Lock()
+	s.sending.pending[f.MessageIDByClient] = p
+	isNew := f.MessageIDByClient > s.sending.newest
+	s.sending.newest = max(s.sending.newest, f.MessageIDByClient)
+	s.sending.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
+	defer cancel()
+	to, err := s.targets(ctx, f)
+	if err != nil {
+		s.refuse(p, err)
+		return
+	}
+	if isNew {
+		s.recordSend(p, to)
+		return
+	}
+	s.retry(ctx, p, to)
+}
+
+// repeated deals with a number that is under way on this connection: the same
+// content gets one more answer, another is a conflict.
+func (s *session) repeated(f *schemas.SendMessage, hash schemas.ContentHash) bool {
+	s.sending.mu.Lock()
+	defer s.sending.mu.Unlock()
+	p, ok := s.sending.pending[f.MessageIDByClient]
+	if !ok {
+		return false
+	}
+	if p.hash == hash {
+		p.repeats++
+	} else {
+		s.conn.sendError(conflict(), f.MessageIDByClient)
+	}
+	return true
+}
+
+func conflict() *schemas.Error {
+	return schemas.Errorf(schemas.CodeConflict, "message_id_by_client: is taken by a message with another content. Use the next number.")
+}
+
+// targets are the devices that a message is for, and whether it is kept.
+type targets struct {
+	to        []streams.Address
+	unclaimed bool // the receiver has no device
+	keep      bool
+}
+
+func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets, error) {
+	if err := s.server.opts.Refuse(); err != nil {
+		return targets{}, schemas.Unavailable(err)
+	}
+	if f.GroupID != "" {
+		return targets{}, schemas.Errorf(schemas.CodeNotAMember, "group_id: you are not a member of that group.")
+	}
+	sender, err := s.server.directory.Person(ctx, s.addr.User)
+	if err != nil {
+		return targets{}, schemas.Unavailable(err)
+	}
+	receiver := sender
+	if f.ReceiverID != s.addr.User {
+		if receiver, err = s.server.directory.Person(ctx, f.ReceiverID); err != nil {
+			return targets{}, schemas.Unavailable(err)
+		}
+	}
+	if !receiver.Exists {
+		return targets{}, schemas.Errorf(schemas.CodeUnknownReceiver, "receiver_id: there is no such user. Nothing was stored.")
+	}
+	t := targets{keep: sender.Settings.KeepsHistory() || receiver.Settings.KeepsHistory()}
+	for _, d := range sender.Devices {
+		if d.DeviceID != s.addr.Device {
+			t.to = append(t.to, streams.Address{User: s.addr.User, Device: d.DeviceID})
+		}
+	}
+	if f.ReceiverID == s.addr.User {
+		return t, nil // a note to oneself
+	}
+	for _, d := range receiver.Devices {
+		t.to = append(t.to, streams.Address{User: f.ReceiverID, Device: d.DeviceID})
+	}
+	if t.unclaimed = len(receiver.Devices) == 0; t.unclaimed {
+		t.to = append(t.to, streams.Unclaimed(f.ReceiverID))
+	}
+	return t, nil
+}
+
+// recordSend commits the record of a new send, and then its copies.
+func (s *session) recordSend(p *pendingSend, t targets) {
+	rec := schemas.SentRecord{MessageIDByClient: p.frame.MessageIDByClient,
+		MessageID: s.server.streams.Clock().Next(), ContentHash: p.hash}
+	err := s.server.streams.RecordSent(s.addr, rec, func(o streams.Outcome) {
+		switch {
+		case o.Err != nil:
+			s.refuse(p, o.Err)
+		case o.Duplicate:
+			// Another connection of this device was faster: a retry after all.
+			s.later(p, func(ctx context.Context) { s.retry(ctx, p, t) })
+		default:
+			s.commit(p, rec.MessageID, t)
+		}
+	})
+	if err != nil {
+		s.refuse(p, err)
+	}
+}
+
+// later runs do in a goroutine of the connection; at most one for each slot.
+func (s *session) later(p *pendingSend, do func(context.Context)) {
+	s.conn.mu.Lock()
+	if s.conn.closing {
+		s.conn.mu.Unlock()
+		s.refuse(p, streams.ErrClosed)
+		return
+	}
+	s.conn.wg.Add(1)
+	s.conn.mu.Unlock()
+	go func() {
+		defer s.conn.wg.Done()
+		ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
+		defer cancel()
+		do(ctx)
+	}()
+}
+
+// retry answers a number that may be on record: the first message id again for
+// the same content, after the copies that are missing have been committed.
+func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
+	rec, found, err := s.server.streams.FindSent(ctx, s.addr, p.frame.MessageIDByClient)
+	switch {
+	case errors.Is(err, streams.ErrForgotten):
+		s.refuse(p, schemas.Errorf(schemas.CodeConflict,
+			"message_id_by_client: is older than the last %d sends of this device. Use the next number.", schemas.MaxOutstanding))
+		return
+	case err != nil:
+		s.refuse(p, err)
+		return
+	case !found:
+		s.recordSend(p, t)
+		return
+	case rec.ContentHash != p.hash:
+		s.refuse(p, conflict())
+		return
+	}
+	s.server.metrics.retries.Inc()
+	missing := make([]streams.Address, 0, len(t.to))
+	for _, a := range t.to {
+		held, err := s.server.streams.Holds(ctx, a, rec.MessageID)
+		if err != nil {
+			s.refuse(p, err)
+			return
+		}
+		if !held {
+			missing = append(missing, a)
+		}
+	}
+	t.to = missing
+	s.commit(p, rec.MessageID, t)
+}
+
+// commit commits the copies of a message whose send is on record, and then
+// answers and shows them to connected devices.
+func (s *session) commit(p *pendingSend, id schemas.MessageID, t targets) {
+	m := &schemas.Message{
+		MessageID: id, SenderID: s.addr.User, ReceiverID: p.frame.ReceiverID, Content: p.frame.Content,
+		Timestamp: id.Time(), ReplyTo: p.frame.ReplyTo,
+		SenderDeviceID: s.addr.Device, MessageIDByClient: p.frame.MessageIDByClient,
+	}
+	copies := streams.Copies{Message: m, Entry: m.StoredMessage(), To: t.to, Log: t.keep || s.server.opts.Events, Keep: t.keep}
+	s.server.streams.CommitCopies(copies, func(sequences []uint64, err error) {
+		if err != nil {
+			s.refuse(p, err)
+			return
+		}
+		for i, a := range t.to {
+			if sequences[i] != 0 {
+				s.server.streams.PublishEntry(a, sequences[i], copies.Entry)
+			}
+		}
+		if t.unclaimed {
+			s.later(p, func(ctx context.Context) { s.recheck(ctx, p, id) })
+			return
+		}
+		s.accept(p, m)
+	})
+}
+
+// recheck looks, after a copy went to the inbox of a user without a device,
+// whether the first device came meanwhile and claimed before that copy was there.
+func (s *session) recheck(ctx context.Context, p *pendingSend, id schemas.MessageID) {
+	receiver, err := s.server.directory.Fresh(ctx, p.frame.ReceiverID)
+	if err != nil {
+		s.refuse(p, err)
+		return
+	}
+	t := targets{}
+	for _, d := range receiver.Devices {
+		t.to = append(t.to, streams.Address{User: p.frame.ReceiverID, Device: d.DeviceID})
+	}
+	s.commit(p, id, t)
+}
+
+// accept tells the client that its message is durable everywhere.
+func (s *session) accept(p *pendingSend, m *schemas.Message) {
+	s.server.metrics.accepted.Inc()
+	s.server.metrics.acceptSeconds.Observe(time.Since(p.started).Seconds())
+	s.settle(p, schemas.EncodeFrame(&schemas.MessageReceived{
+		MessageID: m.MessageID, MessageIDByClient: m.MessageIDByClient, Timestamp: m.Timestamp}))
+}
+
+// refuse tells the client why its message was not accepted. Whatever the cause,
+// the same number may be sent again.
+func (s *session) refuse(p *pendingSend, err error) {
+	var told *schemas.Error
+	switch {
+	case errors.As(err, &told):
+	case errors.Is(err, streams.ErrInboxFull):
+		told = &schemas.Error{Code: schemas.CodeInboxFull, RetryAfterMS: 60_000,
+			Message: "A device that shall get this message holds all it may. Send the same message_id_by_client again later."}
+	default:
+		told = schemas.Unavailable(err)
+		s.server.metrics.unavailable.Inc()
+		s.server.log.Warn("a send was not stored", "error", err)
+	}
+	s.server.metrics.errors.WithLabelValues(string(told.Code)).Inc()
+	s.settle(p, schemas.EncodeFrame(&schemas.ErrorFrame{Code: told.Code, Message: told.Message,
+		MessageIDByClient: p.frame.MessageIDByClient, RetryAfterMS: told.RetryAfterMS}))
+}
+
+// settle answers a send as often as it was asked, and frees its slot.
+func (s *session) settle(p *pendingSend, answer []byte) {
+	s.sending.mu.Lock()
+	delete(s.sending.pending, p.frame.MessageIDByClient)
+	times := 1 + p.repeats
+	s.sending.mu.Unlock()
+	for range times {
+		s.conn.send(answer)
+	}
+	<-s.conn.slots
+}
+
+// finishSends waits until all sends of the connection are answered.
+func (c *conn) finishSends(ctx context.Context) {
+	for range cap(c.slots) {
+		select {
+		case c.slots <- struct{}{}: // and no new one starts
+		case <-c.ctx.Done():
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package gateway_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"roost/gateway"
+	"roost/schemas"
+	"roost/streams/streamstest"
+)
+
+func TestMessageReachesReceiverAndOwnDevices(t *testing.T) {
+	h := newHouse(t)
+	phone, tablet, bob := h.connect("alice"), h.connect("alice"), h.connect("bob")
+	accepted := phone.tell("bob", "hello <bob> & \"all\" 👋")
+	for name, d := range map[string]*device{"bob": bob, "own tablet": tablet} {
+		m := d.take()
+		if m.MessageID != accepted.MessageID || m.Content != "hello <bob> & \"all\" 👋" || m.SenderID != "alice" ||
+			m.ReceiverID != "bob" || m.SenderDeviceID != phone.welcome.DeviceID || m.MessageIDByClient != 1 || m.Cursor == "" {
+			t.Errorf("%s got %+v", name, m)
+		}
+	}
+	for name, d := range map[string]*device{"phone": phone, "tablet": tablet} {
+		if r := want[*schemas.Delivered](d); r.MessageID != accepted.MessageID || r.UserID != "bob" {
+			t.Errorf("%s got receipt %+v", name, r)
+		}
+	}
+	// Nothing came back to the sending device.
+	phone.roundTrip()
+	for _, f := range phone.seen {
+		if m, ok := f.(*schemas.Incoming); ok {
+			t.Errorf("the sending device got its own message %+v", m)
+		}
+	}
+}
+
+func TestOneSendersMessagesArriveInOrder(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
+	alice, bob := h.connect("alice"), h.connect("bob")
+	const n = 500
+	go func() {
+		for i := range n {
+			alice.say("bob", fmt.Sprint(i))
+		}
+	}()
+	var last schemas.MessageID
+	for i := range n {
+		m := bob.take()
+		if m.Content != fmt.Sprint(i) || m.MessageID <= last {
+			t.Fatalf("message %d is %q with id %s after %s", i, m.Content, m.MessageID, last)
+		}
+		last = m.MessageID
+	}
+	for range n {
+		want[*schemas.MessageReceived](alice)
+	}
+}
+
+func TestRetryGetsTheFirstMessageID(t *testing.T) {
+	dir := t.TempDir()
+	nats := streamstest.Server(t, dir)
+	h := joinHouse(t, nats)
+	bobID := h.connect("bob").welcome.DeviceID // registered, and away
+	alice := h.connect("alice")
+	first := alice.tell("bob", "once")
+	again := func(d *device, when string) {
+		t.Helper()
+		d.send(message("bob", "once", 1))
+		if got := want[*schemas.MessageReceived](d); got.MessageID != first.MessageID || got.MessageIDByClient != 1 {
+			t.Errorf("%s: got %+v, want the first id %s", when, got, first.MessageID)
+		}
+		d.send(message("bob", "another content", 1))
+		if e := d.wantError(schemas.CodeConflict); e.MessageIDByClient != 1 {
+			t.Errorf("%s: the conflict names number %d", when, e.MessageIDByClient)
+		}
+	}
+	again(alice, "at once")
+	alice = h.reconnect("alice", alice.welcome.DeviceID, "")
+	if alice.welcome.LastMessageIDByClient != 1 {
+		t.Errorf("welcome says %d was the last number, want 1", alice.welcome.LastMessageIDByClient)
+	}
+	again(alice, "after reconnect")
+	other := joinHouse(t, nats)
+	alice = other.reconnect("alice", alice.welcome.DeviceID, "")
+	again(alice, "on another gateway")
+	other.stop()
+	h.stop()
+	h.conn.Close()
+	other.conn.Close()
+	nats.Stop()
+	h = joinHouse(t, streamstest.Server(t, dir))
+	alice = h.reconnect("alice", alice.welcome.DeviceID, "")
+	again(alice, "after a server restart")
+
+	bob := h.reconnect("bob", bobID, "")
+	if got := bob.backlog(); len(got) != 1 || got[0].MessageID != first.MessageID {
+		t.Errorf("the inbox has %d messages, want the one", len(got))
+	}
+}
+
+func TestSameNumberTwiceUnderWay(t *testing.T) {
+	h := newHouse(t)
+	bob, alice := h.connect("bob"), h.connect("alice")
+	frame := schemas.EncodeFrame(message("bob", "x", 1))
+	alice.raw(websocket.MessageText, frame)
+	alice.raw(websocket.MessageText, frame)
+	a, b := want[*schemas.MessageReceived](alice), want[*schemas.MessageReceived](alice)
+	if a.MessageID != b.MessageID {
+		t.Errorf("two ids: %s and %s", a.MessageID, b.MessageID)
+	}
+	bob.take()
+	alice.next = 2
+	alice.tell("bob", "y")
+	if m := bob.take(); m.Content == "x" {
+		t.Error("the repeat arrived as well")
+	}
+}
+
+func TestSkippedAndForgottenNumbers(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
+	h.connect("bob")
+	alice := h.connect("alice")
+	send := func(n schemas.ClientMessageID) { alice.send(message("bob", fmt.Sprint("number ", n), n)) }
+	send(10)
+	want[*schemas.MessageReceived](alice)
+	send(7) // refused before, comes behind its successor
+	if got := want[*schemas.MessageReceived](alice); got.MessageIDByClient != 7 {
+		t.Fatalf("got %+v", got)
+	}
+	for n := range schemas.ClientMessageID(schemas.MaxOutstanding) {
+		send(100 + n)
+		want[*schemas.MessageReceived](alice)
+	}
+	send(3)
+	if e := alice.wantError(schemas.CodeConflict); e.MessageIDByClient != 3 {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestUnknownReceiverStoresNothing(t *testing.T) {
+	h := newHouse(t)
+	alice := h.connect("alice")
+	n := alice.say("nobody", "anyone?")
+	if e := alice.wantError(schemas.CodeUnknownReceiver); e.MessageIDByClient != n {
+		t.Errorf("the error names number %d, want %d", e.MessageIDByClient, n)
+	}
+	nobody := h.connect("nobody") // comes into being now
+	if got := nobody.backlog(); len(got) != 0 {
+		t.Errorf("%d messages were stored", len(got))
+	}
+	if _, ok, err := h.conn.LastSent(h.ctx(), addr("alice", alice)); ok || err != nil {
+		t.Errorf("the send is on record (%v)", err)
+	}
+}
+
+func TestFirstDeviceGetsWhatCameBefore(t *testing.T) {
+	h := newHouse(t)
+	h.token("bob")
+	alice := h.connect("alice")
+	var ids []schemas.MessageID
+	for i := range 3 {
+		ids = append(ids, alice.tell("bob", fmt.Sprint(i)).MessageID)
+	}
+	bob := h.connect("bob")
+	got := bob.backlog()
+	if len(got) != 3 {
+		t.Fatalf("the first device got %d messages, want 3", len(got))
+	}
+	for i, m := range got {
+		if m.MessageID != ids[i] {
+			t.Errorf("message %d is %s, want %s", i, m.MessageID, ids[i])
+		}
+		bob.ack(m.MessageID)
+	}
+	if r := want[*schemas.Delivered](alice); r.MessageID != ids[0] {
+		t.Errorf("got receipt %+v", r)
+	}
+	if second := h.connect("bob").backlog(); len(second) != 0 {
+		t.Errorf("the second device got %d messages", len(second))
+	}
+}
+
+func TestNoteToSelf(t *testing.T) {
+	h := newHouse(t)
+	phone := h.connect("alice")
+	phone.tell("alice", "to nobody else's device yet")
+	tablet := h.connect("alice")
+	accepted := phone.tell("alice", "buy milk")
+	if m := tablet.take(); m.MessageID != accepted.MessageID || m.Content != "buy milk" {
+		t.Errorf("got %+v", m)
+	}
+}
+
+func TestGroupsAreRefusedUntilTheyExist(t *testing.T) {
+	h := newHouse(t)
+	alice := h.connect("alice")
+	alice.send(&schemas.SendMessage{GroupID: "g-01ARZ3NDEKTSV4RRFFQ69G5FAV", Content: "x", MessageIDByClient: 1, Timestamp: 1})
+	alice.wantError(schemas.CodeNotAMember)
+}
+
+func TestInboxFull(t *testing.T) {
+	nats := streamstest.Server(t, t.TempDir())
+	h := joinHouse(t, nats)
+	bob, alice := h.connect("bob"), h.connect("alice")
+	bob.leave()
+	fill(t, h, addr("bob", bob), alice)
+	n := alice.say("bob", "one too many")
+	if e := alice.wantError(schemas.CodeInboxFull); e.MessageIDByClient != n || e.RetryAfterMS == 0 {
+		t.Errorf("got %+v", e)
+	}
+	if _, err := h.conn.RemoveDevice(h.ctx(), addr("bob", bob)); err != nil {
+		t.Fatal(err)
+	}
+	alice.send(message("bob", "one too many", n))
+	want[*schemas.MessageReceived](alice)
+}
+
+func TestSendsAreLimited(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Limits.SendsPerSecond = 1 })
+	h.connect("bob")
+	alice := h.connect("alice")
+	alice.tell("bob", "1")
+	alice.tell("bob", "2")
+	n := alice.say("bob", "3")
+	e := alice.wantError(schemas.CodeRateLimited)
+	if e.MessageIDByClient != n || e.RetryAfterMS <= 0 || e.RetryAfterMS > 1000 {
+		t.Errorf("got %+v", e)
+	}
+}
+
+// TestDiskFull has the guard of `roost serve` say no and then yes; the real disk
+// is in the end-to-end tests.
+func TestRefusedSendsAreNotOnRecord(t *testing.T) {
+	var full atomic.Bool
+	h := newHouse(t, func(o *gateway.Options) {
+		o.Refuse = func() error {
+			if full.Load() {
+				return errors.New("the disk is full")
+			}
+			return nil
+		}
+	})
+	bob, alice := h.connect("bob"), h.connect("alice")
+	full.Store(true)
+	n := alice.say("bob", "later")
+	if e := alice.wantError(schemas.CodeUnavailable); e.MessageIDByClient != n || strings.Contains(e.Message, "disk") {
+		t.Errorf("got %+v", e)
+	}
+	full.Store(false)
+	alice.send(message("bob", "later", n))
+	want[*schemas.MessageReceived](alice)
+	if m := bob.take(); m.Content != "later" {
+		t.Errorf("got %+v", m)
+	}
+}

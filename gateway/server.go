@@ -1,0 +1,263 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// Options of a Server. Fields without a default are required.
+type Options struct {
+	// Streams is the cluster; the caller closes it after the Server.
+	Streams *streams.Conn
+	// Auth says who a token belongs to.
+	Auth Authenticator
+	// Accounts are the built-in ones; nil with an external issuer, whose users
+	// exist from their first connection on.
+	Accounts *Accounts
+	// Name of this gateway in the cluster. Default: a new one.
+	Name string
+	// MaxDevices a user. Default 3.
+	MaxDevices int
+	// Events puts every message into MESSAGES, for other services. Default false:
+	// only messages that somebody keeps.
+	Events bool
+	// AllowedOrigins are host patterns, as of path.Match, from which browsers may
+	// connect besides the server's own host. Default none; "*" opens the server
+	// to every web page whose user is logged in.
+	AllowedOrigins []string
+	// Limits on what one user or address may do.
+	Limits Limits
+	// Heartbeat is how often a client shall send something; a connection silent
+	// for twice as long is closed. Default 30 s.
+	Heartbeat time.Duration
+	// HelloTimeout is how long a connection may wait with its hello. Default 10 s.
+	HelloTimeout time.Duration
+	// Refuse says why no send is accepted now, nil that all is well: a disk that
+	// is nearly full. It is asked for every send. Default: never.
+	Refuse func() error
+	// Registry gets the metrics, and GET /metrics shows it. Default: a new one.
+	Registry *prometheus.Registry
+	// Log gets internals that clients are not told. Default slog.Default().
+	Log *slog.Logger
+}
+
+// Server is one gateway. Its Handler may be served once Start has returned.
+type Server struct {
+	// Static after Start.
+	opts      Options
+	log       *slog.Logger
+	streams   *streams.Conn
+	directory *streams.Directory
+	consumers *streams.Consumers
+	metrics   *metrics
+	logins    *addressLimiter
+	ctx       context.Context // ends with Drain's last step
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup // lease keeper, sweeper, connections
+
+	mu        sync.Mutex // guards the rest
+	conns     map[*conn]struct{}
+	byUser    map[schemas.UserID]int
+	byAddress map[string]int
+	draining  bool
+}
+
+// New makes a Server; Start makes it work.
+func New(opts Options) *Server {
+	if opts.Name == "" {
+		opts.Name = "gw-" + opts.Streams.Clock().NextULID()
+	}
+	if opts.MaxDevices == 0 {
+		opts.MaxDevices = 3
+	}
+	if opts.Heartbeat == 0 {
+		opts.Heartbeat = 30 * time.Second
+	}
+	if opts.HelloTimeout == 0 {
+		opts.HelloTimeout = 10 * time.Second
+	}
+	if opts.Refuse == nil {
+		opts.Refuse = func() error { return nil }
+	}
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if opts.Registry == nil {
+		opts.Registry = prometheus.NewRegistry()
+	}
+	return &Server{
+		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
+		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
+		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID]int), byAddress: make(map[string]int),
+	}
+}
+
+// Start takes the gateway's lease and starts what looks after connections.
+func (s *Server) Start(ctx context.Context) error {
+	consumers, err := s.streams.StartConsumers(ctx)
+	if err != nil {
+		return fmt.Errorf("failed to start the gateway: %w", err)
+	}
+	s.consumers = consumers
+	s.metrics = newMetrics(s.opts.Registry, s)
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	lease := schemas.GatewayLease{Gateway: s.opts.Name, StartedAt: schemas.Now()}
+	s.wg.Go(func() {
+		s.streams.Presence().KeepLease(s.ctx, lease, func(err error) {
+			s.log.Warn("the gateway's lease is in danger; its users will look offline", "error", err)
+		})
+	})
+	s.wg.Go(s.sweep)
+	return nil
+}
+
+const (
+	// drainWithin is over how much time clients are asked to come back.
+	drainWithin = 2 * time.Second
+	sweepEvery  = time.Second
+)
+
+// Drain ends the gateway: it accepts nothing more, tells clients to reconnect,
+// lets sends finish, closes every connection with 1012 and waits for all, as
+// long as ctx allows. What was not acknowledged stays in the inboxes. The
+// listener is closed by its owner, before.
+func (s *Server) Drain(ctx context.Context) {
+	s.mu.Lock()
+	s.draining = true
+	all := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		all = append(all, c)
+	}
+	s.mu.Unlock()
+	for _, c := range all {
+		c.sendFrame(&schemas.Reconnect{AfterMS: rand.N(drainWithin).Milliseconds()})
+	}
+	impatient := context.AfterFunc(ctx, func() {
+		for _, c := range all {
+			c.stopWriting(ctx.Err())
+		}
+	})
+	defer impatient()
+	var ending sync.WaitGroup
+	for _, c := range all {
+		ending.Go(func() {
+			c.finishSends(ctx)
+			c.close(schemas.CloseRestarting, "the server restarts")
+		})
+	}
+	ending.Wait()
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.wg.Wait()
+	if s.consumers != nil {
+		s.consumers.Close()
+	}
+}
+
+// sweep closes connections that have been silent for two heartbeats.
+func (s *Server) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			s.mu.Lock()
+			var silent []*conn
+			for c := range s.conns {
+				if now.Sub(c.lastActive()) > 2*s.opts.Heartbeat {
+					silent = append(silent, c)
+				}
+			}
+			s.mu.Unlock()
+			for _, c := range silent {
+				c.close(schemas.CloseSlow, "nothing was heard of the client for two heartbeats")
+			}
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// admit counts a new connection for its address, or says why it may not be.
+func (s *Server) admit(address string) *schemas.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return &schemas.Error{Code: schemas.CodeUnavailable, Message: "The server restarts. Connect again.", RetryAfterMS: 1000}
+	}
+	if max := s.opts.Limits.ConnectionsPerAddress; max > 0 && s.byAddress[address] >= max {
+		return &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
+			Message: fmt.Sprintf("Your address has %d connections already; close some.", max)}
+	}
+	s.byAddress[address]++
+	return nil
+}
+
+// dismiss undoes admit.
+func (s *Server) dismiss(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	decrement(s.byAddress, address)
+}
+
+// start runs an admitted connection, unless the gateway began to drain.
+func (s *Server) start(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.wg.Go(c.run)
+	return true
+}
+
+// leave undoes start, identify and admit.
+func (s *Server) leave(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	decrement(s.byAddress, c.address)
+	if c.countedUser != "" {
+		decrement(s.byUser, c.countedUser)
+	}
+}
+
+// identify counts a connection for its user, or says that there are too many.
+func (s *Server) identify(c *conn, u schemas.UserID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if max := s.opts.Limits.ConnectionsPerUser; max > 0 && s.byUser[u] >= max {
+		return false
+	}
+	s.byUser[u]++
+	c.countedUser = u
+	return true
+}
+
+func decrement[K comparable](m map[K]int, k K) {
+	if m[k]--; m[k] <= 0 {
+		delete(m, k)
+	}
+}
+
+// connections is the number of open connections.
+func (s *Server) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Handler serves all of docs/protocol.md.
+func (s *Server) Handler() http.Handler { return s.routes() }

@@ -1,0 +1,236 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// session is a connection after its hello: one device of one user.
+type session struct {
+	// Static after greet.
+	conn    *conn
+	server  *Server
+	addr    streams.Address
+	record  schemas.Session
+	rev     uint64 // of the session's record
+	inbox   streams.Inbox
+	sending *sending
+}
+
+// endTimeout bounds what a session leaves in order: its inbox and its record.
+const endTimeout = 5 * time.Second
+
+// handlers is the dispatch table: one verb, one file.
+var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
+	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(*schemas.SendMessage)) },
+	schemas.TypeMessageDelivered: func(s *session, f schemas.ClientFrame) { s.messageDelivered(f.(*schemas.DeliveredAck)) },
+	schemas.TypeAck:              func(s *session, f schemas.ClientFrame) { s.ack(f.(*schemas.Ack)) },
+	schemas.TypeHeartbeat:        func(*session, schemas.ClientFrame) {}, // reading it was all
+}
+
+// handle does what one frame asks for.
+func (s *session) handle(data []byte) {
+	frame, number, e := schemas.DecodeClientFrame(data)
+	if e != nil {
+		s.conn.sendError(e, number)
+		return
+	}
+	s.server.metrics.frames.WithLabelValues(string(frame.Type())).Inc()
+	do, ok := handlers[frame.Type()]
+	switch {
+	case ok:
+		do(s, frame)
+	case frame.Type() == schemas.TypeHello:
+		s.conn.sendError(schemas.Errorf(schemas.CodeBadFrame, "hello was said already; a connection is one device."), 0)
+	default:
+		s.conn.sendError(schemas.Errorf(schemas.CodeUnknownType, "type: this server does not offer %s.", frame.Type()), 0)
+	}
+}
+
+// greet waits for hello and answers it; nil where the connection is over.
+func (c *conn) greet() *session {
+	timeout := time.AfterFunc(c.server.opts.HelloTimeout, func() {
+		c.close(schemas.CloseHelloTimeout, "no hello in time")
+	})
+	defer timeout.Stop()
+	for {
+		data, ok := c.read()
+		if !ok {
+			return nil
+		}
+		frame, _, e := schemas.DecodeClientFrame(data)
+		if e != nil {
+			c.sendError(e, 0)
+			continue
+		}
+		hello, ok := frame.(*schemas.Hello)
+		if !ok {
+			c.sendError(schemas.Errorf(schemas.CodeBadFrame, "The first frame is hello, not %s.", frame.Type()), 0)
+			c.close(schemas.CloseProtocolError, "the first frame is hello")
+			return nil
+		}
+		if !timeout.Stop() {
+			return nil
+		}
+		session, err := c.begin(hello)
+		if err == nil {
+			return session
+		}
+		told := schemas.AsError(err)
+		c.sendError(told, 0)
+		if code := closeCodeFor(told.Code); code != 0 {
+			c.close(code, told.Message)
+			return nil
+		}
+		timeout.Reset(c.server.opts.HelloTimeout) // another hello may follow
+	}
+}
+
+// closeCodeFor is how a failed hello ends the connection; 0 leaves it open.
+func closeCodeFor(code schemas.Code) schemas.CloseCode {
+	switch code {
+	case schemas.CodeUnauthenticated:
+		return schemas.CloseUnauthenticated
+	case schemas.CodeForbidden:
+		return schemas.CloseForbidden
+	case schemas.CodeDeviceRemoved:
+		return schemas.CloseDeviceRemoved
+	case schemas.CodeRateLimited:
+		return schemas.CloseRateLimited
+	case schemas.CodeUnavailable, schemas.CodeInternal:
+		return schemas.CloseRestarting // which clients answer by trying again
+	}
+	return 0
+}
+
+// begin makes a session of a connection, or says why not.
+func (c *conn) begin(hello *schemas.Hello) (*session, error) {
+	user, err := c.authenticate(hello)
+	if err != nil {
+		return nil, err
+	}
+	if c.countedUser == "" && !c.server.identify(c, user) {
+		return nil, &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
+			Message: "You have too many connections; close some."}
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, endTimeout)
+	defer cancel()
+	device, err := c.server.device(ctx, user, hello)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: c, server: c.server, addr: streams.Address{User: user, Device: device.DeviceID}}
+	s.record = schemas.Session{SessionID: schemas.SessionID(c.server.streams.Clock().NextULID()),
+		Gateway: c.server.opts.Name, ConnectedAt: schemas.Now()}
+	if err := s.open(ctx, device, hello); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (c *conn) authenticate(hello *schemas.Hello) (schemas.UserID, error) {
+	token := hello.Token
+	if token == "" {
+		token = c.bearer
+	}
+	if token == "" {
+		return "", schemas.Errorf(schemas.CodeUnauthenticated, "token: is missing; send one in hello or as the Bearer header.")
+	}
+	user, err := c.server.opts.Auth.Authenticate(c.ctx, token)
+	if err != nil {
+		return "", err
+	}
+	if c.countedUser != "" && c.countedUser != user {
+		return "", schemas.Errorf(schemas.CodeForbidden, "An earlier hello of this connection was of another user.")
+	}
+	return user, nil
+}
+
+// open subscribes, takes the device over from older connections, says welcome
+// and lets the inbox go.
+func (s *session) open(ctx context.Context, device schemas.Device, hello *schemas.Hello) error {
+	last, _, err := s.server.streams.LastSent(ctx, s.addr)
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	s.sending = newSending(s, last.MessageIDByClient)
+	s.inbox, err = s.server.consumers.Open(ctx, s.addr, s.record.SessionID, hello.ResumeAfter, s)
+	if streams.IsBadCursor(err) {
+		return schemas.InvalidField("resume_after", "%v.", err)
+	}
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	before, rev, err := s.server.streams.Presence().Begin(ctx, s.addr, s.record)
+	if err != nil {
+		s.inbox.Close(ctx)
+		return schemas.Unavailable(err)
+	}
+	s.rev = rev
+	s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
+	s.announce(true)
+	s.conn.sendFrame(&schemas.Welcome{
+		UserID: s.addr.User, DeviceID: s.addr.Device, SessionID: s.record.SessionID,
+		ServerTime: schemas.Now(), HeartbeatMS: s.server.opts.Heartbeat.Milliseconds(),
+		MaxInFlight: schemas.MaxInFlight, MaxOutstandingSends: schemas.MaxOutstanding,
+		LastMessageIDByClient: last.MessageIDByClient,
+	})
+	if hello.DeviceID != "" { // a new device was never away
+		s.sendReceipts(ctx, device, before)
+	}
+	s.inbox.Start()
+	return nil
+}
+
+// end leaves everything in order: acknowledged messages are removed, the record
+// says since when the device is away.
+func (s *session) end() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.conn.ctx), endTimeout)
+	defer cancel()
+	s.inbox.Close(ctx)
+	current, err := s.server.streams.Presence().End(ctx, s.addr, s.record, s.rev)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.server.log.Warn("a session's end was not recorded; the lease's end will tell", "error", err)
+	}
+	if current {
+		s.announce(false)
+	}
+}
+
+func (s *session) announce(online bool) {
+	s.server.streams.PublishSession(schemas.SessionEvent{UserID: s.addr.User, DeviceID: s.addr.Device,
+		SessionID: s.record.SessionID, Online: online, Timestamp: schemas.Now()})
+}
+
+var _ streams.Sink = (*session)(nil)
+
+// Deliver implements [streams.Sink].
+func (s *session) Deliver(entry []byte, cursor schemas.Cursor) {
+	const suffix = len(`,"cursor":""}`)
+	s.conn.send(schemas.AppendCursor(make([]byte, 0, len(entry)+len(cursor)+suffix), entry, cursor))
+	s.server.metrics.delivered.Inc()
+}
+
+// Drained implements [streams.Sink].
+func (s *session) Drained(cursor schemas.Cursor) {
+	s.conn.sendFrame(&schemas.InboxDrained{Cursor: cursor})
+}
+
+// Frame implements [streams.Sink].
+func (s *session) Frame(frame []byte) { s.conn.send(frame) }
+
+// End implements [streams.Sink].
+func (s *session) End(reason streams.EndReason) {
+	switch reason {
+	case streams.EndReplaced:
+		s.conn.close(schemas.CloseReplaced, "a newer connection of this device took over")
+	case streams.EndRemoved:
+		s.conn.close(schemas.CloseDeviceRemoved, "the device was removed")
+	default:
+		s.conn.close(schemas.CloseSlow, "a message was not acknowledged in time")
+	}
+}

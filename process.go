@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/lmittmann/tint"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/term"
+
+	"roost/streams/embedded"
+)
+
+func newLog(f logFlags, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // an enum of the flags
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(w)}))
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// dataDir is the directory of `roost serve`, locked against a second process.
+type dataDir struct {
+	path string
+	lock *flock.Flock
+}
+
+func openDataDir(path string) (*dataDir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("--data-dir: %w", err)
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("--data-dir: %w", err)
+	}
+	lock := flock.New(filepath.Join(path, "LOCK"))
+	got, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("the data directory %s cannot be locked: %w", path, err)
+	}
+	if !got {
+		return nil, fmt.Errorf("the data directory %s is in use by another process; stop it, or choose another --data-dir", path)
+	}
+	return &dataDir{path: path, lock: lock}, nil
+}
+
+func (d *dataDir) close() { _ = d.lock.Unlock() }
+
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("the address %s is taken by another process; stop it, or choose another --http", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--http: %w", err)
+	}
+	return l, nil
+}
+
+// splitAddress reads HOST:PORT; an empty one is no address.
+func splitAddress(address string) (host string, port int, err error) {
+	if address == "" {
+		return "", 0, nil
+	}
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 1 || port > 65535 {
+		return "", 0, fmt.Errorf("%q has no port of 1 to 65535", address)
+	}
+	return host, port, nil
+}
+
+// raiseFileLimit lets the process open as many sockets as it is allowed to.
+func raiseFileLimit(log *slog.Logger) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		log.Warn("the limit of open files is unknown", "error", err)
+		return
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		log.Warn("the limit of open files could not be raised", "error", err)
+	}
+}
+
+// diskGuard refuses sends while the disk is nearly full. JetStream stops a
+// stream for good at its first failed write, so it must not come to that; and if
+// it does, the process ends, to be started again when there is space.
+type diskGuard struct {
+	path   string
+	least  uint64 // bytes that stay free
+	server *embedded.Server
+	log    *slog.Logger
+	free   atomic.Uint64
+	low    atomic.Bool
+	gauge  prometheus.GaugeFunc
+}
+
+const guardEvery = 250 * time.Millisecond
+
+func newDiskGuard(path string, least int64, server *embedded.Server, log *slog.Logger) *diskGuard {
+	g := &diskGuard{path: path, least: uint64(max(least, 0)), server: server, log: log}
+	g.gauge = prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_disk_free_bytes",
+		Help: "Free space of the data directory's file system."}, func() float64 { return float64(g.free.Load()) })
+	g.look()
+	return g
+}
+
+// Describe and Collect implement [prometheus.Collector].
+func (g *diskGuard) Describe(ch chan<- *prometheus.Desc) { g.gauge.Describe(ch) }
+func (g *diskGuard) Collect(ch chan<- prometheus.Metric) { g.gauge.Collect(ch) }
+
+// refuse says why nothing is accepted now, or nil.
+func (g *diskGuard) refuse() error {
+	if !g.low.Load() {
+		return nil
+	}
+	return fmt.Errorf("the disk has %d MiB free, and %d stay free; make space", g.free.Load()>>20, g.least>>20)
+}
+
+// watch looks at the disk until ctx ends.
+func (g *diskGuard) watch(ctx context.Context) error {
+	tick := time.NewTicker(guardEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			g.look()
+			if err := g.server.Frozen(); err != nil && !g.low.Load() {
+				return fmt.Errorf("a stream stopped after a failed write; start roost again: %w", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (g *diskGuard) look() {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(g.path, &fs); err != nil {
+		g.log.Warn("the free space is unknown", "path", g.path, "error", err)
+		return
+	}
+	free := fs.Bavail * uint64(fs.Bsize)
+	g.free.Store(free)
+	low := free < g.least
+	if was := g.low.Swap(low); was != low {
+		if low {
+			g.log.Error("the disk is nearly full; sends are refused until there is space", "free_mib", free>>20)
+		} else {
+			g.log.Info("the disk has space again; sends are accepted", "free_mib", free>>20)
+		}
+	}
+}

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"roost/gateway"
+	"roost/streams"
+	"roost/streams/embedded"
+	"roost/workers"
+	"roost/workers/mongo"
+	"roost/workers/sqlite"
+)
+
+//	serve:   one process, one data directory
+//
+//	   clients ──▶ http.Server ──▶ gateway ──┐
+//	                                         ├──▶ streams.Conn ──▶ embedded NATS ──▶ <data>/jetstream
+//	   signal, disk guard          workers ──┘
+//	                                  └─────▶ SQLite <data>/history.db, or MongoDB
+//
+//	gateway: http.Server, gateway, streams.Conn ──▶ NATS cluster
+//	worker:  workers, streams.Conn ──▶ NATS cluster, MongoDB
+//
+// Each arrow to the right is closed after what stands left of it.
+
+type serveFlags struct {
+	logFlags
+	gatewayFlags
+	historyFlags
+	topologyFlags
+	DataDir     string        `help:"Directory for everything that is kept." default:"./roost-data" env:"ROOST_DATA_DIR" type:"path"`
+	MinFreeDisk int64         `help:"MiB that stay free: with less, sends are answered with unavailable." default:"256" env:"ROOST_MIN_FREE_DISK"`
+	NATSListen  string        `name:"nats-listen" help:"Address for other NATS clients; who connects there may do everything." env:"ROOST_NATS_LISTEN" placeholder:"HOST:PORT"`
+	NATSSync    time.Duration `name:"nats-sync" help:"0 has every message on disk before it is accepted; more loses that much when the machine dies." default:"0s" env:"ROOST_NATS_SYNC"`
+}
+
+type serveCommand struct{ serveFlags }
+
+type gatewayCommand struct {
+	logFlags
+	natsFlags
+	gatewayFlags
+	AuthSecret string `help:"File with the secret that signs tokens of built-in accounts, the same for all gateways." env:"ROOST_AUTH_SECRET" placeholder:"FILE"`
+}
+
+type workerCommand struct {
+	logFlags
+	natsFlags
+	historyFlags
+	HTTP string `name:"http" help:"Address for metrics and health; empty for none." env:"ROOST_WORKER_HTTP" placeholder:"HOST:PORT"`
+}
+
+// shutdownTimeout bounds the drain; the process is gone within 20 s.
+const shutdownTimeout = 15 * time.Second
+
+// Run implements `roost serve`.
+func (c serveCommand) Run(p process) error {
+	if err := c.validate(); err != nil {
+		return cannotStart(err)
+	}
+	log := newLog(c.logFlags, p.stderr)
+	raiseFileLimit(log)
+	dir, err := openDataDir(c.DataDir)
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer dir.close()
+	listener, err := listen(c.HTTP)
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer listener.Close()
+
+	natsOptions := embedded.Options{StoreDir: filepath.Join(dir.path, "jetstream"), SyncInterval: c.NATSSync, Log: log}
+	if natsOptions.Host, natsOptions.Port, err = splitAddress(c.NATSListen); err != nil {
+		return cannotStart(fmt.Errorf("--nats-listen: %w", err))
+	}
+	server, err := embedded.Start(natsOptions)
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer server.Stop()
+	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, Log: log}, c.topology(1))
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer conn.Close()
+	store, closeStore, err := openHistory(p.ctx, c.Mongo, filepath.Join(dir.path, "history.db"), log)
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer closeStore()
+
+	registry := newRegistry()
+	guard := newDiskGuard(dir.path, c.MinFreeDisk<<20, server, log)
+	registry.MustRegister(guard)
+	options := gateway.Options{Streams: conn, Registry: registry, Log: log, Refuse: guard.refuse}
+	if err := c.configure(p.ctx, &options, filepath.Join(dir.path, "token.key")); err != nil {
+		return cannotStart(err)
+	}
+	var group run.Group
+	addGateway(&group, gateway.New(options), listener, log)
+	addWorkers(&group, workers.Options{Streams: conn, Store: store, Registry: registry, Log: log})
+	addActor(&group, guard.watch)
+	addActor(&group, untilSignal(p.ctx, log))
+	log.Info("roost serves", "url", "http://"+listener.Addr().String(), "data", dir.path, "history", historyName(c.Mongo), "version", versionText())
+	return finished(group.Run())
+}
+
+// Run implements `roost gateway`.
+func (c gatewayCommand) Run(p process) error {
+	if err := c.validate(); err != nil {
+		return cannotStart(err)
+	}
+	if c.AuthJWKS == "" && c.AuthSecret == "" {
+		return cannotStart(errors.New("a gateway needs --auth-jwks, or --auth-secret with the same file for all gateways"))
+	}
+	log := newLog(c.logFlags, p.stderr)
+	raiseFileLimit(log)
+	listener, err := listen(c.HTTP)
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer listener.Close()
+	conn, err := openStreams(p.ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost gateway", Log: log}, streams.Topology{})
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer conn.Close()
+	options := gateway.Options{Streams: conn, Registry: newRegistry(), Log: log}
+	if err := c.configure(p.ctx, &options, c.AuthSecret); err != nil {
+		return cannotStart(err)
+	}
+	var group run.Group
+	addGateway(&group, gateway.New(options), listener, log)
+	addActor(&group, untilSignal(p.ctx, log))
+	log.Info("roost gateway serves", "url", "http://"+listener.Addr().String(), "nats", c.NATS, "version", versionText())
+	return finished(group.Run())
+}
+
+// Run implements `roost worker`.
+func (c workerCommand) Run(p process) error {
+	if c.Mongo == "" {
+		return cannotStart(errors.New("a worker needs --mongo; SQLite history belongs to `roost serve` alone"))
+	}
+	log := newLog(c.logFlags, p.stderr)
+	conn, err := openStreams(p.ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost worker", Log: log}, streams.Topology{})
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer conn.Close()
+	store, closeStore, err := openHistory(p.ctx, c.Mongo, "", log)
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer closeStore()
+	registry := newRegistry()
+	var group run.Group
+	if c.HTTP != "" {
+		listener, err := listen(c.HTTP)
+		if err != nil {
+			return cannotStart(err)
+		}
+		addHTTP(&group, listener, workers.Handler(registry, conn, store))
+	}
+	addWorkers(&group, workers.Options{Streams: conn, Store: store, Registry: registry, Log: log})
+	addActor(&group, untilSignal(p.ctx, log))
+	log.Info("roost worker works", "nats", c.NATS, "history", historyName(c.Mongo), "version", versionText())
+	return finished(group.Run())
+}
+
+// configure fills in what the flags say of a gateway.
+func (f gatewayFlags) configure(ctx context.Context, o *gateway.Options, secretFile string) error {
+	o.MaxDevices, o.Events, o.AllowedOrigins = f.MaxDevices, f.Events, f.AllowedOrigins
+	o.Limits, o.Heartbeat = f.limits(), f.Heartbeat
+	if f.AuthJWKS != "" {
+		auth, err := gateway.NewExternal(ctx, gateway.Issuer{JWKS: f.AuthJWKS, Issuer: f.AuthIssuer, Audience: f.AuthAudience})
+		o.Auth = auth
+		return err
+	}
+	secret, err := gateway.LoadSecret(secretFile)
+	if err != nil {
+		return err
+	}
+	tokens, err := gateway.NewTokens(secret)
+	if err != nil {
+		return fmt.Errorf("%s: %w", secretFile, err)
+	}
+	o.Auth, o.Accounts = tokens, gateway.NewAccounts(o.Streams.Directory(), tokens)
+	return nil
+}
+
+// openStreams connects, sets the streams up where topology is not empty, and
+// opens them.
+func openStreams(ctx context.Context, o streams.Options, t streams.Topology) (*streams.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := streams.Dial(o)
+	if err != nil {
+		return nil, err
+	}
+	if t != (streams.Topology{}) {
+		if _, err := conn.Apply(ctx, t); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	if err := conn.Open(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// openHistory opens MongoDB where a URI is given, else SQLite at path.
+func openHistory(ctx context.Context, uri, path string, log *slog.Logger) (workers.Store, func(), error) {
+	if uri == "" {
+		store, err := sqlite.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return store, func() { logClose(log, "history", store.Close()) }, nil
+	}
+	store, err := mongo.Open(ctx, uri, mongo.Options{Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		logClose(log, "history", store.Close(ctx))
+	}, nil
+}
+
+func logClose(log *slog.Logger, what string, err error) {
+	if err != nil {
+		log.Warn("failed to close", "what", what, "error", err)
+	}
+}
+
+func historyName(uri string) string {
+	if uri == "" {
+		return "sqlite"
+	}
+	return masked(uri)
+}
+
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// addGateway adds the gateway, and the listener in front of it. Interrupted, the
+// listener closes first, then the connections are drained.
+func addGateway(group *run.Group, g *gateway.Server, listener net.Listener, log *slog.Logger) {
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	group.Add(func() error {
+		if err := g.Start(context.Background()); err != nil {
+			return err
+		}
+		srv.Handler = g.Handler()
+		return ignoreClosed(srv.Serve(listener))
+	}, func(error) {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer cancel()
+		_ = listener.Close()
+		g.Drain(ctx)
+		_ = srv.Shutdown(ctx)
+	})
+}
+
+func addHTTP(group *run.Group, listener net.Listener, h http.Handler) {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	group.Add(func() error { return ignoreClosed(srv.Serve(listener)) }, func(error) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = srv.Shutdown(ctx)
+	})
+}
+
+func addWorkers(group *run.Group, o workers.Options) {
+	addActor(group, func(ctx context.Context) error { return workers.Run(ctx, o) })
+}
+
+// addActor adds a function that returns when its context ends.
+func addActor(group *run.Group, execute func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	group.Add(func() error { return execute(ctx) }, func(error) { cancel() })
+}
+
+// errStopped ends the group in order.
+var errStopped = errors.New("stopped")
+
+// untilSignal is the actor that ends with the process's context.
+func untilSignal(process context.Context, log *slog.Logger) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-process.Done():
+			log.Info("roost stops")
+			return errStopped
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func finished(err error) error {
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// kongVars are the values that the flags' tags name.
+func kongVars() kong.Vars { return kong.Vars{"partitions": fmt.Sprint(streams.DefaultPartitions)} }
+
+func envIsSet(names []string) bool {
+	for _, name := range names {
+		if _, ok := os.LookupEnv(name); ok {
+			return true
+		}
+	}
+	return false
+}

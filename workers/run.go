@@ -1,0 +1,84 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"roost/streams"
+)
+
+// Options of Run. Fields without a default are required.
+type Options struct {
+	// Streams is the cluster; the caller closes it afterwards.
+	Streams *streams.Conn
+	// Store keeps history; the caller closes it afterwards.
+	Store Store
+	// Registry gets the metrics. Default: a new one.
+	Registry prometheus.Registerer
+	// Log gets failures. Default slog.Default().
+	Log *slog.Logger
+}
+
+// stopTimeout bounds the work that is finished after the context ended.
+const stopTimeout = 8 * time.Second
+
+// Run does the work of a worker until ctx ends, and returns once all of it has
+// stopped. An error means that it could not begin.
+func Run(ctx context.Context, opts Options) error {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if opts.Registry == nil {
+		opts.Registry = prometheus.NewRegistry()
+	}
+	m := newMetrics(opts.Registry)
+	jobs, err := opts.Streams.MirrorJobs(ctx)
+	if err != nil {
+		return err
+	}
+	directory := opts.Streams.Directory()
+	stop, err := opts.Streams.ServeHistory(&history{store: opts.Store, directory: directory})
+	if err != nil {
+		return fmt.Errorf("failed to serve history: %w", err)
+	}
+	// Work outlives fetching: what was fetched is stored and acknowledged.
+	work, cancelWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelWork()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancelWork) })()
+
+	mirror := &mirror{source: jobs, store: opts.Store, directory: directory, metrics: m, log: opts.Log}
+	retention := newRetention(opts, m)
+	var wg sync.WaitGroup
+	wg.Go(func() { mirror.run(ctx, work) })
+	wg.Go(func() { retention.follow(ctx) })
+	wg.Go(func() { retention.sweep(ctx) })
+	wg.Wait()
+	if err := stop(); err != nil {
+		opts.Log.Debug("the history service did not stop in order", "error", err)
+	}
+	return nil
+}
+
+// metrics of a worker.
+type metrics struct {
+	stored, unstorable, postponed, deleted prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "roost_worker_" + name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	return &metrics{
+		stored:     counter("messages_stored_total", "Messages that history has, repeats included."),
+		unstorable: counter("messages_unstorable_total", "Messages that could not be decoded and were terminated."),
+		postponed:  counter("messages_postponed_total", "Messages that the store did not take and that are tried again."),
+		deleted:    counter("messages_deleted_total", "Messages that history deleted: expired, or of nobody any more."),
+	}
+}
