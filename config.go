@@ -50,6 +50,7 @@ type gatewayFlags struct {
 	MaxDevices     int           `help:"Devices a user." default:"3" env:"ROOST_MAX_DEVICES"`
 	Events         bool          `help:"Put every message into MESSAGES, for other services." env:"ROOST_EVENTS"`
 	Heartbeat      time.Duration `help:"How often a client shall send something." default:"30s" env:"ROOST_HEARTBEAT"`
+	AckTimeout     time.Duration `help:"How long a connected device may leave a message unacknowledged." default:"30s" env:"ROOST_ACK_TIMEOUT"`
 
 	Limits                string  `help:"off lifts every limit below, for load tests." enum:"on,off" default:"on" env:"ROOST_LIMITS"`
 	ConnectionsPerUser    int     `help:"Open connections a user." default:"12" env:"ROOST_CONNECTIONS_PER_USER"`
@@ -73,8 +74,8 @@ func (f gatewayFlags) validate() error {
 	switch {
 	case f.MaxDevices < 1:
 		return errors.New("--max-devices: is at least 1")
-	case f.Heartbeat < time.Second:
-		return errors.New("--heartbeat: is at least 1s")
+	case f.Heartbeat < time.Second || f.AckTimeout < time.Second:
+		return errors.New("--heartbeat and --ack-timeout: are at least 1s")
 	case f.AuthJWKS == "" && (f.AuthIssuer != "" || f.AuthAudience != ""):
 		return errors.New("--auth-issuer and --auth-audience need --auth-jwks")
 	case f.ConnectionsPerUser < 0 || f.ConnectionsPerAddress < 0 || f.FramesPerSecond < 0 || f.SendsPerSecond < 0 || f.LoginsPerSecond < 0:

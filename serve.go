@@ -93,7 +93,7 @@ func (c serveCommand) Run(p process) error {
 		return cannotStart(err)
 	}
 	defer server.Stop()
-	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, Log: log}, c.topology(1))
+	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Log: log}, c.topology(1))
 	if err != nil {
 		return cannotStart(err)
 	}
@@ -135,7 +135,7 @@ func (c gatewayCommand) Run(p process) error {
 		return cannotStart(err)
 	}
 	defer listener.Close()
-	conn, err := openStreams(p.ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost gateway", Log: log}, streams.Topology{})
+	conn, err := openStreams(p.ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost gateway", AckTimeout: c.AckTimeout, Log: log}, streams.Topology{})
 	if err != nil {
 		return cannotStart(err)
 	}

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/term"
+
+	"roost/client/clienttest"
+	"roost/schemas"
+)
+
+// chatServer is where the tests of chat get their server from.
+func chatServer(t *testing.T) *clienttest.Server {
+	t.Helper()
+	srv := clienttest.New()
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// chatter is a person at two pipes.
+type chatter struct {
+	t     *testing.T
+	stdin *io.PipeWriter
+	end   context.CancelFunc
+	done  chan error
+
+	mu     sync.Mutex
+	text   string // shown and not yet expected
+	whole  strings.Builder
+	change chan struct{} // 1 long: text is longer
+}
+
+func startChat(t *testing.T, url, user string, change func(*ChatOptions)) *chatter {
+	t.Helper()
+	opts := ChatOptions{Server: url, User: user, Password: "correct horse", Register: true,
+		Device: "laptop", State: filepath.Join(t.TempDir(), "state")}
+	if change != nil {
+		change(&opts)
+	}
+	in, out := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &chatter{t: t, stdin: out, end: cancel, done: make(chan error, 1), change: make(chan struct{}, 1)}
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		p.done <- runChat(ctx, opts, in, p)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		_ = out.Close()
+		<-finished
+		if t.Failed() {
+			t.Logf("%s saw:\n%s", user, p.whole.String())
+		}
+	})
+	return p
+}
+
+func (p *chatter) Write(data []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text += string(data)
+	p.whole.Write(data)
+	select {
+	case p.change <- struct{}{}:
+	default:
+	}
+	return len(data), nil
+}
+
+func (p *chatter) types(lines ...string) {
+	p.t.Helper()
+	for _, line := range lines {
+		if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// sees waits for a line that matches, and forgets all up to it.
+func (p *chatter) sees(pattern string) {
+	p.t.Helper()
+	line := regexp.MustCompile(`(?m)^` + pattern + `$`)
+	late := time.After(20 * time.Second)
+	for {
+		p.mu.Lock()
+		if found := line.FindStringIndex(p.text); found != nil {
+			p.text = p.text[found[1]:]
+			p.mu.Unlock()
+			return
+		}
+		text := p.text
+		p.mu.Unlock()
+		select {
+		case <-p.change:
+		case err := <-p.done:
+			p.t.Fatalf("the chat ended with %v, and showed no %q but:\n%s", err, pattern, text)
+		case <-late:
+			p.t.Fatalf("no %q is shown but:\n%s", pattern, text)
+		}
+	}
+}
+
+func (p *chatter) ends() error {
+	p.t.Helper()
+	select {
+	case err := <-p.done:
+		return err
+	case <-time.After(20 * time.Second):
+		p.t.Fatal("the chat does not end")
+		return nil
+	}
+}
+
+func TestChat(t *testing.T) {
+	srv := chatServer(t)
+	bob := startChat(t, srv.URL, "bob", nil)
+	bob.sees(`The account bob is made\.`)
+	bob.sees(`You are bob on laptop.*`)
+	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To = "bob" })
+	alice.types("Dinner at eight?")
+	alice.sees(`✓ Dinner at eight\?`)
+	bob.sees(`\[\d\d:\d\d\] alice: Dinner at eight\?`)
+	alice.sees(`✓✓ Dinner at eight\?`)
+
+	bob.types("with whom")
+	bob.sees(`Nobody to write to.*`)
+	bob.types("/to alice", "", "//quit is a command", "So: gladly")
+	bob.sees(`You write to alice\.`)
+	for _, text := range []string{"/quit is a command", "So: gladly"} {
+		alice.sees(`\[\d\d:\d\d\] bob: ` + text)
+	}
+	bob.sees(`✓✓ So: gladly`)
+
+	alice.types("/to nobody", "Anyone?")
+	alice.sees(`✗ Anyone\?: not sent: There is no such user`)
+	alice.types("/quit")
+	if err := alice.ends(); err != nil {
+		t.Errorf("alice: %v", err)
+	}
+	_ = bob.stdin.Close()
+	if err := bob.ends(); err != nil {
+		t.Errorf("bob: %v", err)
+	}
+}
+
+func TestChatCommands(t *testing.T) {
+	srv := chatServer(t)
+	srv.Account("bob", "correct horse")
+	alice := startChat(t, srv.URL, "alice", nil)
+	for _, step := range []struct{ line, pattern string }{
+		{"/help", `  /quit`},
+		{"/devices", `01JD\w+  laptop, since \d{4}-\d\d-\d\d, this one`},
+		{"/status alice", `alice is online, last active \d\d:\d\d\.`},
+		{"/status bob", `bob is offline\.`},
+		{"/status carol", `There is no such user`},
+		{"/status g-x", `a user id does not start with.*`},
+		{"/settings", `history_storage 0, last_seen everyone, read_receipts true`},
+		{"/settings history_storage 90", `history_storage 90, last_seen everyone, read_receipts true`},
+		{"/settings last_seen nobody", `history_storage 90, last_seen nobody, read_receipts true`},
+		{"/settings read_receipts false", `history_storage 90, last_seen nobody, read_receipts false`},
+		{"/settings history_storage 7", `.*history_storage: is 0 or 90.*`},
+		{"/settings history_storage x", `history_storage: that is no value.*`},
+		{"/settings colour blue", `there is no such setting.*`},
+		{"/history", `whose\? /history NAME`},
+		{"/history bob", `No history with bob is stored.*`},
+		{"/history g-", `.*group id.*`},
+		{"/to g-", `.*group id.*`},
+		{"/to", `there is no such command.*`},
+		{"/dance", `there is no such command.*`},
+	} {
+		alice.types(step.line)
+		alice.sees(step.pattern)
+	}
+	alice.end() // as SIGINT does
+	if err := alice.ends(); err != nil {
+		t.Errorf("alice: %v", err)
+	}
+}
+
+// What is piped in is sent and answered before the chat ends; what is known of
+// the device lets the next one go on.
+func TestChatPiped(t *testing.T) {
+	srv := chatServer(t)
+	state := filepath.Join(t.TempDir(), "alice")
+	srv.Account("bob", "correct horse")
+	opts := ChatOptions{Server: srv.URL, User: "alice", Password: "correct horse", Register: true, To: "bob", Device: "laptop", State: state}
+	for range 2 {
+		var out bytes.Buffer
+		var in strings.Builder
+		for range 100 {
+			in.WriteString("a line\n")
+		}
+		in.WriteString("the last") // without an end of line
+		if err := runChat(t.Context(), opts, strings.NewReader(in.String()), &out); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out.String(), "✓ a line\n"); n != 100 || !strings.Contains(out.String(), "✓ the last\n") {
+			t.Errorf("%d lines were answered:\n%s", n, out.String())
+		}
+	}
+	if _, err := os.Stat(filepath.Join(state, "device.json")); err != nil {
+		t.Error(err)
+	}
+
+	// With the state lost, the device is known by its name.
+	opts.State, opts.Register = filepath.Join(t.TempDir(), "other"), false
+	var out bytes.Buffer
+	if err := runChat(t.Context(), opts, strings.NewReader("/devices\n"), &out); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "laptop, since"); n != 1 {
+		t.Errorf("%d devices:\n%s", n, out.String())
+	}
+}
+
+func TestChatSurvivesALostConnection(t *testing.T) {
+	srv := chatServer(t)
+	bob := startChat(t, srv.URL, "bob", nil)
+	bob.sees(`You are bob.*`)
+	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To = "bob" })
+	alice.types("one")
+	alice.sees(`✓✓ one`)
+	srv.Break()
+	alice.types("two")
+	alice.sees(`✓✓ two`)
+	bob.sees(`.* alice: two`)
+}
+
+func TestChatCannotStart(t *testing.T) {
+	srv := chatServer(t)
+	srv.Account("alice", "correct horse")
+	good := ChatOptions{Server: srv.URL, User: "alice", Password: "correct horse", Device: "laptop", State: t.TempDir()}
+	for name, test := range map[string]struct {
+		change func(*ChatOptions)
+		says   string
+		usage  bool
+	}{
+		"no password":    {func(o *ChatOptions) { o.Password = "" }, "ROOST_PASSWORD", true},
+		"bad user":       {func(o *ChatOptions) { o.User = "g-x" }, "--user", true},
+		"bad server":     {func(o *ChatOptions) { o.Server = "roost" }, "--server", true},
+		"bad peer":       {func(o *ChatOptions) { o.To = "g-x" }, "--to", true},
+		"bad device":     {func(o *ChatOptions) { o.Device = strings.Repeat("x", 200) }, "--device", true},
+		"wrong password": {func(o *ChatOptions) { o.Password = "wrong horse" }, "--register", false},
+		"wrong password, register": {func(o *ChatOptions) { o.Password, o.Register = "wrong horse", true },
+			"The user id or the password is wrong", false},
+		"no server": {func(o *ChatOptions) { o.Server = "http://127.0.0.1:1" }, "refused", false},
+		"bad token": {func(o *ChatOptions) { o.Token = "nonsense" }, "The token", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := good
+			test.change(&opts)
+			err := runChat(t.Context(), opts, strings.NewReader(""), io.Discard)
+			var usage usageError
+			if err == nil || !strings.Contains(err.Error(), test.says) || errors.As(err, &usage) != test.usage {
+				t.Errorf("runChat: %v", err)
+			}
+		})
+	}
+}
+
+func TestChatDeviceRemoved(t *testing.T) {
+	srv := chatServer(t)
+	alice := startChat(t, srv.URL, "alice", nil)
+	alice.sees(`You are alice.*`)
+	other := startChat(t, srv.URL, "alice", nil) // the same name: it takes the device over
+	other.sees(`You are alice.*`)
+	if err := alice.ends(); err == nil || !strings.Contains(err.Error(), "taken this device over") {
+		t.Errorf("alice: %v", err)
+	}
+	other.end()
+	if err := other.ends(); err != nil {
+		t.Errorf("the other: %v", err)
+	}
+}
+
+func TestChatState(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	opts, err := ChatOptions{Server: "https://chat.example.org:8443/x", User: "../x"}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, found := strings.CutPrefix(opts.State, filepath.Join(os.Getenv("XDG_CONFIG_HOME"), "roost")+string(filepath.Separator))
+	if !found || strings.Contains(rest, ".") || strings.Count(rest, string(filepath.Separator)) != 1 || opts.Device == "" {
+		t.Errorf("State %q, Device %q", opts.State, opts.Device)
+	}
+}
+
+func TestChatClean(t *testing.T) {
+	for text, expected := range map[string]string{
+		"plain":                    "plain",
+		"\x1b[2Jbye\a":             "\uFFFD[2Jbye\uFFFD",
+		"a\n[12:00] bob: forged\r": "a\n    [12:00] bob: forged\uFFFD",
+		"\u202Egnp.exe":            "\uFFFDgnp.exe",
+		"👩‍👩‍👧":                    "👩‍👩‍👧",
+	} {
+		if got := clean(text); got != expected {
+			t.Errorf("clean(%q) = %q", text, got)
+		}
+	}
+}
+
+// On a terminal the second mark replaces the first, unless something came
+// between.
+func TestChatMarksOnATerminal(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{fd: -1, term: term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{strings.NewReader(""), &out}, "")}
+	s.out = s.term
+	const one, two, three schemas.MessageID = "1", "2", "3"
+	s.mark(one, "✓", "first\nline")
+	s.mark(one, "✓✓", "first\nline")
+	s.mark(two, "✓", "second")
+	s.line("[12:00] bob: hi")
+	s.mark(two, "✓✓", "second")
+	s.mark(three, "✓", strings.Repeat("x", 50))
+	s.typed.Add(1)
+	s.mark(three, "✓✓", "third")
+	expected := "  ✓  first\r\n\x1b[1A\r\x1b[K  ✓✓ first\r\n  ✓  second\r\n[12:00] bob: hi\r\n  ✓✓ second\r\n" +
+		"  ✓  " + strings.Repeat("x", 30) + "…\r\n  ✓✓ third\r\n"
+	if out.String() != expected || s.err != nil {
+		t.Errorf("shown: %q, %v", out.String(), s.err)
+	}
+}

@@ -1,0 +1,302 @@
+// Package clienttest is a Roost server in memory, for tests of clients: one
+// process, no disk, no groups, no history, no limits, and faults on demand. It
+// keeps the promises of the protocol that a client builds on: a send is stored
+// once under its number, an inbox is delivered in order and repeated until it is
+// acknowledged, the newest connection of a device wins.
+//
+// New starts an HTTP server; each connection has a goroutine that reads and one
+// that writes. Close ends all of them and waits.
+package clienttest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+
+	"roost/schemas"
+)
+
+// Point is a place where a connection may break.
+type Point string
+
+// Points, in the order of a message's way.
+const (
+	BeforeStore     Point = "before store"     // a send was read, and is lost
+	BeforeReceived  Point = "before received"  // a send is stored, its answer is lost
+	BeforeIncoming  Point = "before incoming"  // a message was due, and is not written
+	BeforeForgotten Point = "before forgotten" // an acknowledgement was read, and is lost
+)
+
+// Server is the server. Its zero value is ready to be a Handler; New also
+// listens.
+type Server struct {
+	URL string // of a server made by New
+
+	// Fault is asked at each point whether the connection breaks there. It is
+	// set before the first connection, and called with locks held.
+	Fault func(Point) bool
+
+	listener *httptest.Server
+	sockets  sync.WaitGroup
+
+	mu    sync.Mutex
+	users map[schemas.UserID]*user
+	ids   int // made so far
+}
+
+type user struct {
+	id       schemas.UserID
+	password string
+	settings schemas.Settings
+	devices  []*device
+}
+
+// device is a device and its inbox.
+type device struct {
+	user    *user
+	info    schemas.DeviceInfo
+	inbox   []entry // not acknowledged, in order
+	places  int     // given so far
+	last    schemas.ClientMessageID
+	sent    map[schemas.ClientMessageID]sent
+	session *session // the newest connection; nil: none
+}
+
+type entry struct {
+	place   int
+	message schemas.Message
+}
+
+type sent struct {
+	hash   schemas.ContentHash
+	answer schemas.MessageReceived
+}
+
+// New starts a server on this machine.
+func New() *Server {
+	s := new(Server)
+	s.listener = httptest.NewServer(s)
+	s.URL = s.listener.URL
+	return s
+}
+
+// Close breaks every connection and waits for its goroutines.
+func (s *Server) Close() {
+	s.Break()
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	s.sockets.Wait()
+}
+
+// Break breaks every connection, without a word.
+func (s *Server) Break() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.users {
+		for _, d := range u.devices {
+			if d.session != nil {
+				d.session.end()
+			}
+		}
+	}
+}
+
+// Waiting is the number of messages in all inboxes.
+func (s *Server) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, u := range s.users {
+		for _, d := range u.devices {
+			n += len(d.inbox)
+		}
+	}
+	return n
+}
+
+// Account makes an account, if there is none, and returns a token for it.
+func (s *Server) Account(id schemas.UserID, password string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account(id, password)
+	return tokenOf(id)
+}
+
+func (s *Server) account(id schemas.UserID, password string) (created bool) {
+	if s.users == nil {
+		s.users = make(map[schemas.UserID]*user)
+	}
+	if s.users[id] != nil {
+		return false
+	}
+	s.users[id] = &user{id: id, password: password, settings: schemas.DefaultSettings()}
+	return true
+}
+
+// ServeHTTP answers the HTTP part of the protocol and /ws.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/ws" {
+		s.socket(w, r)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, err := s.answer(r)
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		w.WriteHeader(map[schemas.Code]int{
+			schemas.CodeUnauthenticated: http.StatusUnauthorized,
+			schemas.CodeNotFound:        http.StatusNotFound,
+			schemas.CodeConflict:        http.StatusConflict,
+			schemas.CodeDeviceLimit:     http.StatusConflict,
+			schemas.CodeInvalidArgument: http.StatusBadRequest,
+		}[err.Code])
+		write(w, schemas.Answer{Status: schemas.StatusFailed, Error: &schemas.AnswerError{Code: err.Code, Message: err.Message}})
+		return
+	}
+	if r.Method == http.MethodPost && r.URL.Path != "/sessions" {
+		w.WriteHeader(http.StatusCreated)
+	}
+	write(w, schemas.Answer{Status: schemas.StatusSuccess, Data: schemas.Encode(data)})
+}
+
+func write(w http.ResponseWriter, a schemas.Answer) { _ = json.NewEncoder(w).Encode(a) }
+
+func (s *Server) answer(r *http.Request) (any, *schemas.Error) {
+	route := r.Method + " " + r.URL.Path
+	switch route {
+	case "POST /accounts", "POST /sessions":
+		return s.credentials(r)
+	}
+	u := s.users[userOf(r)]
+	if u == nil {
+		return nil, schemas.Errorf(schemas.CodeUnauthenticated, "The token is not valid.")
+	}
+	switch {
+	case route == "GET /devices":
+		return u.list(), nil
+	case route == "POST /devices":
+		var body schemas.NewDevice
+		if e := schemas.DecodeBody(r.Body, &body); e != nil {
+			return nil, e
+		}
+		d, e := s.register(u, body.Name)
+		if e != nil {
+			return nil, e
+		}
+		return d.info, nil
+	case strings.HasPrefix(route, "DELETE /devices/"):
+		return nil, u.remove(schemas.DeviceID(strings.TrimPrefix(r.URL.Path, "/devices/")))
+	case route == "GET /user/settings":
+		return u.settings.Public(), nil
+	case route == "PUT /user/settings":
+		var change schemas.SettingsChange
+		if e := schemas.DecodeBody(r.Body, &change); e != nil {
+			return nil, e
+		}
+		if e := change.Validate(); e != nil {
+			return nil, e
+		}
+		u.settings = change.Apply(u.settings, schemas.Now())
+		return u.settings.Public(), nil
+	case strings.HasPrefix(route, "GET /history/"):
+		return []schemas.HistoryMessage{}, nil
+	case strings.HasPrefix(route, "GET /user/") && strings.HasSuffix(route, "/status"):
+		return s.status(schemas.UserID(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/user/"), "/status")))
+	}
+	return nil, schemas.Errorf(schemas.CodeNotFound, "There is nothing here.")
+}
+
+func (s *Server) credentials(r *http.Request) (any, *schemas.Error) {
+	var c schemas.Credentials
+	if e := schemas.DecodeBody(r.Body, &c); e != nil {
+		return nil, e
+	}
+	if e := c.Validate(); e != nil {
+		return nil, e
+	}
+	if r.URL.Path == "/accounts" {
+		if !s.account(c.UserID, c.Password) {
+			return nil, schemas.Errorf(schemas.CodeConflict, "The name is taken.")
+		}
+		return schemas.AccountCreated{UserID: c.UserID, CreatedAt: schemas.Now()}, nil
+	}
+	if u := s.users[c.UserID]; u == nil || u.password != c.Password {
+		return nil, schemas.Errorf(schemas.CodeUnauthenticated, "The user id or the password is wrong.")
+	}
+	return schemas.Token{Token: tokenOf(c.UserID), ExpiresAt: schemas.Now() + 1e9}, nil
+}
+
+func tokenOf(id schemas.UserID) string { return "token of " + string(id) }
+
+func userOf(r *http.Request) schemas.UserID {
+	return schemas.UserID(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer token of "))
+}
+
+func (s *Server) status(id schemas.UserID) (any, *schemas.Error) {
+	u := s.users[id]
+	if u == nil {
+		return nil, schemas.Errorf(schemas.CodeNotFound, "There is no such user.")
+	}
+	state := schemas.UserStatus{ConnectionState: "offline"}
+	for _, d := range u.devices {
+		if d.session != nil {
+			state = schemas.UserStatus{ConnectionState: "online", LastActiveTime: schemas.Now()}
+		}
+	}
+	return state, nil
+}
+
+// register adds a device; the first three are free.
+func (s *Server) register(u *user, name string) (*device, *schemas.Error) {
+	if e := schemas.ValidateDeviceName(name); e != nil {
+		return nil, e
+	}
+	if len(u.devices) == 3 {
+		return nil, schemas.Errorf(schemas.CodeDeviceLimit, "Remove a device first.")
+	}
+	info := schemas.DeviceInfo{DeviceID: schemas.DeviceID(s.newID()), Name: name, CreatedAt: schemas.Now()}
+	d := &device{user: u, info: info, sent: make(map[schemas.ClientMessageID]sent)}
+	u.devices = append(u.devices, d)
+	return d, nil
+}
+
+func (u *user) list() []schemas.DeviceInfo {
+	list := make([]schemas.DeviceInfo, len(u.devices))
+	for i, d := range u.devices {
+		list[i] = d.info
+	}
+	return list
+}
+
+func (u *user) find(id schemas.DeviceID) *device {
+	for _, d := range u.devices {
+		if d.info.DeviceID == id {
+			return d
+		}
+	}
+	return nil
+}
+
+func (u *user) remove(id schemas.DeviceID) *schemas.Error {
+	d := u.find(id)
+	if d == nil {
+		return schemas.Errorf(schemas.CodeNotFound, "There is no such device.")
+	}
+	if d.session != nil {
+		d.session.close(schemas.CloseDeviceRemoved)
+	}
+	u.devices = slices.DeleteFunc(u.devices, func(o *device) bool { return o == d })
+	return nil
+}
+
+// newID is the next of one row of ids, the same in every run.
+func (s *Server) newID() string {
+	s.ids++
+	return fmt.Sprintf("01JD0000000000000000%06d", s.ids)
+}

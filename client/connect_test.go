@@ -1,0 +1,300 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roost/schemas"
+)
+
+func TestConnect(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		c, p := srv.connect(srv.options())
+		if got := p.header.Get("Authorization"); got != "Bearer secret" {
+			t.Errorf("Authorization: %q", got)
+		}
+		if ev := event[Connected](t, c); ev.UserID != alice || ev.DeviceID != phone {
+			t.Errorf("Connected: %+v", ev)
+		}
+		if w := c.Welcome(); w.UserID != alice {
+			t.Errorf("Welcome: %+v", w)
+		}
+		closeClient(t, c)
+		closeClient(t, c)
+		if _, err := c.Receive(t.Context()); !errors.Is(err, ErrClosed) {
+			t.Errorf("Receive after Close: %v", err)
+		}
+		if _, err := c.Send(t.Context(), schemas.Participant{User: bob}, "x", nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("Send after Close: %v", err)
+		}
+		if err := c.MarkRead(t.Context(), messageID(1)); !errors.Is(err, ErrClosed) {
+			t.Errorf("MarkRead after Close: %v", err)
+		}
+	})
+}
+
+func TestConnectRefusesBadOptions(t *testing.T) {
+	for _, opts := range []Options{
+		{},
+		{URL: "http://roost.test", DeviceName: "x"},
+		{URL: "roost.test", Token: "x", DeviceName: "x"},
+		{URL: "ftp://roost.test", Token: "x", DeviceName: "x"},
+		{URL: "http://", Token: "x", DeviceName: "x"},
+		{URL: "http://roost.test", Token: "x"},
+		{URL: "http://roost.test", Token: "x", DeviceName: "x", Queue: -1},
+		{URL: "http://roost.test", Token: "x", DeviceID: phone, Store: &MemoryStore{state: State{DeviceID: bobsOwn}}},
+	} {
+		if c, err := Connect(t.Context(), opts); err == nil {
+			t.Errorf("%+v was accepted", opts)
+			_ = c.Close()
+		}
+	}
+}
+
+func TestConnectRegistersADeviceOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		opts := srv.options()
+		opts.DeviceID, opts.DeviceName, opts.Store = "", "laptop", new(MemoryStore)
+		for _, expected := range []schemas.Hello{{DeviceName: "laptop"}, {DeviceID: phone}} {
+			done := make(chan *Client)
+			go func() {
+				c, err := Connect(t.Context(), opts)
+				if err != nil {
+					t.Errorf("Connect: %v", err)
+				}
+				done <- c
+			}()
+			if hello := srv.next().welcome(schemas.Welcome{}); *hello != expected {
+				t.Errorf("hello: %+v, instead of %+v", *hello, expected)
+			}
+			closeClient(t, <-done)
+		}
+	})
+}
+
+func TestBackoff(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		opts := srv.options()
+		opts.BackoffMin, opts.BackoffMax = time.Second, 5*time.Second
+		c, p := srv.connect(opts)
+		event[Connected](t, c)
+		lost := time.Now()
+		for _, pause := range []time.Duration{1, 2, 4, 5, 5} {
+			p.close(1011)
+			p = srv.next()
+			if waited := time.Since(lost); waited != pause*time.Second {
+				t.Errorf("waited %v, instead of %d s", waited, pause)
+			}
+			p.welcome(schemas.Welcome{})
+			if ev := event[Disconnected](t, c); ev.RetryIn != pause*time.Second {
+				t.Errorf("Disconnected: %+v", ev)
+			}
+			event[Connected](t, c)
+			lost = time.Now()
+		}
+		time.Sleep(stableAfter)
+		lost = time.Now()
+		p.close(1011)
+		p = srv.next()
+		if waited := time.Since(lost); waited != time.Second {
+			t.Errorf("after a stable connection it waited %v", waited)
+		}
+		p.welcome(schemas.Welcome{})
+		closeClient(t, c)
+	})
+}
+
+func TestJitterIsFull(t *testing.T) {
+	opts, err := Options{Token: "x"}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var below, above int
+	for range 1000 {
+		switch d := opts.Jitter(time.Second); {
+		case d < 0 || d > time.Second:
+			t.Fatalf("jitter of 1 s gave %v", d)
+		case d < time.Second/2:
+			below++
+		default:
+			above++
+		}
+	}
+	if below < 300 || above < 300 {
+		t.Errorf("%d pauses in the lower half, %d in the upper", below, above)
+	}
+}
+
+func TestCloseCodes(t *testing.T) {
+	for code, again := range map[schemas.CloseCode]bool{
+		1000: true, 1001: true, 1011: true, schemas.CloseFrameTooBig: true, schemas.CloseRestarting: true,
+		schemas.CloseProtocolError: false, schemas.CloseUnauthenticated: false, schemas.CloseForbidden: false,
+		schemas.CloseSlow: true, schemas.CloseHelloTimeout: false, schemas.CloseRateLimited: false,
+		schemas.CloseReplaced: false, schemas.CloseDeviceRemoved: false,
+	} {
+		t.Run(fmt.Sprint(int(code)), func(t *testing.T) {
+			bubble(t, func(t *testing.T, srv *script) {
+				c, p := srv.connect(srv.options())
+				event[Connected](t, c)
+				p.close(code)
+				if again {
+					event[Disconnected](t, c)
+					srv.next().welcome(schemas.Welcome{})
+					event[Connected](t, c)
+				} else {
+					_, err := c.Receive(t.Context())
+					var closed *CloseError
+					if !errors.As(err, &closed) || closed.Code != code || closed.Reason != "scripted" {
+						t.Errorf("Receive: %v", err)
+					}
+				}
+				closeClient(t, c)
+			})
+		})
+	}
+}
+
+// The close code waits behind frames that the application has no room for.
+func TestCloseCodeIsFoundBehindAFullQueue(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		opts := srv.options()
+		opts.Queue = 1 // Connected fills it
+		c, p := srv.connect(opts)
+		go func() {
+			for n := 1; n <= 3; n++ {
+				p.message(n)
+			}
+			p.close(schemas.CloseReplaced)
+		}()
+		synctest.Wait()
+		for {
+			_, err := c.Receive(t.Context())
+			var closed *CloseError
+			if errors.As(err, &closed) && closed.Code == schemas.CloseReplaced {
+				break
+			}
+			if err != nil {
+				t.Fatalf("Receive: %v", err)
+			}
+		}
+		closeClient(t, c)
+	})
+}
+
+func TestReconnectFrame(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		c, p := srv.connect(srv.options())
+		event[Connected](t, c)
+
+		// The server closes early: the client waits for its time all the same.
+		asked := time.Now()
+		p.send(&schemas.Reconnect{AfterMS: 7000})
+		p.close(schemas.CloseRestarting)
+		p = srv.next()
+		if waited := time.Since(asked); waited != 7*time.Second {
+			t.Errorf("came back after %v", waited)
+		}
+		p.welcome(schemas.Welcome{})
+		event[Disconnected](t, c)
+		event[Connected](t, c)
+
+		// The server leaves the connection open: it is of use until then.
+		asked = time.Now()
+		p.send(&schemas.Reconnect{AfterMS: 3000})
+		p.message(1)
+		ack(t, event[Message](t, c))
+		want[*schemas.DeliveredAck](p)
+		p = srv.next()
+		if waited := time.Since(asked); waited != 3*time.Second {
+			t.Errorf("came back after %v", waited)
+		}
+		if hello := p.welcome(schemas.Welcome{}); hello.ResumeAfter != cursor(1) {
+			t.Errorf("resume_after: %q", hello.ResumeAfter)
+		}
+		if ev := event[Disconnected](t, c); !errors.Is(ev.Err, errReconnect) || ev.RetryIn != 0 {
+			t.Errorf("Disconnected: %+v", ev)
+		}
+		closeClient(t, c)
+	})
+}
+
+func TestDeadServerIsNoticed(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		done := make(chan error)
+		srv.deaf.Store(true)
+		began := time.Now()
+		go func() {
+			c, err := Connect(t.Context(), srv.options())
+			if err == nil {
+				event[Connected](t, c)
+				event[Disconnected](t, c)
+				err = c.Close()
+			}
+			done <- err
+		}()
+		// A first server accepts and is never heard of again: the handshake's
+		// time is up. A second says welcome and falls silent: the pulse stops.
+		p := srv.next()
+		if waited := time.Since(began); waited != DefaultHandshakeTimeout+DefaultBackoffMin {
+			t.Errorf("waited %v for a handshake", waited)
+		}
+		srv.mute.Store(true)
+		p.welcome(schemas.Welcome{HeartbeatMS: 5000})
+		began = time.Now()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(began); waited < 10*time.Second || waited > 12*time.Second {
+			t.Errorf("it took %v to notice", waited)
+		}
+	})
+}
+
+// Close does not wait for a server that is stuck.
+func TestCloseIsBounded(t *testing.T) {
+	for _, writes := range []bool{false, true} {
+		bubble(t, func(t *testing.T, srv *script) {
+			c, p := srv.connect(srv.options())
+			event[Connected](t, c)
+			p.message(1)
+			m := event[Message](t, c)
+			p.frozen.Store(true)
+			if err := c.MarkRead(t.Context(), messageID(1)); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if writes {
+				ack(t, m) // does not get through
+			}
+			began := time.Now()
+			closeClient(t, c)
+			if took := time.Since(began); took > 2*goodbyeTime {
+				t.Errorf("Close took %v", took)
+			}
+		})
+	}
+}
+
+func TestStrangeFrames(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		c, p := srv.connect(srv.options())
+		event[Connected](t, c)
+		p.raw([]byte(`{"type":"from_the_future","x":1}`))
+		p.send(&schemas.ErrorFrame{Code: schemas.CodeInvalidArgument, Message: "user_ids: no."})
+		if ev := event[ServerError](t, c); ev.Err.Code != schemas.CodeInvalidArgument {
+			t.Errorf("ServerError: %+v", ev)
+		}
+		p.raw([]byte(`{"type":"incoming_message","message_id":7,"cursor":"c1"}`))
+		if ev := event[Disconnected](t, c); !strings.Contains(ev.Err.Error(), "makes no sense") {
+			t.Errorf("Disconnected: %+v", ev)
+		}
+		if hello := srv.next().welcome(schemas.Welcome{}); hello.ResumeAfter != "" {
+			t.Errorf("resume_after: %q", hello.ResumeAfter)
+		}
+		closeClient(t, c)
+	})
+}

@@ -1,0 +1,88 @@
+package client
+
+import (
+	"time"
+
+	"roost/schemas"
+)
+
+// Event is one of the types of this file. Only Message wants an answer.
+type Event interface{ event() }
+
+// Connected comes first on every connection.
+type Connected struct{ schemas.Welcome }
+
+// Disconnected says that the connection is lost and that another will be tried.
+// Sends wait meanwhile.
+type Disconnected struct {
+	Err     error
+	RetryIn time.Duration
+}
+
+// Message is a message of this device's inbox: one that somebody sent to the
+// user, or that the user sent from another device. The server repeats it, across
+// connections and restarts of the client, until it is acknowledged; one left
+// unacknowledged for 30 s ends the connection with 4008.
+type Message struct {
+	schemas.Message
+
+	client   *Client
+	delivery *delivery
+}
+
+// Ack says that the application has stored the message; the server forgets it.
+// The order in which messages are acknowledged is free. Ack returns when Store
+// has it, without waiting for the server; an error is that of Store, or says
+// that the client has ended, and means that the message may be shown again.
+// Another Ack does nothing but ask a Store that failed once more.
+//
+// A Message that did not come from Receive, as in a test of the application, is
+// acknowledged to nobody.
+func (m Message) Ack() error {
+	if m.client == nil {
+		return nil
+	}
+	return m.client.acknowledge(m.delivery)
+}
+
+// Drained says that all that waited while the device was away has been shown.
+type Drained struct{}
+
+// Delivered says that a device of UserID has a message of this user.
+type Delivered struct{ schemas.Delivered }
+
+// Read says that UserID has read a message of this user, and all before it.
+type Read struct{ schemas.ReadBy }
+
+// Receipts say what was delivered and read while the device was away. Ids
+// compare: one watermark covers all messages before it.
+type Receipts struct{ schemas.Receipts }
+
+// Presence follows SubscribePresence.
+type Presence struct{ schemas.Presence }
+
+// Typing says that somebody types.
+type Typing struct{ schemas.Typing }
+
+// GroupUpdate says that a group changed. It counts as acknowledged once Receive
+// returned it: the group itself can be read again at any time.
+type GroupUpdate struct {
+	schemas.GroupUpdate
+
+	delivery *delivery
+}
+
+// ServerError is a complaint of the server that belongs to no send.
+type ServerError struct{ Err *schemas.Error }
+
+func (Connected) event()    {}
+func (Disconnected) event() {}
+func (Message) event()      {}
+func (Drained) event()      {}
+func (Delivered) event()    {}
+func (Read) event()         {}
+func (Receipts) event()     {}
+func (Presence) event()     {}
+func (Typing) event()       {}
+func (GroupUpdate) event()  {}
+func (ServerError) event()  {}

@@ -1,0 +1,211 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"roost/client"
+	"roost/client/clienttest"
+	"roost/schemas"
+)
+
+var seed = flag.Uint64("seed", 0, "of TestWhateverBreaks; 0 takes a new one")
+
+// Whatever breaks, and however often a client is closed and started again: each
+// device shows each message once, one sender's messages in order, and in the end
+// nothing waits.
+func TestWhateverBreaks(t *testing.T) {
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("-seed %d", *seed)
+	chance := rand.New(rand.NewPCG(*seed, 1))
+	srv := clienttest.New()
+	defer srv.Close()
+	var calm atomic.Bool
+	srv.Fault = func(p clienttest.Point) bool {
+		odds := 20
+		if p == clienttest.BeforeIncoming {
+			odds = 200 // it is asked for each message of a backlog
+		}
+		return !calm.Load() && chance.IntN(odds) == 0
+	}
+
+	const each = 60
+	people := map[schemas.UserID]schemas.UserID{"alice": "bob", "bob": "alice"}
+	var devices []*person
+	for me, other := range people {
+		for n := range 2 {
+			token := srv.Account(me, "password")
+			name := fmt.Sprintf("%s-%d", me, n)
+			api := client.API{URL: srv.URL, Token: token}
+			device, err := api.RegisterDevice(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			devices = append(devices, &person{t: t, other: other, name: name, restarts: rand.New(rand.NewPCG(*seed, uint64(len(devices)+2))),
+				opts: client.Options{URL: srv.URL, Token: token, DeviceID: device.DeviceID, Store: new(client.MemoryStore),
+					BackoffMin: time.Millisecond, BackoffMax: 4 * time.Millisecond}})
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, d := range devices {
+		wg.Go(func() { d.live(ctx, each, 3*each) }) // of the other's two devices, and the own other one
+	}
+	wg.Wait()
+	calm.Store(true)
+	for _, d := range devices {
+		d.check(each)
+		d.drain(ctx)
+	}
+	if n := srv.Waiting(); n != 0 {
+		t.Errorf("%d messages wait at the end", n)
+	}
+}
+
+// person is one device and the application on it.
+type person struct {
+	t        *testing.T
+	other    schemas.UserID
+	name     string
+	opts     client.Options
+	restarts *rand.Rand
+	shown    []string
+}
+
+// live sends and receives, and restarts now and then, until it has sent and
+// seen that many messages.
+func (p *person) live(ctx context.Context, sends, receives int) {
+	next := 0
+	for (next < sends || len(p.shown) < receives) && ctx.Err() == nil {
+		c, err := client.Connect(ctx, p.opts)
+		if err != nil {
+			p.t.Errorf("%s: %v", p.name, err)
+			return
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { next = p.send(ctx, c, next, sends) })
+		p.receive(ctx, c, receives)
+		if len(p.shown) == receives {
+			wg.Wait()
+		}
+		if err := c.Close(); err != nil {
+			p.t.Errorf("%s: Close: %v", p.name, err)
+		}
+		wg.Wait()
+	}
+	if ctx.Err() != nil {
+		p.t.Errorf("%s: sent %d, saw %d of %d, then the time was up", p.name, next, len(p.shown), receives)
+	}
+}
+
+// send sends from number next on and returns the first that has no answer.
+func (p *person) send(ctx context.Context, c *client.Client, next, sends int) int {
+	for ; next < sends; next++ {
+		content := fmt.Sprintf("%s %d", p.name, next)
+		var err error
+		if left := c.Restored(); len(left) > 0 && left[0].Content == content {
+			_, err = c.Resend(ctx, left[0].MessageIDByClient)
+		} else {
+			_, err = c.Send(ctx, schemas.Participant{User: p.other}, content, nil)
+		}
+		var unknown *client.UnknownOutcomeError
+		switch {
+		case errors.As(err, &unknown), errors.Is(err, client.ErrClosed):
+			return next
+		case err != nil:
+			p.t.Errorf("%s: %v", p.name, err)
+			return next
+		}
+	}
+	return next
+}
+
+// receive shows messages until all were, or it is time for a restart. It
+// acknowledges a few at a time, in any order.
+func (p *person) receive(ctx context.Context, c *client.Client, all int) {
+	var held []client.Message
+	ack := func() {
+		p.restarts.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
+		for _, m := range held {
+			if err := m.Ack(); err != nil {
+				p.t.Errorf("%s: Ack: %v", p.name, err)
+			}
+		}
+		held = nil
+	}
+	defer func() { ack() }()
+	for range 20 + p.restarts.IntN(100) {
+		if len(p.shown) == all {
+			return
+		}
+		ev, err := c.Receive(ctx)
+		if err != nil {
+			p.t.Errorf("%s: Receive: %v", p.name, err)
+			return
+		}
+		if m, ok := ev.(client.Message); ok {
+			p.shown = append(p.shown, m.Content)
+			held = append(held, m)
+		}
+		if len(held) > p.restarts.IntN(8) {
+			ack()
+		}
+	}
+}
+
+// drain has the last acknowledgements, which may have been lost, given again.
+func (p *person) drain(ctx context.Context) {
+	c, err := client.Connect(ctx, p.opts)
+	if err != nil {
+		p.t.Errorf("%s: %v", p.name, err)
+		return
+	}
+	for {
+		ev, err := c.Receive(ctx)
+		if m, ok := ev.(client.Message); ok || err != nil {
+			p.t.Errorf("%s: at the end there was %q, %v", p.name, m.Content, err)
+			break
+		}
+		if _, ok := ev.(client.Drained); ok {
+			break
+		}
+	}
+	if err := c.Close(); err != nil {
+		p.t.Errorf("%s: Close: %v", p.name, err)
+	}
+}
+
+func (p *person) check(each int) {
+	last := make(map[string]int)
+	for i, content := range p.shown {
+		if slices.Contains(p.shown[:i], content) {
+			p.t.Errorf("%s: %q was shown twice", p.name, content)
+		}
+		var n int
+		sender, number, _ := strings.Cut(content, " ")
+		if _, err := fmt.Sscan(number, &n); err != nil || n != last[sender] {
+			p.t.Errorf("%s: %q came after %d of that sender", p.name, content, last[sender]-1)
+		}
+		last[sender]++
+	}
+	if len(last) != 3 {
+		p.t.Errorf("%s heard of %d devices", p.name, len(last))
+	}
+	for sender, n := range last {
+		if n != each {
+			p.t.Errorf("%s saw %d of %d messages of %s", p.name, n, each, sender)
+		}
+	}
+}

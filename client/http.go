@@ -1,0 +1,177 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"roost/schemas"
+)
+
+// API speaks the HTTP part of the protocol. It keeps no state and starts no
+// goroutine. What the server refuses is a [schemas.Error]; any other error
+// means that there was no answer.
+type API struct {
+	// URL of the server, as in [Options]. Required.
+	URL string
+
+	// Token proves who the user is. Register and Login need none.
+	Token string
+
+	// HTTPClient makes the requests. Default: [http.DefaultClient], which waits
+	// for an answer as long as the request's context allows.
+	HTTPClient *http.Client
+}
+
+// maxAnswer bounds what is read of one answer: a page of history is the biggest,
+// and far smaller.
+const maxAnswer = 4 << 20
+
+// Register makes a built-in account. The code is conflict where the name is
+// taken, and not_found where accounts come from an external issuer.
+func (a *API) Register(ctx context.Context, user schemas.UserID, password string) (schemas.AccountCreated, error) {
+	var created schemas.AccountCreated
+	err := a.call(ctx, http.MethodPost, "/accounts", schemas.Credentials{UserID: user, Password: password}, &created)
+	return created, err
+}
+
+// Login gives a token for a built-in account, for Token and [Options].
+func (a *API) Login(ctx context.Context, user schemas.UserID, password string) (schemas.Token, error) {
+	var token schemas.Token
+	err := a.call(ctx, http.MethodPost, "/sessions", schemas.Credentials{UserID: user, Password: password}, &token)
+	return token, err
+}
+
+// Devices lists the user's devices.
+func (a *API) Devices(ctx context.Context) ([]schemas.DeviceInfo, error) {
+	var devices []schemas.DeviceInfo
+	err := a.call(ctx, http.MethodGet, "/devices", nil, &devices)
+	return devices, err
+}
+
+// RegisterDevice adds a device. The code is device_limit when there are enough.
+func (a *API) RegisterDevice(ctx context.Context, name string) (schemas.DeviceInfo, error) {
+	var device schemas.DeviceInfo
+	err := a.call(ctx, http.MethodPost, "/devices", schemas.NewDevice{Name: name}, &device)
+	return device, err
+}
+
+// RemoveDevice ends the device's connection and deletes its inbox.
+func (a *API) RemoveDevice(ctx context.Context, device schemas.DeviceID) error {
+	return a.call(ctx, http.MethodDelete, "/devices/"+url.PathEscape(string(device)), nil, nil)
+}
+
+// Settings reads the user's settings.
+func (a *API) Settings(ctx context.Context) (schemas.UserSettings, error) {
+	var settings schemas.UserSettings
+	err := a.call(ctx, http.MethodGet, "/user/settings", nil, &settings)
+	return settings, err
+}
+
+// ChangeSettings changes the fields that are set and returns all.
+func (a *API) ChangeSettings(ctx context.Context, change schemas.SettingsChange) (schemas.UserSettings, error) {
+	var settings schemas.UserSettings
+	err := a.call(ctx, http.MethodPut, "/user/settings", change, &settings)
+	return settings, err
+}
+
+// History is a page of the user's stored history of a chat, newest first: the
+// messages at or before upTo, where 0 is now.
+func (a *API) History(ctx context.Context, with schemas.Participant, upTo schemas.Timestamp) ([]schemas.HistoryMessage, error) {
+	path := "/history/" + url.PathEscape(string(with.User)+string(with.Group))
+	if upTo > 0 {
+		path += "?last_timestamp=" + strconv.FormatInt(int64(upTo), 10)
+	}
+	var page []schemas.HistoryMessage
+	err := a.call(ctx, http.MethodGet, path, nil, &page)
+	return page, err
+}
+
+// Status says whether a user is online, as far as that user lets it be known.
+func (a *API) Status(ctx context.Context, user schemas.UserID) (schemas.UserStatus, error) {
+	var status schemas.UserStatus
+	err := a.call(ctx, http.MethodGet, "/user/"+url.PathEscape(string(user))+"/status", nil, &status)
+	return status, err
+}
+
+func (a *API) call(ctx context.Context, method, path string, body, data any) error {
+	target, err := endpoint(a.URL, path)
+	if err != nil {
+		return err
+	}
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("failed to encode the request: %w", err)
+		}
+		content = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, content)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if a.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.Token)
+	}
+	client := a.HTTPClient
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return answerError(resp)
+	}
+	return decodeData(resp, data)
+}
+
+// decodeData reads the data of an answer into v, where v is not nil.
+func decodeData(resp *http.Response, v any) error {
+	if v == nil {
+		return nil
+	}
+	var answer schemas.Answer
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&answer); err != nil {
+		return fmt.Errorf("failed to read the server's answer: %w", err)
+	}
+	if err := json.Unmarshal(answer.Data, v); err != nil {
+		return fmt.Errorf("failed to read the data of the server's answer: %w", err)
+	}
+	return nil
+}
+
+// answerError is what the server refused. Where something else answered in its
+// place, such as a proxy, the code follows from the HTTP status.
+func answerError(resp *http.Response) *schemas.Error {
+	var answer schemas.Answer
+	err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&answer)
+	if err == nil && answer.Error != nil && answer.Error.Code != "" {
+		return &schemas.Error{Code: answer.Error.Code, Message: answer.Error.Message, RetryAfterMS: answer.Error.RetryAfterMS}
+	}
+	code := schemas.CodeInternal
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized:
+		code = schemas.CodeUnauthenticated
+	case resp.StatusCode == http.StatusForbidden:
+		code = schemas.CodeForbidden
+	case resp.StatusCode == http.StatusNotFound:
+		code = schemas.CodeNotFound
+	case resp.StatusCode == http.StatusTooManyRequests:
+		code = schemas.CodeRateLimited
+	case resp.StatusCode >= http.StatusInternalServerError:
+		code = schemas.CodeUnavailable
+	}
+	return schemas.Errorf(code, "The answer, %s, is not one of Roost. Is the URL right?", resp.Status)
+}

@@ -1,0 +1,163 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"roost/client"
+	"roost/client/clienttest"
+	"roost/schemas"
+)
+
+// request is what the server saw.
+type request struct{ method, path, auth, contentType, body string }
+
+func TestAPIRequests(t *testing.T) {
+	var seen request
+	var data string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		seen = request{r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), r.Header.Get("Content-Type"), string(body)}
+		_, _ = io.WriteString(w, `{"status":"success","data":`+data+`}`)
+	}))
+	defer srv.Close()
+	api := &client.API{URL: "ws" + srv.URL[len("http"):] + "/", Token: "secret"} // the URL of Options serves both
+	ctx := context.Background()
+	const asJSON = "application/json"
+	days := schemas.HistoryDays
+	for name, test := range map[string]struct {
+		call     func() (any, error)
+		data     string
+		expected request
+		result   any
+	}{
+		"register": {func() (any, error) { return api.Register(ctx, "alice", "correct horse") },
+			`{"user_id":"alice","created_at":5}`,
+			request{"POST", "/accounts", "Bearer secret", asJSON, `{"user_id":"alice","password":"correct horse"}`},
+			schemas.AccountCreated{UserID: "alice", CreatedAt: 5}},
+		"login": {func() (any, error) { return api.Login(ctx, "alice", "correct horse") },
+			`{"token":"t","expires_at":9}`,
+			request{"POST", "/sessions", "Bearer secret", asJSON, `{"user_id":"alice","password":"correct horse"}`},
+			schemas.Token{Token: "t", ExpiresAt: 9}},
+		"register device": {func() (any, error) { return api.RegisterDevice(ctx, "laptop") },
+			`{"device_id":"D","name":"laptop","created_at":1}`,
+			request{"POST", "/devices", "Bearer secret", asJSON, `{"name":"laptop"}`},
+			schemas.DeviceInfo{DeviceID: "D", Name: "laptop", CreatedAt: 1}},
+		"remove device": {func() (any, error) { return nil, api.RemoveDevice(ctx, "a/b") },
+			`{}`, request{"DELETE", "/devices/a%2Fb", "Bearer secret", "", ""}, nil},
+		"settings": {func() (any, error) { return api.Settings(ctx) },
+			`{"history_storage":90,"last_seen":"nobody","read_receipts":true}`,
+			request{"GET", "/user/settings", "Bearer secret", "", ""},
+			schemas.UserSettings{HistoryStorage: 90, LastSeen: "nobody", ReadReceipts: true}},
+		"change settings": {func() (any, error) {
+			return api.ChangeSettings(ctx, schemas.SettingsChange{HistoryStorage: &days})
+		}, `{"history_storage":90,"last_seen":"everyone","read_receipts":true}`,
+			request{"PUT", "/user/settings", "Bearer secret", asJSON, `{"history_storage":90}`},
+			schemas.UserSettings{HistoryStorage: 90, LastSeen: "everyone", ReadReceipts: true}},
+		"status": {func() (any, error) { return api.Status(ctx, "idp|ä/b") },
+			`{"connection_state":"online"}`,
+			request{"GET", "/user/idp%7C%C3%A4%2Fb/status", "Bearer secret", "", ""},
+			schemas.UserStatus{ConnectionState: "online"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data = test.data
+			result, err := test.call()
+			if err != nil || result != test.result {
+				t.Errorf("%+v, %v", result, err)
+			}
+			if seen != test.expected {
+				t.Errorf("the server saw %+v, instead of %+v", seen, test.expected)
+			}
+		})
+	}
+
+	data = `[{"message_id":"M","sender_id":"bob","content":"hi","timestamp":3}]`
+	page, err := api.History(ctx, schemas.Participant{User: "bob"}, 77)
+	if err != nil || len(page) != 1 || page[0].Content != "hi" || seen.path != "/history/bob?last_timestamp=77" {
+		t.Errorf("History: %+v, %v, saw %+v", page, err, seen)
+	}
+	_, err = api.History(ctx, schemas.Participant{Group: "g-01JD000000000000000000000A"}, 0)
+	if err != nil || seen.path != "/history/g-01JD000000000000000000000A" {
+		t.Errorf("History of a group: %v, saw %+v", err, seen)
+	}
+	data = `[{"device_id":"D","name":"n","created_at":1}]`
+	devices, err := api.Devices(ctx)
+	if err != nil || len(devices) != 1 || seen.path != "/devices" {
+		t.Errorf("Devices: %+v, %v", devices, err)
+	}
+	data = `7`
+	if _, err := api.Devices(ctx); err == nil {
+		t.Error("Devices accepted a number")
+	}
+}
+
+func TestAPIErrors(t *testing.T) {
+	srv := clienttest.New()
+	defer srv.Close()
+	ctx := context.Background()
+	api := &client.API{URL: srv.URL}
+	code := func(err error) schemas.Code {
+		var e *schemas.Error
+		if !errors.As(err, &e) || e.Message == "" {
+			t.Errorf("%v is no error of the schema", err)
+			return ""
+		}
+		return e.Code
+	}
+	if _, err := api.Register(ctx, "alice", "password"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.Register(ctx, "alice", "password"); code(err) != schemas.CodeConflict {
+		t.Error(err)
+	}
+	if _, err := api.Login(ctx, "alice", "passw0rd"); code(err) != schemas.CodeUnauthenticated {
+		t.Error(err)
+	}
+	token, err := api.Login(ctx, "alice", "password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.Token = token.Token
+	if _, err := api.RegisterDevice(ctx, ""); code(err) != schemas.CodeInvalidArgument {
+		t.Error(err)
+	}
+	for range 3 {
+		if _, err := api.RegisterDevice(ctx, "x"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := api.RegisterDevice(ctx, "x"); code(err) != schemas.CodeDeviceLimit {
+		t.Error(err)
+	}
+	if _, err := api.Status(ctx, "nobody"); code(err) != schemas.CodeNotFound {
+		t.Error(err)
+	}
+
+	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := map[string]int{"/devices": 502, "/user/settings": 429, "/user/x/status": 418}[r.URL.Path]
+		http.Error(w, "<html>", status)
+	}))
+	defer stranger.Close()
+	api = &client.API{URL: stranger.URL}
+	if _, err := api.Devices(ctx); code(err) != schemas.CodeUnavailable {
+		t.Error(err)
+	}
+	if _, err := api.Settings(ctx); code(err) != schemas.CodeRateLimited {
+		t.Error(err)
+	}
+	if _, err := api.Status(ctx, "x"); code(err) != schemas.CodeInternal {
+		t.Error(err)
+	}
+	stranger.Close()
+	var e *schemas.Error
+	if _, err := api.Devices(ctx); err == nil || errors.As(err, &e) {
+		t.Errorf("no answer is %v", err)
+	}
+	if _, err := (&client.API{URL: "nonsense"}).Devices(ctx); err == nil {
+		t.Error("nonsense is no URL")
+	}
+}

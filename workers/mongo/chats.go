@@ -1,0 +1,51 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"roost/schemas"
+)
+
+// Chats returns the chats of a user, as workers.Store says.
+func (s *Store) Chats(ctx context.Context, user schemas.UserID) ([]schemas.ChatID, error) {
+	// Two questions, each within one index; a single one with $or would read
+	// documents.
+	seen := make(map[schemas.ChatID]struct{})
+	var chats []schemas.ChatID
+	for _, field := range []string{"sender_id", "receiver_id"} {
+		found, err := s.chatsBy(ctx, field, user)
+		if err != nil {
+			return nil, fmt.Errorf("failed to read the chats of a user from MongoDB: %w", err)
+		}
+		for _, f := range found {
+			if _, ok := seen[f.Chat]; !ok {
+				seen[f.Chat] = struct{}{}
+				chats = append(chats, f.Chat)
+			}
+		}
+	}
+	return chats, nil
+}
+
+type chatFound struct {
+	Chat schemas.ChatID `bson:"_id"`
+}
+
+// chatsBy groups and does not ask for the distinct values, because those come
+// as one document of at most 16 MiB.
+func (s *Store) chatsBy(ctx context.Context, field string, user schemas.UserID) ([]chatFound, error) {
+	cursor, err := s.messages.Aggregate(ctx, driver.Pipeline{
+		{{Key: "$match", Value: bson.D{{Key: field, Value: user}}}},
+		{{Key: "$group", Value: bson.D{{Key: "_id", Value: "$chat"}}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []chatFound
+	err = cursor.All(ctx, &found) // which closes the cursor
+	return found, err
+}

@@ -1,0 +1,72 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"roost/schemas"
+)
+
+// DeleteBefore deletes the messages of a chat from before t, as workers.Store
+// says.
+func (s *Store) DeleteBefore(ctx context.Context, chat schemas.ChatID, t schemas.Timestamp) (int, error) {
+	n, err := s.deleteAll(ctx, bson.D{{Key: "chat", Value: chat}, {Key: "timestamp", Value: bson.D{{Key: "$lt", Value: t}}}})
+	if err != nil {
+		return n, fmt.Errorf("failed to delete from the history of a chat in MongoDB: %w", err)
+	}
+	return n, nil
+}
+
+// DeleteExpired deletes what is expired at now, as workers.Store says, and is
+// not gone already by the TTL index.
+func (s *Store) DeleteExpired(ctx context.Context, now schemas.Timestamp) (int, error) {
+	n, err := s.deleteAll(ctx, bson.D{{Key: "expires_at", Value: bson.D{{Key: "$lt", Value: now.Time()}}}})
+	if err != nil {
+		return n, fmt.Errorf("failed to delete expired history from MongoDB: %w", err)
+	}
+	return n, nil
+}
+
+type idFound struct {
+	ID schemas.MessageID `bson:"_id"`
+}
+
+// deleteAll deletes what matches, a batch at a time: one command over millions
+// would meet its deadline, and start anew the next time.
+func (s *Store) deleteAll(ctx context.Context, filter bson.D) (int, error) {
+	total := 0
+	for {
+		var found []idFound
+		cursor, err := s.messages.Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).
+			SetLimit(batchSize).SetBatchSize(batchSize+1)) // one more, so that the first answer is the last and no cursor stays open
+		if err == nil {
+			err = cursor.All(ctx, &found) // which closes the cursor anyway
+		}
+		if err != nil || len(found) == 0 {
+			return total, err
+		}
+		n, err := s.deleteBatch(ctx, filter, found)
+		total += n
+		if err != nil || len(found) < batchSize {
+			return total, err
+		}
+	}
+}
+
+// deleteBatch names the filter beside the ids: on a sharded cluster the chat in
+// it finds the shard.
+func (s *Store) deleteBatch(ctx context.Context, filter bson.D, found []idFound) (int, error) {
+	ids := make([]schemas.MessageID, len(found))
+	for i, f := range found {
+		ids[i] = f.ID
+	}
+	filter = append(filter[:len(filter):len(filter)], bson.E{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}})
+	result, err := s.messages.DeleteMany(ctx, filter)
+	if err != nil {
+		return 0, err
+	}
+	return int(result.DeletedCount), nil
+}

@@ -1,0 +1,137 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/event"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"roost/schemas"
+)
+
+const (
+	defaultDatabase = "roost"
+	defaultTimeout  = 10 * time.Second
+	collection      = "messages"
+
+	// batchSize bounds one command, so that it ends well within its deadline.
+	batchSize = 1000
+)
+
+// Options of a Store. The zero value is right.
+type Options struct {
+	// Timeout ends an operation whose ctx has no deadline. 10 s by default; a
+	// timeoutMS in the URI goes before it. A long Append or delete is many
+	// operations.
+	Timeout time.Duration
+
+	// Logger is told of an index that the server cannot make. slog.Default() by
+	// default.
+	Logger *slog.Logger
+
+	// Monitor sees every command and answer, none by default. They hold what
+	// people wrote: do not log them.
+	Monitor *event.CommandMonitor
+
+	// Now is the clock that Page goes by. schemas.Now by default.
+	Now func() schemas.Timestamp
+}
+
+// Store is history in MongoDB. It satisfies workers.Store.
+type Store struct {
+	client   *driver.Client
+	messages *driver.Collection
+	now      func() schemas.Timestamp
+}
+
+// Open connects to the server of the URI and makes the indexes that are missing.
+// It fails where the server does not answer before ctx or Options.Timeout ends.
+func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
+	s, err := connect(uri, &opts)
+	if err != nil {
+		return nil, fmt.Errorf("failed to open history in MongoDB: %w", err)
+	}
+	if err := s.createIndexes(ctx, opts.Logger); err != nil {
+		err = fmt.Errorf("failed to open history in MongoDB: %w", err)
+		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func connect(uri string, opts *Options) (*Store, error) {
+	if opts.Timeout <= 0 {
+		opts.Timeout = defaultTimeout
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Now == nil {
+		opts.Now = schemas.Now
+	}
+	name, err := databaseName(uri)
+	if err != nil {
+		return nil, err
+	}
+	c := options.Client().ApplyURI(uri)
+	if c.Timeout == nil {
+		c.SetTimeout(opts.Timeout)
+	}
+	if c.AppName == nil {
+		c.SetAppName("roost")
+	}
+	if opts.Monitor != nil {
+		c.SetMonitor(opts.Monitor)
+	}
+	client, err := driver.Connect(c)
+	if err != nil {
+		return nil, err
+	}
+	journaled := true
+	messages := client.Database(name).Collection(collection, options.Collection().
+		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journaled}).
+		SetReadPreference(readpref.Primary()))
+	return &Store{client: client, messages: messages, now: opts.Now}, nil
+}
+
+// databaseName is the path of a MongoDB URI. The driver reads it as well, but
+// tells it only through its package x, which may change at any time. What is
+// wrong elsewhere in the URI the driver says.
+func databaseName(uri string) (string, error) {
+	_, rest, _ := strings.Cut(uri, "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	_, path, _ := strings.Cut(rest, "/")
+	if path == "" {
+		return defaultDatabase, nil
+	}
+	name, err := url.PathUnescape(path)
+	if err != nil {
+		return "", fmt.Errorf("the database name %q in the URI is not well escaped", path)
+	}
+	return name, nil
+}
+
+// Close ends the connections. It may be called again.
+func (s *Store) Close(ctx context.Context) error {
+	err := s.client.Disconnect(ctx)
+	if err != nil && !errors.Is(err, driver.ErrClientDisconnected) {
+		return fmt.Errorf("failed to close the connections to MongoDB: %w", err)
+	}
+	return nil
+}
+
+// Ping says whether there is a primary that answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.client.Ping(ctx, readpref.Primary()); err != nil {
+		return fmt.Errorf("failed to reach MongoDB: %w", err)
+	}
+	return nil
+}

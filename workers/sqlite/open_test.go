@@ -1,0 +1,250 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"roost/schemas"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	write := func(content string) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run := func(statements string) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
+			db, err := sql.Open("sqlite", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = db.Exec(statements)
+			if err := errors.Join(err, db.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name, want string
+		arrange    func(t *testing.T, path string)
+	}{
+		{"text", "it is not a SQLite database", write(strings.Repeat("Dear diary,\n", 1000))},
+		{"a header and nothing more", "it is not a SQLite database", write("SQLite format 3\x00" + strings.Repeat("\xff", 4096))},
+		{"a damaged page", "it is not a SQLite database", damaged},
+		{"another program's database", "it is the database of another program", run("CREATE TABLE recipes (name TEXT)")},
+		{"another program's version", "it is the database of another program", run("PRAGMA user_version = 1")},
+		{"a newer version", "it was written by a newer version (schema 1000, this one knows 1)",
+			run("CREATE TABLE messages (x); PRAGMA application_id = 0x526f6f73; PRAGMA user_version = 1000")},
+		{"a directory", "unable to open database file", func(t *testing.T, path string) {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"a file in no directory", "no such file or directory", func(t *testing.T, path string) {
+			if err := os.Remove(filepath.Dir(path)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "directory", "history.db")
+			if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			tt.arrange(t, path)
+			before, _ := os.ReadFile(path) // of a directory or of nothing there is none
+			s, err := Open(path)
+			if err == nil {
+				_ = s.Close()
+				t.Fatal("no error")
+			}
+			got := err.Error()
+			if !strings.HasPrefix(got, "failed to open the history file "+path+": ") || !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {
+				t.Errorf("got  %q\nwant one line with the path and %q", got, tt.want)
+			}
+			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+				t.Error("the file was refused, and changed")
+			}
+		})
+	}
+}
+
+// damaged makes a good history whose first page, after the header, is noise.
+func damaged(t *testing.T, path string) {
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte(strings.Repeat("\xff", 3000)), 100)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openTemp(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(filepath.Join(t.TempDir(), "history.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestDurabilitySettings(t *testing.T) {
+	s := openTemp(t)
+	for name, db := range map[string]*sql.DB{"writer": s.writer, "reader": s.reader} {
+		var journal string
+		var synchronous, timeout int
+		err := db.QueryRow(`SELECT * FROM pragma_journal_mode, pragma_synchronous, pragma_busy_timeout`).Scan(&journal, &synchronous, &timeout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if journal != "wal" || synchronous != 2 || timeout != 5000 {
+			t.Errorf("%s: journal_mode=%s synchronous=%d busy_timeout=%d, want wal, 2 (FULL) and 5000", name, journal, synchronous, timeout)
+		}
+	}
+	if _, err := s.reader.Exec("DELETE FROM messages"); err == nil {
+		t.Error("a connection for reading wrote")
+	}
+}
+
+// TestQueryPlans holds every query to the index that was made for it: the
+// contract suite would pass without any.
+func TestQueryPlans(t *testing.T) {
+	s := openTemp(t)
+	for _, tt := range []struct {
+		query string
+		args  []any
+		want  string
+	}{
+		{selectPage, []any{"c", 1, 2, 20}, "SEARCH messages USING INDEX messages_by_chat (chat=?)"},
+		{deleteBefore, []any{"c", 1, 1000}, "SEARCH messages USING COVERING INDEX messages_by_chat (chat=?)"},
+		{deleteExpired, []any{1, 1000}, "SEARCH messages USING COVERING INDEX messages_by_age (timestamp<?)"},
+		{deleteParticipants, []any{"c"}, "SEARCH participants USING COVERING INDEX participants_by_chat (chat=?)"},
+		{deleteParticipants, []any{"c"}, "SEARCH messages USING COVERING INDEX messages_by_chat (chat=?)"},
+		{selectChats, []any{"u"}, "SEARCH p USING PRIMARY KEY (user_id=?)"},
+		{selectChats, []any{"u"}, "SEARCH messages EXISTS USING INDEX messages_by_chat (chat=?)"},
+	} {
+		plan := explainPlan(t, s.writer, tt.query, tt.args)
+		if !strings.Contains(plan, tt.want) || strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE") {
+			t.Errorf("%s\nis planned as\n%s\nwant %q, no SCAN and no TEMP B-TREE", tt.query, plan, tt.want)
+		}
+	}
+}
+
+func explainPlan(t *testing.T, db *sql.DB, query string, args []any) string {
+	t.Helper()
+	rows, err := db.Query("EXPLAIN QUERY PLAN "+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var plan strings.Builder
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(detail + "\n")
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
+}
+
+func TestPageEndsAtRetentionToTheMillisecond(t *testing.T) {
+	s := openTemp(t)
+	now := schemas.Now()
+	s.now = func() schemas.Timestamp { return now }
+	last := now - schemas.HistoryDays*24*60*60*1000
+	m := schemas.Message{MessageID: schemas.MessageIDAt(last), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: last}
+	if err := s.Append(t.Context(), []schemas.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		page, err := s.Page(t.Context(), m.Chat(), 0, now, 10)
+		if err != nil || len(page) != want {
+			t.Errorf("%d ms after its 90 days: %d messages, error %v, want %d", now-last-schemas.HistoryDays*24*60*60*1000, len(page), err, want)
+		}
+		now++
+	}
+}
+
+// TestDeletesLeaveNoParticipants is about what the contract suite cannot see, and
+// the disk can.
+func TestDeletesLeaveNoParticipants(t *testing.T) {
+	s := openTemp(t)
+	m := schemas.Message{MessageID: schemas.MessageIDAt(1), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: 1}
+	other := schemas.Message{MessageID: schemas.MessageIDAt(2), SenderID: "alice", ReceiverID: "carol", Content: "x", Timestamp: 2}
+	if err := s.Append(t.Context(), []schemas.Message{m, other}); err != nil {
+		t.Fatal(err)
+	}
+	participants := func() (n int) {
+		t.Helper()
+		if err := s.reader.QueryRow("SELECT count(*) FROM participants").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := participants(); n != 4 {
+		t.Errorf("%d participants of two chats", n)
+	}
+	if _, err := s.DeleteBefore(t.Context(), m.Chat(), 2); err != nil || participants() != 2 {
+		t.Errorf("%d participants of one chat, error %v", participants(), err)
+	}
+	if _, err := s.DeleteExpired(t.Context(), schemas.Now()); err != nil || participants() != 0 {
+		t.Errorf("%d participants of no chat, error %v", participants(), err)
+	}
+}
+
+// TestLockOfAnotherHandle wants an end with ctx, and not only after the busy
+// timeout, while somebody else holds the write lock.
+func TestLockOfAnotherHandle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	var stores [2]*Store
+	for i := range stores {
+		s, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		stores[i] = s
+	}
+	m := []schemas.Message{{MessageID: schemas.MessageIDAt(1), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: 1}}
+	err := stores[0].write(t.Context(), func(*sql.Tx) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		if err := stores[1].Append(ctx, m); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) >= busyTimeout {
+			t.Errorf("Append against a lock: error %v after %v", err, time.Since(start))
+		}
+		_, err := stores[1].Page(t.Context(), m[0].Chat(), 0, 2, 1) // reading goes on
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stores[1].Append(t.Context(), m); err != nil {
+		t.Errorf("Append after the lock: %v", err)
+	}
+}

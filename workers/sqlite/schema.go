@@ -1,0 +1,133 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// applicationID stands in the header of the file, so that the database of
+// another program is told from ours: "Roos" in ASCII.
+const applicationID = 0x526f6f73
+
+// migrations make the schema. The file's user_version counts how many of them it
+// has; one that was released is never changed, only followed by another.
+//
+// messages is a plain rowid table: messages come in the order of time, so they
+// and their ids are appended at the right edge, where a table clustered by chat
+// writes a page per chat. messages_by_chat holds the timestamp as well, so that
+// messages outside of the bounds of a page are skipped within the index.
+//
+// participants answers Chats. Two indexes on messages, (sender_id, chat) and
+// (receiver_id, chat), would do it too, but cost every message two entries at
+// random places, about half of the write throughput; a pair here is written
+// once. A row may outlive its last message in a group where others still have
+// some, so Chats looks for a message, too.
+var migrations = []string{`
+CREATE TABLE messages (
+	message_id           TEXT    NOT NULL PRIMARY KEY,
+	chat                 TEXT    NOT NULL,
+	sender_id            TEXT    NOT NULL,
+	receiver_id          TEXT    NOT NULL,
+	group_id             TEXT    NOT NULL,
+	content              TEXT    NOT NULL,
+	timestamp            INTEGER NOT NULL,
+	reply_to             TEXT    NOT NULL,
+	sender_device_id     TEXT    NOT NULL,
+	message_id_by_client INTEGER NOT NULL
+) STRICT;
+CREATE INDEX messages_by_chat ON messages (chat, message_id, timestamp);
+CREATE INDEX messages_by_age ON messages (timestamp);
+CREATE TABLE participants (
+	user_id TEXT NOT NULL,
+	chat    TEXT NOT NULL,
+	PRIMARY KEY (user_id, chat)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX participants_by_chat ON participants (chat);
+`}
+
+var errNoDatabase = errors.New("it is not a SQLite database, or a damaged one")
+
+// prepare brings the file to the newest schema, or says why it cannot be used. A
+// file that is refused stays as it was.
+func prepare(ctx context.Context, db *sql.DB) error {
+	if _, err := examine(ctx, db); err != nil {
+		return err
+	}
+	mode, err := useLog(ctx, db)
+	if err != nil {
+		return explain(err)
+	}
+	if mode != "wal" {
+		return fmt.Errorf("its file system cannot hold a write-ahead log (journal_mode is %s)", mode)
+	}
+	return inTx(ctx, db, func(tx *sql.Tx) error { return migrate(ctx, tx) })
+}
+
+// useLog switches the file to a write-ahead log, where it stays, and returns the
+// mode that the file is in now. Nobody else may have the file locked meanwhile,
+// and SQLite gives up at once where somebody has: when several open a new file,
+// or the last one closes it. So the waiting is done here.
+func useLog(ctx context.Context, db *sql.DB) (mode string, err error) {
+	for start := time.Now(); ; time.Sleep(busyTimeout / 500) {
+		err = db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
+		if !isCode(err, lib.SQLITE_BUSY) || time.Since(start) > busyTimeout {
+			return mode, err
+		}
+	}
+}
+
+// examine returns the version of the schema in the file, 0 for a new one.
+func examine(ctx context.Context, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}) (version int, err error) {
+	var application, tables int
+	err = db.QueryRowContext(ctx, `
+		SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_user_version, pragma_application_id`).Scan(&version, &application, &tables)
+	switch {
+	case err != nil:
+		return 0, explain(err)
+	case tables == 0 && version == 0:
+		return 0, nil
+	case application != applicationID:
+		return 0, errors.New("it is the database of another program")
+	case version > len(migrations):
+		return 0, fmt.Errorf("it was written by a newer version (schema %d, this one knows %d)", version, len(migrations))
+	}
+	return version, nil
+}
+
+// migrate looks at the version again: another process may have been first.
+func migrate(ctx context.Context, tx *sql.Tx) error {
+	version, err := examine(ctx, tx)
+	if err != nil || version == len(migrations) {
+		return err
+	}
+	for _, m := range migrations[version:] {
+		if _, err := tx.ExecContext(ctx, m); err != nil {
+			return err
+		}
+	}
+	_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(migrations)))
+	return err
+}
+
+// explain says in words what SQLite says of a file that it cannot read.
+func explain(err error) error {
+	if isCode(err, lib.SQLITE_NOTADB) || isCode(err, lib.SQLITE_CORRUPT) {
+		return fmt.Errorf("%w: %w", errNoDatabase, err)
+	}
+	return err
+}
+
+// isCode looks at the primary part of a result code.
+func isCode(err error, code int) bool {
+	var e *driver.Error
+	return errors.As(err, &e) && e.Code()&0xff == code
+}

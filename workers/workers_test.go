@@ -1,0 +1,304 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+	"roost/workers/sqlite"
+)
+
+// bench is a worker's surroundings: a real NATS server and a real store.
+type bench struct {
+	t     *testing.T
+	conn  *streams.Conn
+	store *sqlite.Store
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	dir := t.TempDir()
+	conn := streamstest.Connect(t, streamstest.Server(t, filepath.Join(dir, "nats")), streams.Topology{})
+	store, err := sqlite.Open(filepath.Join(dir, "history.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return &bench{t: t, conn: conn, store: store}
+}
+
+// run starts a worker on store and stops it with the test.
+func (b *bench) run(store Store) *prometheus.Registry {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	registry := prometheus.NewRegistry()
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, Options{Streams: b.conn, Store: store, Registry: registry, Log: streamstest.Log(b.t)})
+	}()
+	b.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.t.Error(err)
+		}
+	})
+	return registry
+}
+
+func (b *bench) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), streamstest.Timeout)
+	b.t.Cleanup(cancel)
+	return ctx
+}
+
+// keep sets a user's history on or off.
+func (b *bench) keep(u schemas.UserID, days int) schemas.Settings {
+	b.t.Helper()
+	if err := b.conn.Directory().EnsureUser(b.ctx(), u); err != nil {
+		b.t.Fatal(err)
+	}
+	s, err := b.conn.Directory().ChangeSettings(b.ctx(), u, func(s schemas.Settings) schemas.Settings {
+		return (&schemas.SettingsChange{HistoryStorage: &days}).Apply(s, schemas.Now())
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return s
+}
+
+// post puts a message into MESSAGES as a gateway does.
+func (b *bench) post(from, to schemas.UserID, content string) schemas.Message {
+	b.t.Helper()
+	id := b.conn.Clock().Next()
+	m := schemas.Message{MessageID: id, SenderID: from, ReceiverID: to, Content: content, Timestamp: id.Time(),
+		SenderDeviceID: schemas.DeviceID(b.conn.Clock().NextULID()), MessageIDByClient: 1}
+	b.commit(&m)
+	return m
+}
+
+func (b *bench) commit(m *schemas.Message) {
+	b.t.Helper()
+	done := make(chan error, 1)
+	b.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), Log: true, Keep: true},
+		func(_ []uint64, err error) { done <- err })
+	if err := <-done; err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) history(as, with schemas.UserID) []string {
+	b.t.Helper()
+	reply, err := b.conn.HistoryPage(b.ctx(), schemas.HistoryRequest{UserID: as, Chat: string(with)})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var contents []string
+	for _, m := range reply.Messages {
+		contents = append(contents, m.Content)
+	}
+	return contents
+}
+
+func (b *bench) wantHistory(as, with schemas.UserID, want ...string) {
+	b.t.Helper()
+	b.eventually(fmt.Sprintf("history of %s with %s is %v", as, with, want), func() bool {
+		return fmt.Sprint(b.history(as, with)) == fmt.Sprint(want)
+	})
+}
+
+func (b *bench) eventually(what string, ok func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(streamstest.Timeout); time.Now().Before(deadline); {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.t.Fatalf("in vain waited for: %s", what)
+}
+
+func TestHistoryFollowsTheReadersSettings(t *testing.T) {
+	b := newBench(t)
+	b.run(b.store)
+	b.keep("alice", 90)
+	b.keep("bob", 0)
+	b.post("alice", "bob", "1")
+	b.post("bob", "alice", "2")
+	b.wantHistory("alice", "bob", "2", "1")
+	if got := b.history("bob", "alice"); len(got) != 0 {
+		t.Errorf("bob, who keeps none, sees %v", got)
+	}
+	b.keep("bob", 90)
+	b.post("alice", "bob", "3")
+	b.wantHistory("alice", "bob", "3", "2", "1")
+	b.wantHistory("bob", "alice", "3") // what came before is not his
+}
+
+func TestPagesOfTwenty(t *testing.T) {
+	b := newBench(t)
+	b.run(b.store)
+	b.keep("alice", 90)
+	var fifth schemas.Message
+	for i := range 25 {
+		m := b.post("alice", "bob", fmt.Sprint(i))
+		if i == 4 {
+			fifth = m
+		}
+	}
+	b.eventually("the newest 20", func() bool {
+		got := b.history("alice", "bob")
+		return len(got) == schemas.HistoryPageSize && got[0] == "24" && got[19] == "5"
+	})
+	reply, err := b.conn.HistoryPage(b.ctx(), schemas.HistoryRequest{UserID: "alice", Chat: "bob", UpTo: fifth.Timestamp})
+	if err != nil || len(reply.Messages) < 5 || reply.Messages[len(reply.Messages)-1].Content != "0" {
+		t.Errorf("up to the fifth: %v %v", reply.Messages, err)
+	}
+}
+
+func TestMirrorIsIdempotent(t *testing.T) {
+	b := newBench(t)
+	m := b.post("alice", "bob", "once")
+	if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	b.keep("alice", 90)
+	// The message is older than alice's choice; take it for older yet.
+	if _, err := b.conn.Directory().ChangeSettings(b.ctx(), "alice", func(s schemas.Settings) schemas.Settings {
+		s.HistorySince = 1
+		return s
+	}); err != nil {
+		t.Fatal(err)
+	}
+	registry := b.run(b.store)
+	b.eventually("the message is taken", func() bool { return counter(t, registry, "messages_stored_total") == 1 })
+	b.wantHistory("alice", "bob", "once")
+}
+
+// TestPoison: a message that can never be stored is terminated, counted, and
+// holds nobody up.
+func TestPoison(t *testing.T) {
+	b := newBench(t)
+	b.keep("alice", 90)
+	id := b.conn.Clock().Next()
+	b.commit(&schemas.Message{MessageID: id, SenderID: "alice", ReceiverID: "bob", Timestamp: id.Time(), SenderDeviceID: "x"}) // no content
+	b.post("alice", "bob", "behind it")
+	registry := b.run(b.store)
+	b.wantHistory("alice", "bob", "behind it")
+	if got := counter(t, registry, "messages_unstorable_total"); got != 1 {
+		t.Errorf("%v messages are counted as unstorable, want 1", got)
+	}
+	jobs, err := b.conn.MirrorJobs(b.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("nothing waits", func() bool {
+		n, err := jobs.Waiting(b.ctx())
+		return err == nil && n == 0
+	})
+}
+
+// picky does not take one message, and batches with it.
+type picky struct {
+	Store
+	mu      sync.Mutex
+	refuses string
+}
+
+func (p *picky) Append(ctx context.Context, messages []schemas.Message) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range messages {
+		if m.Content == p.refuses {
+			return errors.New("not this one")
+		}
+	}
+	return p.Store.Append(ctx, messages)
+}
+
+func TestOneMessageDoesNotHoldUpTheOthers(t *testing.T) {
+	b := newBench(t)
+	b.keep("alice", 90)
+	for _, content := range []string{"1", "trouble", "2"} {
+		b.post("alice", "bob", content)
+	}
+	store := &picky{Store: b.store, refuses: "trouble"}
+	b.run(store)
+	b.wantHistory("alice", "bob", "2", "1")
+	store.mu.Lock()
+	store.refuses = ""
+	store.mu.Unlock()
+	b.wantHistory("alice", "bob", "2", "trouble", "1")
+}
+
+func TestSwitchingHistoryOffDeletes(t *testing.T) {
+	b := newBench(t)
+	registry := b.run(b.store)
+	b.keep("alice", 90)
+	b.keep("bob", 90)
+	b.post("alice", "bob", "both keep it")
+	b.post("alice", "carol", "alice alone keeps it")
+	b.wantHistory("alice", "bob", "both keep it")
+	b.wantHistory("alice", "carol", "alice alone keeps it")
+	b.keep("alice", 0)
+	b.eventually("her chat with carol is deleted", func() bool {
+		page, err := b.store.Page(b.ctx(), schemas.ChatWith("alice", schemas.Participant{User: "carol"}), 1, schemas.Now(), 10)
+		return err == nil && len(page) == 0
+	})
+	b.wantHistory("bob", "alice", "both keep it")
+	if got := counter(t, registry, "messages_deleted_total"); got != 1 {
+		t.Errorf("%v messages are counted as deleted", got)
+	}
+	if got := b.history("alice", "bob"); len(got) != 0 {
+		t.Errorf("alice still sees %v", got)
+	}
+}
+
+// TestChoiceWithoutAWorker: switched off while no worker ran.
+func TestChoiceWithoutAWorker(t *testing.T) {
+	b := newBench(t)
+	b.keep("alice", 0)
+	id := schemas.MessageID(b.conn.Clock().Next())
+	m := schemas.Message{MessageID: id, SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: id.Time()}
+	if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	b.run(b.store)
+	b.eventually("the message is deleted", func() bool {
+		chats, err := b.store.Chats(b.ctx(), "alice")
+		return err == nil && len(chats) == 0
+	})
+}
+
+func TestExpiredIsDeleted(t *testing.T) {
+	b := newBench(t)
+	old := schemas.TimestampOf(time.Now().AddDate(0, 0, -schemas.HistoryDays-1))
+	m := schemas.Message{MessageID: schemas.MessageIDAt(old), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: old}
+	if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	registry := b.run(b.store)
+	b.eventually("the message is deleted", func() bool { return counter(t, registry, "messages_deleted_total") == 1 })
+}
+
+func counter(t *testing.T, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "roost_worker_"+name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return 0 // the worker has not begun yet
+}
