@@ -23,11 +23,11 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 		}
 		copies := make([]Entry, 0, len(entries))
 		for _, e := range entries {
-			head, err := schemas.DecodeEntryHead(e.data)
-			if err != nil {
-				return fmt.Errorf("failed to claim an entry at sequence %d: %w", e.sequence, err)
+			id := fmt.Sprintf("unclaimed-%d", e.sequence) // for an entry that cannot be read: the device's consumer counts it
+			if head, err := schemas.DecodeEntryHead(e.data); err == nil {
+				id = string(head.MessageID)
 			}
-			copies = append(copies, inboxEntry(p, a, head.MessageID, e.data))
+			copies = append(copies, inboxEntry(p, a, id, e.data))
 		}
 		if err := c.commitAndWait(ctx, inboxStream(p), copies); err != nil {
 			return fmt.Errorf("failed to claim: %w", err)
@@ -62,27 +62,18 @@ func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
 }
 
 func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) error {
-	w, err := c.committer(stream)
-	if err != nil {
-		return err
-	}
 	done := make(chan []Outcome, 1)
-	if err := w.Commit(set, func(o []Outcome) { done <- o }); err != nil {
+	if err := c.commit(stream, set, func(o []Outcome) { done <- o }); err != nil {
 		return err
 	}
 	select {
 	case outcomes := <-done:
-		for _, o := range outcomes {
-			if o.Err != nil {
-				return o.Err
-			}
-		}
-		return nil
+		return firstError(outcomes)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func inboxEntry(p int, a Address, id schemas.MessageID, data []byte) Entry {
-	return Entry{Subject: inboxSubject(p, a), ID: string(id) + "." + string(a.Device), Data: data}
+func inboxEntry(p int, a Address, id string, data []byte) Entry {
+	return Entry{Subject: inboxSubject(p, a), ID: id + "." + string(a.Device), Data: data}
 }

@@ -131,7 +131,7 @@ func (c *Conn) committer(stream string) (Committer, error) {
 func startWriter(nc *nats.Conn, stream string, timeout time.Duration, log *slog.Logger) (*writer, error) {
 	w := &writer{
 		nc: nc, stream: stream, timeout: timeout, log: log,
-		reply:    nats.NewInbox() + ".",
+		reply:    nc.NewInbox() + ".",
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),
@@ -186,7 +186,7 @@ func (w *writer) run() {
 		case <-w.wake:
 			w.publishWaiting()
 		case <-tick.C:
-			w.expire(time.Now().Add(-w.timeout), ErrUnknownOutcome)
+			w.expire(time.Now().Add(-w.timeout))
 		case <-w.stop:
 			return
 		}
@@ -284,8 +284,8 @@ func (w *writer) resolve(token uint64, o Outcome) {
 }
 
 // expire gives up on what was sent before t, in the order of sending.
-func (w *writer) expire(t time.Time, cause error) {
-	for {
+func (w *writer) expire(t time.Time) {
+	for n := 0; ; n++ {
 		w.mu.Lock()
 		for w.oldest < w.next {
 			if _, ok := w.inflight[w.oldest]; ok {
@@ -297,10 +297,12 @@ func (w *writer) expire(t time.Time, cause error) {
 		p, ok := w.inflight[token]
 		w.mu.Unlock()
 		if !ok || p.sent.After(t) {
+			if n > 0 {
+				w.log.Warn("commits got no answer", "stream", w.stream, "entries", n)
+			}
 			return
 		}
-		w.log.Warn("a commit got no answer", "stream", w.stream, "subject", p.set.entries[p.index].Subject)
-		w.resolve(token, Outcome{Err: cause})
+		w.resolve(token, Outcome{Err: ErrUnknownOutcome})
 	}
 }
 

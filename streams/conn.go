@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,11 +24,16 @@ type Options struct {
 	InProcess nats.InProcessConnProvider
 	// NKeySeedFile authenticates the role; empty for a server without accounts.
 	NKeySeedFile string
-	// Name shows in the server's connection list. Default "roost".
+	// Name shows in the server's connection list. Answers come below
+	// _INBOX.<name>, with - for a space, so that one role can be kept from
+	// hearing another's. Default "roost".
 	Name string
 	// CommitTimeout is how long a commit may stay without an answer before its
 	// outcome is unknown. Default 5 s.
 	CommitTimeout time.Duration
+	// AckTimeout is how long a connected device may leave a message
+	// unacknowledged before its connection is ended. Default 30 s.
+	AckTimeout time.Duration
 	// Log gets connection losses and what retries hide. Default slog.Default().
 	Log *slog.Logger
 	// Now is the clock of message ids. Default time.Now.
@@ -40,27 +46,28 @@ type Options struct {
 // Gets inside the connection's own read loop. All methods may be called
 // concurrently. Close it once, after everything that uses it has stopped.
 type Conn struct {
-	// Static after Connect.
-	opts       Options
-	log        *slog.Logger
+	// Static after Dial.
+	opts     Options
+	log      *slog.Logger
+	clock    *Clock
+	control  *nats.Conn // JetStream API, KV, services
+	commits  *nats.Conn // publishes to streams
+	lives    *nats.Conn // live subjects and events, both ways
+	reads    *nats.Conn // Direct Get
+	js       jetstream.JetStream
+	apiCalls chan struct{} // maxAPICalls; holds one for each request under way
+
+	// Static after Open; directory and live are written with mu held.
 	partitions int
-	clock      *Clock
-
-	control *nats.Conn // JetStream API, KV, services
-	commits *nats.Conn // publishes to streams
-	lives   *nats.Conn // live subjects and events, both ways
-	reads   *nats.Conn // Direct Get
-	js      jetstream.JetStream
-
-	directory *Directory
-	presence  *Presence
-	live      *live
-	readers   *readerPool
-	receipts  *receipts
-	apiCalls  chan struct{} // maxAPICalls; holds one for each request under way
+	directory  *Directory
+	presence   *Presence
+	live       *live
+	readers    *readerPool
+	receipts   *receipts
 
 	mu      sync.Mutex // guards the rest
 	writers map[string]*writer
+	denied  context.CancelCauseFunc // see untilDenied; nil while nobody waits
 	closed  bool
 }
 
@@ -72,6 +79,9 @@ func Dial(opts Options) (*Conn, error) {
 	}
 	if opts.CommitTimeout == 0 {
 		opts.CommitTimeout = 5 * time.Second
+	}
+	if opts.AckTimeout == 0 {
+		opts.AckTimeout = ackTimeout
 	}
 	if opts.Name == "" {
 		opts.Name = "roost"
@@ -100,7 +110,9 @@ func Dial(opts Options) (*Conn, error) {
 
 // Open reads the cluster's partition count and starts what a gateway or worker
 // needs. It fails with [ErrNotInstalled] before the first Apply.
-func (c *Conn) Open(ctx context.Context) error {
+func (c *Conn) Open(ctx context.Context) (err error) {
+	ctx, settle := c.untilDenied(ctx)
+	defer settle(&err)
 	n, err := c.recordedPartitions(ctx)
 	if err != nil {
 		return err
@@ -110,16 +122,19 @@ func (c *Conn) Open(ctx context.Context) error {
 	if err := c.observeNewest(ctx); err != nil {
 		return err
 	}
-	if c.directory, err = openDirectory(ctx, c); err != nil {
+	directory, err := openDirectory(ctx, c)
+	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.directory, c.live = directory, startLive(c.lives, c.log)
+	c.mu.Unlock()
 	if c.presence, err = openPresence(ctx, c); err != nil {
 		return err
 	}
 	if c.receipts, err = openReceipts(ctx, c); err != nil {
 		return err
 	}
-	c.live = startLive(c.lives, c.log)
 	return nil
 }
 
@@ -148,6 +163,7 @@ func (c *Conn) observeNewest(ctx context.Context) error {
 func (c *Conn) dial(purpose string) (*nats.Conn, error) {
 	url, o := c.opts.URL, []nats.Option{
 		nats.Name(c.opts.Name + " " + purpose),
+		nats.CustomInboxPrefix("_INBOX." + strings.ReplaceAll(c.opts.Name, " ", "-")),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
@@ -194,23 +210,30 @@ func cmpURL(o Options) string {
 
 // onAsyncError hears of slow consumers: a live subject that lost messages.
 func (c *Conn) onAsyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
-	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && c.live != nil && c.live.gap(sub) {
+	if _, live := c.opened(); errors.Is(err, nats.ErrSlowConsumer) && sub != nil && live != nil && live.gap(sub) {
+		return
+	}
+	if errors.Is(err, nats.ErrPermissionViolation) && c.deny(err) {
 		return
 	}
 	c.log.Warn("NATS reported an error", "error", err)
 }
 
 func (c *Conn) onReconnect(purpose string) {
-	switch purpose {
-	case "live":
-		if c.live != nil {
-			c.live.gapAll()
-		}
-	case "control":
-		if c.directory != nil {
-			c.directory.forgetAll()
-		}
+	directory, live := c.opened()
+	switch {
+	case purpose == "live" && live != nil:
+		live.gapAll()
+	case purpose == "control" && directory != nil:
+		directory.forgetAll()
 	}
+}
+
+// opened is for the callbacks of NATS, which may come before or during Open.
+func (c *Conn) opened() (*Directory, *live) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.directory, c.live
 }
 
 // Clock makes message ids.
@@ -238,6 +261,10 @@ func (c *Conn) Ready() error {
 // have no answer are reported with [ErrClosed].
 func (c *Conn) Close() {
 	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
 	writers := c.writers
 	c.closed, c.writers = true, nil
 	c.mu.Unlock()
@@ -278,7 +305,7 @@ func (c *Conn) closeConns() {
 	}
 }
 
-// IsClosedPipe helps callers to tell a stopping server from a fault.
+// isClosed tells a connection that is closing from a fault.
 func isClosed(err error) bool {
 	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, net.ErrClosed)
 }

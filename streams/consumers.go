@@ -3,7 +3,6 @@ package streams
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -17,9 +16,8 @@ import (
 // ends connections that do not acknowledge, tries failed reads again, and looks
 // for entries whose live message was lost.
 type Consumers struct {
-	c    *Conn
-	keys []int64 // when each INBOX_p was created, for cursors
-	now  func() time.Time
+	c   *Conn
+	now func() time.Time
 
 	unreadable atomic.Int64
 	late       atomic.Int64
@@ -28,7 +26,8 @@ type Consumers struct {
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed by sweep
 
-	mu      sync.Mutex // guards inboxes
+	mu      sync.Mutex // guards the rest
+	keys    []int64    // when each INBOX_p was created, for cursors
 	inboxes map[*directInbox]struct{}
 }
 
@@ -43,13 +42,16 @@ const (
 
 // StartConsumers makes the process able to hold devices.
 func (c *Conn) StartConsumers(ctx context.Context) (*Consumers, error) {
-	cs := &Consumers{c: c, now: time.Now, stopped: make(chan struct{}), inboxes: make(map[*directInbox]struct{})}
+	return c.startConsumers(ctx, time.Now)
+}
+
+func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consumers, error) {
+	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}),
+		keys: make([]int64, c.partitions), inboxes: make(map[*directInbox]struct{})}
 	for p := range c.partitions {
-		s, err := c.js.Stream(ctx, inboxStream(p))
-		if err != nil {
-			return nil, fmt.Errorf("failed to look up stream %s: %w", inboxStream(p), err)
+		if _, err := cs.created(ctx, p); err != nil {
+			return nil, err
 		}
-		cs.keys = append(cs.keys, s.CachedInfo().Created.UnixNano())
 	}
 	cs.ctx, cs.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go cs.sweep()
@@ -73,10 +75,13 @@ func (cs *Consumers) Late() int64 { return cs.late.Load() }
 // of the inbox counts as none, so everything is delivered.
 func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.SessionID, resume schemas.Cursor, sink Sink) (Inbox, error) {
 	p := cs.c.partition(a.User)
+	cs.mu.Lock()
+	created := cs.keys[p]
+	cs.mu.Unlock()
 	b := &directInbox{
 		c: cs.c, owner: cs, addr: a, session: session, sink: sink,
 		stream: inboxStream(p), subject: inboxSubject(p, a),
-		key:      newCursorKey(a, cs.keys[p]),
+		key:      newCursorKey(a, created),
 		catching: true, // until Start has read the backlog
 	}
 	if resume != "" {
@@ -152,7 +157,7 @@ func (b *directInbox) tend(now time.Time) bool {
 	if b.ended {
 		return false
 	}
-	if sent, ok := b.window.oldestUnacked(); ok && now.Sub(sent) > ackTimeout {
+	if sent, ok := b.window.oldestUnacked(); ok && now.Sub(sent) > b.c.opts.AckTimeout {
 		b.ended = true
 		b.sink.End(EndSlow)
 		return false
@@ -160,7 +165,7 @@ func (b *directInbox) tend(now time.Time) bool {
 	if b.behind && b.window.unacked < schemas.MaxInFlight {
 		b.startCatchUp()
 	}
-	if !b.ackedAt.IsZero() && now.Sub(b.ackedAt) >= removeDelay {
+	if !b.removeAt.IsZero() && !now.Before(b.removeAt) {
 		b.startRemove()
 	}
 	if now.Before(b.checkAt) {
@@ -200,8 +205,10 @@ func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*directInbo
 	for _, m := range newest {
 		for _, b := range bySubject[m.subject] {
 			b.mu.Lock()
-			if m.sequence > b.newest && !b.catching && !b.behind {
-				cs.late.Add(1)
+			if m.sequence > b.newest && !b.behind {
+				if !b.catching { // else the read under way may meet it, or end before it
+					cs.late.Add(1)
+				}
 				b.newest = m.sequence
 				b.startCatchUp()
 			}

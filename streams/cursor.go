@@ -40,7 +40,11 @@ func newCursorKey(a Address, streamCreated int64) cursorKey {
 	return cursorKey(h.Sum32())
 }
 
-const cursorVersion = 1
+const (
+	cursorVersion = 1
+	// maxSequence is beyond what a stream reaches, and leaves room to add to it.
+	maxSequence = 1 << 62
+)
 
 // errForeignCursor: well-formed, but of another device or another life of the
 // stream.
@@ -48,6 +52,10 @@ var errForeignCursor = errors.New("the cursor is of another inbox")
 
 // errBadCursor: nothing that [cursorKey.encode] ever wrote.
 var errBadCursor = errors.New("this is no cursor that the server gave out")
+
+// maxCursorSent bounds position.sent in a cursor. The entries beyond it are
+// delivered once more to who resumes there.
+const maxCursorSent = 2 * schemas.MaxInFlight
 
 // encode writes version, key, pos and the steps from entry to entry in
 // base64url.
@@ -57,7 +65,7 @@ func (k cursorKey) encode(p position) schemas.Cursor {
 	b = binary.BigEndian.AppendUint32(b, uint32(k))
 	b = binary.AppendUvarint(b, p.pos)
 	last := p.pos
-	for _, seq := range p.sent {
+	for _, seq := range p.sent[:min(len(p.sent), maxCursorSent)] {
 		b = binary.AppendUvarint(b, seq-last)
 		last = seq
 	}
@@ -75,7 +83,7 @@ func (k cursorKey) decode(c schemas.Cursor) (position, error) {
 	var p position
 	for last, first := uint64(0), true; len(b) > 0; first = false {
 		step, n := binary.Uvarint(b)
-		if n <= 0 || last+step < last || !first && step == 0 {
+		if n <= 0 || step > maxSequence-last || !first && step == 0 {
 			return position{}, errBadCursor
 		}
 		b = b[n:]
@@ -86,7 +94,7 @@ func (k cursorKey) decode(c schemas.Cursor) (position, error) {
 			p.sent = append(p.sent, last)
 		}
 	}
-	if len(p.sent) > 2*schemas.MaxInFlight {
+	if len(p.sent) > maxCursorSent {
 		return position{}, errBadCursor
 	}
 	if foreign {

@@ -79,7 +79,7 @@ func (p *readerPool) with(ctx context.Context, do func(*reader) error) error {
 		return ctx.Err()
 	}
 	if r == nil {
-		prefix := nats.NewInbox() + "."
+		prefix := p.nc.NewInbox() + "."
 		sub, err := p.nc.SubscribeSync(prefix + "*")
 		if err != nil {
 			p.readers <- nil
@@ -144,13 +144,17 @@ const (
 func (r *reader) get(ctx context.Context, stream string, req directRequest) (all []stored, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	api := "$JS.API.DIRECT.GET." + stream
+	if req.LastFor != "" { // the one request that has a subject of its own, which a role can be held to
+		api, req.LastFor = api+"."+req.LastFor, ""
+	}
 	body, err := json.Marshal(req)
 	if err != nil {
 		return nil, false, fmt.Errorf("failed to encode a Direct Get: %w", err)
 	}
 	r.n++
 	reply := r.prefix + strconv.FormatUint(r.n, 36)
-	if err := r.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, reply, body); err != nil {
+	if err := r.nc.PublishRequest(api, reply, body); err != nil {
 		return nil, false, fmt.Errorf("failed to ask for messages of %s: %w", stream, err)
 	}
 	for {

@@ -30,6 +30,7 @@ type Directory struct {
 type Person struct {
 	Exists   bool
 	Devices  []schemas.Device
+	Removed  []schemas.DeviceID // the devices removed last
 	Settings schemas.Settings
 }
 
@@ -172,7 +173,7 @@ func (d *Directory) load(ctx context.Context, u schemas.UserID) (*Person, error)
 		return &Person{}, err
 	}
 	settings, err := d.Settings(ctx, u)
-	return &Person{Exists: true, Devices: devices.Devices, Settings: settings}, err
+	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings}, err
 }
 
 // ErrExists: somebody has that name already.
@@ -269,21 +270,28 @@ func (d *Directory) ChangeDevice(ctx context.Context, a Address, change func(*sc
 	return found, err
 }
 
-// RemoveDevice forgets a device; false where it is not there.
+// RemoveDevice forgets a device; false where it is not there. What it should have
+// claimed and did not is for the oldest device left.
 func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
 	defer d.forget(a.User)
 	found := false
 	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
-		kept := make([]schemas.Device, 0, len(all.Devices))
+		kept, heir := make([]schemas.Device, 0, len(all.Devices)), false
 		for _, dev := range all.Devices {
 			if dev.DeviceID != a.Device {
 				kept = append(kept, dev)
+			} else {
+				heir = dev.Unclaimed
 			}
+		}
+		if heir && len(kept) > 0 {
+			kept[0].Unclaimed = true
 		}
 		if found = len(kept) < len(all.Devices); !found {
 			return all, errUnchanged
 		}
-		return schemas.Devices{Devices: kept}, nil
+		removed := append(all.Removed, a.Device)
+		return schemas.Devices{Devices: kept, Removed: removed[max(0, len(removed)-schemas.MaxRemoved):]}, nil
 	})
 	return found, err
 }

@@ -3,7 +3,7 @@ package streams
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,8 +30,9 @@ type Inbox interface {
 	// error for a cursor that is not of this inbox.
 	AcknowledgeUpTo(c schemas.Cursor) ([]schemas.EntryHead, error)
 
-	// Close stops delivery, removes what was acknowledged as far as ctx allows,
-	// and waits. What is left is delivered again to the next connection.
+	// Close stops delivery, removes what was acknowledged before the first entry
+	// that was not, as far as ctx allows, and waits. What is left is delivered
+	// again to the next connection, unless that resumes behind it.
 	Close(ctx context.Context)
 }
 
@@ -64,7 +65,7 @@ const (
 	// removeDelay or at the end of the connection.
 	removeBatch = 64
 	removeDelay = 5 * time.Second
-	// ackTimeout ends a connection that leaves a message unacknowledged.
+	// ackTimeout is the default of Options.AckTimeout.
 	ackTimeout = 30 * time.Second
 )
 
@@ -102,7 +103,7 @@ type directInbox struct {
 	behind   bool // the stream has more, but the window is full or a read failed
 	drained  bool
 	removing bool
-	ackedAt  time.Time // of the oldest acknowledgement not yet removed, or zero
+	removeAt time.Time // when the acknowledged prefix is removed at the latest; zero: there is none
 	checkAt  time.Time // when the sweeper looks for entries that nobody told of
 	ended    bool
 }
@@ -126,7 +127,7 @@ func (b *directInbox) Start() {
 func (b *directInbox) Acknowledge(id schemas.MessageID) []schemas.EntryHead {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	newly := b.window.ackMessage(id)
+	newly := b.window.ack(func(e windowEntry) bool { return e.head.MessageID == id })
 	b.acked(newly)
 	return newly
 }
@@ -149,8 +150,8 @@ func (b *directInbox) acked(newly []schemas.EntryHead) {
 	if len(newly) == 0 || b.ended {
 		return
 	}
-	if b.ackedAt.IsZero() {
-		b.ackedAt = b.owner.now()
+	if b.removeAt.IsZero() {
+		b.removeAt = b.owner.now().Add(removeDelay)
 	}
 	if b.behind && b.window.unacked <= schemas.MaxInFlight/2 {
 		b.startCatchUp()
@@ -174,6 +175,8 @@ func (b *directInbox) entry(seq uint64, data []byte) {
 	case b.behind: // it is in the stream behind others
 	case b.window.unacked >= schemas.MaxInFlight:
 		b.behind = true
+	case b.window.after(b.pos) >= schemas.MaxInFlight: // cursors stay short: read it, and pos moves
+		b.startCatchUp()
 	default:
 		b.deliver(seq, data)
 	}
@@ -199,13 +202,21 @@ func (b *directInbox) deliver(seq uint64, data []byte) {
 		b.acked([]schemas.EntryHead{head})
 		return
 	}
-	if head.SenderID != b.addr.User {
-		b.c.clock.Observe(head.MessageID)
-	}
+	b.c.clock.Observe(head.MessageID)
 	b.sink.Deliver(data, b.cursor())
 }
 
-func (b *directInbox) cursor() schemas.Cursor { return b.key.encode(b.window.position(b.pos)) }
+// cursor is the position of a device that has all that it was sent and all that
+// it said it has.
+func (b *directInbox) cursor() schemas.Cursor {
+	p := position{pos: b.pos, sent: b.window.sentAfter(b.pos)}
+	for _, seq := range b.resume.sent {
+		if i, ok := slices.BinarySearch(p.sent, seq); seq > b.pos && !ok {
+			p.sent = slices.Insert(p.sent, i, seq)
+		}
+	}
+	return b.key.encode(p)
+}
 
 func (b *directInbox) frame(frame []byte) {
 	b.mu.Lock()
@@ -278,7 +289,7 @@ func (b *directInbox) catchUp() {
 			b.mu.Unlock()
 			return
 		}
-		if full := !b.apply(entries); full || !more && b.finish() {
+		if full := !b.apply(entries); full || b.ended || !more && b.finish() {
 			b.stopCatchUp(full)
 			b.mu.Unlock()
 			return
@@ -348,24 +359,4 @@ func (b *directInbox) Close(ctx context.Context) {
 	if err := b.remove(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		b.c.log.Warn("acknowledged messages stay in the inbox and will be sent again", "subject", b.subject, "error", err)
 	}
-}
-
-// prepare forgets, in the stream, what the device says it has: everything up to
-// the cursor's position. The entries behind it are met by catchUp.
-func (b *directInbox) prepare(ctx context.Context) error {
-	if b.resume.pos == 0 {
-		return nil
-	}
-	first, _, err := b.c.readers.next(ctx, b.stream, b.subject, 0, 1)
-	if err != nil {
-		return err
-	}
-	if len(first) > 0 && first[0].sequence <= b.resume.pos {
-		if err := b.c.purge(ctx, b.stream, b.subject, b.resume.pos); err != nil {
-			return fmt.Errorf("failed to remove what the device has: %w", err)
-		}
-	}
-	b.pos = b.resume.pos
-	b.newest = b.resume.pos
-	return nil
 }

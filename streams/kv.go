@@ -65,6 +65,6 @@ func update[T any](ctx context.Context, kv jetstream.KeyValue, key string, chang
 // isConflict says whether somebody else wrote first.
 func isConflict(err error) bool {
 	var api *jetstream.APIError
-	return errors.Is(err, jetstream.ErrKeyExists) ||
-		errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) // of a replicated stream
 }

@@ -116,8 +116,20 @@ func (c *Conn) ServeHistory(h HistoryHandler) (stop func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to add service %s: %w", historyService, err)
 	}
-	slots := make(chan struct{}, maxPages)
-	var wg sync.WaitGroup
+	var (
+		slots   = make(chan struct{}, maxPages) // full: the request waits here, the others in the subscription
+		mu      sync.Mutex                      // guards stopped, and wg from growing after it
+		stopped bool
+		wg      sync.WaitGroup
+	)
+	begin := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if !stopped {
+			wg.Add(1)
+		}
+		return !stopped
+	}
 	for name, e := range map[string]struct {
 		subject string
 		answer  func(context.Context, []byte) ([]byte, error)
@@ -127,26 +139,34 @@ func (c *Conn) ServeHistory(h HistoryHandler) (stop func() error, err error) {
 	} {
 		handler := micro.HandlerFunc(func(r micro.Request) {
 			slots <- struct{}{}
-			wg.Go(func() {
+			if !begin() { // it came while the subscription was drained
+				<-slots
+				c.reply(r, nil, errNoWorker(nil))
+				return
+			}
+			go func() {
+				defer wg.Done()
 				defer func() { <-slots }()
 				ctx, cancel := context.WithTimeout(context.Background(), historyTimeout)
 				defer cancel()
 				body, err := e.answer(ctx, r.Data())
-				if err != nil {
-					told := schemas.AsError(err)
-					c.logFailed(r.Error(string(told.Code), told.Message, nil))
-					return
-				}
-				c.logFailed(r.Respond(body))
-			})
+				c.reply(r, body, err)
+			}()
 		})
 		if err := svc.AddEndpoint(name, handler, micro.WithEndpointSubject(e.subject)); err != nil {
 			_ = svc.Stop()
 			return nil, fmt.Errorf("failed to add endpoint %s: %w", name, err)
 		}
 	}
+	if err := c.control.FlushTimeout(historyTimeout); err != nil { // from here on the server knows it
+		_ = svc.Stop()
+		return nil, fmt.Errorf("failed to add service %s: %w", historyService, err)
+	}
 	return func() error {
 		err := svc.Stop()
+		mu.Lock()
+		stopped = true
+		mu.Unlock()
 		wg.Wait()
 		return err
 	}, nil
@@ -171,10 +191,25 @@ func answerReady(ctx context.Context, h HistoryHandler) error {
 	return nil
 }
 
-func (c *Conn) logFailed(err error) {
-	if err != nil && !isClosed(err) {
+// reply answers a request. The methods of [micro.Request] are for the handler's
+// own goroutine: after the handler the service reads, unguarded, what they leave.
+func (c *Conn) reply(r micro.Request, body []byte, failed error) {
+	m := &nats.Msg{Subject: r.Reply(), Data: body}
+	if failed != nil {
+		told := schemas.AsError(failed)
+		if told.Code == schemas.CodeInternal {
+			c.log.Error("a request for history failed", "error", failed)
+		}
+		m.Header = nats.Header{micro.ErrorCodeHeader: {string(told.Code)}, micro.ErrorHeader: {told.Message}}
+	}
+	if err := c.control.PublishMsg(m); err != nil && !isClosed(err) {
 		c.log.Warn("a reply was not sent", "error", err)
 	}
+}
+
+func errNoWorker(cause error) error {
+	return &schemas.Error{Code: schemas.CodeUnavailable, Cause: cause, RetryAfterMS: 1000,
+		Message: "No history worker answered in time. Try again later; messages flow on without it."}
 }
 
 // HistoryPage asks a worker for a page. Where none answers in time the error is
@@ -198,8 +233,7 @@ func (c *Conn) ask(ctx context.Context, subject string, body []byte) (*nats.Msg,
 	defer cancel()
 	m, err := c.control.RequestWithContext(ctx, subject, body)
 	if err != nil {
-		return nil, &schemas.Error{Code: schemas.CodeUnavailable, Cause: err, RetryAfterMS: 1000,
-			Message: "No history worker answered in time. Try again later; messages flow on without it."}
+		return nil, errNoWorker(err)
 	}
 	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
 		return nil, &schemas.Error{Code: schemas.Code(code), Message: m.Header.Get(micro.ErrorHeader)}
@@ -207,10 +241,10 @@ func (c *Conn) ask(ctx context.Context, subject string, body []byte) (*nats.Msg,
 	return m, nil
 }
 
-// WatchSettings calls changed with every user whose settings are changed from
-// now on, until ctx ends, on the caller's goroutine.
+// WatchSettings calls changed with the settings of every user who ever chose any,
+// and then with every change, until ctx ends, on the caller's goroutine.
 func (c *Conn) WatchSettings(ctx context.Context, changed func(schemas.UserID, schemas.Settings)) error {
-	w, err := c.directory.settings.WatchAll(ctx, jetstream.UpdatesOnly())
+	w, err := c.directory.settings.WatchAll(ctx)
 	if err != nil {
 		return fmt.Errorf("failed to watch bucket %s: %w", settingsBucket, err)
 	}

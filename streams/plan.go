@@ -40,20 +40,24 @@ func inSubject(kind string, p int) string { return kind + "." + itoa(p) + ".>" }
 
 // Plan says what Apply would do; an empty plan means that the cluster is as the
 // topology wants it. It changes nothing.
-func (c *Conn) Plan(ctx context.Context, t Topology) ([]Step, error) {
+func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
+	ctx, settle := c.untilDenied(ctx)
+	defer settle(&err)
 	t = t.withDefaults()
 	if err := t.check(); err != nil {
 		return nil, err
 	}
 	recorded, err := c.recordedPartitions(ctx)
-	if err != nil && !errors.Is(err, ErrNotInstalled) {
+	if errors.Is(err, ErrNotInstalled) {
+		recorded, err = c.countInboxes(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err == nil && recorded != t.Partitions {
+	if recorded != 0 && recorded != t.Partitions {
 		return []Step{{ActionRefuse, messagesStream, fmt.Sprintf(
 			"partitions: %d → %d: users' inboxes would not be found again. The number is fixed at install", recorded, t.Partitions)}}, nil
 	}
-	var steps []Step
 	for _, want := range t.streams() {
 		have, err := c.js.Stream(ctx, want.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -78,8 +82,10 @@ func (c *Conn) Plan(ctx context.Context, t Topology) ([]Step, error) {
 // Apply makes the cluster as the topology wants it. It does nothing where the
 // plan is empty, and nothing at all, with [ErrRefused], where a step would lose
 // data. Only the admin role may call it.
-func (c *Conn) Apply(ctx context.Context, t Topology) ([]Step, error) {
-	steps, err := c.Plan(ctx, t)
+func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) {
+	ctx, settle := c.untilDenied(ctx)
+	defer settle(&err)
+	steps, err = c.Plan(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +193,19 @@ func shrinks(have, want int64) bool {
 
 // ErrNotInstalled means that the cluster has no streams of Roost yet.
 var ErrNotInstalled = errors.New("the cluster has no streams of Roost; run `roost streams apply` with the admin role first")
+
+// countInboxes is the number of partitions where the record of it was deleted, or
+// 0 in an empty cluster.
+func (c *Conn) countInboxes(ctx context.Context) (n int, err error) {
+	names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject("inbox.>"))
+	for range names.Name() {
+		n++
+	}
+	if err := names.Err(); err != nil {
+		return 0, fmt.Errorf("failed to list streams: %w", err)
+	}
+	return n, nil
+}
 
 func (c *Conn) recordedPartitions(ctx context.Context) (int, error) {
 	s, err := c.js.Stream(ctx, messagesStream)

@@ -20,12 +20,13 @@ type Presence struct {
 	watcher            jetstream.KeyWatcher
 	wg                 sync.WaitGroup
 
-	mu     sync.Mutex           // guards leases
+	mu     sync.Mutex // guards the rest
+	now    func() time.Time
 	leases map[string]time.Time // when each gateway's lease was last renewed
 }
 
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
-	p := &Presence{leases: make(map[string]time.Time)}
+	p := &Presence{now: time.Now, leases: make(map[string]time.Time)}
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", sessionsBucket, err)
@@ -66,7 +67,7 @@ func (p *Presence) follow(current chan<- struct{}) {
 		}
 		p.mu.Lock()
 		if e.Operation() == jetstream.KeyValuePut {
-			p.leases[e.Key()] = time.Now()
+			p.leases[e.Key()] = p.now()
 		} else {
 			delete(p.leases, e.Key())
 		}
@@ -82,7 +83,7 @@ func (p *Presence) Alive(gateway string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	renewed, ok := p.leases[gateway]
-	if ok && time.Since(renewed) > leaseTTL {
+	if ok && p.now().Sub(renewed) > leaseTTL {
 		delete(p.leases, gateway)
 		return false
 	}

@@ -27,7 +27,10 @@ func (b *directInbox) startRemove() {
 		err := b.remove(ctx)
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.removing = false
+		b.removing, b.removeAt = false, time.Time{}
+		if len(b.window.ackedPrefix()) > 0 {
+			b.removeAt = b.owner.now().Add(removeDelay)
+		}
 		if err != nil && b.ctx.Err() == nil {
 			b.c.log.Warn("acknowledged messages could not be removed; it is tried again", "subject", b.subject, "error", err)
 		}
@@ -39,34 +42,41 @@ func (b *directInbox) startRemove() {
 // was lost, shows itself there and is delivered instead. The sender's watermark
 // is durable before the message leaves.
 func (b *directInbox) remove(ctx context.Context) error {
-	for {
-		b.mu.Lock()
-		prefix := b.window.ackedPrefix()
-		if len(prefix) == 0 {
-			b.ackedAt = time.Time{}
-			b.mu.Unlock()
-			return nil
+	for more := true; more; {
+		err := b.verify(ctx)
+		if err == nil {
+			more, err = b.removeVerified(ctx)
 		}
-		target, pos := prefix[len(prefix)-1].seq, b.pos
-		unread := b.window.after(pos) - b.window.after(target)
-		b.mu.Unlock()
-
-		if target > pos {
-			entries, _, err := b.c.readers.next(ctx, b.stream, b.subject, pos+1, unread)
-			if err != nil {
-				return err
-			}
-			b.mu.Lock()
-			moved := b.apply(upTo(entries, target)) && b.pos > pos
-			b.mu.Unlock()
-			if !moved {
-				return nil // a replica that lags, or a full window: later
-			}
-		}
-		if more, err := b.removeVerified(ctx); !more || err != nil {
+		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// verify reads the acknowledged prefix and moves pos over it, as far as all of
+// it was delivered. A replica that lags moves it less far.
+func (b *directInbox) verify(ctx context.Context) error {
+	b.mu.Lock()
+	prefix, pos := b.window.ackedPrefix(), b.pos
+	if len(prefix) == 0 || prefix[len(prefix)-1].seq <= pos {
+		b.mu.Unlock()
+		return nil
+	}
+	target := prefix[len(prefix)-1].seq
+	unread := b.window.after(pos) - b.window.after(target)
+	b.mu.Unlock()
+
+	entries, _, err := b.c.readers.next(ctx, b.stream, b.subject, pos+1, unread)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.apply(upTo(entries, target)) {
+		b.behind = true
+	}
+	return nil
 }
 
 // removeVerified removes the acknowledged prefix as far as pos; more says that
@@ -76,16 +86,17 @@ func (b *directInbox) removeVerified(ctx context.Context) (more bool, err error)
 	prefix := slices.Clone(b.window.ackedPrefix())
 	pos := b.pos
 	b.mu.Unlock()
-	verified := slices.IndexFunc(prefix, func(e windowEntry) bool { return e.seq > pos })
-	more = verified > 0
-	if verified < 0 {
-		verified = len(prefix)
+	if verified := slices.IndexFunc(prefix, func(e windowEntry) bool { return e.seq > pos }); verified >= 0 {
+		more, prefix = verified > 0, prefix[:verified]
 	}
-	prefix = prefix[:verified]
 	if len(prefix) == 0 {
 		return false, nil
 	}
-	if err := b.advanceReceipts(ctx, prefix); err != nil {
+	heads := make([]schemas.EntryHead, len(prefix))
+	for i, e := range prefix {
+		heads[i] = e.head
+	}
+	if err := b.advanceReceipts(ctx, heads); err != nil {
 		return false, err
 	}
 	last := prefix[len(prefix)-1].seq
@@ -99,25 +110,18 @@ func (b *directInbox) removeVerified(ctx context.Context) (more bool, err error)
 	}
 	b.mu.Lock()
 	b.window.drop(last)
-	if len(b.window.ackedPrefix()) == 0 {
-		b.ackedAt = time.Time{}
-	}
 	b.mu.Unlock()
 	return more, nil
 }
 
 // advanceReceipts moves each sender's watermark to the newest message of theirs
 // that goes.
-func (b *directInbox) advanceReceipts(ctx context.Context, prefix []windowEntry) error {
-	var newest map[schemas.UserID]schemas.MessageID
-	for _, e := range prefix {
-		if e.head.Type != schemas.TypeIncomingMessage || e.head.GroupID != "" || e.head.SenderID == b.addr.User || b.resume.has(e.seq) {
-			continue
+func (b *directInbox) advanceReceipts(ctx context.Context, heads []schemas.EntryHead) error {
+	newest := make(map[schemas.UserID]schemas.MessageID, 1)
+	for _, h := range heads {
+		if h.Type == schemas.TypeIncomingMessage && h.GroupID == "" && h.SenderID != b.addr.User {
+			newest[h.SenderID] = max(newest[h.SenderID], h.MessageID)
 		}
-		if newest == nil {
-			newest = make(map[schemas.UserID]schemas.MessageID)
-		}
-		newest[e.head.SenderID] = max(newest[e.head.SenderID], e.head.MessageID)
 	}
 	for sender, id := range newest {
 		if err := b.c.AdvanceReceipt(ctx, sender, b.addr.User, schemas.Watermark{DeliveredUpTo: id}); err != nil {
@@ -200,6 +204,6 @@ type apiError struct {
 
 // gone says whether the message to be deleted was not there any more.
 func (e *apiError) gone() bool {
-	const noMessageFound, deleteFailed = 10037, 10057
-	return e.Code == noMessageFound || e.Code == deleteFailed && strings.Contains(e.Description, "not found")
+	const sequenceNotFound, deleteFailed = 10043, 10057
+	return e.Code == sequenceNotFound || e.Code == deleteFailed && strings.Contains(e.Description, "no message found")
 }

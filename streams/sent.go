@@ -13,16 +13,12 @@ import (
 // block and is called once unless RecordSent fails.
 func (c *Conn) RecordSent(a Address, rec schemas.SentRecord, done func(Outcome)) error {
 	p := c.partition(a.User)
-	w, err := c.committer(sentStream(p))
-	if err != nil {
-		return err
-	}
 	entry := Entry{
 		Subject: sentSubject(p, a),
 		ID:      fmt.Sprintf("%s.%d", a.Device, rec.MessageIDByClient),
 		Data:    schemas.Encode(rec),
 	}
-	return w.Commit([]Entry{entry}, func(o []Outcome) { done(o[0]) })
+	return c.commit(sentStream(p), []Entry{entry}, func(o []Outcome) { done(o[0]) })
 }
 
 // LastSent is the newest send of a device; ok is false where it never sent.
@@ -79,17 +75,17 @@ type Copies struct {
 func Unclaimed(u schemas.UserID) Address { return Address{User: u, Device: unclaimed} }
 
 // CommitCopies commits a message for every device it is meant for, and to
-// MESSAGES where somebody wants it there. done gets the sequence of each copy, in
-// the order of To, once all are durable, or the first error; it does not block.
-// An error of CommitCopies itself means that done is not called. Copies of one
-// send in one partition travel in one set.
-func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) error {
+// MESSAGES where somebody wants it there. done is called once, does not block, and
+// gets the first error, or nil once all are durable, with the sequence of each
+// copy in the order of To: 0 for a copy that its inbox has had already. Copies of
+// one send in one partition travel in one set.
+func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) {
 	sets := make(map[string][]Entry, 2)
 	place := make(map[string][]int, 2) // index in To of each entry of a set
 	for i, a := range m.To {
 		p := c.partition(a.User)
 		stream := inboxStream(p)
-		sets[stream] = append(sets[stream], inboxEntry(p, a, m.Message.MessageID, m.Entry))
+		sets[stream] = append(sets[stream], inboxEntry(p, a, string(m.Message.MessageID), m.Entry))
 		place[stream] = append(place[stream], i)
 	}
 	if m.Log {
@@ -99,26 +95,39 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		}}
 	}
 	sequences := make([]uint64, len(m.To))
+	if len(sets) == 0 {
+		done(sequences, nil)
+		return
+	}
 	all := newGather(len(sets), func(err error) { done(sequences, err) })
 	for stream, set := range sets {
-		w, err := c.committer(stream)
-		if err == nil {
-			at := place[stream]
-			err = w.Commit(set, func(outcomes []Outcome) {
-				var first error
-				for i, o := range outcomes {
-					if o.Err != nil && first == nil {
-						first = o.Err
-					}
-					if i < len(at) {
-						sequences[at[i]] = o.Sequence
-					}
+		at := place[stream] // none for MESSAGES
+		err := c.commit(stream, set, func(outcomes []Outcome) {
+			for i := range at {
+				if !outcomes[i].Duplicate {
+					sequences[at[i]] = outcomes[i].Sequence
 				}
-				all.one(first)
-			})
-		}
+			}
+			all.one(firstError(outcomes))
+		})
 		if err != nil {
 			all.one(err)
+		}
+	}
+}
+
+func (c *Conn) commit(stream string, set []Entry, done func([]Outcome)) error {
+	w, err := c.committer(stream)
+	if err != nil {
+		return err
+	}
+	return w.Commit(set, done)
+}
+
+func firstError(outcomes []Outcome) error {
+	for _, o := range outcomes {
+		if o.Err != nil {
+			return o.Err
 		}
 	}
 	return nil

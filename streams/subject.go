@@ -1,10 +1,8 @@
 package streams
 
 import (
-	"fmt"
 	"hash/fnv"
 	"strconv"
-	"strings"
 
 	"roost/schemas"
 )
@@ -44,27 +42,6 @@ func (a Address) subject(kind string, p int) string {
 func sentSubject(p int, a Address) string  { return a.subject("sent", p) }
 func inboxSubject(p int, a Address) string { return a.subject("inbox", p) }
 func liveSubject(p int, a Address) string  { return a.subject("live", p) }
-
-// parseAddress reads the address out of a sent, inbox or live subject.
-func parseAddress(subject string) (kind string, p int, a Address, err error) {
-	tokens := strings.Split(subject, ".")
-	if len(tokens) != 4 {
-		return "", 0, a, fmt.Errorf("subject %q has not four tokens", subject)
-	}
-	if p, err = strconv.Atoi(tokens[1]); err != nil || p < 0 {
-		return "", 0, a, fmt.Errorf("subject %q has no partition", subject)
-	}
-	if a.User, err = schemas.ParseUserToken(tokens[2]); err != nil {
-		return "", 0, a, err
-	}
-	a.Device = schemas.DeviceID(tokens[3])
-	if a.Device != unclaimed {
-		if _, err = schemas.ParseDeviceID(tokens[3]); err != nil {
-			return "", 0, a, err
-		}
-	}
-	return tokens[0], p, a, nil
-}
 
 // messageSubject is where other services find an accepted message.
 func messageSubject(m *schemas.Message) string {

@@ -72,11 +72,10 @@ func (t Topology) withDefaults() Topology {
 // streams are all streams of the topology, buckets included: a bucket is a
 // stream by the conventions of ADR-8.
 func (t Topology) streams() []jetstream.StreamConfig {
-	var all []jetstream.StreamConfig
+	all := []jetstream.StreamConfig{t.messages()} // first: it records Partitions
 	for p := range t.Partitions {
 		all = append(all, t.sent(p), t.inbox(p))
 	}
-	all = append(all, t.messages())
 	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, receiptsBucket} {
 		all = append(all, t.bucket(name, jetstream.FileStorage, 0))
 	}

@@ -64,18 +64,6 @@ func (w *window) ack(match func(windowEntry) bool) []schemas.EntryHead {
 	return newly
 }
 
-// ackMessage marks one message.
-func (w *window) ackMessage(id schemas.MessageID) []schemas.EntryHead {
-	for i := range w.entries {
-		if e := &w.entries[i]; e.head.MessageID == id && !e.acked {
-			e.acked = true
-			w.unacked--
-			return []schemas.EntryHead{e.head}
-		}
-	}
-	return nil
-}
-
 // ackedPrefix are the leading entries that are all acknowledged.
 func (w *window) ackedPrefix() []windowEntry {
 	for i := range w.entries {
@@ -114,13 +102,12 @@ func (w *window) oldestUnacked() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// position is the cursor of a device that has all that it was sent.
-func (w *window) position(pos uint64) position {
-	p := position{pos: pos}
-	for _, e := range w.entries {
-		if e.seq > pos {
-			p.sent = append(p.sent, e.seq)
-		}
+// sentAfter are the entries behind pos, ascending.
+func (w *window) sentAfter(pos uint64) []uint64 {
+	behind := w.entries[len(w.entries)-w.after(pos):]
+	sent := make([]uint64, len(behind))
+	for i, e := range behind {
+		sent[i] = e.seq
 	}
-	return p
+	return sent
 }

@@ -7,8 +7,10 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -81,6 +83,15 @@ func Start(o Options) (*Server, error) {
 func (s *Server) Stop() {
 	s.Shutdown()
 	s.WaitForShutdown()
+}
+
+// Frozen says which stream stopped at a failed write to the disk, or nil.
+func (s *Server) Frozen() error {
+	health := s.Healthz(&server.HealthzOptions{})
+	if strings.Contains(health.Error, "write error") {
+		return errors.New(health.Error)
+	}
+	return nil
 }
 
 // logger passes the server's lines on, at levels of this project: what NATS

@@ -18,6 +18,9 @@ const codeDuplicateKey = 11000
 // Append stores messages, each once, as workers.Store says. Its inserts are
 // unordered, so that a known message does not keep the ones after it out.
 func (s *Store) Append(ctx context.Context, messages []schemas.Message) error {
+	if err := s.ensureIndexes(ctx); err != nil {
+		return fmt.Errorf("failed to append to history in MongoDB: %w", err)
+	}
 	for batch := range slices.Chunk(messages, batchSize) {
 		documents := make([]document, len(batch))
 		for i := range batch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -37,7 +36,7 @@ var indexes = []struct {
 
 // createIndexes makes the indexes that are missing, each by a command of its
 // own: a command makes all of its indexes or none.
-func (s *Store) createIndexes(ctx context.Context, log *slog.Logger) error {
+func (s *Store) createIndexes(ctx context.Context) error {
 	for _, index := range indexes {
 		opts := options.Index()
 		if index.ttl {
@@ -46,7 +45,7 @@ func (s *Store) createIndexes(ctx context.Context, log *slog.Logger) error {
 		_, err := s.messages.Indexes().CreateOne(ctx, driver.IndexModel{Keys: index.keys, Options: opts})
 		var refused driver.ServerError
 		if index.ttl && errors.As(err, &refused) && refused.HasErrorCode(codeNotImplemented) {
-			log.WarnContext(ctx, "The database server has no TTL indexes; expired history goes only when it is swept.", "error", err)
+			s.log.WarnContext(ctx, "The database server has no TTL indexes; expired history goes only when it is swept.", "error", err)
 			continue
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/event"
@@ -51,20 +52,45 @@ type Store struct {
 	client   *driver.Client
 	messages *driver.Collection
 	now      func() schemas.Timestamp
+	log      *slog.Logger
+
+	mu      sync.Mutex // guards indexed, and is held while indexes are made
+	indexed bool
 }
 
 // Open connects to the server of the URI and makes the indexes that are missing.
-// It fails where the server does not answer before ctx or Options.Timeout ends.
+// Where the server does not answer it returns all the same: messages flow without
+// history, and the first Append that gets through makes the indexes. What waiting
+// does not mend, such as a wrong URI or password, is an error.
 func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 	s, err := connect(uri, &opts)
 	if err != nil {
 		return nil, fmt.Errorf("failed to open history in MongoDB: %w", err)
 	}
-	if err := s.createIndexes(ctx, opts.Logger); err != nil {
+	err = s.ensureIndexes(ctx)
+	if err != nil && ctx.Err() == nil && (driver.IsTimeout(err) || driver.IsNetworkError(err)) {
+		s.log.WarnContext(ctx, "MongoDB does not answer; history waits for it.", "error", err)
+		return s, nil
+	}
+	if err != nil {
 		err = fmt.Errorf("failed to open history in MongoDB: %w", err)
 		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
+}
+
+// ensureIndexes makes the indexes that are missing, once.
+func (s *Store) ensureIndexes(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.indexed {
+		return nil
+	}
+	if err := s.createIndexes(ctx); err != nil {
+		return err
+	}
+	s.indexed = true
+	return nil
 }
 
 func connect(uri string, opts *Options) (*Store, error) {
@@ -99,7 +125,7 @@ func connect(uri string, opts *Options) (*Store, error) {
 	messages := client.Database(name).Collection(collection, options.Collection().
 		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journaled}).
 		SetReadPreference(readpref.Primary()))
-	return &Store{client: client, messages: messages, now: opts.Now}, nil
+	return &Store{client: client, messages: messages, now: opts.Now, log: opts.Logger}, nil
 }
 
 // databaseName is the path of a MongoDB URI. The driver reads it as well, but

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/event"
+
 	"roost/schemas"
 	"roost/workers/mongo"
 	"roost/workers/mongo/mongotest"
@@ -58,6 +60,41 @@ func TestStalledServer(t *testing.T) {
 				t.Errorf("%s: got error %v, want one that is %v", name, err, context.DeadlineExceeded)
 			}
 		})
+	}
+}
+
+// TestServerThatComesLater opens a store whose server does not answer yet.
+func TestServerThatComesLater(t *testing.T) {
+	if !server.ferret {
+		t.Skip("not run: it needs the embedded server, which has one address to stand in front of")
+	}
+	uri, err := url.Parse(mongotest.Database(t, server.uri))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startProxy(t, uri.Host)
+	p.stalled.Store(true)
+	uri.Host = p.listener.Addr().String()
+	uri.RawQuery = "timeoutMS=300"
+	var indexes atomic.Int32
+	monitor := &event.CommandMonitor{Succeeded: func(_ context.Context, e *event.CommandSucceededEvent) {
+		if e.CommandName == "createIndexes" {
+			indexes.Add(1)
+		}
+	}}
+	s, err := mongo.Open(t.Context(), uri.String(), mongo.Options{Logger: slog.New(slog.DiscardHandler), Monitor: monitor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close(context.Background()) })
+	p.stalled.Store(false)
+	m := schemas.Message{MessageID: schemas.MessageIDAt(schemas.Now()), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: schemas.Now()}
+	deadline := time.Now().Add(30 * time.Second)
+	for err = s.Append(t.Context(), []schemas.Message{m}); err != nil && time.Now().Before(deadline); {
+		err = s.Append(t.Context(), []schemas.Message{m})
+	}
+	if err != nil || indexes.Load() < 3 {
+		t.Errorf("Append: %v, after %d indexes were made", err, indexes.Load())
 	}
 }
 

@@ -1,0 +1,357 @@
+package streams_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+func committer(t testing.TB, c *streams.Conn, stream string) streams.Committer {
+	t.Helper()
+	w, err := c.Committer(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// outcomes commits one set and waits for what became of it.
+func outcomes(t testing.TB, w streams.Committer, set ...streams.Entry) []streams.Outcome {
+	t.Helper()
+	done := make(chan []streams.Outcome, 2)
+	if err := w.Commit(set, func(o []streams.Outcome) { done <- o }); err != nil {
+		t.Fatal(err)
+	}
+	return streamstest.Receive(t, done)
+}
+
+func entry(subject, id string) streams.Entry {
+	return streams.Entry{Subject: "inbox.0." + subject, ID: id, Data: []byte("content of " + id)}
+}
+
+func TestCommitOutcomes(t *testing.T) {
+	c := connect(t, streams.Topology{Partitions: 1, InboxMaxMessages: 3})
+	w := committer(t, c, "INBOX_0")
+	if same := committer(t, c, "INBOX_0"); same != w {
+		t.Error("a stream has two writers")
+	}
+	if err := w.Commit(nil, nil); err == nil {
+		t.Error("a set without entries was taken")
+	}
+	large := entry("alice.d", "large")
+	large.Data = make([]byte, 300<<10)
+	got := outcomes(t, w, entry("alice.d", "a"), entry("alice.d", "a"), large, entry("alice.d", "b"),
+		entry("alice.d", "c"), entry("alice.d", "d"), entry("bob.d", "e"), streams.Entry{Subject: "inbox.1.nobody", ID: "f", Data: []byte("f")})
+	for i, want := range []struct {
+		sequence  uint64
+		duplicate bool
+		err       error
+	}{{1, false, nil}, {1, true, nil}, {0, false, streams.ErrNotStored}, {2, false, nil}, {3, false, nil},
+		{0, false, streams.ErrInboxFull}, {4, false, nil}, {0, false, streams.ErrNotStored}} {
+		if o := got[i]; o.Sequence != want.sequence || o.Duplicate != want.duplicate || !errors.Is(o.Err, want.err) {
+			t.Errorf("entry %d: %+v, not %+v", i, o, want)
+		}
+	}
+	if got := outcomes(t, w, entry("alice.d", "b"))[0]; got.Sequence != 2 || !got.Duplicate || got.Err != nil {
+		t.Errorf("a duplicate in another set, of a full inbox: %+v", got)
+	}
+	if got := outcomes(t, w, entry("alice.d", "d"))[0]; !errors.Is(got.Err, streams.ErrInboxFull) {
+		t.Errorf("an entry that was refused before is no duplicate: %+v", got)
+	}
+}
+
+// What one goroutine commits is stored in its order, whatever the others do.
+func TestCommitOrder(t *testing.T) {
+	c := connect(t, onePartition())
+	w := committer(t, c, "INBOX_0")
+	const goroutines, sets, perSet = 8, 100, 3
+	var wg, calls sync.WaitGroup
+	var called atomic.Int64
+	results := make([][][]streams.Outcome, goroutines)
+	for g := range goroutines {
+		results[g] = make([][]streams.Outcome, sets)
+		wg.Go(func() {
+			for s := range sets {
+				var set []streams.Entry
+				for e := range perSet {
+					set = append(set, entry(fmt.Sprint("user", g, ".d", e), fmt.Sprintf("%d.%d.%d", g, s, e)))
+				}
+				calls.Add(1)
+				if err := w.Commit(set, func(o []streams.Outcome) {
+					results[g][s] = o
+					called.Add(1)
+					calls.Done()
+				}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	calls.Wait()
+	if n := called.Load(); n != goroutines*sets {
+		t.Errorf("done was called %d times for %d sets", n, goroutines*sets)
+	}
+	seen := make(map[uint64]bool)
+	for g := range results {
+		last := uint64(0)
+		for s, set := range results[g] {
+			for e, o := range set {
+				if o.Err != nil || o.Duplicate || o.Sequence <= last || seen[o.Sequence] {
+					t.Fatalf("goroutine %d, set %d, entry %d: %+v after sequence %d", g, s, e, o, last)
+				}
+				last, seen[o.Sequence] = o.Sequence, true
+			}
+		}
+	}
+}
+
+// silent is a subject that somebody listens on who never answers.
+func silent(t *testing.T, c *streams.Conn) {
+	t.Helper()
+	if _, err := c.LiveConn().Subscribe("silent", func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.LiveConn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCommitBusyThenClosed(t *testing.T) {
+	c := connect(t, onePartition(), func(o *streams.Options) { o.CommitTimeout = time.Hour })
+	silent(t, c)
+	w := committer(t, c, "SILENT")
+	set := make([]streams.Entry, 64)
+	for i := range set {
+		set[i] = streams.Entry{Subject: "silent", ID: fmt.Sprint(i), Data: []byte("x")}
+	}
+	if err := w.Commit(make([]streams.Entry, streams.MaxQueued+1), nil); !errors.Is(err, streams.ErrBusy) {
+		t.Errorf("a set larger than the queue: %v", err)
+	}
+	var mu sync.Mutex
+	var reports [][]streams.Outcome
+	taken := 0
+	for ; ; taken++ {
+		err := w.Commit(set, func(o []streams.Outcome) {
+			mu.Lock()
+			defer mu.Unlock()
+			reports = append(reports, o)
+		})
+		if errors.Is(err, streams.ErrBusy) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken > (streams.MaxQueued+streams.MaxInflight)/64 {
+			t.Fatal("the queue is not bounded")
+		}
+	}
+	if taken < streams.MaxQueued/64 {
+		t.Errorf("busy after %d sets", taken)
+	}
+	c.Close()
+	mu.Lock()
+	defer mu.Unlock()
+	if len(reports) != taken {
+		t.Fatalf("%d sets of %d were reported", len(reports), taken)
+	}
+	for _, o := range reports {
+		for _, one := range o {
+			if !errors.Is(one.Err, streams.ErrClosed) || len(o) != len(set) {
+				t.Fatalf("reported %+v", o)
+			}
+		}
+	}
+	if err := w.Commit(set, nil); !errors.Is(err, streams.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if _, err := c.Committer("INBOX_0"); !errors.Is(err, streams.ErrClosed) {
+		t.Errorf("a writer after Close: %v", err)
+	}
+}
+
+// restartable is a server that can be stopped and started again on its data.
+type restartable struct {
+	t       testing.TB
+	dir     string
+	port    int
+	stop    func()
+	network *streamstest.Network
+}
+
+func newRestartable(t testing.TB) *restartable {
+	r := &restartable{t: t, dir: t.TempDir(), port: streamstest.FreePort(t)}
+	r.network = streamstest.NewNetwork(t, r.port)
+	r.start()
+	return r
+}
+
+func (r *restartable) start() {
+	r.stop = streamstest.Server(r.t, r.dir, streamstest.OnPort(r.port)).Stop
+}
+
+func (r *restartable) connect(topology streams.Topology, opts ...func(*streams.Options)) *streams.Conn {
+	c, err := streams.Dial(streams.Options{URL: "nats://" + r.network.Address, Log: streamstest.Log(r.t)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := c.Apply(timeout(r.t), topology); err != nil {
+		r.t.Fatal(err)
+	}
+	c.Close()
+	o := streams.Options{URL: "nats://" + r.network.Address, Log: streamstest.Log(r.t), CommitTimeout: 300 * time.Millisecond}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if c, err = streams.Dial(o); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(c.Close)
+	if err := c.Open(timeout(r.t)); err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+// The answers are lost, the server is started again, and the same sets are
+// committed again: their ids settle what was unknown.
+func TestUnknownOutcome(t *testing.T) {
+	r := newRestartable(t)
+	c := r.connect(onePartition())
+	w := committer(t, c, "INBOX_0")
+	var set []streams.Entry
+	for i := range 20 {
+		set = append(set, entry("alice.d", fmt.Sprint(i)))
+	}
+	if first := outcomes(t, w, set[0])[0]; first.Err != nil {
+		t.Fatal(first.Err)
+	}
+	back := c.CommitConn().StatusChanged(nats.CONNECTED)
+	r.network.Mute()
+	for i, o := range outcomes(t, w, set...) {
+		if !errors.Is(o.Err, streams.ErrUnknownOutcome) {
+			t.Errorf("entry %d without an answer: %+v", i, o)
+		}
+	}
+	r.stop()
+	if o := outcomes(t, w, set[0])[0]; o.Err == nil {
+		t.Errorf("committed to a server that is not there: %+v", o)
+	}
+	r.network.Cut()
+	r.start()
+	r.network.Mend()
+	streamstest.Receive(t, back)
+	for i, o := range outcomes(t, w, set...) {
+		if o.Err != nil || !o.Duplicate || o.Sequence != uint64(i+1) {
+			t.Errorf("entry %d again: %+v, not a duplicate", i, o)
+		}
+	}
+}
+
+// A server that stops while many sets are under way: each is reported once, and
+// all of them committed again are there once.
+func TestStoppedMidFlight(t *testing.T) {
+	r := newRestartable(t)
+	c := r.connect(onePartition())
+	w := committer(t, c, "INBOX_0")
+	back := c.CommitConn().StatusChanged(nats.CONNECTED)
+	const n = 4000
+	results, some := make(chan error, n), make(chan struct{})
+	var answered atomic.Int64
+	go func() {
+		for i := range n {
+			if err := w.Commit([]streams.Entry{entry("alice.d", fmt.Sprint(i))}, func(o []streams.Outcome) {
+				if answered.Add(1) == 200 {
+					close(some)
+				}
+				results <- o[0].Err
+			}); err != nil {
+				results <- err
+			}
+		}
+	}()
+	streamstest.Receive(t, some)
+	r.stop()
+	stored, unknown := 0, 0
+	for range n {
+		switch err := streamstest.Receive(t, results); {
+		case err == nil:
+			stored++
+		case errors.Is(err, streams.ErrUnknownOutcome):
+			unknown++
+		case !errors.Is(err, streams.ErrNotStored):
+			t.Errorf("outcome %v", err)
+		}
+	}
+	t.Logf("%d stored, %d unknown, %d not stored", stored, unknown, n-stored-unknown)
+	r.start()
+	streamstest.Receive(t, back)
+	seen := make(map[uint64]bool)
+	for i := 0; i < n; i += 500 {
+		var set []streams.Entry
+		for k := range 500 {
+			set = append(set, entry("alice.d", fmt.Sprint(i+k)))
+		}
+		for _, o := range outcomes(t, w, set...) {
+			if o.Err != nil || seen[o.Sequence] {
+				t.Fatalf("committed again: %+v", o)
+			}
+			if o.Duplicate {
+				stored--
+			}
+			seen[o.Sequence] = true
+		}
+	}
+	if stored > 0 {
+		t.Errorf("%d entries that were acknowledged were gone after the restart", stored)
+	}
+	s, err := c.JetStream().Stream(timeout(t), "INBOX_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.CachedInfo().State.Msgs; got != n {
+		t.Errorf("the stream has %d entries, not %d", got, n)
+	}
+}
+
+func BenchmarkCommit(b *testing.B) {
+	for _, size := range []int{1, 16} {
+		b.Run(fmt.Sprint("sets of ", size), func(b *testing.B) {
+			c := connect(b, streams.Topology{Partitions: 1, InboxMaxMessages: 1 << 40})
+			w := committer(b, c, "INBOX_0")
+			data := make([]byte, 200)
+			var user atomic.Int64
+			b.ReportAllocs()
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				n, subject := 0, fmt.Sprint("inbox.0.user", user.Add(1), ".d")
+				done := make(chan []streams.Outcome, 1)
+				for pb.Next() {
+					set := make([]streams.Entry, size)
+					for i := range set {
+						n++
+						set[i] = streams.Entry{Subject: subject, ID: fmt.Sprint(subject, n), Data: data}
+					}
+					if err := w.Commit(set, func(o []streams.Outcome) { done <- o }); err != nil {
+						b.Error(err)
+						return
+					}
+					for _, o := range <-done {
+						if o.Err != nil {
+							b.Error(o.Err)
+						}
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,106 @@
+package streams
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/schemas"
+)
+
+// Reach into the package for the tests beside it.
+
+func (c *Conn) Committer(stream string) (Committer, error) { return c.committer(stream) }
+
+func (c *Conn) LiveConn() *nats.Conn { return c.lives }
+
+func (c *Conn) JetStream() jetstream.JetStream { return c.js }
+
+func (c *Conn) CommitConn() *nats.Conn { return c.commits }
+
+// StartConsumersAt is StartConsumers by another clock.
+func (c *Conn) StartConsumersAt(ctx context.Context, now func() time.Time) (*Consumers, error) {
+	return c.startConsumers(ctx, now)
+}
+
+// Sweep does at once what the sweeper does every second.
+func (cs *Consumers) Sweep(ctx context.Context) { cs.check(ctx, cs.tend()) }
+
+// Gap is what an inbox hears when live messages were lost.
+func Gap(i Inbox) { i.(*directInbox).gap() }
+
+const (
+	AckTimeout  = ackTimeout
+	RemoveDelay = removeDelay
+	RemoveBatch = removeBatch
+	CheckFirst  = checkFirst
+	MaxQueued   = maxQueued
+	MaxInflight = maxUnanswered
+	LeaseTTL    = leaseTTL
+	LiveQueue   = liveQueue
+)
+
+// SetNow changes the clock that leases run by.
+func (p *Presence) SetNow(now func() time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = now
+}
+
+// StopWatching ends the watches, as a fault would.
+func (d *Directory) StopWatching() { d.close() }
+
+// SetNow changes the clock of the directory's cache; call it before its use.
+func (d *Directory) SetNow(now func() time.Time) { d.now = now }
+
+// DeleteMessage deletes one entry of an inbox.
+func (c *Conn) DeleteMessage(ctx context.Context, a Address, seq uint64) error {
+	return c.deleteMessage(ctx, inboxStream(c.partition(a.User)), seq)
+}
+
+// HoldReaders takes all readers of Direct Get, so that reads wait, until the
+// returned function is called.
+func (c *Conn) HoldReaders() (release func()) {
+	var all []*reader
+	for range maxCatchUps {
+		all = append(all, <-c.readers.readers)
+	}
+	return func() {
+		for _, r := range all {
+			c.readers.readers <- r
+		}
+	}
+}
+
+// blocker keeps the dispatcher of live messages in its first frame.
+type blocker struct{ entered, release chan struct{} }
+
+func (b *blocker) frame([]byte) {
+	select {
+	case b.entered <- struct{}{}:
+		<-b.release
+	default:
+	}
+}
+func (*blocker) entry(uint64, []byte)       {}
+func (*blocker) replaced(schemas.SessionID) {}
+func (*blocker) removed()                   {}
+func (*blocker) gap()                       {}
+
+// BlockLive stops the dispatcher of c until the returned function is called. Live
+// messages for a go to waste meanwhile, and fill the queue.
+func (c *Conn) BlockLive(a Address) (release func(), err error) {
+	b := &blocker{make(chan struct{}), make(chan struct{})}
+	sub, err := c.live.subscribe(liveSubject(c.partition(a.User), a), b)
+	if err != nil {
+		return nil, err
+	}
+	c.PublishFrame(a, []byte("{}"))
+	<-b.entered
+	return func() {
+		c.live.unsubscribe(sub)
+		close(b.release)
+	}, nil
+}

@@ -1,0 +1,45 @@
+package streams_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+// timed is Consumers by a clock that only sweeps move.
+type timed struct {
+	*streams.Consumers
+	conn  *streams.Conn
+	clock *clock
+}
+
+func startTimed(ctx context.Context, c *streams.Conn) (streamstest.Inboxes, error) {
+	now := newClock()
+	cs, err := c.StartConsumersAt(ctx, now.Now)
+	return timed{cs, c, now}, err
+}
+
+// Open waits until the server knows the subscription. The product does not: what
+// is lost in that moment the first look of the sweeper finds.
+func (c timed) Open(ctx context.Context, a streams.Address, session schemas.SessionID, resume schemas.Cursor, sink streams.Sink) (streams.Inbox, error) {
+	in, err := c.Consumers.Open(ctx, a, session, resume, sink)
+	if err == nil {
+		err = c.conn.LiveConn().FlushWithContext(ctx)
+	}
+	return in, err
+}
+
+func TestDirectInbox(t *testing.T) {
+	streamstest.ExerciseInbox(t, streamstest.InboxSuite{
+		Start:   startTimed,
+		Disturb: streams.Gap,
+		Sweep: func(all streamstest.Inboxes) {
+			all.(timed).clock.Advance(streams.AckTimeout/10 - time.Millisecond)
+			all.(timed).Sweep(context.Background())
+		},
+	})
+}

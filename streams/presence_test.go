@@ -1,0 +1,137 @@
+package streams_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+// alive asks until a process knows what it should of a gateway's lease.
+func alive(t *testing.T, c *streams.Conn, gateway string, want bool) {
+	t.Helper()
+	for end := time.Now().Add(streamstest.Timeout); c.Presence().Alive(gateway) != want; {
+		if time.Now().After(end) {
+			t.Fatalf("gateway %s alive is not %t", gateway, want)
+		}
+		if _, _, err := c.Presence().Status(timeout(t), "nobody", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// keepLease is a gateway that lives until the returned function is called.
+func keepLease(t *testing.T, c *streams.Conn, gateway string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: gateway, StartedAt: schemas.Now()}, func(err error) { t.Error(err) })
+	}()
+	return func() {
+		cancel()
+		streamstest.Receive(t, done)
+	}
+}
+
+func TestSessions(t *testing.T) {
+	c, other := pair(t)
+	ctx := timeout(t)
+	a := streamstest.NewAddress(c)
+	first := schemas.Session{SessionID: "first", Gateway: "here", ConnectedAt: schemas.Now() - 1000}
+	before, rev, err := c.Presence().Begin(ctx, a, first)
+	if err != nil || before != (schemas.Session{}) {
+		t.Fatalf("before the first: %+v, %v", before, err)
+	}
+	second := schemas.Session{SessionID: "second", Gateway: "there", ConnectedAt: schemas.Now()}
+	before, rev2, err := other.Presence().Begin(ctx, a, second)
+	if err != nil || before != first {
+		t.Fatalf("before the second: %+v, %v", before, err)
+	}
+	if current, err := c.Presence().End(ctx, a, first, rev); err != nil || current {
+		t.Errorf("the end of a session that was taken over: %t, %v", current, err)
+	}
+	if current, err := other.Presence().End(ctx, a, second, rev2); err != nil || !current {
+		t.Errorf("the end of the session: %t, %v", current, err)
+	}
+	before, _, err = c.Presence().Begin(ctx, a, first)
+	if err != nil || before.SessionID != "second" || before.Gateway != "" || before.EndedAt < before.ConnectedAt {
+		t.Errorf("after the end: %+v, %v", before, err)
+	}
+	if err := c.Presence().Forget(ctx, a); err != nil {
+		t.Error(err)
+	}
+	if err := c.Presence().Forget(ctx, streamstest.NewAddress(c)); err != nil {
+		t.Errorf("a device that never was: %v", err)
+	}
+	if before, _, err = c.Presence().Begin(ctx, a, first); err != nil || before != (schemas.Session{}) {
+		t.Errorf("after it was forgotten: %+v, %v", before, err)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	c, other := pair(t)
+	ctx := timeout(t)
+	phone, tablet := newDevice(c), newDevice(c)
+	tablet.LastActive = schemas.Now() - 5000
+	devices := []schemas.Device{phone, tablet}
+	expect := func(online bool, notBefore, notAfter schemas.Timestamp) {
+		t.Helper()
+		is, last, err := other.Presence().Status(ctx, "alice", devices)
+		if err != nil || is != online || last < notBefore || last > notAfter {
+			t.Errorf("online %t, last at %d, %v; want %t, %d to %d", is, last, err, online, notBefore, notAfter)
+		}
+	}
+	expect(false, tablet.LastActive, tablet.LastActive)
+	stop := keepLease(t, c, "here")
+	alive(t, other, "here", true)
+	a := streams.Address{User: "alice", Device: phone.DeviceID}
+	session := schemas.Session{SessionID: "one", Gateway: "here", ConnectedAt: schemas.Now() - 1000}
+	_, rev, err := c.Presence().Begin(ctx, a, session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := schemas.Now()
+	expect(true, start, start+60_000)
+	if _, err := c.Presence().End(ctx, a, session, rev); err != nil {
+		t.Fatal(err)
+	}
+	expect(false, start, schemas.Now())
+	if _, _, err := c.Presence().Begin(ctx, a, session); err != nil {
+		t.Fatal(err)
+	}
+	expect(true, start, start+60_000)
+	stop() // the gateway goes and leaves the session as it is
+	alive(t, other, "here", false)
+	alive(t, c, "here", false)
+	expect(false, session.ConnectedAt, session.ConnectedAt)
+}
+
+// A gateway that dies says nothing: its lease runs out.
+func TestLeaseRunsOut(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c, other := streamstest.Connect(t, server, onePartition()), streamstest.Connect(t, server, onePartition())
+	now := newClock()
+	other.Presence().SetNow(now.Now)
+	stop := keepLease(t, c, "here")
+	defer stop()
+	alive(t, other, "here", true)
+	now.Advance(streams.LeaseTTL)
+	if !other.Presence().Alive("here") {
+		t.Error("it is over before its time")
+	}
+	now.Advance(time.Millisecond)
+	if other.Presence().Alive("here") {
+		t.Error("a lease that was not renewed holds")
+	}
+	if other.Presence().Alive("elsewhere") {
+		t.Error("a gateway that never was is alive")
+	}
+	if late := streamstest.Connect(t, server, onePartition()); !late.Presence().Alive("here") {
+		t.Error("a process that starts does not know the leases that are there")
+	}
+}

@@ -1,0 +1,125 @@
+package streams_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+func advance(t *testing.T, c *streams.Conn, sender, reader schemas.UserID, w schemas.Watermark) {
+	t.Helper()
+	if err := c.AdvanceReceipt(timeout(t), sender, reader, w); err != nil {
+		t.Error(err)
+	}
+}
+
+// receiptsSince are all items and the size of each page.
+func receiptsSince(t *testing.T, c *streams.Conn, sender schemas.UserID, since time.Time) (items []schemas.ReceiptItem, pages []int) {
+	t.Helper()
+	if err := c.ReceiptsSince(timeout(t), sender, since, func(page []schemas.ReceiptItem) {
+		items, pages = append(items, page...), append(pages, len(page))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return items, pages
+}
+
+func TestReceiptsOnlyGrow(t *testing.T) {
+	c, other := pair(t)
+	const one, two, three = schemas.MessageID("01K742SG00MESSAGEMESSAGE01"), schemas.MessageID("01K742SG00MESSAGEMESSAGE02"), schemas.MessageID("01K742SG00MESSAGEMESSAGE03")
+	expect := func(delivered, read schemas.MessageID) {
+		t.Helper()
+		items, _ := receiptsSince(t, other, "alice@example.org", time.Unix(0, 0))
+		want := []schemas.ReceiptItem{{Chat: "bob@example.org", UserID: "bob@example.org", DeliveredUpTo: delivered, ReadUpTo: read}}
+		if !slices.Equal(items, want) {
+			t.Errorf("got %+v, not %+v", items, want)
+		}
+	}
+	step := func(conn *streams.Conn, w schemas.Watermark) {
+		advance(t, conn, "alice@example.org", "bob@example.org", w)
+	}
+	if items, _ := receiptsSince(t, c, "alice@example.org", time.Unix(0, 0)); len(items) != 0 {
+		t.Errorf("before any: %+v", items)
+	}
+	step(c, schemas.Watermark{DeliveredUpTo: two})
+	expect(two, "")
+	step(c, schemas.Watermark{DeliveredUpTo: one})
+	expect(two, "")
+	step(other, schemas.Watermark{ReadUpTo: two})
+	expect(two, two)
+	step(c, schemas.Watermark{DeliveredUpTo: three}) // with what it remembers out of date
+	expect(three, two)
+	step(other, schemas.Watermark{DeliveredUpTo: one, ReadUpTo: one})
+	step(c, schemas.Watermark{})
+	expect(three, two)
+}
+
+// Devices of one reader at two gateways advance the same watermark.
+func TestReceiptsRace(t *testing.T) {
+	c, other := pair(t)
+	ids := make([]schemas.MessageID, 60)
+	for i := range ids {
+		ids[i] = c.Clock().Next()
+	}
+	var wg sync.WaitGroup
+	for g, conn := range []*streams.Conn{c, other, c} {
+		wg.Go(func() {
+			for i := g; i < len(ids); i += 3 {
+				advance(t, conn, "alice", "bob", schemas.Watermark{DeliveredUpTo: ids[i]})
+				if i%2 == 0 {
+					advance(t, conn, "alice", "bob", schemas.Watermark{ReadUpTo: ids[i]})
+				}
+			}
+		})
+	}
+	wg.Wait()
+	items, _ := receiptsSince(t, c, "alice", time.Unix(0, 0))
+	if len(items) != 1 || items[0].DeliveredUpTo != ids[59] || items[0].ReadUpTo != ids[58] {
+		t.Errorf("got %+v, not up to %s and %s", items, ids[59], ids[58])
+	}
+}
+
+func TestReceiptsSince(t *testing.T) {
+	c, other := pair(t)
+	id := c.Clock().Next()
+	const n = schemas.MaxReceiptItems + 20
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := g; i < n; i += 4 {
+				advance(t, c, "alice", schemas.UserID(fmt.Sprint("reader", i)), schemas.Watermark{DeliveredUpTo: id})
+			}
+		})
+	}
+	wg.Wait()
+	advance(t, c, "alice2", "stranger", schemas.Watermark{DeliveredUpTo: id})
+	items, pages := receiptsSince(t, other, "alice", time.Unix(0, 0))
+	if len(items) != n || !slices.Equal(pages, []int{schemas.MaxReceiptItems, 20}) {
+		t.Errorf("%d items in pages of %v", len(items), pages)
+	}
+	for _, i := range items {
+		if i.UserID == "stranger" || i.DeliveredUpTo != id {
+			t.Errorf("got %+v", i)
+		}
+	}
+	// Only what changed at or after a time; the stream's clock says when.
+	stream, err := c.JetStream().Stream(timeout(t), "KV_RECEIPTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := stream.CachedInfo().State.LastTime.Add(time.Nanosecond)
+	if items, _ := receiptsSince(t, other, "alice", before); len(items) != 0 {
+		t.Errorf("%d items changed after the last", len(items))
+	}
+	advance(t, c, "alice", "reader7", schemas.Watermark{ReadUpTo: id})
+	advance(t, c, "alice", "reader8", schemas.Watermark{DeliveredUpTo: id}) // no change
+	items, _ = receiptsSince(t, other, "alice", before)
+	if len(items) != 1 || items[0].UserID != "reader7" || items[0].ReadUpTo != id || items[0].DeliveredUpTo != id {
+		t.Errorf("got %+v, not reader7's alone", items)
+	}
+}

@@ -1,0 +1,74 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+
+	"roost/schemas"
+)
+
+// prepare forgets, in the stream, what the device says it has: everything up to
+// the cursor's position. The entries behind it are met by catchUp.
+func (b *directInbox) prepare(ctx context.Context) error {
+	if b.resume.pos == 0 {
+		return nil
+	}
+	heads, err := b.headsUpTo(ctx, b.resume.pos)
+	if err != nil {
+		return err
+	}
+	if len(heads) > 0 {
+		created, err := b.owner.created(ctx, b.c.partition(b.addr.User))
+		if err != nil {
+			return err
+		}
+		if key := newCursorKey(b.addr, created); key != b.key {
+			b.key, b.resume = key, position{}
+			return nil
+		}
+		// Not every one of them was acknowledged on an earlier connection.
+		if err := b.advanceReceipts(ctx, heads); err != nil {
+			return err
+		}
+		if err := b.c.purge(ctx, b.stream, b.subject, b.resume.pos); err != nil {
+			return fmt.Errorf("failed to remove what the device has: %w", err)
+		}
+	}
+	b.pos, b.newest = b.resume.pos, b.resume.pos
+	return nil
+}
+
+// headsUpTo reads the entries up to seq that the inbox still has: seldom any, for
+// the last connection removed what was acknowledged.
+func (b *directInbox) headsUpTo(ctx context.Context, seq uint64) (heads []schemas.EntryHead, err error) {
+	for from, n := uint64(0), 1; ; n = schemas.MaxInFlight {
+		entries, more, err := b.c.readers.next(ctx, b.stream, b.subject, from, n)
+		if err != nil {
+			return nil, err
+		}
+		known := upTo(entries, seq)
+		for _, e := range known {
+			head, _ := schemas.DecodeEntryHead(e.data) // one that cannot be read has no sender to tell
+			heads = append(heads, head)
+		}
+		if len(known) == 0 || len(known) < len(entries) || !more {
+			return heads, nil
+		}
+		from = known[len(known)-1].sequence + 1
+	}
+}
+
+// created asks when the inbox stream of a partition was made. It may have been
+// deleted and made anew while this process ran; nothing is removed on the word of
+// a cursor before that is known.
+func (cs *Consumers) created(ctx context.Context, p int) (int64, error) {
+	s, err := cs.c.js.Stream(ctx, inboxStream(p))
+	if err != nil {
+		return 0, fmt.Errorf("failed to look up stream %s: %w", inboxStream(p), err)
+	}
+	created := s.CachedInfo().Created.UnixNano()
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.keys[p] = created
+	return created, nil
+}

@@ -1,0 +1,154 @@
+package streams_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+func recordSent(t testing.TB, c *streams.Conn, a streams.Address, n int, content string) (schemas.SentRecord, streams.Outcome) {
+	t.Helper()
+	rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next(),
+		ContentHash: (&schemas.SendMessage{ReceiverID: "bob", Content: content}).Hash()}
+	done := make(chan streams.Outcome, 2)
+	if err := c.RecordSent(a, rec, func(o streams.Outcome) { done <- o }); err != nil {
+		t.Fatal(err)
+	}
+	return rec, streamstest.Receive(t, done)
+}
+
+func TestSentRecords(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	a := streamstest.NewAddress(c)
+	if _, ok, err := c.LastSent(ctx, a); ok || err != nil {
+		t.Errorf("a device that never sent: %t, %v", ok, err)
+	}
+	if _, ok, err := c.FindSent(ctx, a, 7); ok || err != nil {
+		t.Errorf("a device that never sent: %t, %v", ok, err)
+	}
+	one, o := recordSent(t, c, a, 1, "one")
+	if o.Err != nil || o.Duplicate {
+		t.Fatalf("%+v", o)
+	}
+	if _, again := recordSent(t, c, a, 1, "another"); !again.Duplicate || again.Sequence != o.Sequence {
+		t.Errorf("the same number again: %+v", again)
+	}
+	var last schemas.SentRecord
+	for n := 2; n <= 70; n++ {
+		if n != 68 {
+			last, _ = recordSent(t, c, a, n, fmt.Sprint(n))
+		}
+	}
+	if got, ok, err := c.LastSent(ctx, a); err != nil || !ok || got != last {
+		t.Errorf("the last is %+v, %t, %v, not %+v", got, ok, err, last)
+	}
+	if got, ok, err := c.FindSent(ctx, a, 70); err != nil || !ok || got != last {
+		t.Errorf("number 70 is %+v, %t, %v", got, ok, err)
+	}
+	for n, want := range map[schemas.ClientMessageID]error{68: nil, 71: nil, 5: streams.ErrForgotten, 1: streams.ErrForgotten} {
+		if _, ok, err := c.FindSent(ctx, a, n); ok || !errors.Is(err, want) {
+			t.Errorf("number %d: found %t, %v", n, ok, err)
+		}
+	}
+	if _, ok, err := c.LastSent(ctx, streamstest.NewAddress(c)); ok || err != nil {
+		t.Errorf("another device has it: %t, %v", ok, err)
+	}
+	if got := c.Clock().Next(); got <= one.MessageID {
+		t.Errorf("%s does not come after %s", got, one.MessageID)
+	}
+}
+
+// A process that starts with a clock an hour behind makes larger ids than those
+// on record.
+func TestClockOverARestart(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	ahead := newClock()
+	c := streamstest.Connect(t, server, onePartition(), func(o *streams.Options) { o.Now = ahead.Now })
+	rec, _ := recordSent(t, c, streamstest.NewAddress(c), 1, "one")
+	behind := newClock()
+	behind.Advance(-time.Hour)
+	c = streamstest.Connect(t, server, onePartition(), func(o *streams.Options) { o.Now = behind.Now })
+	if id := c.Clock().Next(); id <= rec.MessageID {
+		t.Errorf("%s is not larger than %s", id, rec.MessageID)
+	}
+}
+
+type copied struct {
+	sequences []uint64
+	err       error
+}
+
+func commitCopies(t testing.TB, c *streams.Conn, m streams.Copies) copied {
+	t.Helper()
+	done := make(chan copied, 2)
+	c.CommitCopies(m, func(sequences []uint64, err error) { done <- copied{sequences, err} })
+	return streamstest.Receive(t, done)
+}
+
+func copiesOf(c *streams.Conn, to ...streams.Address) streams.Copies {
+	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: "alice", SenderDeviceID: schemas.DeviceID(c.Clock().NextULID()),
+		ReceiverID: "bob", Content: "hello", Timestamp: schemas.Now()}
+	return streams.Copies{Message: m, Entry: m.StoredMessage(), To: to}
+}
+
+func TestCommitCopies(t *testing.T) {
+	c, ctx := connect(t, streams.Topology{Partitions: 4, InboxMaxMessages: 2}), timeout(t)
+	var to []streams.Address
+	for range 20 { // of many users, in all partitions
+		to = append(to, streamstest.NewAddress(c))
+	}
+	m := copiesOf(c, to...)
+	m.Log, m.Keep = true, true
+	got := commitCopies(t, c, m)
+	if got.err != nil || len(got.sequences) != len(to) || slices.Contains(got.sequences, 0) {
+		t.Fatalf("%+v", got)
+	}
+	for _, a := range to {
+		if held, err := c.Holds(ctx, a, m.Message.MessageID); err != nil || !held {
+			t.Errorf("a copy is missing: %v", err)
+		}
+		if held, err := c.Holds(ctx, a, "01K73S8AC0DEV1CEDEV1CEDEV1"); err != nil || held {
+			t.Errorf("a message that nobody sent is there: %v", err)
+		}
+	}
+	if s, err := c.JetStream().Stream(ctx, "MESSAGES"); err != nil || s.CachedInfo().State.Msgs != 1 {
+		t.Errorf("it is not in MESSAGES: %v", err)
+	}
+	// Again, with one more device: only that one's copy is new.
+	m.To = append(m.To, streamstest.NewAddress(c))
+	got = commitCopies(t, c, m)
+	if got.err != nil || slices.Max(got.sequences[:20]) != 0 || got.sequences[20] == 0 {
+		t.Errorf("a retry: %+v", got)
+	}
+	if got := commitCopies(t, c, copiesOf(c)); got.err != nil || len(got.sequences) != 0 {
+		t.Errorf("a message for nobody: %+v", got)
+	}
+	commitCopies(t, c, copiesOf(c, to[0]))
+	if got := commitCopies(t, c, copiesOf(c, to...)); !errors.Is(got.err, streams.ErrInboxFull) {
+		t.Errorf("one inbox of many is full: %+v", got)
+	}
+	c.Close()
+	if got := commitCopies(t, c, m); !errors.Is(got.err, streams.ErrClosed) {
+		t.Errorf("after Close: %+v", got)
+	}
+}
+
+func BenchmarkLastSent(b *testing.B) {
+	c, ctx := connect(b, onePartition()), timeout(b)
+	a := streamstest.NewAddress(c)
+	for n := range schemas.MaxOutstanding {
+		recordSent(b, c, a, n+1, "content")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok, err := c.LastSent(ctx, a); err != nil || !ok {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package streamstest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// Inboxes opens device consumers; a gateway has one. [streams.Consumers] is one.
+// What is published after Open returned is heard: where an implementation does
+// not promise that, its suite wraps it.
+type Inboxes interface {
+	Open(ctx context.Context, a streams.Address, session schemas.SessionID, resume schemas.Cursor, sink streams.Sink) (streams.Inbox, error)
+	Close()
+}
+
+// InboxSuite is an implementation of [streams.Inbox] as [ExerciseInbox] needs it.
+type InboxSuite struct {
+	// Start makes the Inboxes of one gateway.
+	Start func(context.Context, *streams.Conn) (Inboxes, error)
+	// Disturb makes an inbox believe that it lost live messages. Nil where the
+	// implementation has no live messages.
+	Disturb func(streams.Inbox)
+	// Sweep does what Inboxes do from time to time, as if some seconds, less than
+	// a tenth of the time for acknowledgements, had passed. Nil where they do
+	// nothing.
+	Sweep func(Inboxes)
+}
+
+func (s InboxSuite) disturb(in streams.Inbox) {
+	if s.Disturb != nil {
+		s.Disturb(in)
+	}
+}
+
+func (s InboxSuite) sweep(all Inboxes) {
+	if s.Sweep != nil {
+		s.Sweep(all)
+	}
+}
+
+// stage is one server with two gateways.
+type stage struct {
+	suite    InboxSuite
+	gateways [2]gateway
+}
+
+type gateway struct {
+	*streams.Conn
+	inboxes Inboxes
+}
+
+func newStage(t testing.TB, suite InboxSuite) *stage {
+	t.Helper()
+	s := &stage{suite: suite}
+	server := Server(t, t.TempDir())
+	for i := range s.gateways {
+		conn := Connect(t, server, streams.Topology{Partitions: 2})
+		inboxes, err := suite.Start(t.Context(), conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(inboxes.Close)
+		s.gateways[i] = gateway{conn, inboxes}
+	}
+	return s
+}
+
+var devices atomic.Int64
+
+// NewAddress is a device that no test had before.
+func NewAddress(c *streams.Conn) streams.Address {
+	return streams.Address{
+		User:   schemas.UserID(fmt.Sprintf("user%d@example.org", devices.Add(1))),
+		Device: schemas.DeviceID(c.Clock().NextULID()),
+	}
+}
+
+// Sender writes to the inbox of one device.
+type Sender struct {
+	T    testing.TB
+	Conn *streams.Conn
+	From schemas.UserID
+	To   streams.Address
+	n    int
+}
+
+// Sent is one entry in an inbox.
+type Sent struct {
+	ID       schemas.MessageID
+	Sequence uint64
+	Entry    []byte
+}
+
+// Commit puts one message into the inbox, and tells no live subject of it.
+func (s *Sender) Commit(content string) Sent {
+	s.T.Helper()
+	s.n++
+	m := &schemas.Message{MessageID: s.Conn.Clock().Next(), SenderID: s.From, ReceiverID: s.To.User, Content: content,
+		Timestamp: schemas.Now(), MessageIDByClient: schemas.ClientMessageID(s.n)}
+	return s.CommitEntry(m, m.StoredMessage())
+}
+
+// CommitEntry puts any bytes into the inbox.
+func (s *Sender) CommitEntry(m *schemas.Message, entry []byte) Sent {
+	s.T.Helper()
+	type result struct {
+		sequences []uint64
+		err       error
+	}
+	done := make(chan result, 1)
+	s.Conn.CommitCopies(streams.Copies{Message: m, Entry: entry, To: []streams.Address{s.To}},
+		func(sequences []uint64, err error) { done <- result{sequences, err} })
+	r := Receive(s.T, done)
+	if r.err != nil {
+		s.T.Fatalf("a message was not committed: %v", r.err)
+	}
+	return Sent{m.MessageID, r.sequences[0], entry}
+}
+
+// CommitPoison puts something into the inbox that nobody can read.
+func (s *Sender) CommitPoison() Sent {
+	s.T.Helper()
+	return s.CommitEntry(&schemas.Message{MessageID: s.Conn.Clock().Next(), SenderID: s.From}, []byte("not JSON"))
+}
+
+// Tell publishes a committed entry on the device's live subject.
+func (s *Sender) Tell(e Sent) { s.Conn.PublishEntry(s.To, e.Sequence, e.Entry) }
+
+// Send is Commit and Tell.
+func (s *Sender) Send(content string) Sent {
+	s.T.Helper()
+	e := s.Commit(content)
+	s.Tell(e)
+	return e
+}
+
+// CommitMany puts n messages into the inbox, faster than one by one.
+func (s *Sender) CommitMany(n int) []Sent {
+	s.T.Helper()
+	all, err := s.commitMany(n)
+	if err != nil {
+		s.T.Fatalf("a message was not committed: %v", err)
+	}
+	return all
+}
+
+func (s *Sender) commitMany(n int) ([]Sent, error) {
+	all, done := make([]Sent, n), make(chan error, n)
+	for i := range all {
+		m := &schemas.Message{MessageID: s.Conn.Clock().Next(), SenderID: s.From, ReceiverID: s.To.User,
+			Content: fmt.Sprint("m", i), Timestamp: schemas.Now()}
+		all[i] = Sent{ID: m.MessageID, Entry: m.StoredMessage()}
+		s.Conn.CommitCopies(streams.Copies{Message: m, Entry: all[i].Entry, To: []streams.Address{s.To}},
+			func(sequences []uint64, err error) {
+				all[i].Sequence = sequences[0]
+				done <- err
+			})
+	}
+	for range all {
+		if err := <-done; err != nil { // comes within the commit timeout
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// Held says whether the device's inbox still has a message.
+func (s *Sender) Held(id schemas.MessageID) bool {
+	s.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	held, err := s.Conn.Holds(ctx, s.To, id)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return held
+}
+
+// AwaitGone asks until a message has left the inbox.
+func (s *Sender) AwaitGone(id schemas.MessageID) {
+	s.T.Helper()
+	for end := time.Now().Add(Timeout); s.Held(id); {
+		if time.Now().After(end) {
+			s.T.Fatalf("%s is still in the inbox", id)
+		}
+	}
+}
+
+// connect opens a connection of the device at a gateway, and lets it go.
+func (s *stage) connect(t testing.TB, g gateway, a streams.Address, resume schemas.Cursor) *Device {
+	t.Helper()
+	return Start(t, g.inboxes, a, resume)
+}
+
+// Start opens a connection of a device, and lets it go.
+func Start(t testing.TB, at Inboxes, a streams.Address, resume schemas.Cursor) *Device {
+	t.Helper()
+	d, err := Open(at, a, resume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Inbox.Start()
+	return d
+}
+
+// Open opens a connection of a device.
+func Open(at Inboxes, a streams.Address, resume schemas.Cursor) (*Device, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	d := NewDevice()
+	in, err := at.Open(ctx, a, schemas.SessionID(fmt.Sprint("session ", devices.Add(1))), resume, d)
+	d.Inbox = in
+	return d, err
+}
+
+// Close ends the connection in order, and reports what broke the contract.
+func (d *Device) Close(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	d.Inbox.Close(ctx)
+	for _, f := range d.Faults() {
+		t.Error(f)
+	}
+}
+
+// expect compares what came with what was sent.
+func expect(t testing.TB, got []Delivery, want ...Sent) {
+	t.Helper()
+	ids := make([]schemas.MessageID, len(want))
+	for i, w := range want {
+		ids[i] = w.ID
+	}
+	if !slices.Equal(IDs(got), ids) {
+		t.Fatalf("%d messages came, not the %d expected, in order: %s", len(got), len(want), Contents(got))
+	}
+}
+
+// Receive takes one value off a channel, within Timeout.
+func Receive[T any](t testing.TB, from <-chan T) (v T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	select {
+	case v = <-from:
+	case <-ctx.Done():
+		t.Fatal("nothing came in time")
+	}
+	return v
+}

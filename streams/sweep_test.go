@@ -1,0 +1,232 @@
+package streams_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+// atDesk is one gateway, one device of it that is connected, and who writes to it.
+type atDesk struct {
+	*streamstest.Sender
+	timed
+	device *streamstest.Device
+}
+
+// sit connects the device at c; writer is another process.
+func sit(t *testing.T, c, writer *streams.Conn) *atDesk {
+	t.Helper()
+	inboxes, err := startTimed(timeout(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(inboxes.Close)
+	a := streamstest.NewAddress(c)
+	d := &atDesk{Sender: &streamstest.Sender{T: t, Conn: writer, From: "alice", To: a}, timed: inboxes.(timed)}
+	d.device = streamstest.Start(t, inboxes, a, "")
+	d.device.AwaitDrained(t)
+	t.Cleanup(func() { d.device.Close(t) })
+	return d
+}
+
+func sitAlone(t *testing.T) *atDesk {
+	c := connect(t, onePartition())
+	return sit(t, c, c)
+}
+
+// after sweeps once, that much later.
+func (d *atDesk) after(later time.Duration) {
+	d.clock.Advance(later)
+	d.Sweep(context.Background())
+}
+
+func TestUnacknowledgedForTooLong(t *testing.T) {
+	d := sitAlone(t)
+	one := d.Send("1")
+	d.device.Await(t, 1)
+	d.after(streams.AckTimeout)
+	two := d.Send("2")
+	d.device.Await(t, 2)
+	d.device.Ack(two.ID) // the other is still missing
+	if d.device.Ended() != 0 {
+		t.Error("ended within the time")
+	}
+	d.after(time.Millisecond)
+	if reason := d.device.AwaitEnd(t); reason != streams.EndSlow {
+		t.Errorf("ended with %d, not slow", reason)
+	}
+	d.after(time.Hour)
+	d.Send("3")
+	d.device.Close(t)
+	if len(d.device.Got()) != 2 {
+		t.Error("something was delivered after the end")
+	}
+	if !d.Held(one.ID) {
+		t.Error("it was removed without an acknowledgement")
+	}
+}
+
+func TestAcknowledgedInTime(t *testing.T) {
+	d := sitAlone(t)
+	for i := range 5 {
+		e := d.Send(fmt.Sprint(i))
+		d.device.AwaitMessage(t, e.ID)
+		d.after(streams.AckTimeout)
+		d.device.Ack(e.ID)
+	}
+	d.after(time.Hour)
+	if reason := d.device.Ended(); reason != 0 {
+		t.Errorf("a device that acknowledges was ended with %d", reason)
+	}
+}
+
+// The sweeper removes what was acknowledged some time ago, while the device stays.
+func TestSweeperRemoves(t *testing.T) {
+	d := sitAlone(t)
+	e := d.Send("1")
+	d.device.Await(t, 1)
+	d.device.Ack(e.ID)
+	d.after(streams.RemoveDelay - time.Millisecond)
+	if !d.Held(e.ID) {
+		t.Error("it was removed by itself, not together with others")
+	}
+	d.after(time.Millisecond)
+	d.AwaitGone(e.ID)
+}
+
+// A message that somebody else removed, the device's other connection say, is no
+// obstacle.
+func TestRemovedByAnother(t *testing.T) {
+	d := sitAlone(t)
+	e := d.Send("1")
+	d.device.Await(t, 1)
+	if err := d.conn.DeleteMessage(timeout(t), d.To, e.Sequence); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.conn.DeleteMessage(timeout(t), d.To, e.Sequence); err != nil {
+		t.Errorf("a message that is gone: %v", err)
+	}
+	d.device.Ack(e.ID)
+	next := d.Send("2")
+	d.device.AwaitMessage(t, next.ID)
+	d.device.Ack(next.ID)
+	d.after(streams.RemoveDelay)
+	d.AwaitGone(next.ID)
+}
+
+func TestSweeperFindsLostMessages(t *testing.T) {
+	d := sitAlone(t)
+	lost := d.Commit("no live message")
+	d.after(streams.CheckFirst - time.Millisecond)
+	if n := d.Late(); n != 0 {
+		t.Errorf("%d were found too early", n)
+	}
+	d.after(time.Millisecond)
+	d.device.AwaitMessage(t, lost.ID)
+	if n := d.Late(); n != 1 {
+		t.Errorf("%d late entries were counted, not 1", n)
+	}
+	d.device.Ack(lost.ID)
+	next := d.Send("told")
+	d.device.AwaitMessage(t, next.ID)
+	d.device.Ack(next.ID)
+	d.after(2 * time.Minute) // and nothing is found where nothing is lost
+	if n := d.Late(); n != 1 {
+		t.Errorf("%d late entries were counted, not 1", n)
+	}
+}
+
+// An entry that comes without a live message while a read is under way, and after
+// what that read sees.
+func TestSweeperDuringARead(t *testing.T) {
+	d := sitAlone(t)
+	release := d.conn.HoldReaders()
+	streams.Gap(d.device.Inbox) // the read waits
+	e := d.Commit("lost")
+	swept := make(chan struct{})
+	go func() {
+		d.after(streams.CheckFirst)
+		close(swept)
+	}()
+	release()
+	streamstest.Receive(t, swept)
+	d.device.AwaitMessage(t, e.ID)
+}
+
+// What is under way when the connection ends is not delivered to it.
+func TestNothingAfterTheEnd(t *testing.T) {
+	d := sitAlone(t)
+	release := d.conn.HoldReaders()
+	streams.Gap(d.device.Inbox) // the read waits, and live entries with it
+	d.Send("held")
+	d.conn.PublishRemoved(d.To)
+	d.device.AwaitEnd(t)
+	release()
+	d.device.Close(t) // tells what came after the end
+	if n := len(d.device.Got()); n != 0 {
+		t.Errorf("%d messages came after the end", n)
+	}
+}
+
+// Live entries that come during a read are delivered after it, however many.
+func TestManyDuringARead(t *testing.T) {
+	d := sitAlone(t)
+	release := d.conn.HoldReaders()
+	streams.Gap(d.device.Inbox)
+	all := d.CommitMany(600)
+	for _, e := range all {
+		d.Tell(e)
+	}
+	release()
+	for acked := 0; acked < len(all); {
+		got := d.device.Await(t, acked+1)
+		d.device.Ack(streamstest.IDs(got[acked:])...)
+		acked = len(got)
+	}
+}
+
+// A gateway that loses NATS reads its inboxes again when it is back.
+func TestReconnectIsAGap(t *testing.T) {
+	port := streamstest.FreePort(t)
+	server := streamstest.Server(t, t.TempDir(), streamstest.OnPort(port))
+	network := streamstest.NewNetwork(t, port)
+	writer := streamstest.Connect(t, server, onePartition())
+	d := sit(t, streamstest.Connect(t, server, onePartition(), streamstest.ByURL(network.Address)), writer)
+	if err := d.conn.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	away := d.conn.LiveConn().StatusChanged(nats.RECONNECTING)
+	network.Cut()
+	streamstest.Receive(t, away)
+	if d.conn.Ready() == nil {
+		t.Error("a process without NATS is ready")
+	}
+	lost := d.Send("while it was away")
+	network.Mend()
+	d.device.AwaitMessage(t, lost.ID)
+}
+
+// A queue that overflows loses live messages of whoever comes then; each of them
+// reads its inbox again.
+func TestSlowConsumerIsAGap(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c, writer := streamstest.Connect(t, server, onePartition()), streamstest.Connect(t, server, onePartition())
+	d := sit(t, c, writer)
+	busy := streamstest.NewAddress(c)
+	release, err := c.BlockLive(busy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	for range streams.LiveQueue + 100 {
+		writer.PublishFrame(busy, []byte("{}"))
+	}
+	lost := d.Send("one too many")
+	d.device.AwaitMessage(t, lost.ID) // while the dispatcher still hangs
+}
