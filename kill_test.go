@@ -63,7 +63,8 @@ func TestKill(t *testing.T) {
 	}
 	<-enough
 	s.kill() // with up to 200 sends under way
-	s = serve(t, dir, s.address())
+	<-s.exited
+	serve(t, dir, s.address())
 	close(resume)
 	sending.Wait()
 

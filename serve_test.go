@@ -159,7 +159,7 @@ func TestStopsInOrder(t *testing.T) {
 	if end := next[client.Disconnected](t, alice); end.Err == nil {
 		t.Error("no reason for the end of the connection")
 	}
-	s = serve(t, dir, s.address())
+	serve(t, dir, s.address())
 	next[client.Connected](t, alice)
 	// The message was not acknowledged, so it is repeated, and not shown again.
 	if _, err := alice.Send(ctx, schemas.Participant{User: "bob"}, "after it", nil); err != nil {

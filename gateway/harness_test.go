@@ -59,7 +59,12 @@ func newHouse(t *testing.T, change ...func(*gateway.Options)) *house {
 // joinHouse starts one more gateway on a server.
 func joinHouse(t *testing.T, nats *embedded.Server, change ...func(*gateway.Options)) *house {
 	t.Helper()
-	conn := streamstest.Connect(t, nats, streams.Topology{})
+	return furnish(t, nats, streams.Topology{}, change...)
+}
+
+func furnish(t *testing.T, nats *embedded.Server, topology streams.Topology, change ...func(*gateway.Options)) *house {
+	t.Helper()
+	conn := streamstest.Connect(t, nats, topology)
 	tokens, err := gateway.NewTokens(secret)
 	if err != nil {
 		t.Fatal(err)

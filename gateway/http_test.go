@@ -158,7 +158,7 @@ func TestStatus(t *testing.T) {
 	alice.leave()
 	eventually(t, "offline after the end", func() bool { return status("bob", "alice").ConnectionState == "online 1 minute ago" })
 	h.call("alice", "PUT", "/user/settings", `{"last_seen":"nobody"}`)
-	alice = h.reconnect("alice", alice.welcome.DeviceID, "")
+	h.reconnect("alice", alice.welcome.DeviceID, "")
 	if s := status("bob", "alice"); s != (schemas.UserStatus{ConnectionState: "offline"}) {
 		t.Errorf("hidden: %+v", s)
 	}

@@ -6,11 +6,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"roost/gateway"
 	"roost/schemas"
+	"roost/streams"
 	"roost/streams/streamstest"
 )
 
@@ -99,6 +101,34 @@ func TestRetryGetsTheFirstMessageID(t *testing.T) {
 
 	bob := h.reconnect("bob", bobID, "")
 	if got := bob.backlog(); len(got) != 1 || got[0].MessageID != first.MessageID {
+		t.Errorf("the inbox has %d messages, want the one", len(got))
+	}
+}
+
+// TestRetryAfterTheWindow retries when the stream itself has forgotten the ids:
+// the inbox still gets no second copy.
+func TestRetryAfterTheWindow(t *testing.T) {
+	h := furnish(t, streamstest.Server(t, t.TempDir()), streams.Topology{DuplicateWindow: 100 * time.Millisecond})
+	bobID := h.connect("bob").welcome.DeviceID
+	alice := h.connect("alice")
+	first := alice.tell("bob", "once")
+	probe := &schemas.Message{MessageID: h.conn.Clock().Next(), SenderID: "alice", ReceiverID: "carol", Content: "x", Timestamp: 1}
+	commits := 0 // that were no duplicates: the second one comes after the window
+	eventually(t, "the stream forgot the ids", func() bool {
+		fresh := make(chan bool, 1)
+		h.conn.CommitCopies(streams.Copies{Message: probe, Entry: probe.StoredMessage(), To: []streams.Address{streams.Unclaimed("bob")}},
+			func(sequences []uint64, err error) { fresh <- err == nil && sequences[0] > 0 })
+		if <-fresh {
+			commits++
+		}
+		return commits == 2
+	})
+	alice = h.reconnect("alice", alice.welcome.DeviceID, "")
+	alice.send(message("bob", "once", 1))
+	if got := want[*schemas.MessageReceived](alice); got.MessageID != first.MessageID {
+		t.Errorf("got %+v", got)
+	}
+	if got := h.reconnect("bob", bobID, "").backlog(); len(got) != 1 {
 		t.Errorf("the inbox has %d messages, want the one", len(got))
 	}
 }

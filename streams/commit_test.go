@@ -235,7 +235,7 @@ func TestUnknownOutcome(t *testing.T) {
 	if first := outcomes(t, w, set[0])[0]; first.Err != nil {
 		t.Fatal(first.Err)
 	}
-	back := c.CommitConn().StatusChanged(nats.CONNECTED)
+	back := c.Back()
 	r.network.Mute()
 	for i, o := range outcomes(t, w, set...) {
 		if !errors.Is(o.Err, streams.ErrUnknownOutcome) {
@@ -249,7 +249,9 @@ func TestUnknownOutcome(t *testing.T) {
 	r.network.Cut()
 	r.start()
 	r.network.Mend()
-	streamstest.Receive(t, back)
+	if err := back(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
 	for i, o := range outcomes(t, w, set...) {
 		if o.Err != nil || !o.Duplicate || o.Sequence != uint64(i+1) {
 			t.Errorf("entry %d again: %+v, not a duplicate", i, o)
@@ -263,7 +265,7 @@ func TestStoppedMidFlight(t *testing.T) {
 	r := newRestartable(t)
 	c := r.connect(onePartition())
 	w := committer(t, c, "INBOX_0")
-	back := c.CommitConn().StatusChanged(nats.CONNECTED)
+	back := c.Back()
 	const n = 4000
 	results, some := make(chan error, n), make(chan struct{})
 	var answered atomic.Int64
@@ -294,7 +296,9 @@ func TestStoppedMidFlight(t *testing.T) {
 	}
 	t.Logf("%d stored, %d unknown, %d not stored", stored, unknown, n-stored-unknown)
 	r.start()
-	streamstest.Receive(t, back)
+	if err := back(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
 	seen := make(map[uint64]bool)
 	for i := 0; i < n; i += 500 {
 		var set []streams.Entry

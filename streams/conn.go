@@ -55,7 +55,10 @@ type Conn struct {
 	lives    *nats.Conn // live subjects and events, both ways
 	reads    *nats.Conn // Direct Get
 	js       jetstream.JetStream
-	apiCalls chan struct{} // maxAPICalls; holds one for each request under way
+	apiCalls chan struct{}   // maxAPICalls; holds one for each request under way
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	watches  sync.WaitGroup
 
 	// Static after Open; directory and live are written with mu held.
 	partitions int
@@ -88,6 +91,7 @@ func Dial(opts Options) (*Conn, error) {
 	}
 	c := &Conn{opts: opts, log: opts.Log, clock: NewClock(opts.Now), writers: make(map[string]*writer),
 		apiCalls: make(chan struct{}, maxAPICalls)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
 		to   **nats.Conn
 		name string
@@ -271,12 +275,7 @@ func (c *Conn) Close() {
 	for _, w := range writers {
 		w.close()
 	}
-	if c.presence != nil {
-		c.presence.close()
-	}
-	if c.directory != nil {
-		c.directory.close()
-	}
+	c.cancel()
 	if c.live != nil {
 		c.live.close()
 	}
@@ -284,6 +283,7 @@ func (c *Conn) Close() {
 		c.readers.close()
 	}
 	c.closeConns()
+	c.watches.Wait() // their connection is closed, so they end whatever NATS does
 }
 
 func (c *Conn) closeConns() {

@@ -204,16 +204,23 @@ func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*directInbo
 	}
 	for _, m := range newest {
 		for _, b := range bySubject[m.subject] {
-			b.mu.Lock()
-			if m.sequence > b.newest && !b.behind {
-				if !b.catching { // else the read under way may meet it, or end before it
-					cs.late.Add(1)
-				}
-				b.newest = m.sequence
-				b.startCatchUp()
-			}
-			b.mu.Unlock()
+			b.compare(m.sequence)
 		}
 	}
 	return nil
+}
+
+// compare reads the stream again where it has a newer entry than was heard of. A
+// read under way may have passed before that entry, so it has to read once more.
+func (b *directInbox) compare(newest uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if newest <= b.newest || b.behind { // behind, it reads on by itself
+		return
+	}
+	if !b.catching {
+		b.owner.late.Add(1)
+	}
+	b.newest = newest
+	b.startCatchUp()
 }

@@ -19,8 +19,6 @@ import (
 type Directory struct {
 	accounts, devices, settings jetstream.KeyValue
 	now                         func() time.Time
-	watchers                    []jetstream.KeyWatcher
-	wg                          sync.WaitGroup
 
 	mu     sync.Mutex // guards people
 	people map[schemas.UserID]*slot
@@ -71,43 +69,26 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 	}{{&d.accounts, accountsBucket}, {&d.devices, devicesBucket}, {&d.settings, settingsBucket}} {
 		kv, err := c.js.KeyValue(ctx, b.name)
 		if err != nil {
-			d.close()
 			return nil, fmt.Errorf("failed to open bucket %s: %w", b.name, err)
 		}
 		*b.kv = kv
 		if b.name == accountsBucket {
 			continue
 		}
-		// A watch ends with its context, so this one's is not the caller's.
-		w, err := kv.WatchAll(context.WithoutCancel(ctx), jetstream.UpdatesOnly(), jetstream.MetaOnly())
-		if err != nil {
-			d.close()
-			return nil, fmt.Errorf("failed to watch bucket %s: %w", b.name, err)
+		if err := c.watch(ctx, kv, d.changed, jetstream.UpdatesOnly(), jetstream.MetaOnly()); err != nil {
+			return nil, err
 		}
-		d.watchers = append(d.watchers, w)
-		d.wg.Add(1)
-		go d.follow(w)
 	}
 	return d, nil
 }
 
-func (d *Directory) close() {
-	for _, w := range d.watchers {
-		_ = w.Stop()
+// changed forgets who changed.
+func (d *Directory) changed(e jetstream.KeyValueEntry) {
+	if e == nil {
+		return
 	}
-	d.wg.Wait()
-}
-
-// follow forgets who changed, until the watch is stopped.
-func (d *Directory) follow(w jetstream.KeyWatcher) {
-	defer d.wg.Done()
-	for e := range w.Updates() {
-		if e == nil {
-			continue
-		}
-		if u, err := schemas.ParseUserToken(e.Key()); err == nil {
-			d.forget(u)
-		}
+	if u, err := schemas.ParseUserToken(e.Key()); err == nil {
+		d.forget(u)
 	}
 }
 

@@ -18,7 +18,24 @@ func (c *Conn) LiveConn() *nats.Conn { return c.lives }
 
 func (c *Conn) JetStream() jetstream.JetStream { return c.js }
 
-func (c *Conn) CommitConn() *nats.Conn { return c.commits }
+// Back is called before NATS goes away; the returned function waits, within ctx,
+// until all connections are there again.
+func (c *Conn) Back() (wait func(context.Context) error) {
+	var all []chan nats.Status
+	for _, nc := range []*nats.Conn{c.control, c.commits, c.lives, c.reads} {
+		all = append(all, nc.StatusChanged(nats.CONNECTED))
+	}
+	return func(ctx context.Context) error {
+		for _, connected := range all {
+			select {
+			case <-connected:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+}
 
 // StartConsumersAt is StartConsumers by another clock.
 func (c *Conn) StartConsumersAt(ctx context.Context, now func() time.Time) (*Consumers, error) {
@@ -49,8 +66,14 @@ func (p *Presence) SetNow(now func() time.Time) {
 	p.now = now
 }
 
-// StopWatching ends the watches, as a fault would.
-func (d *Directory) StopWatching() { d.close() }
+// Remember puts a person into the cache, as if a change of them had been missed.
+func (d *Directory) Remember(u schemas.UserID, p *Person) {
+	s := &slot{ready: make(chan struct{}), person: p, expires: d.now().Add(cacheTTL)}
+	close(s.ready)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.people[u] = s
+}
 
 // SetNow changes the clock of the directory's cache; call it before its use.
 func (d *Directory) SetNow(now func() time.Time) { d.now = now }

@@ -10,9 +10,8 @@ import (
 	"roost/schemas"
 )
 
-// collector is a Sink that keeps sequences, as far as their cursors say.
+// collector is a Sink that keeps contents.
 type collector struct {
-	key     cursorKey
 	got     []string
 	drained int
 }
@@ -73,6 +72,22 @@ func TestHeldEntries(t *testing.T) {
 	b.gap()
 	if b.finish() || sink.drained != 0 {
 		t.Error("a gap during a read was forgotten")
+	}
+}
+
+// The sweeper's look during a read, which may have passed before the new entry.
+func TestCompareDuringARead(t *testing.T) {
+	b, _ := unconnected()
+	b.compare(10)
+	if !b.again || b.newest != 10 || b.owner.late.Load() != 0 {
+		t.Errorf("reads again %t, newest %d, late %d", b.again, b.newest, b.owner.late.Load())
+	}
+	b.again = false
+	b.compare(10)
+	b.behind = true
+	b.compare(11)
+	if b.again || b.newest != 10 {
+		t.Error("it reads again for what is known, or what it is about to read")
 	}
 }
 

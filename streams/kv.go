@@ -25,6 +25,29 @@ func get[T any](ctx context.Context, kv jetstream.KeyValue, key string) (v T, re
 	return v, e.Revision(), true, nil
 }
 
+// watch calls changed with the entries of a bucket and then with each change of
+// it, in a goroutine, until the Conn is closed; a nil entry says that what follows
+// is new. ctx bounds only the beginning: the watch itself ends with its context.
+func (c *Conn) watch(ctx context.Context, kv jetstream.KeyValue, changed func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt) error {
+	watching, cancel := context.WithCancel(c.ctx)
+	began := context.AfterFunc(ctx, cancel)
+	w, err := kv.WatchAll(watching, opts...)
+	if !began() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		cancel()
+		return fmt.Errorf("failed to watch bucket %s: %w", kv.Bucket(), err)
+	}
+	c.watches.Go(func() {
+		defer cancel()
+		for e := range w.Updates() {
+			changed(e)
+		}
+	})
+	return nil
+}
+
 // errUnchanged is what a change returns to leave the record as it is.
 var errUnchanged = errors.New("unchanged")
 

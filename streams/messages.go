@@ -248,8 +248,7 @@ func (c *Conn) WatchSettings(ctx context.Context, changed func(schemas.UserID, s
 	if err != nil {
 		return fmt.Errorf("failed to watch bucket %s: %w", settingsBucket, err)
 	}
-	defer func() { _ = w.Stop() }()
-	for {
+	for { // the watch ends with ctx; to stop it as well would wait for NATS
 		select {
 		case e, ok := <-w.Updates():
 			if !ok {

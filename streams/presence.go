@@ -17,8 +17,6 @@ import (
 // connect and at disconnect, and a session whose gateway has no lease is over.
 type Presence struct {
 	sessions, gateways jetstream.KeyValue
-	watcher            jetstream.KeyWatcher
-	wg                 sync.WaitGroup
 
 	mu     sync.Mutex // guards the rest
 	now    func() time.Time
@@ -34,47 +32,31 @@ func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
 	if p.gateways, err = c.js.KeyValue(ctx, gatewaysBucket); err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", gatewaysBucket, err)
 	}
-	if p.watcher, err = p.gateways.WatchAll(context.WithoutCancel(ctx)); err != nil {
-		return nil, fmt.Errorf("failed to watch bucket %s: %w", gatewaysBucket, err)
+	current := make(chan struct{}) // closed once the leases that were there are known
+	if err := c.watch(ctx, p.gateways, func(e jetstream.KeyValueEntry) {
+		if e == nil {
+			close(current)
+			return
+		}
+		p.changed(e)
+	}); err != nil {
+		return nil, err
 	}
-	current := make(chan struct{})
-	p.wg.Add(1)
-	go p.follow(current)
 	select {
 	case <-current:
 		return p, nil
 	case <-ctx.Done():
-		p.close()
 		return nil, fmt.Errorf("failed to read bucket %s: %w", gatewaysBucket, ctx.Err())
 	}
 }
 
-func (p *Presence) close() {
-	_ = p.watcher.Stop()
-	p.wg.Wait()
-}
-
-// follow keeps leases; it closes current once it knows those that were there.
-func (p *Presence) follow(current chan<- struct{}) {
-	defer p.wg.Done()
-	for e := range p.watcher.Updates() {
-		if e == nil {
-			if current != nil {
-				close(current)
-				current = nil
-			}
-			continue
-		}
-		p.mu.Lock()
-		if e.Operation() == jetstream.KeyValuePut {
-			p.leases[e.Key()] = p.now()
-		} else {
-			delete(p.leases, e.Key())
-		}
-		p.mu.Unlock()
-	}
-	if current != nil {
-		close(current)
+func (p *Presence) changed(e jetstream.KeyValueEntry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.Operation() == jetstream.KeyValuePut {
+		p.leases[e.Key()] = p.now()
+	} else {
+		delete(p.leases, e.Key())
 	}
 }
 

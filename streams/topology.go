@@ -23,6 +23,10 @@ type Topology struct {
 	// InboxMaxMessages is how many may wait for one device: 10,000 by default.
 	// One more is refused with inbox_full.
 	InboxMaxMessages int64
+	// DuplicateWindow is for how long a stream knows the ids of what it stored:
+	// 2 minutes by default. It is against two gateways at once, and its memory
+	// grows with the ids in it; SENT is against all other repeats.
+	DuplicateWindow time.Duration
 }
 
 // Limits of a topology.
@@ -34,13 +38,13 @@ const (
 
 	// partitionsKey is the metadata of MESSAGES that records Partitions.
 	partitionsKey = "roost.partitions"
-	// duplicateWindow is against two gateways at once; SENT_p is against all else.
-	duplicateWindow = 2 * time.Minute
-	leaseTTL        = 15 * time.Second
-	sessionTTL      = 90 * 24 * time.Hour
-	mirrorConsumer  = "mirror"
-	mirrorAckWait   = time.Minute
-	mirrorPending   = 4096
+	// DefaultDuplicateWindow is that of JetStream.
+	DefaultDuplicateWindow = 2 * time.Minute
+	leaseTTL               = 15 * time.Second
+	sessionTTL             = 90 * 24 * time.Hour
+	mirrorConsumer         = "mirror"
+	mirrorAckWait          = time.Minute
+	mirrorPending          = 4096
 )
 
 // Names of buckets.
@@ -62,6 +66,9 @@ func (t Topology) withDefaults() Topology {
 	}
 	if t.InboxMaxAge == 0 {
 		t.InboxMaxAge = DefaultInboxMaxAge
+	}
+	if t.DuplicateWindow == 0 {
+		t.DuplicateWindow = DefaultDuplicateWindow
 	}
 	if t.InboxMaxMessages == 0 {
 		t.InboxMaxMessages = DefaultInboxMaxMessages
@@ -94,7 +101,7 @@ func (t Topology) sent(p int) jetstream.StreamConfig {
 		Discard:            jetstream.DiscardOld,
 		MaxMsgsPerSubject:  schemas.MaxOutstanding,
 		MaxAge:             t.InboxMaxAge,
-		Duplicates:         duplicateWindow,
+		Duplicates:         t.DuplicateWindow,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Replicas:           t.Replicas,
@@ -112,7 +119,7 @@ func (t Topology) inbox(p int) jetstream.StreamConfig {
 		DiscardNewPerSubject: true,
 		MaxMsgsPerSubject:    t.InboxMaxMessages,
 		MaxAge:               t.InboxMaxAge,
-		Duplicates:           duplicateWindow,
+		Duplicates:           t.DuplicateWindow,
 		AllowDirect:          true,
 		AllowAtomicPublish:   true,
 		Replicas:             t.Replicas,
@@ -129,7 +136,7 @@ func (t Topology) messages() jetstream.StreamConfig {
 		Discard:            jetstream.DiscardOld,
 		MaxMsgsPerSubject:  -1,
 		MaxAge:             schemas.HistoryDays * 24 * time.Hour,
-		Duplicates:         duplicateWindow,
+		Duplicates:         t.DuplicateWindow,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Replicas:           t.Replicas,
@@ -138,7 +145,7 @@ func (t Topology) messages() jetstream.StreamConfig {
 }
 
 func (t Topology) bucket(name string, storage jetstream.StorageType, ttl time.Duration) jetstream.StreamConfig {
-	window := duplicateWindow
+	window := t.DuplicateWindow
 	if ttl > 0 && ttl < window {
 		window = ttl
 	}

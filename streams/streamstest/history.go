@@ -256,7 +256,6 @@ func (h *history) kill(r *rapid.T) {
 
 func (h *history) ack(r *rapid.T) {
 	c := h.connected(r)
-	h.take(c)
 	got := c.Got()
 	n := 1 + pick(r, "how many", len(got))
 	if rapid.Bool().Draw(r, "oldest first") {
@@ -276,12 +275,22 @@ func (h *history) ackCursor(r *rapid.T) {
 	}
 }
 
-// connected is the connection, if it has something to acknowledge.
+// connected is a connection that has something to acknowledge: one that was cut
+// off may have acknowledgements under way.
 func (h *history) connected(r *rapid.T) *connection {
-	if h.now == nil || len(h.now.Got()) == 0 {
+	all := h.killed
+	if h.now != nil {
+		all = append(slices.Clone(h.killed), h.now, h.now, h.now)
+	}
+	if len(all) == 0 {
 		r.SkipNow()
 	}
-	return h.now
+	c := all[pick(r, "connection", len(all))]
+	h.take(c)
+	if c.taken == 0 {
+		r.SkipNow()
+	}
+	return c
 }
 
 // settle waits until everything on its way has arrived.

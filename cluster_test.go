@@ -1,0 +1,400 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"roost/client"
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+	"roost/workers"
+	"roost/workers/sqlite"
+)
+
+// natsCluster is NATS as nats.conf sets it up, in this process.
+type natsCluster struct {
+	t       *testing.T
+	dir     string // the roles' seeds and the gateways' token.key
+	servers []*natsserver.Server
+}
+
+// startCluster generates the keys and runs n nodes; one alone has no routes.
+func startCluster(t *testing.T, n int) *natsCluster {
+	t.Helper()
+	c := &natsCluster{t: t, dir: t.TempDir()}
+	for _, role := range []string{"sys", "admin", "gateway", "worker", "services"} {
+		public, seed := newNKey(t)
+		if err := os.WriteFile(c.seed(role), seed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("ROOST_NKEY_"+strings.ToUpper(role), public)
+	}
+	var addresses, routes []string
+	for range n {
+		addresses = append(addresses, freeAddress(t))
+		routes = append(routes, "nats://roost:0secret@"+addresses[len(addresses)-1])
+	}
+	t.Setenv("ROOST_NATS_ROUTES", "["+strings.Join(routes, ", ")+"]")
+	t.Setenv("ROOST_NATS_ROUTE_PASSWORD", `"0secret"`)
+	t.Setenv("ROOST_NATS_MAX_STORE", "10GB")
+	for i, address := range addresses {
+		name := fmt.Sprint("nats-", i)
+		t.Setenv("ROOST_NATS_NAME", name)
+		t.Setenv("ROOST_NATS_STORE", filepath.Join(c.dir, name))
+		o, err := natsserver.ProcessConfigFile("nats.conf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Host, o.Port, o.HTTPPort, o.NoSigs = "127.0.0.1", natsserver.RANDOM_PORT, 0, true
+		o.LogFile = filepath.Join(c.dir, name+".log")
+		if o.Cluster.Host, o.Cluster.Port, err = splitAddress(address); err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 {
+			o.Cluster, o.Routes = natsserver.ClusterOpts{}, nil
+		}
+		s, err := natsserver.NewServer(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.ConfigureLogger()
+		go s.Start()
+		t.Cleanup(func() {
+			s.Shutdown()
+			s.WaitForShutdown()
+		})
+		c.servers = append(c.servers, s)
+	}
+	for _, s := range c.servers {
+		if !s.ReadyForConnections(timeout) {
+			t.Fatalf("NATS does not start:\n%s", c.log())
+		}
+		// What the health check in docker-compose.yml asks.
+		eventually(t, "a healthy NATS", func() bool {
+			return s.Healthz(&natsserver.HealthzOptions{JSMetaOnly: true}).StatusCode == http.StatusOK
+		})
+	}
+	return c
+}
+
+func newNKey(t *testing.T) (public string, seed []byte) {
+	t.Helper()
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, errPublic := key.PublicKey()
+	seed, err = key.Seed()
+	if err := errors.Join(err, errPublic); err != nil {
+		t.Fatal(err)
+	}
+	return public, seed
+}
+
+func (c *natsCluster) seed(role string) string { return filepath.Join(c.dir, role+".nk") }
+
+// log is what the nodes have logged.
+func (c *natsCluster) log() string {
+	c.t.Helper()
+	var all []byte
+	for _, s := range c.servers {
+		text, err := os.ReadFile(filepath.Join(c.dir, s.Name()+".log"))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		all = append(all, text...)
+	}
+	return string(all)
+}
+
+func (c *natsCluster) urls() string {
+	var urls []string
+	for _, s := range c.servers {
+		urls = append(urls, s.ClientURL())
+	}
+	return strings.Join(urls, ",")
+}
+
+// as runs a command of roost with a role's key.
+func (c *natsCluster) as(role string, args ...string) (stdout, stderr string, code int) {
+	c.t.Helper()
+	return output(c.t, roost(c.t, append(args, "--nats", c.urls(), "--nkey", c.seed(role))...))
+}
+
+// gateway starts `roost gateway`.
+func (c *natsCluster) gateway() *server {
+	c.t.Helper()
+	return start(c.t, "gateway", "--http", "127.0.0.1:0", "--limits", "off", "--events",
+		"--auth-secret", filepath.Join(c.dir, "token.key"), "--nats", c.urls(), "--nkey", c.seed("gateway"))
+}
+
+// conn connects this process as a role of Roost.
+func (c *natsCluster) conn(role string) *streams.Conn {
+	c.t.Helper()
+	conn, err := streams.Dial(streams.Options{URL: c.urls(), NKeySeedFile: c.seed(role), Name: "roost " + role, Log: streamstest.Log(c.t)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(conn.Close)
+	return conn
+}
+
+func (c *natsCluster) apply(topology streams.Topology) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if _, err := c.conn("admin").Apply(ctx, topology); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// raw connects as a role with nothing of Roost in between.
+func (c *natsCluster) raw(role string) *nats.Conn {
+	c.t.Helper()
+	key, err := nats.NkeyOptionFromSeed(c.seed(role))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	nc, err := nats.Connect(c.urls(), key, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(nc.Close)
+	return nc
+}
+
+// TestClusterSetUp goes the way of an operator through `roost streams`.
+func TestClusterSetUp(t *testing.T) {
+	c := startCluster(t, 1)
+	small := func(verb string, args ...string) []string {
+		return append([]string{"streams", verb, "--replicas", "1", "--partitions", "2"}, args...)
+	}
+	for _, step := range []struct {
+		name string
+		role string
+		args []string
+		code int
+		says []string // on stdout, or in the one line of stderr
+	}{
+		{"gateway before apply", "gateway", []string{"gateway", "--http", "127.0.0.1:0", "--auth-secret", filepath.Join(c.dir, "token.key")}, exitUsage, []string{"run `roost streams apply`"}},
+		{"plan", "admin", small("plan"), exitOK, []string{"create  MESSAGES ", "create  SENT_1 ", "create  INBOX_0 ", "create  KV_ACCOUNTS ", "create  mirror "}},
+		{"apply as gateway", "gateway", small("apply"), exitFault, []string{"denies that to the role"}},
+		{"apply as worker", "worker", small("apply"), exitFault, []string{"denies that to the role"}},
+		{"apply", "admin", small("apply"), exitOK, []string{"create  MESSAGES "}},
+		{"plan after it", "admin", small("plan"), exitOK, []string{"nothing to do"}},
+		{"change as gateway", "gateway", small("apply", "--inbox-max-age", "800h"), exitFault, []string{"denies that to the role"}},
+		{"plan to lose", "admin", small("plan", "--inbox-max-age", "24h"), exitOK, []string{"refuse  INBOX_0 ", "refuse  SENT_1 ", "max age: 720h0m0s → 24h0m0s"}},
+		{"shorter age", "admin", small("apply", "--inbox-max-age", "24h"), exitFault, []string{"lose data: SENT_0: max age: 720h0m0s → 24h0m0s"}},
+		{"smaller inboxes", "admin", small("apply", "--inbox-max-messages", "10"), exitFault, []string{"lose data: INBOX_0: max messages per subject: 10000 → 10"}},
+		{"more partitions", "admin", small("apply", "--partitions", "3"), exitFault, []string{"lose data: MESSAGES: partitions: 2 → 3"}},
+		{"longer age", "admin", small("apply", "--inbox-max-age", "800h"), exitOK, []string{"update  INBOX_1 ", "max age: 720h0m0s → 800h0m0s"}},
+		{"plan at the end", "admin", small("plan", "--inbox-max-age", "800h"), exitOK, []string{"nothing to do"}},
+	} {
+		stdout, stderr, code := c.as(step.role, step.args...)
+		if code != step.code {
+			t.Errorf("%s: exit code %d, want %d", step.name, code, step.code)
+		}
+		if code != exitOK {
+			stdout = stderr
+			if line := strings.TrimSpace(stderr); !strings.HasPrefix(line, "roost: ") || strings.Contains(line, "\n") {
+				t.Errorf("%s: not one line:\n%s", step.name, stderr)
+			}
+		}
+		for _, want := range step.says {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%s: %q is missing:\n%s", step.name, want, stdout)
+			}
+		}
+	}
+}
+
+// either is a load balancer of two gateways.
+func either(t *testing.T, gateways ...*server) *http.Client {
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, gateways[0].address())
+		if err != nil {
+			conn, err = new(net.Dialer).DialContext(ctx, network, gateways[1].address())
+		}
+		return conn, err
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// device connects through a load balancer; with a store of earlier, it resumes.
+func (c *natsCluster) device(u schemas.UserID, store client.Store, gateways ...*server) *client.Client {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	d, err := client.Connect(ctx, client.Options{URL: "http://roost.test", Token: token(c.t, c.dir, u), DeviceName: "test",
+		Store: store, HTTPClient: either(c.t, gateways...), BackoffMin: 20 * time.Millisecond, BackoffMax: time.Second})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// say sends, and has the other one get and acknowledge it and the sender know.
+func say(t *testing.T, from, to *client.Client, content string) {
+	t.Helper()
+	settled(t, from, to, send(t, from, to.Welcome().UserID, content), content)
+}
+
+func settled(t *testing.T, from, to *client.Client, accepted schemas.MessageReceived, content string) {
+	t.Helper()
+	if m := next[client.Message](t, to); m.MessageID != accepted.MessageID || m.Content != content || m.Ack() != nil {
+		t.Errorf("%q arrived as %+v", content, m)
+	}
+	if r := next[client.Delivered](t, from); r.MessageID != accepted.MessageID {
+		t.Errorf("the receipt of %q is %+v", content, r)
+	}
+}
+
+// work runs the workers in this process, with the worker's key, on SQLite.
+func (c *natsCluster) work() {
+	c.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	conn := c.conn("worker")
+	if err := conn.Open(ctx); err != nil {
+		c.t.Fatal(err)
+	}
+	store, err := sqlite.Open(filepath.Join(c.dir, "history.db"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		stopped <- workers.Run(ctx, workers.Options{Streams: conn, Store: store, Log: streamstest.Log(c.t)})
+	}()
+	c.t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-stopped, store.Close()); err != nil {
+			c.t.Error(err)
+		}
+	})
+}
+
+// noViolations has the test fail where, by its end, a role was denied something.
+func (c *natsCluster) noViolations() {
+	c.t.Cleanup(func() {
+		if !strings.Contains(c.log(), "Server is ready") {
+			c.t.Error("NATS logs nothing")
+		}
+		for line := range strings.Lines(c.log()) {
+			if strings.Contains(line, "Violation") {
+				c.t.Errorf("nats.conf denies a role what it needs: %s", line)
+			}
+		}
+	})
+}
+
+// TestCluster has users on two gateways and a worker, each with its role's key:
+// they chat, move between the gateways, read history, and one gateway stops.
+func TestCluster(t *testing.T) {
+	c := startCluster(t, 1)
+	c.noViolations()
+	c.apply(streams.Topology{Partitions: 2})
+	services := make(chan *nats.Msg, 1000)
+	for _, subject := range []string{"msg.>", "evt.>"} {
+		if _, err := c.raw("services").ChanSubscribe(subject, services); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alices := token(t, c.dir, "alice") // which makes the secret of both gateways
+	a, b := c.gateway(), c.gateway()
+	c.work()
+	keep := schemas.HistoryDays
+	if _, err := (&client.API{URL: a.url, Token: alices}).ChangeSettings(t.Context(), schemas.SettingsChange{HistoryStorage: &keep}); err != nil {
+		t.Fatal(err)
+	}
+	var bobs client.MemoryStore
+	alice, bob := c.device("alice", &client.MemoryStore{}, a, b), c.device("bob", &bobs, b, a)
+	say(t, alice, bob, "one")
+	say(t, bob, alice, "two")
+	for _, want := range []string{"evt.session.", "msg." + schemas.UserID("alice").Token(), "evt.delivered." + schemas.UserID("alice").Token()} {
+		for !strings.HasPrefix(streamstest.Receive(t, services).Subject, want) {
+		}
+	}
+	history := client.API{URL: b.url, Token: alices}
+	eventually(t, "history through the other gateway", func() bool {
+		page, err := history.History(t.Context(), schemas.Participant{User: "bob"}, 0)
+		return err == nil && len(page) == 2 && page[0].Content == "two" && page[1].Content == "one"
+	})
+
+	// A device resumes on the other gateway.
+	closeAll([]*client.Client{bob})
+	accepted := send(t, alice, "bob", "while away")
+	bob = c.device("bob", &bobs, a, b)
+	settled(t, alice, bob, accepted, "while away")
+
+	// A device asks again on the other gateway: same number, same message.
+	carol, dave := dialRaw(t, a, token(t, c.dir, "carol")), dialRaw(t, b, token(t, c.dir, "dave"))
+	const one = `{"type":"send_message","receiver_id":"dave","content":"1","message_id_by_client":1,"timestamp":1}`
+	carol.write(one)
+	answer := carol.until(schemas.TypeMessageReceived).(*schemas.MessageReceived)
+	_ = carol.ws.CloseNow()
+	carol = redialRaw(t, b, token(t, c.dir, "carol"), carol.device, "")
+	carol.write(one)
+	if again := carol.until(schemas.TypeMessageReceived).(*schemas.MessageReceived); *again != *answer {
+		t.Errorf("the second answer is %+v, the first %+v", again, answer)
+	}
+	carol.write(`{"type":"send_message","receiver_id":"dave","content":"2","message_id_by_client":2,"timestamp":1}`)
+	for _, want := range []string{"1", "2"} {
+		if m := dave.until(schemas.TypeIncomingMessage).(*schemas.Incoming); m.Content != want {
+			t.Errorf("got %q, not %q", m.Content, want)
+		}
+	}
+
+	_, _ = carol.ws.CloseNow(), dave.ws.CloseNow()
+
+	a.stop() // with alice and bob on it
+	say(t, alice, bob, "three")
+	say(t, bob, alice, "four")
+	closeAll([]*client.Client{alice, bob})
+	b.stop()
+}
+
+// TestClusterOfThree loses one node of three.
+func TestClusterOfThree(t *testing.T) {
+	c := startCluster(t, 3)
+	c.noViolations()
+	c.apply(streams.Topology{Partitions: 1, Replicas: 3})
+	conn := c.conn("gateway")
+	if err := conn.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	from := streams.Address{User: "alice", Device: schemas.DeviceID(conn.Clock().NextULID())}
+	n := schemas.ClientMessageID(0)
+	record := func() error {
+		n++
+		done := make(chan error, 1)
+		rec := schemas.SentRecord{MessageIDByClient: n, MessageID: conn.Clock().Next(), ContentHash: "x"}
+		if err := conn.RecordSent(from, rec, func(o streams.Outcome) { done <- o.Err }); err != nil {
+			return err
+		}
+		return streamstest.Receive(t, done)
+	}
+	if err := record(); err != nil {
+		t.Fatal(err)
+	}
+	c.servers[0].Shutdown()
+	eventually(t, "a commit without one node", func() bool { return record() == nil })
+	last, found, err := conn.LastSent(t.Context(), from)
+	if err != nil || !found || last.MessageIDByClient != n {
+		t.Errorf("the last record is %+v, %v, %v", last, found, err)
+	}
+}

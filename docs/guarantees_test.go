@@ -1,0 +1,152 @@
+// Package docs_test holds the documents to the tree.
+package docs_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const root = ".."
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// TestGuarantees: each row of docs/guarantees.md names tests, and each of them is
+// in the tree.
+func TestGuarantees(t *testing.T) {
+	data, err := os.ReadFile("guarantees.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	suites := literalsOfSuites(t)
+	files := make(map[string]testFile)
+	rows, named := 0, 0
+	for n, line := range strings.Split(string(data), "\n") {
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.TrimSpace(cells[len(cells)-1]) == "proof" {
+			continue
+		}
+		rows++
+		at := fmt.Sprintf("guarantees.md:%d", n+1)
+		if len(cells) != 3 {
+			t.Errorf("%s: %d cells, not 3", at, len(cells))
+			continue
+		}
+		var file testFile
+		found := 0
+		for _, m := range code.FindAllStringSubmatch(cells[2], -1) {
+			name := m[1]
+			if strings.HasSuffix(name, ".go") {
+				if _, ok := files[name]; !ok {
+					files[name] = parse(t, name)
+				}
+				file = files[name]
+				continue
+			}
+			found++
+			test, of, isCase := strings.Cut(name, "/")
+			switch {
+			case file.name == "":
+				t.Errorf("%s: %s stands behind no file", at, name)
+			case !file.funcs[test]:
+				t.Errorf("%s: %s has no %s", at, file.name, test)
+			case isCase && !file.literals[of] && !suites[of]:
+				t.Errorf("%s: neither %s nor a contract suite has the case %q", at, file.name, of)
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s: the row names no test", at)
+		}
+		named += found
+	}
+	if rows == 0 {
+		t.Error("guarantees.md has no table")
+	}
+	t.Logf("%d rows, %d tests and cases", rows, named)
+}
+
+// TestLinks: what the documents link to is there.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)\s]*)?\)`)
+	documents := []string{filepath.Join(root, "README.md")}
+	for _, pattern := range []string{"*.md", "decisions/*.md"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, more...)
+	}
+	for _, document := range documents {
+		data, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(data), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", document, m[1])
+			}
+		}
+	}
+}
+
+// testFile is what one Go file defines and says.
+type testFile struct {
+	name     string
+	funcs    map[string]bool
+	literals map[string]bool
+}
+
+func parse(t *testing.T, name string) testFile {
+	t.Helper()
+	f := testFile{name: name, funcs: make(map[string]bool), literals: make(map[string]bool)}
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return f
+	}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			f.funcs[n.Name.Name] = n.Recv == nil
+		case *ast.BasicLit:
+			if s, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil {
+				f.literals[s] = true
+			}
+		}
+		return true
+	})
+	return f
+}
+
+// literalsOfSuites are the strings of the contract suites, the packages whose
+// names end in "test".
+func literalsOfSuites(t *testing.T) map[string]bool {
+	t.Helper()
+	all := make(map[string]bool)
+	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && name != "." && strings.HasPrefix(entry.Name(), ".") {
+			return fs.SkipDir
+		}
+		if filepath.Ext(name) == ".go" && strings.HasSuffix(filepath.Dir(name), "test") {
+			for literal := range parse(t, name).literals {
+				all[literal] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
