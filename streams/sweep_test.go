@@ -147,9 +147,8 @@ func TestNothingAfterTheEnd(t *testing.T) {
 	d := sitAlone(t)
 	release := d.conn.HoldReaders()
 	streams.Gap(d.device.Inbox) // the read waits, and live entries with it
-	held := d.Send("held")
-	held.Sequence += 1000 // a replica that lags has not got it yet
-	d.Tell(held)
+	elsewhere := &streamstest.Sender{T: t, Conn: d.conn, From: "alice", To: streamstest.NewAddress(d.conn)}
+	d.Tell(elsewhere.Commit("held")) // as if a replica that lags had not got it yet
 	d.conn.PublishRemoved(d.To)
 	d.device.AwaitEnd(t)
 	release()
