@@ -14,7 +14,6 @@ import (
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 
 	"roost/client"
 	"roost/schemas"
@@ -88,20 +87,6 @@ func startCluster(t *testing.T, n int) *natsCluster {
 		})
 	}
 	return c
-}
-
-func newNKey(t *testing.T) (public string, seed []byte) {
-	t.Helper()
-	key, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, errPublic := key.PublicKey()
-	seed, err = key.Seed()
-	if err := errors.Join(err, errPublic); err != nil {
-		t.Fatal(err)
-	}
-	return public, seed
 }
 
 func (c *natsCluster) seed(role string) string { return filepath.Join(c.dir, role+".nk") }
@@ -323,8 +308,10 @@ func TestCluster(t *testing.T) {
 	}
 	var bobs client.MemoryStore
 	alice, bob := c.device("alice", &client.MemoryStore{}, a, b), c.device("bob", &bobs, b, a)
-	say(t, alice, bob, "one")
-	say(t, bob, alice, "two")
+	for _, content := range []string{"one", "two"} { // which bob's inbox loses in one purge
+		say(t, alice, bob, content)
+	}
+	say(t, bob, alice, "three")
 	for _, want := range []string{"evt.session.", "msg." + schemas.UserID("alice").Token(), "evt.delivered." + schemas.UserID("alice").Token()} {
 		for !strings.HasPrefix(streamstest.Receive(t, services).Subject, want) {
 		}
@@ -332,8 +319,11 @@ func TestCluster(t *testing.T) {
 	history := client.API{URL: b.url, Token: alices}
 	eventually(t, "history through the other gateway", func() bool {
 		page, err := history.History(t.Context(), schemas.Participant{User: "bob"}, 0)
-		return err == nil && len(page) == 2 && page[0].Content == "two" && page[1].Content == "one"
+		return err == nil && len(page) == 3 && page[0].Content == "three" && page[2].Content == "one"
 	})
+	if status, r := b.ready(); status != http.StatusOK || len(r.Degraded) != 0 {
+		t.Errorf("with a worker: %d %+v", status, r)
+	}
 
 	// A device resumes on the other gateway.
 	closeAll([]*client.Client{bob})
@@ -362,8 +352,8 @@ func TestCluster(t *testing.T) {
 	_, _ = carol.ws.CloseNow(), dave.ws.CloseNow()
 
 	a.stop() // with alice and bob on it
-	say(t, alice, bob, "three")
-	say(t, bob, alice, "four")
+	say(t, alice, bob, "four")
+	say(t, bob, alice, "five")
 	closeAll([]*client.Client{alice, bob})
 	b.stop()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 	"go.yaml.in/yaml/v3"
 
 	"roost/streams"
@@ -295,7 +296,22 @@ func TestComposeDockerfile(t *testing.T) {
 	}
 }
 
-// TestClusterRoles tries what each role may not do.
+func newNKey(t *testing.T) (public string, seed []byte) {
+	t.Helper()
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, errPublic := key.PublicKey()
+	seed, err = key.Seed()
+	if err := errors.Join(err, errPublic); err != nil {
+		t.Fatal(err)
+	}
+	return public, seed
+}
+
+// TestClusterRoles tries what each role may not do, and what it may though
+// TestCluster has no need of it.
 func TestClusterRoles(t *testing.T) {
 	c := startCluster(t, 1)
 	c.apply(streams.Topology{Partitions: 1})
@@ -317,16 +333,28 @@ func TestClusterRoles(t *testing.T) {
 		"DIRECT.GET.KV_ACCOUNTS.$KV.ACCOUNTS.x", "DIRECT.GET.KV_RECEIPTS", "STREAM.INFO.INBOX_0"),
 		"sent.0.x.x", "inbox.0.x.x", "msg.x", "live.0.x.x", "evt.x", "svc.history.page", "$KV.SETTINGS.x")
 	for _, role := range []struct {
-		name                  string
-		publishes, subscribes []string
+		name                    string
+		may, publish, subscribe []string
 	}{
-		{"gateway", append(api("CONSUMER.MSG.NEXT.MESSAGES.mirror", "CONSUMER.INFO.MESSAGES.mirror"), "$JS.ACK.MESSAGES.mirror.1.1.1.1.0"),
+		{"gateway",
+			append(api("CONSUMER.DELETE.KV_DEVICES.x", "CONSUMER.DELETE.KV_SETTINGS.x", "CONSUMER.DELETE.KV_GATEWAYS.x"), "$JS.FC.KV_DEVICES.x.1"),
+			append(api("CONSUMER.MSG.NEXT.MESSAGES.mirror", "CONSUMER.INFO.MESSAGES.mirror"), "$JS.ACK.MESSAGES.mirror.1.1.1.1.0"),
 			[]string{">", "_INBOX.>", "_INBOX.roost-worker.>", "inbox.>", "msg.>", "svc.history.page", "$KV.>", "$JS.API.>"}},
-		{"worker", notWorkers, []string{">", "_INBOX.>", "_INBOX.roost-gateway.>", "inbox.>", "msg.>", "live.>", "$KV.>", "$JS.API.>"}},
-		{"services", append(notWorkers, api("INFO", "STREAM.INFO.MESSAGES", "STREAM.NAMES")...),
+		{"worker",
+			append(api("CONSUMER.DELETE.KV_DEVICES.x", "CONSUMER.DELETE.KV_GATEWAYS.x"),
+				"$JS.FC.KV_DEVICES.x.1", "$JS.ACK.MESSAGES.mirror.1.1.1.1.0", "$JS.ACK._.account.MESSAGES.mirror.1.1.1.1.0"),
+			notWorkers,
+			[]string{">", "_INBOX.>", "_INBOX.roost-gateway.>", "inbox.>", "msg.>", "live.>", "$KV.>", "$JS.API.>"}},
+		{"services", nil,
+			slices.Concat(notWorkers, api("INFO", "STREAM.INFO.MESSAGES", "STREAM.NAMES")),
 			[]string{">", "_INBOX.>", "inbox.>", "live.>", "sent.>", "svc.>", "$KV.>", "$JS.>"}},
 	} {
 		nc := c.raw(role.name)
+		for _, subject := range role.may {
+			if err := errors.Join(nc.Publish(subject, nil), nc.FlushTimeout(timeout), nc.LastError()); err != nil {
+				t.Errorf("%s may not publish to %s: %v", role.name, subject, err)
+			}
+		}
 		denied := func(what, subject string, err error) {
 			t.Helper()
 			if err == nil {
@@ -339,10 +367,10 @@ func TestClusterRoles(t *testing.T) {
 				t.Errorf("%s may %s %s", role.name, what, subject)
 			}
 		}
-		for _, subject := range append(role.publishes, nobody...) {
+		for _, subject := range slices.Concat(role.publish, nobody) {
 			denied("publish to", subject, nc.Publish(subject, []byte("{}")))
 		}
-		for _, subject := range role.subscribes {
+		for _, subject := range role.subscribe {
 			_, err := nc.SubscribeSync(subject)
 			denied("subscribe to", subject, err)
 		}

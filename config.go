@@ -189,6 +189,15 @@ func masked(text string) string {
 	return u.String()
 }
 
+// maskedList is masked for comma-separated URLs.
+func maskedList(list string) string {
+	parts := strings.Split(list, ",")
+	for i := range parts {
+		parts[i] = masked(parts[i])
+	}
+	return strings.Join(parts, ",")
+}
+
 // dashed turns a field's name into a flag's: InboxMaxAge into inbox-max-age.
 func dashed(name string) string {
 	var b strings.Builder

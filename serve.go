@@ -63,8 +63,9 @@ type workerCommand struct {
 	HTTP string `name:"http" help:"Address for metrics and health; empty for none." env:"ROOST_WORKER_HTTP" placeholder:"HOST:PORT"`
 }
 
-// shutdownTimeout bounds the drain; the process is gone within 20 s.
-const shutdownTimeout = 15 * time.Second
+// shutdownTimeout bounds the drain. With what the workers take to finish, the
+// process is gone within 20 s.
+const shutdownTimeout = 10 * time.Second
 
 // Run implements `roost serve`.
 func (c serveCommand) Run(p process) error {
@@ -147,7 +148,7 @@ func (c gatewayCommand) Run(p process) error {
 	var group run.Group
 	addGateway(&group, gateway.New(options), listener, log)
 	addActor(&group, untilSignal(p.ctx, log))
-	log.Info("roost gateway serves", "url", "http://"+listener.Addr().String(), "nats", c.NATS, "version", versionText())
+	log.Info("roost gateway serves", "url", "http://"+listener.Addr().String(), "nats", maskedList(c.NATS), "version", versionText())
 	return finished(group.Run())
 }
 
@@ -178,7 +179,7 @@ func (c workerCommand) Run(p process) error {
 	}
 	addWorkers(&group, workers.Options{Streams: conn, Store: store, Registry: registry, Log: log})
 	addActor(&group, untilSignal(p.ctx, log))
-	log.Info("roost worker works", "nats", c.NATS, "history", historyName(c.Mongo), "version", versionText())
+	log.Info("roost worker works", "nats", maskedList(c.NATS), "history", historyName(c.Mongo), "version", versionText())
 	return finished(group.Run())
 }
 

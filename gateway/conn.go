@@ -103,9 +103,6 @@ func (c *conn) run() {
 // readFrames hands frame after frame to the session.
 func (c *conn) readFrames(session *session) {
 	for {
-		if c.frames != nil && c.frames.Wait(c.ctx) != nil {
-			return
-		}
 		data, ok := c.read()
 		if !ok {
 			return
@@ -114,10 +111,13 @@ func (c *conn) readFrames(session *session) {
 	}
 }
 
-// read returns the next frame; false once the connection is over. A binary
-// frame is answered as a bad one.
+// read returns the next frame, no sooner than the limit allows; false once the
+// connection is over. A binary frame is answered as a bad one.
 func (c *conn) read() ([]byte, bool) {
 	for {
+		if c.frames != nil && c.frames.Wait(c.ctx) != nil {
+			return nil, false
+		}
 		kind, data, err := c.ws.Read(context.Background())
 		if err != nil {
 			c.noteEnd(err)

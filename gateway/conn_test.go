@@ -3,8 +3,10 @@ package gateway_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -209,6 +211,50 @@ func TestNewestConnectionWins(t *testing.T) {
 	// The end of the old one did not take the device offline.
 	if online, _, err := nats.conn.Presence().Status(nats.ctx(), "alice", person(t, nats, "alice").Devices); err != nil || !online {
 		t.Errorf("online is %v, %v", online, err)
+	}
+}
+
+// TestTwoConnectionsAtOnce says hello twice at the same moment, on two gateways:
+// one of them stays.
+func TestTwoConnectionsAtOnce(t *testing.T) {
+	here := newHouse(t)
+	there := joinHouse(t, here.nats)
+	bob := here.connect("bob")
+	id := here.connect("alice").welcome.DeviceID
+	for round := range 10 {
+		content := fmt.Sprint("to the one that stays in round ", round)
+		devices := []*device{here.dial(), there.dial()}
+		hello := &schemas.Hello{Token: here.token("alice"), DeviceID: id}
+		var greeting sync.WaitGroup
+		ended := make(chan int, 2)
+		for i, d := range devices {
+			d.send(hello)
+			greeting.Go(func() {
+				for {
+					f, err := d.read()
+					if err != nil {
+						if websocket.CloseStatus(err) != websocket.StatusCode(schemas.CloseReplaced) {
+							t.Errorf("connection %d ended with %v", i, err)
+						}
+						ended <- i
+						return
+					}
+					if m, ok := f.(*schemas.Incoming); ok {
+						d.ack(m.MessageID)
+						if m.Content == content { // not one of an earlier round, again
+							return
+						}
+					}
+				}
+			})
+		}
+		loser := <-ended
+		bob.tell("alice", content)
+		greeting.Wait()
+		if len(ended) > 0 {
+			t.Fatal("both connections were closed")
+		}
+		_ = devices[1-loser].ws.CloseNow()
 	}
 }
 

@@ -146,6 +146,11 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 func (s *session) recordSend(p *pendingSend, t targets) {
 	rec := schemas.SentRecord{MessageIDByClient: p.frame.MessageIDByClient,
 		MessageID: s.server.streams.Clock().Next(), ContentHash: p.hash}
+	s.sending.mu.Lock()
+	if s.sending.newest > rec.MessageIDByClient {
+		rec.Highest = s.sending.newest
+	}
+	s.sending.mu.Unlock()
 	err := s.server.streams.RecordSent(s.addr, rec, func(o streams.Outcome) {
 		switch {
 		case o.Err != nil:

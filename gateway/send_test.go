@@ -162,6 +162,11 @@ func TestSkippedAndForgottenNumbers(t *testing.T) {
 	if got := want[*schemas.MessageReceived](alice); got.MessageIDByClient != 7 {
 		t.Fatalf("got %+v", got)
 	}
+	if again := h.reconnect("alice", alice.welcome.DeviceID, ""); again.welcome.LastMessageIDByClient != 10 {
+		t.Errorf("welcome says that %d is the last number, want 10", again.welcome.LastMessageIDByClient)
+	} else {
+		alice = again
+	}
 	for n := range schemas.ClientMessageID(schemas.MaxOutstanding) {
 		send(100 + n)
 		want[*schemas.MessageReceived](alice)

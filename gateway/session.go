@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"roost/schemas"
@@ -19,6 +20,10 @@ type session struct {
 	rev     uint64 // of the session's record
 	inbox   streams.Inbox
 	sending *sending
+
+	mu       sync.Mutex // guards the rest
+	welcomed bool
+	early    [][]byte // frames from before welcome, at most maxOutbox; more are dropped: the watermark tells
 }
 
 // endTimeout bounds what a session leaves in order: its inbox and its record.
@@ -124,8 +129,7 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 		return nil, err
 	}
 	s := &session{conn: c, server: c.server, addr: streams.Address{User: user, Device: device.DeviceID}}
-	s.record = schemas.Session{SessionID: schemas.SessionID(c.server.streams.Clock().NextULID()),
-		Gateway: c.server.opts.Name, ConnectedAt: schemas.Now()}
+	s.record = schemas.Session{Gateway: c.server.opts.Name, ConnectedAt: schemas.Now()}
 	if err := s.open(ctx, device, hello); err != nil {
 		return nil, err
 	}
@@ -150,34 +154,35 @@ func (c *conn) authenticate(hello *schemas.Hello) (schemas.UserID, error) {
 	return user, nil
 }
 
-// open subscribes, takes the device over from older connections, says welcome
-// and lets the inbox go.
+// open takes the device over from older connections, subscribes, says welcome and
+// lets the inbox go.
 func (s *session) open(ctx context.Context, device schemas.Device, hello *schemas.Hello) error {
 	last, _, err := s.server.streams.LastSent(ctx, s.addr)
 	if err != nil {
 		return schemas.Unavailable(err)
 	}
-	s.sending = newSending(s, last.MessageIDByClient)
-	s.inbox, err = s.server.consumers.Open(ctx, s.addr, s.record.SessionID, hello.ResumeAfter, s)
-	if streams.IsBadCursor(err) {
-		return schemas.InvalidField("resume_after", "%v.", err)
-	}
+	s.server.streams.Clock().Observe(last.MessageID) // perhaps made by a clock that is ahead of this one's
+	s.sending = newSending(s, last.Newest())
+	before, rev, err := s.server.streams.Presence().Begin(ctx, s.addr, &s.record)
 	if err != nil {
-		return schemas.Unavailable(err)
-	}
-	before, rev, err := s.server.streams.Presence().Begin(ctx, s.addr, s.record)
-	if err != nil {
-		s.inbox.Close(ctx)
 		return schemas.Unavailable(err)
 	}
 	s.rev = rev
+	s.inbox, err = s.server.consumers.Open(ctx, s.addr, s.record.SessionID, hello.ResumeAfter, s)
+	if err != nil {
+		s.recordEnd(ctx)
+		if streams.IsBadCursor(err) {
+			return schemas.InvalidField("resume_after", "%v.", err)
+		}
+		return schemas.Unavailable(err)
+	}
 	s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
 	s.announce(true)
-	s.conn.sendFrame(&schemas.Welcome{
+	s.welcome(&schemas.Welcome{
 		UserID: s.addr.User, DeviceID: s.addr.Device, SessionID: s.record.SessionID,
 		ServerTime: schemas.Now(), HeartbeatMS: s.server.opts.Heartbeat.Milliseconds(),
 		MaxInFlight: schemas.MaxInFlight, MaxOutstandingSends: schemas.MaxOutstanding,
-		LastMessageIDByClient: last.MessageIDByClient,
+		LastMessageIDByClient: last.Newest(),
 	})
 	if hello.DeviceID != "" { // a new device was never away
 		s.sendReceipts(ctx, device, before)
@@ -186,19 +191,35 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	return nil
 }
 
+// welcome says so, and then what came since the subscription.
+func (s *session) welcome(f *schemas.Welcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn.sendFrame(f)
+	for _, frame := range s.early {
+		s.conn.send(frame)
+	}
+	s.welcomed, s.early = true, nil
+}
+
 // end leaves everything in order: acknowledged messages are removed, the record
 // says since when the device is away.
 func (s *session) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.conn.ctx), endTimeout)
 	defer cancel()
 	s.inbox.Close(ctx)
+	if s.recordEnd(ctx) {
+		s.announce(false)
+	}
+}
+
+// recordEnd is false where a newer session has the device.
+func (s *session) recordEnd(ctx context.Context) bool {
 	current, err := s.server.streams.Presence().End(ctx, s.addr, s.record, s.rev)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.server.log.Warn("a session's end was not recorded; the lease's end will tell", "error", err)
 	}
-	if current {
-		s.announce(false)
-	}
+	return current
 }
 
 func (s *session) announce(online bool) {
@@ -221,7 +242,16 @@ func (s *session) Drained(cursor schemas.Cursor) {
 }
 
 // Frame implements [streams.Sink].
-func (s *session) Frame(frame []byte) { s.conn.send(frame) }
+func (s *session) Frame(frame []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.welcomed:
+		s.conn.send(frame)
+	case len(s.early) < maxOutbox:
+		s.early = append(s.early, frame)
+	}
+}
 
 // End implements [streams.Sink].
 func (s *session) End(reason streams.EndReason) {

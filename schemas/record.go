@@ -13,7 +13,13 @@ type SentRecord struct {
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
 	MessageID         MessageID       `json:"message_id"`
 	ContentHash       ContentHash     `json:"content_hash"`
+	// Highest is the largest number of the device so far, where that is not this
+	// one: a send that was refused comes again behind its successors.
+	Highest ClientMessageID `json:"highest_message_id_by_client,omitempty"`
 }
+
+// Newest is the largest number of the device, this record included.
+func (r SentRecord) Newest() ClientMessageID { return max(r.MessageIDByClient, r.Highest) }
 
 // ContentHash tells a retry from another message under the same number: 16
 // bytes of SHA-256 over receiver, reply_to and content, in base64url.

@@ -51,6 +51,9 @@ func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
 		return false, err
 	}
 	c.PublishRemoved(a)
+	if err := c.presence.Forget(ctx, a); err != nil {
+		return true, err
+	}
 	p := c.partition(a.User)
 	if err := c.purgeAll(ctx, inboxStream(p), inboxSubject(p, a)); err != nil {
 		return true, fmt.Errorf("failed to delete the inbox: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -165,7 +166,7 @@ func (c *Conn) observeNewest(ctx context.Context) error {
 }
 
 func (c *Conn) dial(purpose string) (*nats.Conn, error) {
-	url, o := c.opts.URL, []nats.Option{
+	address, o := c.opts.URL, []nats.Option{
 		nats.Name(c.opts.Name + " " + purpose),
 		nats.CustomInboxPrefix("_INBOX." + strings.ReplaceAll(c.opts.Name, " ", "-")),
 		nats.MaxReconnects(-1),
@@ -189,7 +190,7 @@ func (c *Conn) dial(purpose string) (*nats.Conn, error) {
 	}
 	if c.opts.InProcess != nil {
 		o = append(o, nats.InProcessServer(c.opts.InProcess))
-		url = ""
+		address = ""
 	}
 	if c.opts.NKeySeedFile != "" {
 		nkey, err := nats.NkeyOptionFromSeed(c.opts.NKeySeedFile)
@@ -198,18 +199,25 @@ func (c *Conn) dial(purpose string) (*nats.Conn, error) {
 		}
 		o = append(o, nkey)
 	}
-	nc, err := nats.Connect(url, o...)
+	nc, err := nats.Connect(address, o...)
 	if err != nil {
-		return nil, fmt.Errorf("failed to connect to NATS at %s: %w", cmpURL(c.opts), err)
+		return nil, fmt.Errorf("failed to connect to NATS at %s: %w", c.opts.where(), err)
 	}
 	return nc, nil
 }
 
-func cmpURL(o Options) string {
+// where names the server, without passwords.
+func (o Options) where() string {
 	if o.InProcess != nil {
 		return "the embedded server"
 	}
-	return o.URL
+	urls := strings.Split(o.URL, ",")
+	for i := range urls {
+		if u, err := url.Parse(strings.TrimSpace(urls[i])); err == nil {
+			urls[i] = u.Redacted()
+		}
+	}
+	return strings.Join(urls, ",")
 }
 
 // onAsyncError hears of slow consumers: a live subject that lost messages.

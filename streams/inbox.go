@@ -226,9 +226,14 @@ func (b *directInbox) frame(frame []byte) {
 	}
 }
 
+// replaced hears of another connection of the device. The newer one stays: it
+// says so again to an older one, which may have begun to listen only now.
 func (b *directInbox) replaced(by schemas.SessionID) {
-	if by != b.session {
+	switch {
+	case by > b.session:
 		b.end(EndReplaced)
+	case by < b.session:
+		b.c.PublishReplaced(b.addr, b.session)
 	}
 }
 

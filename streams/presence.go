@@ -17,6 +17,7 @@ import (
 // connect and at disconnect, and a session whose gateway has no lease is over.
 type Presence struct {
 	sessions, gateways jetstream.KeyValue
+	clock              *Clock
 
 	mu     sync.Mutex // guards the rest
 	now    func() time.Time
@@ -24,7 +25,7 @@ type Presence struct {
 }
 
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
-	p := &Presence{now: time.Now, leases: make(map[string]time.Time)}
+	p := &Presence{clock: c.clock, now: time.Now, leases: make(map[string]time.Time)}
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", sessionsBucket, err)
@@ -106,18 +107,35 @@ func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease) error 
 	return nil
 }
 
-// Begin records that a session has its device now. It returns the record before
-// it, and the revision to end the session with.
-func (p *Presence) Begin(ctx context.Context, a Address, s schemas.Session) (before schemas.Session, revision uint64, err error) {
-	before, _, _, err = get[schemas.Session](ctx, p.sessions, sessionKey(a))
-	if err != nil {
-		return before, 0, err
+// Begin records that a session has its device now. A session without an id gets
+// one that is larger than that of the session before it, whatever the gateways'
+// clocks say: so of two connections of a device all agree which is the newer, and
+// the record is of that one. It returns the record before it, and the revision to
+// end the session with.
+func (p *Presence) Begin(ctx context.Context, a Address, s *schemas.Session) (before schemas.Session, revision uint64, err error) {
+	key, named := sessionKey(a), s.SessionID != ""
+	for range casAttempts {
+		before, known, ok, err := get[schemas.Session](ctx, p.sessions, key)
+		if err != nil {
+			return before, 0, err
+		}
+		if !named {
+			p.clock.Observe(schemas.MessageID(before.SessionID))
+			s.SessionID = schemas.SessionID(p.clock.NextULID())
+		}
+		if ok {
+			revision, err = p.sessions.Update(ctx, key, schemas.Encode(*s), known)
+		} else {
+			revision, err = p.sessions.Create(ctx, key, schemas.Encode(*s))
+		}
+		if err == nil {
+			return before, revision, nil
+		}
+		if !isConflict(err) {
+			return before, 0, fmt.Errorf("failed to record the session: %w", err)
+		}
 	}
-	revision, err = p.sessions.Put(ctx, sessionKey(a), schemas.Encode(s))
-	if err != nil {
-		return before, 0, fmt.Errorf("failed to record the session: %w", err)
-	}
-	return before, revision, nil
+	return before, 0, fmt.Errorf("failed to record the session: %w", errContended)
 }
 
 // End records that a session ended, unless a newer one has the device: then it

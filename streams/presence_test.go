@@ -1,7 +1,9 @@
 package streams_test
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,12 +45,12 @@ func TestSessions(t *testing.T) {
 	ctx := timeout(t)
 	a := streamstest.NewAddress(c)
 	first := schemas.Session{SessionID: "first", Gateway: "here", ConnectedAt: schemas.Now() - 1000}
-	before, rev, err := c.Presence().Begin(ctx, a, first)
+	before, rev, err := c.Presence().Begin(ctx, a, &first)
 	if err != nil || before != (schemas.Session{}) {
 		t.Fatalf("before the first: %+v, %v", before, err)
 	}
 	second := schemas.Session{SessionID: "second", Gateway: "there", ConnectedAt: schemas.Now()}
-	before, rev2, err := other.Presence().Begin(ctx, a, second)
+	before, rev2, err := other.Presence().Begin(ctx, a, &second)
 	if err != nil || before != first {
 		t.Fatalf("before the second: %+v, %v", before, err)
 	}
@@ -58,7 +60,7 @@ func TestSessions(t *testing.T) {
 	if current, err := other.Presence().End(ctx, a, second, rev2); err != nil || !current {
 		t.Errorf("the end of the session: %t, %v", current, err)
 	}
-	before, _, err = c.Presence().Begin(ctx, a, first)
+	before, _, err = c.Presence().Begin(ctx, a, &first)
 	if err != nil || before.SessionID != "second" || before.Gateway != "" || before.EndedAt < before.ConnectedAt {
 		t.Errorf("after the end: %+v, %v", before, err)
 	}
@@ -68,7 +70,7 @@ func TestSessions(t *testing.T) {
 	if err := c.Presence().Forget(ctx, streamstest.NewAddress(c)); err != nil {
 		t.Errorf("a device that never was: %v", err)
 	}
-	if before, _, err = c.Presence().Begin(ctx, a, first); err != nil || before != (schemas.Session{}) {
+	if before, _, err = c.Presence().Begin(ctx, a, &first); err != nil || before != (schemas.Session{}) {
 		t.Errorf("after it was forgotten: %+v, %v", before, err)
 	}
 }
@@ -91,7 +93,7 @@ func TestStatus(t *testing.T) {
 	alive(t, other, "here", true)
 	a := streams.Address{User: "alice", Device: phone.DeviceID}
 	session := schemas.Session{SessionID: "one", Gateway: "here", ConnectedAt: schemas.Now() - 1000}
-	_, rev, err := c.Presence().Begin(ctx, a, session)
+	_, rev, err := c.Presence().Begin(ctx, a, &session)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +103,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(false, start, schemas.Now())
-	if _, _, err := c.Presence().Begin(ctx, a, session); err != nil {
+	if _, _, err := c.Presence().Begin(ctx, a, &session); err != nil {
 		t.Fatal(err)
 	}
 	expect(true, start, start+60_000)
@@ -133,5 +135,54 @@ func TestLeaseRunsOut(t *testing.T) {
 	}
 	if late := streamstest.Connect(t, server, onePartition()); !late.Presence().Alive("here") {
 		t.Error("a process that starts does not know the leases that are there")
+	}
+}
+
+// TestNewerSessionHasTheLargerID also where the clock of its gateway is behind.
+func TestNewerSessionHasTheLargerID(t *testing.T) {
+	c := streamstest.Connect(t, streamstest.Server(t, t.TempDir()), streams.Topology{})
+	a := streams.Address{User: "alice", Device: schemas.DeviceID(c.Clock().NextULID())}
+	ahead := streams.NewClock(func() time.Time { return time.Now().Add(time.Hour) })
+	old := schemas.Session{SessionID: schemas.SessionID(ahead.NextULID()), Gateway: "gw"}
+	if _, _, err := c.Presence().Begin(t.Context(), a, &old); err != nil {
+		t.Fatal(err)
+	}
+	newer := schemas.Session{Gateway: "gw"}
+	if _, _, err := c.Presence().Begin(t.Context(), a, &newer); err != nil || newer.SessionID <= old.SessionID {
+		t.Errorf("the newer session is %s after %s (%v)", newer.SessionID, old.SessionID, err)
+	}
+}
+
+// Of connections that begin at once, the record is of the newest, and only that
+// one's end is the end.
+func TestSessionsBeginAtOnce(t *testing.T) {
+	c, other := pair(t)
+	ctx, a := timeout(t), streamstest.NewAddress(c)
+	type begun struct {
+		schemas.Session
+		revision uint64
+	}
+	all := make(chan begun, 8)
+	for i := range cap(all) {
+		presence := []*streams.Conn{c, other}[i%2].Presence()
+		go func() {
+			s := schemas.Session{Gateway: "gw"}
+			_, revision, err := presence.Begin(ctx, a, &s)
+			if err != nil {
+				t.Error(err)
+			}
+			all <- begun{s, revision}
+		}()
+	}
+	var sessions []begun
+	for range cap(all) {
+		sessions = append(sessions, streamstest.Receive(t, all))
+	}
+	slices.SortFunc(sessions, func(a, b begun) int { return cmp.Compare(a.SessionID, b.SessionID) })
+	for i, s := range sessions {
+		current, err := other.Presence().End(ctx, a, s.Session, s.revision)
+		if err != nil || current != (i == len(sessions)-1) {
+			t.Errorf("session %d of %d, by age, was the current one: %t, %v", i+1, len(sessions), current, err)
+		}
 	}
 }

@@ -214,3 +214,43 @@ func TestSlowConsumerIsAGap(t *testing.T) {
 	lost := d.Send("one too many")
 	d.device.AwaitMessage(t, lost.ID) // while the dispatcher still hangs
 }
+
+// More devices than one request may ask for.
+func TestSweeperManyDevices(t *testing.T) {
+	c := connect(t, onePartition())
+	inboxes, err := startTimed(timeout(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inboxes.Close()
+	const n = 1050
+	devices, lost := make([]*streamstest.Device, n), make([]streamstest.Sent, n)
+	for i := range devices {
+		s := &streamstest.Sender{T: t, Conn: c, From: "alice", To: streamstest.NewAddress(c)}
+		devices[i] = streamstest.Start(t, inboxes, s.To, "")
+		devices[i].AwaitDrained(t)
+		lost[i] = s.Commit("lost")
+	}
+	d := &atDesk{timed: inboxes.(timed)}
+	d.after(streams.CheckFirst)
+	for i, device := range devices {
+		device.AwaitMessage(t, lost[i].ID)
+		device.Close(t)
+	}
+}
+
+func BenchmarkConnect(b *testing.B) {
+	c := connect(b, onePartition())
+	cs, err := c.StartConsumers(timeout(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cs.Close()
+	a := streamstest.NewAddress(c)
+	b.ReportAllocs()
+	for b.Loop() {
+		d := streamstest.Start(b, cs, a, "")
+		d.AwaitDrained(b)
+		d.Close(b)
+	}
+}

@@ -16,7 +16,8 @@ import (
 // the contract of an inbox: an entry twice on one connection, more in flight than
 // allowed, something after the end.
 type Device struct {
-	Inbox streams.Inbox // of this connection
+	Inbox   streams.Inbox // of this connection
+	Session schemas.SessionID
 
 	mu      sync.Mutex // guards the rest
 	got     []Delivery

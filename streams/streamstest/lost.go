@@ -195,25 +195,15 @@ func testPoison(t *testing.T, s *stage, to *Sender) {
 
 func testEnds(t *testing.T, s *stage, to *Sender) {
 	first := to.Commit("1")
-	older, err := Open(s.gateways[0].inboxes, to.To, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	older.Inbox.Start()
+	older := s.connect(t, s.gateways[0], to.To, "")
 	older.AwaitDrained(t)
-	ctx, cancel := context.WithTimeout(t.Context(), Timeout)
-	defer cancel()
-	newer := NewDevice()
-	session := schemas.SessionID(to.Conn.Clock().NextULID())
-	if newer.Inbox, err = s.gateways[1].inboxes.Open(ctx, to.To, session, "", newer); err != nil {
-		t.Fatal(err)
-	}
-	newer.Inbox.Start()
-	to.Conn.PublishReplaced(to.To, session)
+	newer := s.connect(t, s.gateways[1], to.To, "")
+	newer.AwaitDrained(t)
+	// The older one is late to say that it has the device; the newer one answers.
+	to.Conn.PublishReplaced(to.To, older.Session)
 	if reason := older.AwaitEnd(t); reason != streams.EndReplaced {
 		t.Errorf("ended with %d, not replaced", reason)
 	}
-	newer.AwaitDrained(t)
 	second := to.Send("2")
 	expect(t, newer.Await(t, 2), first, second)
 	if newer.Ended() != 0 {

@@ -82,6 +82,11 @@ func NewAddress(c *streams.Conn) streams.Address {
 	}
 }
 
+var sessions = streams.NewClock(nil)
+
+// NewSession is newer than all before it.
+func NewSession() schemas.SessionID { return schemas.SessionID(sessions.NextULID()) }
+
 // Sender writes to the inbox of one device.
 type Sender struct {
 	T    testing.TB
@@ -215,7 +220,8 @@ func Open(at Inboxes, a streams.Address, resume schemas.Cursor) (*Device, error)
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
 	d := NewDevice()
-	in, err := at.Open(ctx, a, schemas.SessionID(fmt.Sprint("session ", devices.Add(1))), resume, d)
+	d.Session = NewSession()
+	in, err := at.Open(ctx, a, d.Session, resume, d)
 	d.Inbox = in
 	return d, err
 }
