@@ -32,7 +32,7 @@ func NewAccounts(d *streams.Directory, t *Tokens) *Accounts {
 	return &Accounts{directory: d, tokens: t, hashing: make(chan struct{}, maxHashing)}
 }
 
-// create is POST /accounts.
+// createAccount is POST /accounts.
 func (s *Server) createAccount(r *http.Request) (int, any, error) {
 	c, err := s.credentials(r)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"roost/gateway"
 	"roost/schemas"
+	"roost/streams"
 )
 
 // TestBadFrames sends each of them to a connection that lives on.
@@ -214,6 +215,19 @@ func TestNewestConnectionWins(t *testing.T) {
 	}
 }
 
+// TestOlderSessionReplacesNobody hears of an older and then of a newer session.
+func TestOlderSessionReplacesNobody(t *testing.T) {
+	h := newHouse(t)
+	alice, bob := h.connect("alice"), h.connect("bob")
+	h.conn.PublishReplaced(addr("alice", alice), "00000000000000000000000000")
+	accepted := bob.tell("alice", "behind it on the live subject")
+	if m := alice.take(); m.MessageID != accepted.MessageID {
+		t.Errorf("got %+v", m)
+	}
+	h.conn.PublishReplaced(addr("alice", alice), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ")
+	alice.wantClose(schemas.CloseReplaced)
+}
+
 // TestTwoConnectionsAtOnce says hello twice at the same moment, on two gateways:
 // one of them stays.
 func TestTwoConnectionsAtOnce(t *testing.T) {
@@ -357,12 +371,11 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-func person(t *testing.T, h *house, u schemas.UserID) (p struct{ Devices []schemas.Device }) {
+func person(t *testing.T, h *house, u schemas.UserID) *streams.Person {
 	t.Helper()
-	found, err := h.conn.Directory().Fresh(h.ctx(), u)
+	p, err := h.conn.Directory().Fresh(h.ctx(), u)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Devices = found.Devices
 	return p
 }

@@ -268,8 +268,8 @@ func TestSendsAreLimited(t *testing.T) {
 	}
 }
 
-// TestDiskFull has the guard of `roost serve` say no and then yes; the real disk
-// is in the end-to-end tests.
+// TestRefusedSendsAreNotOnRecord has the guard of `roost serve` say no and then
+// yes; the real disk is in TestDiskFull of the main package.
 func TestRefusedSendsAreNotOnRecord(t *testing.T) {
 	var full atomic.Bool
 	h := newHouse(t, func(o *gateway.Options) {

@@ -54,7 +54,6 @@ func Start(o Options) (*Server, error) {
 		DontListen:        o.Port == 0,
 		NoSigs:            true, // the process decides when to stop, not the library
 		NoLog:             o.Log == nil,
-		NoSystemAccount:   false,
 		JetStreamMaxStore: o.MaxStore,
 		MaxPayload:        256 << 10,
 	}
