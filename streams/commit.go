@@ -1,11 +1,9 @@
 package streams
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -63,14 +61,26 @@ const (
 	// maxQueued bounds the entries that wait in a writer. Beyond, Commit answers
 	// ErrBusy, and senders are told to come again.
 	maxQueued = 16 << 10
-	// maxUnanswered bounds the publishes that the stream has not answered.
-	maxUnanswered = 4 << 10
+	// maxSingles bounds the entries published one by one that have no answer yet.
+	// What waits behind them goes as one atomic batch once it is more than that:
+	// docs/performance.md has the measured crossover.
+	maxSingles = 16
+	// maxBatch and maxBatchBytes bound one atomic batch. The server takes no more
+	// than 1,000 messages.
+	maxBatch      = 1000
+	maxBatchBytes = 1 << 20
 
 	keepHeader = "Roost-Keep"
 )
 
 // writer is the Committer of one stream: a goroutine that takes whatever waits
-// and publishes it pipelined, and a subscription that hears the answers.
+// and publishes it, and a subscription that hears the answers.
+//
+// Few entries are published one by one, pipelined; many as one atomic batch (NATS
+// ADR-50), which the server syncs to disk once. There is no timer: while the
+// stream works, the next batch gathers. Behind a batch nothing is published until
+// it is answered, so that the entries of a refused batch, published one by one,
+// still come before everything later.
 type writer struct {
 	// Static.
 	nc      *nats.Conn
@@ -78,15 +88,20 @@ type writer struct {
 	timeout time.Duration
 	log     *slog.Logger
 	reply   string // prefix of reply subjects; the token is a counter
+	name    string // prefix of batch ids
 	sub     *nats.Subscription
 	wake    chan struct{} // 1; written by Commit and answers, read by run; full means run will look anyway
 	stop    chan struct{} // closed by close
 	stopped chan struct{} // closed by run
+	msg     nats.Msg      // owned by run
 
 	mu       sync.Mutex // guards the rest
-	queue    []*set
-	queued   int // entries in queue
+	queue    []*set     // what nobody published yet; the first may be taken in part
+	queued   int        // entries in queue
+	apart    []span     // entries of a refused batch, to be published one by one
 	inflight map[uint64]publication
+	singles  int    // publications of one entry in inflight
+	batching bool   // a batch is in inflight
 	oldest   uint64 // no token below it is in flight
 	next     uint64 // the next token
 	closing  bool
@@ -96,14 +111,22 @@ type writer struct {
 type set struct {
 	entries  []Entry
 	outcomes []Outcome
+	taken    int // entries that left the queue
 	missing  int // outcomes still to come
 	done     func([]Outcome)
 }
 
-// publication is one entry without an answer.
+// span is a run of entries of one set.
+type span struct {
+	set      *set
+	from, to int
+}
+
+// publication is what one answer of the stream will settle: a single entry, or
+// all entries of a batch.
 type publication struct {
-	set   *set
-	index int
+	spans []span
+	batch bool
 	sent  time.Time
 }
 
@@ -129,9 +152,11 @@ func (c *Conn) committer(stream string) (Committer, error) {
 }
 
 func startWriter(nc *nats.Conn, stream string, timeout time.Duration, log *slog.Logger) (*writer, error) {
+	inbox := nc.NewInbox()
 	w := &writer{
 		nc: nc, stream: stream, timeout: timeout, log: log,
-		reply:    nc.NewInbox() + ".",
+		reply:    inbox + ".",
+		name:     inbox[strings.LastIndexByte(inbox, '.')+1:][:8] + ".", // every entry of a batch carries it
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),
@@ -141,7 +166,7 @@ func startWriter(nc *nats.Conn, stream string, timeout time.Duration, log *slog.
 	if err != nil {
 		return nil, fmt.Errorf("failed to subscribe for answers of %s: %w", stream, err)
 	}
-	// Bounded by maxUnanswered already; a second bound would only lose answers.
+	// At most maxSingles+1 are awaited; a bound here would only lose answers.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, fmt.Errorf("failed to subscribe for answers of %s: %w", stream, err)
 	}
@@ -193,96 +218,6 @@ func (w *writer) run() {
 	}
 }
 
-// publishWaiting sends whole sets while the stream has room for them.
-func (w *writer) publishWaiting() {
-	for {
-		w.mu.Lock()
-		if len(w.queue) == 0 || len(w.inflight) > 0 && len(w.inflight)+len(w.queue[0].entries) > maxUnanswered {
-			w.mu.Unlock()
-			return
-		}
-		s := w.queue[0]
-		w.queue = w.queue[1:]
-		w.queued -= len(s.entries)
-		first, now := w.next, time.Now()
-		w.next += uint64(len(s.entries))
-		for i := range s.entries {
-			w.inflight[first+uint64(i)] = publication{set: s, index: i, sent: now}
-		}
-		w.mu.Unlock()
-
-		for i := range s.entries {
-			token := first + uint64(i)
-			if err := w.publish(&s.entries[i], token); err != nil {
-				w.resolve(token, Outcome{Err: fmt.Errorf("%w: %w", ErrNotStored, err)})
-			}
-		}
-	}
-}
-
-func (w *writer) publish(e *Entry, token uint64) error {
-	m := &nats.Msg{Subject: e.Subject, Reply: w.reply + strconv.FormatUint(token, 36), Data: e.Data}
-	if e.ID != "" {
-		m.Header = nats.Header{"Nats-Msg-Id": {e.ID}}
-		if e.Keep {
-			m.Header[keepHeader] = []string{"1"}
-		}
-	}
-	return w.nc.PublishMsg(m)
-}
-
-// answer hears one answer of the stream, on the subscription's goroutine.
-func (w *writer) answer(m *nats.Msg) {
-	token, err := strconv.ParseUint(m.Subject[len(w.reply):], 36, 64)
-	if err != nil {
-		return
-	}
-	w.resolve(token, parseAnswer(m))
-}
-
-func parseAnswer(m *nats.Msg) Outcome {
-	if m.Header.Get("Status") == "503" {
-		return Outcome{Err: fmt.Errorf("%w: no stream listens", ErrNotStored)}
-	}
-	var ack struct {
-		Sequence  uint64    `json:"seq"`
-		Duplicate bool      `json:"duplicate"`
-		Error     *apiError `json:"error"`
-	}
-	if err := json.Unmarshal(m.Data, &ack); err != nil {
-		return Outcome{Err: fmt.Errorf("%w: unreadable answer: %w", ErrUnknownOutcome, err)}
-	}
-	if ack.Error != nil {
-		if strings.Contains(ack.Error.Description, "maximum messages per subject") {
-			return Outcome{Err: ErrInboxFull}
-		}
-		return Outcome{Err: fmt.Errorf("%w: %s (%d)", ErrNotStored, ack.Error.Description, ack.Error.Code)}
-	}
-	return Outcome{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
-}
-
-// resolve records one outcome and, with the last of a set, tells its owner. An
-// answer that comes after its entry was given up finds nothing to do.
-func (w *writer) resolve(token uint64, o Outcome) {
-	w.mu.Lock()
-	p, ok := w.inflight[token]
-	if !ok {
-		w.mu.Unlock()
-		return
-	}
-	delete(w.inflight, token)
-	p.set.outcomes[p.index] = o
-	p.set.missing--
-	complete := p.set.missing == 0
-	if len(w.queue) > 0 {
-		w.signal()
-	}
-	w.mu.Unlock()
-	if complete {
-		p.set.done(p.set.outcomes)
-	}
-}
-
 // expire gives up on what was sent before t, in the order of sending.
 func (w *writer) expire(t time.Time) {
 	for n := 0; ; n++ {
@@ -298,7 +233,7 @@ func (w *writer) expire(t time.Time) {
 		w.mu.Unlock()
 		if !ok || p.sent.After(t) {
 			if n > 0 {
-				w.log.Warn("commits got no answer", "stream", w.stream, "entries", n)
+				w.log.Warn("commits got no answer", "stream", w.stream, "publications", n)
 			}
 			return
 		}
@@ -311,25 +246,21 @@ func (w *writer) expire(t time.Time) {
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closing = true
-	queue := w.queue
-	w.queue, w.queued = nil, 0
 	w.mu.Unlock()
 	close(w.stop)
 	<-w.stopped
-	for _, s := range queue {
-		for i := range s.outcomes {
-			s.outcomes[i].Err = ErrClosed
-		}
-		s.done(s.outcomes)
-	}
+
 	w.mu.Lock()
-	rest := make([]uint64, 0, len(w.inflight))
-	for token := range w.inflight {
-		rest = append(rest, token)
+	rest := w.apart
+	for _, p := range w.inflight {
+		rest = append(rest, p.spans...)
 	}
+	for _, s := range w.queue {
+		rest = append(rest, span{s, s.taken, len(s.entries)})
+	}
+	w.queue, w.queued, w.apart = nil, 0, nil
+	clear(w.inflight)
 	w.mu.Unlock()
-	for _, token := range rest {
-		w.resolve(token, Outcome{Err: ErrClosed})
-	}
+	w.settle(rest, func(int) Outcome { return Outcome{Err: ErrClosed} })
 	_ = w.sub.Unsubscribe()
 }

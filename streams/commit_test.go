@@ -68,6 +68,14 @@ func TestCommitOutcomes(t *testing.T) {
 	}
 }
 
+func entries(n int, subject, prefix string) []streams.Entry {
+	set := make([]streams.Entry, n)
+	for i := range set {
+		set[i] = entry(subject, fmt.Sprint(prefix, i))
+	}
+	return set
+}
+
 // What one goroutine commits is stored in its order, whatever the others do.
 func TestCommitOrder(t *testing.T) {
 	c := connect(t, onePartition())
@@ -223,39 +231,40 @@ func (r *restartable) connect(topology streams.Topology, opts ...func(*streams.O
 }
 
 // The answers are lost, the server is started again, and the same sets are
-// committed again: their ids settle what was unknown.
+// committed again: their ids settle what was unknown. Few entries go one by one,
+// many as a batch.
 func TestUnknownOutcome(t *testing.T) {
-	r := newRestartable(t)
-	c := r.connect(onePartition())
-	w := committer(t, c, "INBOX_0")
-	var set []streams.Entry
-	for i := range 20 {
-		set = append(set, entry("alice.d", fmt.Sprint(i)))
-	}
-	if first := outcomes(t, w, set[0])[0]; first.Err != nil {
-		t.Fatal(first.Err)
-	}
-	back := c.Back()
-	r.network.Mute()
-	for i, o := range outcomes(t, w, set...) {
-		if !errors.Is(o.Err, streams.ErrUnknownOutcome) {
-			t.Errorf("entry %d without an answer: %+v", i, o)
-		}
-	}
-	r.stop()
-	if o := outcomes(t, w, set[0])[0]; o.Err == nil {
-		t.Errorf("committed to a server that is not there: %+v", o)
-	}
-	r.network.Cut()
-	r.start()
-	r.network.Mend()
-	if err := back(timeout(t)); err != nil {
-		t.Fatal(err)
-	}
-	for i, o := range outcomes(t, w, set...) {
-		if o.Err != nil || !o.Duplicate || o.Sequence != uint64(i+1) {
-			t.Errorf("entry %d again: %+v, not a duplicate", i, o)
-		}
+	for _, n := range []int{streams.MaxSingles / 2, 3 * streams.MaxSingles} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			r := newRestartable(t)
+			c := r.connect(onePartition())
+			w := committer(t, c, "INBOX_0")
+			set := entries(n, "alice.d", "")
+			back := c.Back()
+			r.network.Mute()
+			for i, o := range outcomes(t, w, set...) {
+				if !errors.Is(o.Err, streams.ErrUnknownOutcome) {
+					t.Errorf("entry %d without an answer: %+v", i, o)
+				}
+			}
+			r.stop()
+			for i, o := range outcomes(t, w, set...) {
+				if o.Err == nil {
+					t.Errorf("entry %d was committed to a server that is not there: %+v", i, o)
+				}
+			}
+			r.network.Cut()
+			r.start()
+			r.network.Mend()
+			if err := back(timeout(t)); err != nil {
+				t.Fatal(err)
+			}
+			for i, o := range outcomes(t, w, set...) {
+				if o.Err != nil || !o.Duplicate || o.Sequence != uint64(i+1) {
+					t.Errorf("entry %d again: %+v, not a duplicate", i, o)
+				}
+			}
+		})
 	}
 }
 

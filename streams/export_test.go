@@ -54,7 +54,9 @@ const (
 	RemoveBatch = removeBatch
 	CheckFirst  = checkFirst
 	MaxQueued   = maxQueued
-	MaxInflight = maxUnanswered
+	MaxSingles  = maxSingles
+	MaxBatch    = maxBatch
+	MaxInflight = maxSingles + maxBatch
 	LeaseTTL    = leaseTTL
 	LiveQueue   = liveQueue
 )

@@ -1,0 +1,166 @@
+package streams
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Headers of a publish, NATS ADR-22 and ADR-50.
+const (
+	idHeader       = "Nats-Msg-Id"
+	batchHeader    = "Nats-Batch-Id"
+	sequenceHeader = "Nats-Batch-Sequence"
+	commitHeader   = "Nats-Batch-Commit"
+	// headerRoom is more than all headers of an entry together but its ID.
+	headerRoom = 256
+)
+
+// publishWaiting publishes until nothing waits or the stream has to answer first.
+func (w *writer) publishWaiting() {
+	for {
+		w.mu.Lock()
+		room := maxSingles - w.singles
+		switch {
+		case w.batching:
+			room = 0
+		case len(w.apart) > 0: // these come before everything that waits
+			room = min(room, len(w.apart))
+		case w.queued > maxSingles && !w.tooLarge(&w.queue[0].entries[w.queue[0].taken]):
+			spans, token := w.takeBatch()
+			w.mu.Unlock()
+			w.publishBatch(spans, token)
+			continue
+		default:
+			room = min(room, w.queued)
+		}
+		if room <= 0 {
+			w.mu.Unlock()
+			return
+		}
+		one := w.takeSingle()
+		token := w.await(publication{spans: []span{one}})
+		w.singles++
+		w.mu.Unlock()
+		if err := w.publish(&one.set.entries[one.from], token); err != nil {
+			w.resolve(token, Outcome{Err: fmt.Errorf("%w: %w", ErrNotStored, err)})
+		}
+	}
+}
+
+// await makes the next token that of p.
+func (w *writer) await(p publication) (token uint64) {
+	token = w.next
+	w.next++
+	p.sent = time.Now()
+	w.inflight[token] = p
+	return token
+}
+
+// takeSingle takes the next entry, first from a refused batch.
+func (w *writer) takeSingle() span {
+	if len(w.apart) > 0 {
+		s := &w.apart[0]
+		one := span{s.set, s.from, s.from + 1}
+		if s.from++; s.from == s.to {
+			w.apart = w.apart[1:]
+		}
+		return one
+	}
+	return w.take(1)
+}
+
+// take takes the next n entries of the first set, which has them.
+func (w *writer) take(n int) span {
+	s := w.queue[0]
+	taken := span{s, s.taken, s.taken + n}
+	s.taken += n
+	w.queued -= n
+	if s.taken == len(s.entries) {
+		w.queue[0] = nil
+		w.queue = w.queue[1:]
+	}
+	return taken
+}
+
+// takeBatch takes what waits, as much as one batch may have. It splits a set only
+// where the set alone is more than that.
+func (w *writer) takeBatch() ([]span, uint64) {
+	spans, n, size := make([]span, 0, len(w.queue)), 0, 0
+	for len(w.queue) > 0 {
+		s, fit := w.queue[0], 0
+		for i := s.taken; i < len(s.entries) && n+fit < maxBatch; i++ {
+			more := len(s.entries[i].Data) + len(s.entries[i].Subject) + len(s.entries[i].ID) + headerRoom
+			if size+more > maxBatchBytes || w.tooLarge(&s.entries[i]) {
+				break
+			}
+			size += more
+			fit++
+		}
+		if fit < len(s.entries)-s.taken && (n > 0 || fit == 0) {
+			break
+		}
+		spans = append(spans, w.take(fit))
+		n += fit
+	}
+	w.batching = true
+	return spans, w.await(publication{spans: spans, batch: true})
+}
+
+// tooLarge says whether the server takes no such message; published alone, it is
+// refused alone.
+func (w *writer) tooLarge(e *Entry) bool {
+	return int64(len(e.Data)+len(e.ID)+headerRoom) > w.nc.MaxPayload()
+}
+
+func (w *writer) publish(e *Entry, token uint64) error {
+	w.prepare(e)
+	w.msg.Reply = w.replyTo(token)
+	return w.nc.PublishMsg(&w.msg)
+}
+
+// publishBatch publishes entries that are stored together or not at all. The
+// server stages all but the last without an answer; the last commits.
+func (w *writer) publishBatch(spans []span, token uint64) {
+	id, n, left := w.name+strconv.FormatUint(token, 36), 0, 0
+	for _, s := range spans {
+		left += s.to - s.from
+	}
+	for _, s := range spans {
+		for i := s.from; i < s.to; i++ {
+			n++
+			left--
+			w.prepare(&s.set.entries[i])
+			w.msg.Header[batchHeader] = []string{id}
+			w.msg.Header[sequenceHeader] = []string{strconv.Itoa(n)}
+			if left == 0 {
+				w.msg.Header[commitHeader] = []string{"1"}
+				w.msg.Reply = w.replyTo(token)
+			}
+			if err := w.nc.PublishMsg(&w.msg); err != nil {
+				// Without the last one nothing of the batch is stored.
+				w.resolve(token, Outcome{Err: fmt.Errorf("%w: %w", ErrNotStored, err)})
+				return
+			}
+		}
+	}
+}
+
+// prepare makes msg that of an entry.
+func (w *writer) prepare(e *Entry) {
+	if w.msg.Header == nil {
+		w.msg.Header = make(nats.Header, 5)
+	}
+	clear(w.msg.Header)
+	w.msg.Subject, w.msg.Data, w.msg.Reply = e.Subject, e.Data, ""
+	if e.ID != "" {
+		w.msg.Header[idHeader] = []string{e.ID}
+	}
+	if e.Keep {
+		w.msg.Header[keepHeader] = []string{"1"}
+	}
+}
+
+func (w *writer) replyTo(token uint64) string { return w.reply + strconv.FormatUint(token, 36) }
