@@ -43,6 +43,7 @@ type serveFlags struct {
 	topologyFlags
 	DataDir     string        `help:"Directory for everything that is kept." default:"./roost-data" env:"ROOST_DATA_DIR" type:"path"`
 	MinFreeDisk int64         `help:"MiB that stay free: with less, sends are answered with unavailable." default:"256" env:"ROOST_MIN_FREE_DISK"`
+	StageDir    string        `help:"Directory in memory where batches are staged before they are committed, if it exists; else that is on disk, and slower." default:"/dev/shm" env:"ROOST_STAGE_DIR"`
 	NATSListen  string        `name:"nats-listen" help:"Address for other NATS clients; who connects there may do everything." env:"ROOST_NATS_LISTEN" placeholder:"HOST:PORT"`
 	NATSSync    time.Duration `name:"nats-sync" help:"0 has every message on disk before it is accepted; more loses that much when the machine dies." default:"0s" env:"ROOST_NATS_SYNC"`
 }
@@ -61,6 +62,21 @@ type workerCommand struct {
 	natsFlags
 	historyFlags
 	HTTP string `name:"http" help:"Address for metrics and health; empty for none." env:"ROOST_WORKER_HTTP" placeholder:"HOST:PORT"`
+}
+
+// stages says whether batches are staged in memory: where there is such a folder.
+func (f serveFlags) stages() bool {
+	info, err := os.Stat(f.StageDir)
+	return err == nil && info.IsDir()
+}
+
+// singles is where a batch becomes cheaper than single publishes, by the figures
+// in docs/performance.md: the default is for batches that are staged on disk.
+func (f serveFlags) singles() int {
+	if f.stages() {
+		return 8
+	}
+	return 0
 }
 
 // shutdownTimeout bounds the drain. With what the workers take to finish, the
@@ -94,11 +110,16 @@ func (c serveCommand) Run(p process) error {
 		return cannotStart(err)
 	}
 	defer server.Stop()
-	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Log: log}, c.topology(1))
+	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Singles: c.singles(), Log: log}, c.topology(1))
 	if err != nil {
 		return cannotStart(err)
 	}
 	defer conn.Close()
+	if c.stages() {
+		if err := server.StageIn(c.StageDir); err != nil {
+			return cannotStart(err)
+		}
+	}
 	store, closeStore, err := openHistory(p.ctx, c.Mongo, filepath.Join(dir.path, "history.db"), log)
 	if err != nil {
 		return cannotStart(err)

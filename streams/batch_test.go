@@ -26,18 +26,18 @@ func batchOf(t *testing.T, c *streams.Conn, seq uint64) string {
 func TestFewGoOneByOneManyAsABatch(t *testing.T) {
 	c := connect(t, onePartition())
 	w := committer(t, c, "INBOX_0")
-	for i, o := range outcomes(t, w, entries(streams.MaxSingles, "alice.d", "few")...) {
+	for i, o := range outcomes(t, w, entries(streams.Singles, "alice.d", "few")...) {
 		if o.Err != nil || o.Sequence != uint64(i+1) || batchOf(t, c, o.Sequence) != "" {
 			t.Fatalf("entry %d of few: %+v in batch %q", i, o, batchOf(t, c, o.Sequence))
 		}
 	}
 	first := ""
-	for i, o := range outcomes(t, w, entries(streams.MaxSingles+1, "alice.d", "many")...) {
+	for i, o := range outcomes(t, w, entries(streams.Singles+1, "alice.d", "many")...) {
 		batch := batchOf(t, c, o.Sequence)
 		if i == 0 {
 			first = batch
 		}
-		if o.Err != nil || o.Duplicate || o.Sequence != uint64(streams.MaxSingles+i+1) || batch == "" || batch != first {
+		if o.Err != nil || o.Duplicate || o.Sequence != uint64(streams.Singles+i+1) || batch == "" || batch != first {
 			t.Fatalf("entry %d of many: %+v in batch %q, not %q", i, o, batch, first)
 		}
 	}

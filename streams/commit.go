@@ -61,10 +61,8 @@ const (
 	// maxQueued bounds the entries that wait in a writer. Beyond, Commit answers
 	// ErrBusy, and senders are told to come again.
 	maxQueued = 16 << 10
-	// maxSingles bounds the entries published one by one that have no answer yet.
-	// What waits behind them goes as one atomic batch once it is more than that:
-	// docs/performance.md has the measured crossover.
-	maxSingles = 16
+	// defaultSingles is the default of Options.Singles.
+	defaultSingles = 16
 	// maxBatch and maxBatchBytes bound one atomic batch. The server takes no more
 	// than 1,000 messages.
 	maxBatch      = 1000
@@ -86,6 +84,7 @@ type writer struct {
 	nc      *nats.Conn
 	stream  string
 	timeout time.Duration
+	most    int // of singles: Options.Singles
 	log     *slog.Logger
 	reply   string // prefix of reply subjects; the token is a counter
 	name    string // prefix of batch ids
@@ -143,7 +142,7 @@ func (c *Conn) committer(stream string) (Committer, error) {
 	if w := c.writers[stream]; w != nil {
 		return w, nil
 	}
-	w, err := startWriter(c.commits, stream, c.opts.CommitTimeout, c.log)
+	w, err := startWriter(c.commits, stream, c.opts, c.log)
 	if err != nil {
 		return nil, err
 	}
@@ -151,10 +150,10 @@ func (c *Conn) committer(stream string) (Committer, error) {
 	return w, nil
 }
 
-func startWriter(nc *nats.Conn, stream string, timeout time.Duration, log *slog.Logger) (*writer, error) {
+func startWriter(nc *nats.Conn, stream string, opts Options, log *slog.Logger) (*writer, error) {
 	inbox := nc.NewInbox()
 	w := &writer{
-		nc: nc, stream: stream, timeout: timeout, log: log,
+		nc: nc, stream: stream, timeout: opts.CommitTimeout, most: opts.Singles, log: log,
 		reply:    inbox + ".",
 		name:     inbox[strings.LastIndexByte(inbox, '.')+1:][:8] + ".", // every entry of a batch carries it
 		wake:     make(chan struct{}, 1),
@@ -166,7 +165,7 @@ func startWriter(nc *nats.Conn, stream string, timeout time.Duration, log *slog.
 	if err != nil {
 		return nil, fmt.Errorf("failed to subscribe for answers of %s: %w", stream, err)
 	}
-	// At most maxSingles+1 are awaited; a bound here would only lose answers.
+	// At most Options.Singles+1 are awaited; a bound here would only lose answers.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, fmt.Errorf("failed to subscribe for answers of %s: %w", stream, err)
 	}

@@ -234,7 +234,7 @@ func (r *restartable) connect(topology streams.Topology, opts ...func(*streams.O
 // committed again: their ids settle what was unknown. Few entries go one by one,
 // many as a batch.
 func TestUnknownOutcome(t *testing.T) {
-	for _, n := range []int{streams.MaxSingles / 2, 3 * streams.MaxSingles} {
+	for _, n := range []int{streams.Singles / 2, 3 * streams.Singles} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			r := newRestartable(t)
 			c := r.connect(onePartition())

@@ -32,6 +32,10 @@ type Options struct {
 	// CommitTimeout is how long a commit may stay without an answer before its
 	// outcome is unknown. Default 5 s.
 	CommitTimeout time.Duration
+	// Singles is how many entries a stream may have to answer one by one; what
+	// waits behind them goes as one atomic batch once it is more. Default 16.
+	// docs/performance.md has the measured crossovers.
+	Singles int
 	// AckTimeout is how long a connected device may leave a message
 	// unacknowledged before its connection is ended. Default 30 s.
 	AckTimeout time.Duration
@@ -83,6 +87,9 @@ func Dial(opts Options) (*Conn, error) {
 	}
 	if opts.CommitTimeout == 0 {
 		opts.CommitTimeout = 5 * time.Second
+	}
+	if opts.Singles == 0 {
+		opts.Singles = defaultSingles
 	}
 	if opts.AckTimeout == 0 {
 		opts.AckTimeout = ackTimeout

@@ -54,9 +54,9 @@ const (
 	RemoveBatch = removeBatch
 	CheckFirst  = checkFirst
 	MaxQueued   = maxQueued
-	MaxSingles  = maxSingles
+	Singles     = defaultSingles
 	MaxBatch    = maxBatch
-	MaxInflight = maxSingles + maxBatch
+	MaxInflight = defaultSingles + maxBatch
 	LeaseTTL    = leaseTTL
 	LiveQueue   = liveQueue
 )

@@ -22,13 +22,13 @@ const (
 func (w *writer) publishWaiting() {
 	for {
 		w.mu.Lock()
-		room := maxSingles - w.singles
+		room := w.most - w.singles
 		switch {
 		case w.batching:
 			room = 0
 		case len(w.apart) > 0: // these come before everything that waits
 			room = min(room, len(w.apart))
-		case w.queued > maxSingles && !w.tooLarge(&w.queue[0].entries[w.queue[0].taken]):
+		case w.queued > w.most && !w.tooLarge(&w.queue[0].entries[w.queue[0].taken]):
 			spans, token := w.takeBatch()
 			w.mu.Unlock()
 			w.publishBatch(spans, token)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -37,6 +38,7 @@ type Options struct {
 // Server is a running nats-server with JetStream.
 type Server struct {
 	*server.Server
+	stage string // folder of StageIn, or empty
 }
 
 const startTimeout = 60 * time.Second
@@ -57,6 +59,7 @@ func Start(o Options) (*Server, error) {
 		JetStreamMaxStore: o.MaxStore,
 		MaxPayload:        256 << 10,
 	}
+	left := staged(o.StoreDir)
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("failed to set up the embedded NATS server: %w", err)
@@ -75,13 +78,19 @@ func Start(o Options) (*Server, error) {
 		srv.WaitForShutdown()
 		return nil, fmt.Errorf("the embedded NATS server has no JetStream; check that %s can be written", o.StoreDir)
 	}
-	return &Server{srv}, nil
+	if err := removeAll(left); err != nil && o.Log != nil {
+		o.Log.Warn("batches that an earlier server staged were not removed", "error", err)
+	}
+	return &Server{Server: srv}, nil
 }
 
 // Stop ends the server and waits for it. Clients must be closed before.
 func (s *Server) Stop() {
 	s.Shutdown()
 	s.WaitForShutdown()
+	if s.stage != "" {
+		_ = os.RemoveAll(s.stage) // the next start tries again
+	}
 }
 
 // Frozen says which stream stopped at a failed write to the disk, or nil.
