@@ -26,11 +26,11 @@ func appendFrame(typ FrameType, v appended) []byte {
 	return append(out, '}')
 }
 
-// Room for a member beside what is counted by its length: comma, quotes and
-// colon, and the longest number.
+// Room for a member beside its name, and its value if that is text. A number of
+// 13 digits is a timestamp; others are shorter, nearly always.
 const (
 	textRoom   = len(`,"":""`)
-	numberRoom = len(`,"":-9223372036854775808`)
+	numberRoom = len(`,"":1760000000000`)
 )
 
 func optionalRoom(name, value string) int {
@@ -70,35 +70,30 @@ func appendOptionalNumber(dst []byte, name string, value int64) []byte {
 }
 
 // appendString appends s as encoding/json writes it where it does not escape for
-// HTML: what is no UTF-8 becomes U+FFFD, and the two line separators of
-// JavaScript are escaped.
+// HTML: the two line separators of JavaScript are escaped all the same. What is
+// no UTF-8 is left to encoding/json.
 func appendString(dst []byte, s string) []byte {
+	if !utf8.ValidString(s) {
+		return append(dst, marshalAny(s)...)
+	}
+	const separator = "\u2028" // U+2029 differs in the last bit
 	dst = append(dst, '"')
 	done := 0
-	for i := 0; i < len(s); {
+	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c < utf8.RuneSelf {
-			if special[c] {
-				dst = append(dst, s[done:i]...)
-				dst = appendEscape(dst, c)
-				done = i + 1
-			}
-			i++
+		if !special[c] && c != separator[0] {
 			continue
 		}
-		r, n := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			dst = append(dst, s[done:i]...)
-			dst = append(dst, `\ufffd`...)
-			done = i + n
-		case r == '\u2028' || r == '\u2029':
-			dst = append(dst, s[done:i]...)
-			dst = append(dst, `\u202`...)
-			dst = append(dst, hexDigits[r&15])
-			done = i + n
+		n := 1
+		if c == separator[0] {
+			if s[i+1] != separator[1] || s[i+2]&^1 != separator[2] {
+				continue
+			}
+			n = len(separator)
 		}
-		i += n
+		dst = append(dst, s[done:i]...)
+		dst = appendEscape(dst, s[i:i+n])
+		done = i + n
 	}
 	dst = append(dst, s[done:]...)
 	return append(dst, '"')
@@ -106,9 +101,10 @@ func appendString(dst []byte, s string) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendEscape appends a quote, a backslash or a control character.
-func appendEscape(dst []byte, c byte) []byte {
-	switch c {
+// appendEscape appends a quote, a backslash, a control character or a line
+// separator.
+func appendEscape(dst []byte, char string) []byte {
+	switch c := char[0]; c {
 	case '"', '\\':
 		return append(dst, '\\', c)
 	case '\b':
@@ -122,5 +118,6 @@ func appendEscape(dst []byte, c byte) []byte {
 	case '\t':
 		return append(dst, `\t`...)
 	}
-	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+	r, _ := utf8.DecodeRuneInString(char)
+	return append(dst, '\\', 'u', hexDigits[r>>12], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }

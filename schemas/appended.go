@@ -6,7 +6,7 @@ package schemas
 // appended is a frame or record that appends itself.
 type appended interface {
 	// size is the room that the members take, nearly: text that needs escapes
-	// takes more.
+	// and very large numbers take more.
 	size() int
 	// appendMembers appends the members as they stand behind another one: each
 	// with a comma before it.
@@ -109,9 +109,12 @@ func (m *Message) appendMembers(dst []byte) []byte {
 }
 
 func (r SentRecord) size() int {
-	return 2*textRoom + 2*numberRoom +
-		len("message_id_by_client"+"message_id"+"content_hash"+"highest_message_id_by_client") +
+	n := 2*textRoom + numberRoom + len("message_id_by_client"+"message_id"+"content_hash") +
 		len(r.MessageID) + len(r.ContentHash)
+	if r.Highest != 0 {
+		n += numberRoom + len("highest_message_id_by_client")
+	}
+	return n
 }
 
 func (r SentRecord) appendMembers(dst []byte) []byte {
