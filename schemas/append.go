@@ -69,6 +69,9 @@ func appendOptionalNumber(dst []byte, name string, value int64) []byte {
 	return appendNumber(dst, name, value)
 }
 
+// separator is U+2028; U+2029 differs in the last bit.
+const separator = "\u2028"
+
 // appendString appends s as encoding/json writes it where it does not escape for
 // HTML: the two line separators of JavaScript are escaped all the same. What is
 // no UTF-8 is left to encoding/json.
@@ -76,27 +79,50 @@ func appendString(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		return append(dst, marshalAny(s)...)
 	}
-	const separator = "\u2028" // U+2029 differs in the last bit
 	dst = append(dst, '"')
-	done := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if !special[c] && c != separator[0] {
-			continue
+	for done, i := 0, 0; ; {
+		i += plainLen(s[i:])
+		if i == len(s) {
+			dst = append(dst, s[done:]...)
+			return append(dst, '"')
 		}
 		n := 1
-		if c == separator[0] {
+		if s[i] == separator[0] {
+			n = len(separator)
 			if s[i+1] != separator[1] || s[i+2]&^1 != separator[2] {
+				i += n
 				continue
 			}
-			n = len(separator)
 		}
 		dst = append(dst, s[done:i]...)
 		dst = appendEscape(dst, s[i:i+n])
-		done = i + n
+		i += n
+		done = i
 	}
-	dst = append(dst, s[done:]...)
-	return append(dst, '"')
+}
+
+// plainLen is the number of bytes at the start of s that are neither escaped nor
+// the first of a separator. Content is most of what is written, so it looks at
+// eight at once.
+func plainLen(s string) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		b := s[i : i+8]
+		x := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		// Each term has the highest bit of a byte that is looked for, and perhaps
+		// of bytes behind it.
+		quote, backslash, first := x^ones*'"', x^ones*'\\', x^ones*uint64(separator[0])
+		found := (x-ones*' ')&^x | (quote-ones)&^quote | (backslash-ones)&^backslash | (first-ones)&^first
+		if found&highs != 0 {
+			break
+		}
+	}
+	for i < len(s) && !special[s[i]] && s[i] != separator[0] {
+		i++
+	}
+	return i
 }
 
 const hexDigits = "0123456789abcdef"
