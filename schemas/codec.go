@@ -14,7 +14,10 @@ type typed interface{ Type() FrameType }
 // EncodeFrame writes a frame, of either side, as one JSON object that starts
 // with its type.
 func EncodeFrame(f typed) []byte {
-	body := marshal(f)
+	if a, ok := f.(appended); ok {
+		return appendFrame(f.Type(), a)
+	}
+	body := marshalAny(f)
 	out := make([]byte, 0, len(body)+len(f.Type())+12)
 	out = append(out, `{"type":"`...)
 	out = append(out, f.Type()...)
@@ -25,9 +28,17 @@ func EncodeFrame(f typed) []byte {
 	return append(out, body[1:]...)
 }
 
-// marshal is json.Marshal without the escaping of <, > and & that only HTML
-// needs. The types of this package always marshal, so a failure is a bug.
+// marshal writes v as one JSON object, or whatever v is.
 func marshal(v any) []byte {
+	if a, ok := v.(appended); ok {
+		return appendObject(a)
+	}
+	return marshalAny(v)
+}
+
+// marshalAny is json.Marshal without the escaping of <, > and & that only HTML
+// needs. The types of this package always marshal, so a failure is a bug.
+func marshalAny(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -79,6 +90,14 @@ var clientFieldNames = func() map[FrameType][]string {
 // the frame is a send, the second result is its message_id_by_client, so that
 // the answer can name it too.
 func DecodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
+	if f := scanClientFrame(data); f != nil {
+		return f, 0, nil
+	}
+	return decodeClientFrame(data)
+}
+
+// decodeClientFrame is DecodeClientFrame for every frame.
+func decodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
 	if e := checkObject(data); e != nil {
 		return nil, sendNumber(data), e
 	}
@@ -106,6 +125,14 @@ func DecodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
 // DecodeServerFrame reads one frame of the server. A type that this version
 // does not know is an error with [CodeUnknownType], for clients to skip.
 func DecodeServerFrame(data []byte) (ServerFrame, error) {
+	if f := scanServerFrame(data); f != nil {
+		return f, nil
+	}
+	return decodeServerFrame(data)
+}
+
+// decodeServerFrame is DecodeServerFrame for every frame.
+func decodeServerFrame(data []byte) (ServerFrame, error) {
 	if e := checkObject(data); e != nil {
 		return nil, e
 	}

@@ -17,10 +17,13 @@
 //	                         ◀────────── message_delivered {user_id}  (to the sender)
 //
 // Files: id.go holds the names and their parsers, frame.go the frames, codec.go
-// the one encoder and decoder, members.go what encoding/json would let through,
-// message.go and record.go what is stored, http.go the HTTP bodies, error.go the
-// codes. The JSON Schemas (2020-12) of all of them are in json/, golden examples
-// in testdata/golden; tests hold the three together.
+// the encoder and decoder of all of them, members.go what encoding/json would let
+// through, message.go and record.go what is stored, http.go the HTTP bodies,
+// error.go the codes. scan.go with scanned.go and append.go with appended.go are
+// a short cut through codec.go, without reflection, for what every message needs:
+// what scan.go does not know goes the long way, and tests hold both ways to the
+// same bytes and values. The JSON Schemas (2020-12) are in json/, golden examples
+// in testdata/golden; tests hold them and the types together.
 //
 // The package starts no goroutine and keeps no state; everything in it may be
 // used concurrently.

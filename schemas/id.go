@@ -69,8 +69,8 @@ func ParseUserID(s string) (UserID, error) {
 	case !utf8.ValidString(s):
 		return "", fmt.Errorf("a user id is UTF-8 text, this one is not")
 	}
-	for _, r := range s {
-		if r < 0x20 || r == 0x7f {
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] == 0x7f {
 			return "", fmt.Errorf("a user id has no control characters")
 		}
 	}
@@ -161,7 +161,7 @@ func (m MessageID) Time() Timestamp {
 	}
 	var ms int64
 	for i := 0; i < 10; i++ {
-		ms = ms<<5 | int64(strings.IndexByte(crockford, m[i]))
+		ms = ms<<5 | int64(crockfordValue[m[i]])
 	}
 	return Timestamp(ms)
 }
@@ -184,12 +184,20 @@ func MessageIDAt(t Timestamp) MessageID {
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
+// crockfordValue is the place of each byte in crockford; -1 where it has none.
+var crockfordValue = func() (t [256]int8) {
+	for c := range t {
+		t[c] = int8(strings.IndexByte(crockford, byte(c)))
+	}
+	return t
+}()
+
 func isULID(s string) bool {
 	if len(s) != ulidLen || s[0] > '7' {
 		return false
 	}
 	for i := 0; i < len(s); i++ {
-		if strings.IndexByte(crockford, s[i]) < 0 {
+		if crockfordValue[s[i]] < 0 {
 			return false
 		}
 	}

@@ -2,7 +2,6 @@ package schemas
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 )
 
@@ -25,14 +24,18 @@ func (m *Message) Chat() ChatID {
 }
 
 // Encode writes the message as JSON, the form in stream MESSAGES.
-func (m *Message) Encode() []byte { return marshal(m) }
+func (m *Message) Encode() []byte { return appendObject(m) }
 
 // DecodeMessage reads what [Message.Encode] wrote and checks that it can be
 // stored: ids parse, content is there. It is the mirror's judge of poison.
 func DecodeMessage(data []byte) (Message, error) {
+	s := scanner{rest: data}
 	var m Message
-	if err := json.Unmarshal(data, &m); err != nil {
-		return Message{}, fmt.Errorf("the message is not JSON of the schema: %w", err)
+	if m.scan(&s); !s.done() {
+		var err error
+		if m, err = decodeAny[Message](data); err != nil {
+			return Message{}, fmt.Errorf("the message is not JSON of the schema: %w", err)
+		}
 	}
 	if _, err := ParseMessageID(string(m.MessageID)); err != nil {
 		return Message{}, err
@@ -52,13 +55,7 @@ func DecodeMessage(data []byte) (Message, error) {
 // StoredMessage is an inbox entry: an incoming_message frame without its cursor,
 // so that the bytes are built once for all devices and a frame is a copy and a
 // suffix. See [AppendCursor].
-func (m *Message) StoredMessage() []byte {
-	body := marshal(m)
-	const head = `{"type":"` + string(TypeIncomingMessage) + `",`
-	out := make([]byte, 0, len(head)+len(body))
-	out = append(out, head...)
-	return append(out, body[1:]...)
-}
+func (m *Message) StoredMessage() []byte { return appendFrame(TypeIncomingMessage, m) }
 
 // AppendCursor appends to dst the frame that an inbox entry becomes for a
 // device: the entry and the position that it has in that device's inbox. The
@@ -81,9 +78,13 @@ type EntryHead struct {
 
 // DecodeEntryHead reads the head of an inbox entry.
 func DecodeEntryHead(entry []byte) (EntryHead, error) {
+	s := scanner{rest: entry}
 	var h EntryHead
-	if err := json.Unmarshal(entry, &h); err != nil {
-		return h, fmt.Errorf("the inbox entry is not JSON of the schema: %w", err)
+	if h.scan(&s); !s.done() {
+		var err error
+		if h, err = decodeAny[EntryHead](entry); err != nil {
+			return h, fmt.Errorf("the inbox entry is not JSON of the schema: %w", err)
+		}
 	}
 	if h.MessageID == "" || !bytes.HasPrefix(entry, []byte("{")) || !bytes.HasSuffix(entry, []byte("}")) {
 		return h, fmt.Errorf("the inbox entry has no message_id")

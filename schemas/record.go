@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 // SentRecord is the durable answer to every retry of one send: in stream
@@ -27,11 +28,19 @@ type ContentHash string
 
 // Hash is the ContentHash of a send. The client's timestamp is no part of it.
 func (f *SendMessage) Hash() ContentHash {
-	h := sha256.New()
-	for _, part := range []string{string(f.ReceiverID), string(f.GroupID), string(f.ReplyTo), f.Content} {
-		fmt.Fprintf(h, "%d:%s,", len(part), part)
+	var room [256]byte // enough for most messages
+	b := room[:0]
+	for _, part := range [...]string{string(f.ReceiverID), string(f.GroupID), string(f.ReplyTo), f.Content} {
+		b = strconv.AppendInt(b, int64(len(part)), 10)
+		b = append(b, ':')
+		b = append(b, part...)
+		b = append(b, ',')
 	}
-	return ContentHash(base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]))
+	sum := sha256.Sum256(b)
+	const kept = 16
+	var text [(kept*8 + 5) / 6]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:kept])
+	return ContentHash(text[:])
 }
 
 // Account is a person known to the server, in bucket ACCOUNTS.
@@ -150,9 +159,22 @@ func Encode(record any) []byte { return marshal(record) }
 
 // Decode reads what [Encode] wrote.
 func Decode[T any](data []byte) (T, error) {
-	var v T
-	if err := json.Unmarshal(data, &v); err != nil {
+	var plain T
+	if into, ok := any(&plain).(scanned); ok {
+		s := scanner{rest: data}
+		if into.scan(&s); s.done() {
+			return plain, nil
+		}
+	}
+	v, err := decodeAny[T](data)
+	if err != nil {
 		return v, fmt.Errorf("not JSON of the schema of %T: %w", v, err)
 	}
 	return v, nil
+}
+
+// decodeAny reads any record by reflection.
+func decodeAny[T any](data []byte) (v T, err error) {
+	err = json.Unmarshal(data, &v)
+	return v, err
 }

@@ -35,9 +35,11 @@ func (f *SendMessage) validate() *Error {
 	if f.Content == "" {
 		return InvalidField("content", "is missing or empty; it has 1 to %d characters.", MaxContentRunes)
 	}
-	if n := utf8.RuneCountInString(f.Content); n > MaxContentRunes {
-		return &Error{Code: CodeContentTooLong, Field: "content",
-			Message: fmt.Sprintf("content: has %d characters, at most %d are allowed.", n, MaxContentRunes)}
+	if len(f.Content) > MaxContentRunes { // fewer bytes are no more characters
+		if n := utf8.RuneCountInString(f.Content); n > MaxContentRunes {
+			return &Error{Code: CodeContentTooLong, Field: "content",
+				Message: fmt.Sprintf("content: has %d characters, at most %d are allowed.", n, MaxContentRunes)}
+		}
 	}
 	if f.MessageIDByClient <= 0 {
 		return InvalidField("message_id_by_client", "is missing or not positive; number the sends of a device 1, 2, 3, …")

@@ -1,0 +1,251 @@
+package schemas
+
+// What is read for every message, each in one switch over its members.
+
+// scanned is a frame or record that is read without reflection where it has the
+// plain form that [scanner] describes. v.scan(s) fills v, which is empty, with
+// the members that are left; where s.done() is false then, v may be filled in
+// part.
+type scanned interface{ scan(s *scanner) }
+
+// scanClientFrame is [DecodeClientFrame] for valid frames in the plain form; nil
+// for all others.
+func scanClientFrame(data []byte) ClientFrame {
+	s := scanner{rest: data}
+	var frame ClientFrame
+	switch string(s.frameType()) {
+	case string(TypeSendMessage):
+		f := new(SendMessage)
+		f.scan(&s)
+		frame = f
+	case string(TypeMessageDelivered):
+		f := new(DeliveredAck)
+		f.scan(&s)
+		frame = f
+	case string(TypeAck):
+		f := new(Ack)
+		f.scan(&s)
+		frame = f
+	case string(TypeHeartbeat):
+		frame = new(Heartbeat)
+	default:
+		return nil
+	}
+	if !s.done() || frame.validate() != nil {
+		return nil
+	}
+	return frame
+}
+
+// scanServerFrame is [DecodeServerFrame] for frames in the plain form; nil for
+// all others.
+func scanServerFrame(data []byte) ServerFrame {
+	s := scanner{rest: data}
+	var frame ServerFrame
+	switch string(s.frameType()) {
+	case string(TypeMessageReceived):
+		f := new(MessageReceived)
+		f.scan(&s)
+		frame = f
+	case string(TypeIncomingMessage):
+		f := new(Incoming)
+		f.scan(&s)
+		frame = f
+	case string(TypeMessageDelivered):
+		f := new(Delivered)
+		f.scan(&s)
+		frame = f
+	default:
+		return nil
+	}
+	if !s.done() {
+		return nil
+	}
+	return frame
+}
+
+var (
+	_ scanned = (*SendMessage)(nil)
+	_ scanned = (*DeliveredAck)(nil)
+	_ scanned = (*Ack)(nil)
+	_ scanned = (*MessageReceived)(nil)
+	_ scanned = (*Delivered)(nil)
+	_ scanned = (*Incoming)(nil)
+	_ scanned = (*Message)(nil)
+	_ scanned = (*EntryHead)(nil)
+	_ scanned = (*SentRecord)(nil)
+	_ scanned = (*Watermark)(nil)
+)
+
+func (f *SendMessage) scan(s *scanner) {
+	for s.next() {
+		switch string(s.name) {
+		case "receiver_id":
+			s.text((*string)(&f.ReceiverID))
+		case "group_id":
+			s.text((*string)(&f.GroupID))
+		case "content":
+			s.text(&f.Content)
+		case "message_id_by_client":
+			s.number((*int64)(&f.MessageIDByClient))
+		case "timestamp":
+			s.number((*int64)(&f.Timestamp))
+		case "reply_to":
+			s.text((*string)(&f.ReplyTo))
+		default:
+			s.giveUp()
+		}
+	}
+}
+
+func (f *DeliveredAck) scan(s *scanner) {
+	for s.next() {
+		switch string(s.name) {
+		case "message_id":
+			s.text((*string)(&f.MessageID))
+		case "timestamp":
+			s.number((*int64)(&f.Timestamp))
+		default:
+			s.giveUp()
+		}
+	}
+}
+
+func (f *Ack) scan(s *scanner) {
+	for s.next() {
+		switch string(s.name) {
+		case "cursor":
+			s.text((*string)(&f.Cursor))
+		default:
+			s.giveUp()
+		}
+	}
+}
+
+func (f *MessageReceived) scan(s *scanner) {
+	for s.next() {
+		switch string(s.name) {
+		case "message_id":
+			s.text((*string)(&f.MessageID))
+		case "message_id_by_client":
+			s.number((*int64)(&f.MessageIDByClient))
+		case "timestamp":
+			s.number((*int64)(&f.Timestamp))
+		default:
+			s.giveUp()
+		}
+	}
+}
+
+func (f *Delivered) scan(s *scanner) {
+	for s.next() {
+		switch string(s.name) {
+		case "message_id":
+			s.text((*string)(&f.MessageID))
+		case "user_id":
+			s.text((*string)(&f.UserID))
+		case "timestamp":
+			s.number((*int64)(&f.Timestamp))
+		default:
+			s.giveUp()
+		}
+	}
+}
+
+func (f *Incoming) scan(s *scanner) {
+	for s.next() {
+		switch string(s.name) {
+		case "cursor":
+			s.text((*string)(&f.Cursor))
+		default:
+			f.Message.scanMember(s)
+		}
+	}
+}
+
+func (m *Message) scan(s *scanner) {
+	for s.next() {
+		m.scanMember(s)
+	}
+}
+
+func (m *Message) scanMember(s *scanner) {
+	switch string(s.name) {
+	case "message_id":
+		s.text((*string)(&m.MessageID))
+	case "sender_id":
+		s.text((*string)(&m.SenderID))
+	case "receiver_id":
+		s.text((*string)(&m.ReceiverID))
+	case "group_id":
+		s.text((*string)(&m.GroupID))
+	case "content":
+		s.text(&m.Content)
+	case "timestamp":
+		s.number((*int64)(&m.Timestamp))
+	case "reply_to":
+		s.text((*string)(&m.ReplyTo))
+	case "sender_device_id":
+		s.text((*string)(&m.SenderDeviceID))
+	case "message_id_by_client":
+		s.number((*int64)(&m.MessageIDByClient))
+	default:
+		s.giveUp()
+	}
+}
+
+// scan reads the head of a message's entry, and of the rest only whether it is
+// JSON.
+func (h *EntryHead) scan(s *scanner) {
+	if string(s.frameType()) != string(TypeIncomingMessage) || string(s.name) != "type" {
+		s.giveUp()
+		return
+	}
+	h.Type = TypeIncomingMessage
+	for s.next() {
+		switch string(s.name) {
+		case "message_id":
+			s.text((*string)(&h.MessageID))
+		case "sender_id":
+			s.text((*string)(&h.SenderID))
+		case "group_id":
+			s.text((*string)(&h.GroupID))
+		case "receiver_id", "content", "reply_to", "sender_device_id":
+			s.skipText()
+		case "timestamp", "message_id_by_client":
+			s.skipNumber()
+		default:
+			s.giveUp()
+		}
+	}
+}
+
+func (r *SentRecord) scan(s *scanner) {
+	for s.next() {
+		switch string(s.name) {
+		case "message_id_by_client":
+			s.number((*int64)(&r.MessageIDByClient))
+		case "message_id":
+			s.text((*string)(&r.MessageID))
+		case "content_hash":
+			s.text((*string)(&r.ContentHash))
+		case "highest_message_id_by_client":
+			s.number((*int64)(&r.Highest))
+		default:
+			s.giveUp()
+		}
+	}
+}
+
+func (w *Watermark) scan(s *scanner) {
+	for s.next() {
+		switch string(s.name) {
+		case "delivered_up_to":
+			s.text((*string)(&w.DeliveredUpTo))
+		case "read_up_to":
+			s.text((*string)(&w.ReadUpTo))
+		default:
+			s.giveUp()
+		}
+	}
+}
