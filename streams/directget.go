@@ -134,6 +134,11 @@ func (p *readerPool) lasts(ctx context.Context, stream string, subjects []string
 	return all, err
 }
 
+// maxAnswers bounds the answers that wait for one reader: twice what one request
+// can have, so that what is left of one that was given up does not count. NATS
+// drops more, and the request fails at its time limit.
+const maxAnswers = 2 * (maxMultiLast + 1)
+
 const (
 	maxMultiLast = 1000    // the server's own limit is 1,024
 	maxReadBytes = 1 << 20 // of one read of one device
