@@ -71,7 +71,7 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	c := &conn{server: s, address: address, bearer: token,
 		frames: newLimiter(s.opts.Limits.FramesPerSecond), slots: make(chan struct{}, schemas.MaxOutstanding)}
 	c.socket.adopt(netConn, early)
-	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.ctx, c.cancel = context.WithCancel(context.Background()) // Drain ends all of them
 	c.touch()
 	s.metrics.opened.Inc()
 	// Goroutines of its own let the HTTP handler's stack and buffers go.

@@ -147,8 +147,11 @@ const (
 // get sends one request and collects its answers: for a batch until the server's
 // end-of-batch, else one message or "not found".
 func (r *reader) get(ctx context.Context, stream string, req directRequest) (all []stored, more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
+	if until, ok := ctx.Deadline(); !ok || time.Until(until) > readTimeout {
+		bounded, cancel := context.WithTimeout(ctx, readTimeout)
+		defer cancel()
+		ctx = bounded
+	}
 	api := "$JS.API.DIRECT.GET." + stream
 	if req.LastFor != "" { // the one request that has a subject of its own, which a role can be held to
 		api, req.LastFor = api+"."+req.LastFor, ""

@@ -88,11 +88,12 @@ type directInbox struct {
 	key     cursorKey
 	sink    Sink
 	sub     *nats.Subscription
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
 	wg      sync.WaitGroup // catchUp and remove
 
-	mu       sync.Mutex // guards the rest; Sink is called with it held
+	mu       sync.Mutex         // guards the rest; Sink is called with it held
+	running  int                // catchUp and remove; an idle inbox has no context
+	ctx      context.Context    // of those that run; ends with Close
+	cancel   context.CancelFunc // of ctx
 	pos      uint64
 	resume   position // what the device said it has; entries of it are not delivered
 	window   window
@@ -119,8 +120,26 @@ var _ listener = (*directInbox)(nil)
 
 // Start implements [Inbox].
 func (b *directInbox) Start() {
-	b.wg.Add(1)
-	go b.catchUp()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.work(b.catchUp)
+}
+
+// work runs do in a goroutine that Close ends and waits for.
+func (b *directInbox) work(do func(context.Context)) {
+	if b.running++; b.running == 1 {
+		b.ctx, b.cancel = context.WithCancel(context.Background())
+	}
+	ctx := b.ctx
+	b.wg.Go(func() {
+		do(ctx)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.running--; b.running == 0 {
+			b.cancel()
+			b.ctx, b.cancel = nil, nil
+		}
+	})
 }
 
 // Acknowledge implements [Inbox].
@@ -262,15 +281,13 @@ func (b *directInbox) startCatchUp() {
 		b.again = true
 	default:
 		b.catching, b.behind = true, false
-		b.wg.Add(1)
-		go b.catchUp()
+		b.work(b.catchUp)
 	}
 }
 
 // catchUp reads the stream from pos on and delivers what the device was not
 // sent, until there is no more or the window is full.
-func (b *directInbox) catchUp() {
-	defer b.wg.Done()
+func (b *directInbox) catchUp(ctx context.Context) {
 	for {
 		b.mu.Lock()
 		room := schemas.MaxInFlight - b.window.unacked
@@ -283,11 +300,11 @@ func (b *directInbox) catchUp() {
 		from, n := b.pos+1, room+b.window.after(b.pos)
 		b.mu.Unlock()
 
-		entries, more, err := b.c.readers.next(b.ctx, b.stream, b.subject, from, n)
+		entries, more, err := b.c.readers.next(ctx, b.stream, b.subject, from, n)
 
 		b.mu.Lock()
 		if err != nil {
-			if b.ctx.Err() == nil {
+			if ctx.Err() == nil {
 				b.c.log.Warn("an inbox could not be read; it is tried again", "subject", b.subject, "error", err)
 			}
 			b.stopCatchUp(true)
@@ -356,10 +373,13 @@ func (b *directInbox) finish() bool {
 func (b *directInbox) Close(ctx context.Context) {
 	b.mu.Lock()
 	b.ended = true
+	cancel := b.cancel
 	b.mu.Unlock()
 	b.c.live.unsubscribe(b.sub)
 	b.owner.forget(b)
-	b.cancel()
+	if cancel != nil {
+		cancel()
+	}
 	b.wg.Wait()
 	if err := b.remove(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		b.c.log.Warn("acknowledged messages stay in the inbox and will be sent again", "subject", b.subject, "error", err)
