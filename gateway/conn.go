@@ -93,6 +93,7 @@ func (c *conn) run() {
 		c.leave()
 		return
 	}
+	c.socket.received = 0 // a hello says nothing of the size of what follows
 	c.server.wg.Go(func() {
 		c.readFrames(session)
 		session.end()
