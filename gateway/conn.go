@@ -40,6 +40,7 @@ type conn struct {
 	mu      sync.Mutex // guards the rest
 	outbox  [][]byte   // at most maxOutbox; more closes the connection with 4008
 	writing bool       // a writer runs
+	held    bool       // a few frames may wait for those that follow
 	closing bool       // nothing more is queued
 	ending  *ending    // what the writer closes with, once the outbox is empty
 
@@ -209,7 +210,28 @@ func (c *conn) send(frame []byte) {
 		return
 	}
 	c.outbox = append(c.outbox, frame)
-	start := c.startWriting()
+	start := (!c.held || len(c.outbox) >= maxHeld) && c.startWriting()
+	c.mu.Unlock()
+	if start {
+		go c.write()
+	}
+}
+
+// maxHeld is how many frames wait at most while the connection holds them.
+const maxHeld = 16
+
+// hold lets what is sent from now on wait until unhold, so that it goes out in
+// one write.
+func (c *conn) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = true
+}
+
+func (c *conn) unhold() {
+	c.mu.Lock()
+	c.held = false
+	start := len(c.outbox) > 0 && !c.closing && c.startWriting()
 	c.mu.Unlock()
 	if start {
 		go c.write()

@@ -186,6 +186,8 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	}
 	s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
 	s.announce(true)
+	s.conn.hold()
+	defer s.conn.unhold()
 	s.welcome(&schemas.Welcome{
 		UserID: s.addr.User, DeviceID: s.addr.Device, SessionID: s.record.SessionID,
 		ServerTime: schemas.Now(), HeartbeatMS: s.server.opts.Heartbeat.Milliseconds(),

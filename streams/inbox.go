@@ -17,7 +17,8 @@ import (
 // unacknowledged, and removes from the stream what the device acknowledged.
 // Methods may be called concurrently.
 type Inbox interface {
-	// Start begins delivery: first the backlog, then what comes. Call it once.
+	// Start begins delivery: first the backlog, then what comes. It may return
+	// only after the first read of the backlog. Call it once.
 	Start()
 
 	// Acknowledge says that the device has stored one message. It returns the
@@ -121,25 +122,37 @@ var _ listener = (*directInbox)(nil)
 // Start implements [Inbox].
 func (b *directInbox) Start() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.work(b.catchUp)
+	ctx := b.enter()
+	b.mu.Unlock()
+	defer b.leave()
+	b.catchUp(ctx)
 }
 
 // work runs do in a goroutine that Close ends and waits for.
 func (b *directInbox) work(do func(context.Context)) {
+	ctx := b.enter()
+	go func() {
+		defer b.leave()
+		do(ctx)
+	}()
+}
+
+func (b *directInbox) enter() context.Context {
+	b.wg.Add(1)
 	if b.running++; b.running == 1 {
 		b.ctx, b.cancel = context.WithCancel(context.Background())
 	}
-	ctx := b.ctx
-	b.wg.Go(func() {
-		do(ctx)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.running--; b.running == 0 {
-			b.cancel()
-			b.ctx, b.cancel = nil, nil
-		}
-	})
+	return b.ctx
+}
+
+func (b *directInbox) leave() {
+	defer b.wg.Done()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running--; b.running == 0 {
+		b.cancel()
+		b.ctx, b.cancel = nil, nil
+	}
 }
 
 // Acknowledge implements [Inbox].
