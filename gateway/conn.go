@@ -5,36 +5,34 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
 	"golang.org/x/time/rate"
 
 	"roost/schemas"
 )
 
-const (
-	// maxOutbox bounds the frames that wait to be written. Messages among them
-	// are bounded by max_in_flight; beyond, the client does not read.
-	maxOutbox = 2 * schemas.MaxInFlight
-	// writeTimeout bounds one write to a client that does not read.
-	writeTimeout = 5 * time.Second
-)
+// maxOutbox bounds the frames that wait to be written. Messages among them are
+// bounded by max_in_flight; beyond, the client does not read.
+const maxOutbox = 2 * schemas.MaxInFlight
 
 // conn is one WebSocket.
 type conn struct {
 	// Static.
 	server  *Server
-	ws      *websocket.Conn
 	address string
-	bearer  string // token of the HTTP request, or empty
 	frames  *rate.Limiter
 	ctx     context.Context // ends with the connection
-	cancel  context.CancelCauseFunc
+	cancel  context.CancelFunc
 	wg      sync.WaitGroup // writer, look-ups of retries
 	active  atomic.Int64   // unix nanoseconds of the last frame
+
+	bearer string // token of the HTTP request, or empty; of the reader, until greet is done
+	socket socket
 
 	// countedUser is guarded by server.mu.
 	countedUser schemas.UserID
@@ -42,6 +40,7 @@ type conn struct {
 	mu      sync.Mutex // guards the rest
 	outbox  [][]byte   // at most maxOutbox; more closes the connection with 4008
 	writing bool       // a writer runs
+	held    bool       // a few frames may wait for those that follow
 	closing bool       // nothing more is queued
 	ending  *ending    // what the writer closes with, once the outbox is empty
 
@@ -64,39 +63,55 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, e)
 		return
 	}
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: s.opts.AllowedOrigins})
+	netConn, early, err := s.upgrade(w, r)
 	if err != nil {
-		s.dismiss(address) // Accept has answered: no WebSocket request, or a foreign origin
+		s.dismiss(address)
 		s.metrics.refused.WithLabelValues("upgrade").Inc()
 		return
 	}
-	ws.SetReadLimit(schemas.MaxFrameBytes)
-	c := &conn{server: s, ws: ws, address: address, bearer: token,
+	c := &conn{server: s, address: address, bearer: token,
 		frames: newLimiter(s.opts.Limits.FramesPerSecond), slots: make(chan struct{}, schemas.MaxOutstanding)}
-	c.ctx, c.cancel = context.WithCancelCause(s.ctx)
+	c.socket.adopt(netConn, early)
+	c.ctx, c.cancel = context.WithCancel(context.Background()) // Drain ends all of them
 	c.touch()
 	s.metrics.opened.Inc()
-	// A goroutine of its own lets the HTTP handler's stack and buffers go.
+	// Goroutines of its own let the HTTP handler's stack and buffers go.
 	if !s.start(c) {
-		c.cancel(nil)
+		c.cancel()
 		s.dismiss(address)
-		_ = ws.Close(websocket.StatusCode(schemas.CloseRestarting), "the server restarts")
+		_ = c.socket.close(ws.StatusCode(schemas.CloseRestarting), "the server restarts")
+		c.socket.linger()
+		_ = netConn.Close()
 	}
 }
 
-// run reads until the connection ends, then takes everything down.
+// run greets the client. What follows has a goroutine of its own: the stack that
+// the greeting has grown is not for an idle connection to keep.
 func (c *conn) run() {
 	session := c.greet()
-	if session != nil {
+	c.bearer = ""
+	if session == nil {
+		c.leave()
+		return
+	}
+	c.socket.received = 0 // a hello says nothing of the size of what follows
+	c.server.wg.Go(func() {
 		c.readFrames(session)
 		session.end()
-	}
+		c.leave()
+	})
+}
+
+// leave takes everything down, once nothing is read any more.
+func (c *conn) leave() {
 	c.mu.Lock()
 	c.closing = true // so that no writer starts any more
 	c.mu.Unlock()
-	c.cancel(nil)
+	c.cancel()
 	c.wg.Wait()
-	_ = c.ws.CloseNow() // closed already, nearly always
+	c.socket.linger()
+	_ = c.socket.conn.Close() // closed already, where it was lost
+	c.socket.release()
 	c.server.leave(c)
 }
 
@@ -118,13 +133,16 @@ func (c *conn) read() ([]byte, bool) {
 		if c.frames != nil && c.frames.Wait(c.ctx) != nil {
 			return nil, false
 		}
-		kind, data, err := c.ws.Read(context.Background())
+		kind, data, err := c.socket.read()
 		if err != nil {
 			c.noteEnd(err)
 			return nil, false
 		}
+		if c.ctx.Err() != nil {
+			return nil, false
+		}
 		c.touch()
-		if kind == websocket.MessageText {
+		if kind == ws.OpText {
 			return data, true
 		}
 		c.sendError(schemas.Errorf(schemas.CodeBadFrame, "Frames are text, this one is binary."), 0)
@@ -133,20 +151,32 @@ func (c *conn) read() ([]byte, bool) {
 
 // noteEnd counts how the client went.
 func (c *conn) noteEnd(err error) {
-	reason := "lost"
-	switch status := websocket.CloseStatus(err); {
-	case c.ctx.Err() != nil:
+	if c.ctx.Err() != nil {
 		return // closed by this side, and counted there
-	case status == websocket.StatusNormalClosure || status == websocket.StatusGoingAway:
-		reason = "client"
-	case status != -1:
+	}
+	var closed closedError
+	var protocol ws.ProtocolError
+	reason := "lost"
+	switch {
+	case errors.As(err, &closed):
+		reason = closed.label()
+	case errors.As(err, &protocol):
 		reason = "client_error"
-	case errors.Is(err, websocket.ErrMessageTooBig):
+	case errors.Is(err, errTooBig):
 		reason = "too_big"
 	case errors.Is(err, net.ErrClosed):
 		reason = "closed"
 	}
 	c.server.metrics.closed.WithLabelValues(reason).Inc()
+}
+
+// label tells a client that went in order from one that had to complain.
+func (e closedError) label() string {
+	switch e.code {
+	case ws.StatusNormalClosure, ws.StatusGoingAway, ws.StatusNoStatusRcvd:
+		return "client"
+	}
+	return "client_error"
 }
 
 func (c *conn) touch() { c.active.Store(time.Now().UnixNano()) }
@@ -180,15 +210,36 @@ func (c *conn) send(frame []byte) {
 		return
 	}
 	c.outbox = append(c.outbox, frame)
-	start := c.startWriting()
+	start := (!c.held || len(c.outbox) >= maxHeld) && c.startWriting()
 	c.mu.Unlock()
 	if start {
 		go c.write()
 	}
 }
 
-// write writes what waits, then the close frame if the connection shall end, and
-// ends when nothing is left.
+// maxHeld is how many frames wait at most while the connection holds them.
+const maxHeld = 16
+
+// hold lets what is sent from now on wait until unhold, so that it goes out in
+// one write.
+func (c *conn) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = true
+}
+
+func (c *conn) unhold() {
+	c.mu.Lock()
+	c.held = false
+	start := len(c.outbox) > 0 && !c.closing && c.startWriting()
+	c.mu.Unlock()
+	if start {
+		go c.write()
+	}
+}
+
+// write writes what waits, all of it at once, then the close frame if the
+// connection shall end, and ends when nothing is left.
 func (c *conn) write() {
 	defer c.wg.Done()
 	for {
@@ -199,20 +250,14 @@ func (c *conn) write() {
 			c.writing = false
 			c.mu.Unlock()
 			if end != nil {
-				// Waits, bounded by the library, for the client's close frame.
-				_ = c.ws.Close(websocket.StatusCode(end.code), end.reason)
+				_ = c.socket.close(ws.StatusCode(end.code), end.reason) // or lost, which the reader notices
 			}
 			return
 		}
 		c.mu.Unlock()
-		for _, frame := range batch {
-			ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-			err := c.ws.Write(ctx, websocket.MessageText, frame)
-			cancel()
-			if err != nil {
-				c.stopWriting(err)
-				return
-			}
+		if err := c.socket.write(batch); err != nil {
+			c.stopWriting(err)
+			return
 		}
 	}
 }
@@ -225,13 +270,13 @@ func (c *conn) stopWriting(err error) {
 	c.mu.Unlock()
 	if first {
 		reason := "lost"
-		if errors.Is(err, context.DeadlineExceeded) {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			reason = closeLabel(schemas.CloseSlow)
 		}
 		c.server.metrics.closed.WithLabelValues(reason).Inc()
 	}
-	c.cancel(err)
-	_ = c.ws.CloseNow()
+	c.cancel()
+	_ = c.socket.conn.Close()
 }
 
 // close ends the connection with a code, behind the frames that wait. It does
@@ -246,7 +291,7 @@ func (c *conn) close(code schemas.CloseCode, reason string) {
 	start := c.startWriting()
 	c.mu.Unlock()
 	c.server.metrics.closed.WithLabelValues(closeLabel(code)).Inc()
-	c.cancel(errors.New(reason))
+	c.cancel()
 	if start {
 		go c.write()
 	}

@@ -14,6 +14,9 @@ import (
 // maxBody bounds the body of an HTTP request.
 const maxBody = 16 << 10
 
+// routeWS is where clients connect.
+const routeWS = "GET /ws"
+
 // open and private are handlers of requests without and with a token: they
 // return the status and the data of the answer, or an error.
 type (
@@ -37,15 +40,18 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", s.open(s.healthz))
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /ws", s.serveWS)
+	mux.HandleFunc(routeWS, s.serveWS)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		// The mux answers in plain text; find out first whether it would.
-		if _, pattern := mux.Handler(r); pattern == "" {
+		switch h, pattern := mux.Handler(r); pattern {
+		case "":
 			s.noRoute(w, r, mux)
-			return
+		case routeWS:
+			h.ServeHTTP(w, r) // it has no wildcards that only the mux would fill in
+		default:
+			mux.ServeHTTP(w, r)
 		}
-		mux.ServeHTTP(w, r)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 type metrics struct {
 	opened, delivered, accepted, acknowledged, retries, unavailable prometheus.Counter
 	frames, errors, closed, refused                                 *prometheus.CounterVec
+	heartbeats                                                      prometheus.Counter // of frames
 	acceptSeconds                                                   prometheus.Histogram
 }
 
@@ -42,6 +43,7 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16),
 		}),
 	}
+	m.heartbeats = m.frames.WithLabelValues(string(schemas.TypeHeartbeat))
 	r.MustRegister(m.acceptSeconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_connections", Help: "Open WebSockets."},
 			func() float64 { return float64(s.connections()) }),

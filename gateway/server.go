@@ -67,6 +67,7 @@ type Server struct {
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
+	started   uint64 // connections ever
 	byUser    map[schemas.UserID]int
 	byAddress map[string]int
 	draining  bool
@@ -165,8 +166,10 @@ func (s *Server) Drain(ctx context.Context) {
 	}
 }
 
-// sweep closes connections that have been silent for two heartbeats.
+// sweep closes connections that have been silent for two heartbeats, and gives
+// memory back after a wave of new ones.
 func (s *Server) sweep() {
+	var wave wave
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -179,9 +182,13 @@ func (s *Server) sweep() {
 					silent = append(silent, c)
 				}
 			}
+			started := s.started
 			s.mu.Unlock()
 			for _, c := range silent {
 				c.close(schemas.CloseSlow, "nothing was heard of the client for two heartbeats")
+			}
+			if wave.over(started) {
+				giveBack()
 			}
 		case <-s.ctx.Done():
 			return
@@ -219,6 +226,7 @@ func (s *Server) start(c *conn) bool {
 		return false
 	}
 	s.conns[c] = struct{}{}
+	s.started++
 	s.wg.Go(c.run)
 	return true
 }

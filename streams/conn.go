@@ -184,6 +184,7 @@ func (c *Conn) dial(purpose string) (*nats.Conn, error) {
 		// A publish while disconnected must fail at once, not wait in a buffer:
 		// its outcome is somebody's answer.
 		nats.ReconnectBufSize(-1),
+		nats.SyncQueueLen(maxAnswers),
 		nats.ErrorHandler(c.onAsyncError),
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
 			if err != nil {

@@ -94,10 +94,8 @@ func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.Sessio
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	sub, err := cs.c.live.subscribe(liveSubject(p, a), b)
 	if err != nil {
-		b.cancel()
 		return nil, err
 	}
 	b.mu.Lock()

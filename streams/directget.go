@@ -134,6 +134,11 @@ func (p *readerPool) lasts(ctx context.Context, stream string, subjects []string
 	return all, err
 }
 
+// maxAnswers bounds the answers that wait for one reader: twice what one request
+// can have, so that what is left of one that was given up does not count. NATS
+// drops more, and the request fails at its time limit.
+const maxAnswers = 2 * (maxMultiLast + 1)
+
 const (
 	maxMultiLast = 1000    // the server's own limit is 1,024
 	maxReadBytes = 1 << 20 // of one read of one device
@@ -142,8 +147,11 @@ const (
 // get sends one request and collects its answers: for a batch until the server's
 // end-of-batch, else one message or "not found".
 func (r *reader) get(ctx context.Context, stream string, req directRequest) (all []stored, more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
+	if until, ok := ctx.Deadline(); !ok || time.Until(until) > readTimeout {
+		bounded, cancel := context.WithTimeout(ctx, readTimeout)
+		defer cancel()
+		ctx = bounded
+	}
 	api := "$JS.API.DIRECT.GET." + stream
 	if req.LastFor != "" { // the one request that has a subject of its own, which a role can be held to
 		api, req.LastFor = api+"."+req.LastFor, ""

@@ -17,7 +17,8 @@ import (
 // unacknowledged, and removes from the stream what the device acknowledged.
 // Methods may be called concurrently.
 type Inbox interface {
-	// Start begins delivery: first the backlog, then what comes. Call it once.
+	// Start begins delivery: first the backlog, then what comes. It may return
+	// only after the first read of the backlog. Call it once.
 	Start()
 
 	// Acknowledge says that the device has stored one message. It returns the
@@ -88,11 +89,12 @@ type directInbox struct {
 	key     cursorKey
 	sink    Sink
 	sub     *nats.Subscription
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
 	wg      sync.WaitGroup // catchUp and remove
 
-	mu       sync.Mutex // guards the rest; Sink is called with it held
+	mu       sync.Mutex         // guards the rest; Sink is called with it held
+	running  int                // catchUp and remove; an idle inbox has no context
+	ctx      context.Context    // of those that run; ends with Close
+	cancel   context.CancelFunc // of ctx
 	pos      uint64
 	resume   position // what the device said it has; entries of it are not delivered
 	window   window
@@ -119,8 +121,38 @@ var _ listener = (*directInbox)(nil)
 
 // Start implements [Inbox].
 func (b *directInbox) Start() {
+	b.mu.Lock()
+	ctx := b.enter()
+	b.mu.Unlock()
+	defer b.leave()
+	b.catchUp(ctx)
+}
+
+// work runs do in a goroutine that Close ends and waits for.
+func (b *directInbox) work(do func(context.Context)) {
+	ctx := b.enter()
+	go func() {
+		defer b.leave()
+		do(ctx)
+	}()
+}
+
+func (b *directInbox) enter() context.Context {
 	b.wg.Add(1)
-	go b.catchUp()
+	if b.running++; b.running == 1 {
+		b.ctx, b.cancel = context.WithCancel(context.Background())
+	}
+	return b.ctx
+}
+
+func (b *directInbox) leave() {
+	defer b.wg.Done()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running--; b.running == 0 {
+		b.cancel()
+		b.ctx, b.cancel = nil, nil
+	}
 }
 
 // Acknowledge implements [Inbox].
@@ -262,15 +294,13 @@ func (b *directInbox) startCatchUp() {
 		b.again = true
 	default:
 		b.catching, b.behind = true, false
-		b.wg.Add(1)
-		go b.catchUp()
+		b.work(b.catchUp)
 	}
 }
 
 // catchUp reads the stream from pos on and delivers what the device was not
 // sent, until there is no more or the window is full.
-func (b *directInbox) catchUp() {
-	defer b.wg.Done()
+func (b *directInbox) catchUp(ctx context.Context) {
 	for {
 		b.mu.Lock()
 		room := schemas.MaxInFlight - b.window.unacked
@@ -283,11 +313,11 @@ func (b *directInbox) catchUp() {
 		from, n := b.pos+1, room+b.window.after(b.pos)
 		b.mu.Unlock()
 
-		entries, more, err := b.c.readers.next(b.ctx, b.stream, b.subject, from, n)
+		entries, more, err := b.c.readers.next(ctx, b.stream, b.subject, from, n)
 
 		b.mu.Lock()
 		if err != nil {
-			if b.ctx.Err() == nil {
+			if ctx.Err() == nil {
 				b.c.log.Warn("an inbox could not be read; it is tried again", "subject", b.subject, "error", err)
 			}
 			b.stopCatchUp(true)
@@ -356,10 +386,13 @@ func (b *directInbox) finish() bool {
 func (b *directInbox) Close(ctx context.Context) {
 	b.mu.Lock()
 	b.ended = true
+	cancel := b.cancel
 	b.mu.Unlock()
 	b.c.live.unsubscribe(b.sub)
 	b.owner.forget(b)
-	b.cancel()
+	if cancel != nil {
+		cancel()
+	}
 	b.wg.Wait()
 	if err := b.remove(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		b.c.log.Warn("acknowledged messages stay in the inbox and will be sent again", "subject", b.subject, "error", err)

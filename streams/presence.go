@@ -21,11 +21,24 @@ type Presence struct {
 
 	mu     sync.Mutex // guards the rest
 	now    func() time.Time
-	leases map[string]time.Time // when each gateway's lease was last renewed
+	leases map[string]time.Time    // when each gateway's lease was last renewed
+	ended  map[string]endedSession // by key, of devices that were connected here last, at most maxEnded
 }
 
+// endedSession is the record that this process wrote at the end of a session. A
+// device that comes back needs no look-up where it is still the newest, which the
+// compare-and-set tells.
+type endedSession struct {
+	record   schemas.Session
+	revision uint64
+}
+
+// maxEnded bounds the remembered sessions; one more evicts any other.
+const maxEnded = 100_000
+
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
-	p := &Presence{clock: c.clock, now: time.Now, leases: make(map[string]time.Time)}
+	p := &Presence{clock: c.clock, now: time.Now, leases: make(map[string]time.Time),
+		ended: make(map[string]endedSession)}
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", sessionsBucket, err)
@@ -115,7 +128,7 @@ func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease) error 
 func (p *Presence) Begin(ctx context.Context, a Address, s *schemas.Session) (before schemas.Session, revision uint64, err error) {
 	key, named := sessionKey(a), s.SessionID != ""
 	for range casAttempts {
-		before, known, ok, err := get[schemas.Session](ctx, p.sessions, key)
+		before, known, ok, err := p.before(ctx, key)
 		if err != nil {
 			return before, 0, err
 		}
@@ -138,17 +151,44 @@ func (p *Presence) Begin(ctx context.Context, a Address, s *schemas.Session) (be
 	return before, 0, fmt.Errorf("failed to record the session: %w", errContended)
 }
 
+// before is the record that a new session replaces: as it was remembered, once,
+// or else as it is.
+func (p *Presence) before(ctx context.Context, key string) (s schemas.Session, revision uint64, ok bool, err error) {
+	p.mu.Lock()
+	e, ok := p.ended[key]
+	delete(p.ended, key)
+	p.mu.Unlock()
+	if ok {
+		return e.record, e.revision, true, nil
+	}
+	return get[schemas.Session](ctx, p.sessions, key)
+}
+
+func (p *Presence) remember(key string, e endedSession) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.ended) >= maxEnded {
+		for other := range p.ended { // any one: map order is random
+			delete(p.ended, other)
+			break
+		}
+	}
+	p.ended[key] = e
+}
+
 // End records that a session ended, unless a newer one has the device: then it
 // returns false.
 func (p *Presence) End(ctx context.Context, a Address, s schemas.Session, revision uint64) (bool, error) {
 	s.Gateway, s.EndedAt = "", schemas.Now()
-	_, err := p.sessions.Update(ctx, sessionKey(a), schemas.Encode(s), revision)
+	key := sessionKey(a)
+	last, err := p.sessions.Update(ctx, key, schemas.Encode(s), revision)
 	if isConflict(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("failed to record the end of the session: %w", err)
 	}
+	p.remember(key, endedSession{s, last})
 	return true, nil
 }
 

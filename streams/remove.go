@@ -19,10 +19,8 @@ func (b *directInbox) startRemove() {
 		return
 	}
 	b.removing = true
-	b.wg.Add(1)
-	go func() {
-		defer b.wg.Done()
-		ctx, cancel := context.WithTimeout(b.ctx, removeTimeout)
+	b.work(func(inbox context.Context) {
+		ctx, cancel := context.WithTimeout(inbox, removeTimeout)
 		defer cancel()
 		err := b.remove(ctx)
 		b.mu.Lock()
@@ -31,10 +29,10 @@ func (b *directInbox) startRemove() {
 		if len(b.window.ackedPrefix()) > 0 {
 			b.removeAt = b.owner.now().Add(removeDelay)
 		}
-		if err != nil && b.ctx.Err() == nil {
+		if err != nil && inbox.Err() == nil {
 			b.c.log.Warn("acknowledged messages could not be removed; it is tried again", "subject", b.subject, "error", err)
 		}
-	}()
+	})
 }
 
 // remove deletes the acknowledged prefix from the stream. What is about to go is
