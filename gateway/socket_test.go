@@ -48,8 +48,12 @@ func (r *recorded) frames(t *testing.T) (all []ws.Frame) {
 	t.Helper()
 	in := bytes.NewReader(bytes.Join(r.writes, nil))
 	for in.Len() > 0 {
-		f, err := ws.ReadFrame(in)
-		if err != nil {
+		h, err := ws.ReadHeader(in)
+		if err != nil || h.Length > int64(in.Len()) {
+			t.Fatalf("a frame of %d bytes, %v", h.Length, err)
+		}
+		f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+		if _, err := io.ReadFull(in, f.Payload); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, f)
