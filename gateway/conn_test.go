@@ -339,6 +339,23 @@ func TestOutstandingSendsAreBounded(t *testing.T) {
 	}
 }
 
+// TestContentIsNotMixedUp sends without waiting: the bytes of a frame are gone
+// once the next is read, and messages of all sizes share the buffers.
+func TestContentIsNotMixedUp(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
+	bob, alice := h.connect("bob"), h.connect("alice")
+	const n = 300
+	content := func(i int) string { return strings.Repeat(string(rune('a'+i%26)), 1+i*37%1000) }
+	for i := range n {
+		alice.say("bob", content(i))
+	}
+	for i := range n {
+		if m := bob.take(); m.Content != content(i) {
+			t.Fatalf("message %d is %.20q… of %d", i, m.Content, len(m.Content))
+		}
+	}
+}
+
 func TestDrain(t *testing.T) {
 	h := newHouse(t)
 	alice, bob := h.connect("alice"), h.connect("bob")

@@ -5,9 +5,10 @@
 // # Goroutines
 //
 // A [Server] runs one sweeper, which ends idle connections, and one keeper of
-// the gateway's lease. A connection runs one goroutine that reads frames and
-// does what they ask for, in order (session.go), and one that writes while there
-// is something to be written (conn.go); an idle connection has only the first.
+// the gateway's lease. A connection runs one goroutine that greets, and after it
+// one that reads frames and does what they ask for, in order (session.go), and one
+// that writes while there is something to be written (conn.go); an idle connection
+// has only the reader.
 // What the cluster answers to a send comes back on the goroutines of package
 // streams, which only ever queue a frame. A send that turns out to be a retry of
 // another connection's is looked up in a goroutine of its own (send.go). Each
@@ -16,7 +17,8 @@
 //
 // # The way of a frame
 //
-//	conn.go     reads it, bounded and with a limit on frames a second
+//	socket.go   reads it, bounded; its bytes are gone with the next frame
+//	conn.go     holds the client to its frames a second
 //	session.go  decodes it and finds its verb in the dispatch table
 //	send.go     send_message: SENT_p, then INBOX_p and MESSAGES, then message_received
 //	acknowledge.go  message_delivered and ack: the inbox forgets, the sender hears

@@ -150,7 +150,9 @@ func (s *socket) header() (h ws.Header, err error) {
 // payload reads a frame's payload, of at most schemas.MaxFrameBytes.
 func (s *socket) payload(h ws.Header) ([]byte, error) {
 	n := int(h.Length)
-	if err := s.fill(n); err != nil {
+	if err := s.fill(n); err == io.EOF {
+		return nil, io.ErrUnexpectedEOF
+	} else if err != nil {
 		return nil, err
 	}
 	p := s.buf[s.r : s.r+n : s.r+n]

@@ -159,7 +159,7 @@ func (b *directInbox) leave() {
 func (b *directInbox) Acknowledge(id schemas.MessageID) []schemas.EntryHead {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	newly := b.window.ack(func(e windowEntry) bool { return e.head.MessageID == id })
+	newly := b.window.ack(func(e *windowEntry) bool { return e.head.MessageID == id })
 	b.acked(newly)
 	return newly
 }
@@ -172,7 +172,7 @@ func (b *directInbox) AcknowledgeUpTo(c schemas.Cursor) ([]schemas.EntryHead, er
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	newly := b.window.ack(func(e windowEntry) bool { return p.has(e.seq) })
+	newly := b.window.ack(func(e *windowEntry) bool { return p.has(e.seq) })
 	b.acked(newly)
 	return newly, nil
 }

@@ -52,10 +52,10 @@ func (w *window) add(e windowEntry) {
 }
 
 // ack marks the entries that match and returns those that were not yet marked.
-func (w *window) ack(match func(windowEntry) bool) []schemas.EntryHead {
+func (w *window) ack(match func(*windowEntry) bool) []schemas.EntryHead {
 	var newly []schemas.EntryHead
 	for i := range w.entries {
-		if e := &w.entries[i]; !e.acked && match(*e) {
+		if e := &w.entries[i]; !e.acked && match(e) {
 			e.acked = true
 			w.unacked--
 			newly = append(newly, e.head)

@@ -46,7 +46,7 @@ func TestWindow(t *testing.T) {
 					}
 				}
 				var got []schemas.MessageID
-				for _, h := range w.ack(func(e windowEntry) bool { return e.seq <= upTo }) {
+				for _, h := range w.ack(func(e *windowEntry) bool { return e.seq <= upTo }) {
 					got = append(got, h.MessageID)
 				}
 				if !slices.Equal(got, want) {
