@@ -30,10 +30,12 @@ func (c *collector) End(EndReason)          {}
 // unconnected is an inbox without a server, in the middle of its first read.
 func unconnected() (*directInbox, *collector) {
 	c := &Conn{clock: NewClock(nil), log: slog.New(slog.DiscardHandler), partitions: 1}
-	cs := &Consumers{c: c, now: time.Now, inboxes: make(map[*directInbox]struct{})}
+	cs := &Consumers{c: c, now: time.Now, inboxes: make(map[*deviceInbox]struct{})}
 	sink := &collector{}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &directInbox{c: c, owner: cs, addr: Address{"bob", testDevice}, sink: sink, catching: true, ctx: ctx, cancel: cancel}, sink
+	b := &directInbox{catching: true}
+	b.c, b.owner, b.addr, b.sink, b.source, b.ctx, b.cancel = c, cs, Address{"bob", testDevice}, sink, b, ctx, cancel
+	return b, sink
 }
 
 func content(text string) []byte {
