@@ -53,11 +53,9 @@ type jetstreamInbox struct {
 	// Guarded by mu.
 	consumer string            // its name; empty while there is none
 	made     int               // consumers so far: a name is never used again
-	waiting  bool              // the consumer had entries when it was made
 	next     uint64            // the number that the consumer's next message has
 	wanted   int               // messages that the open pull may still bring; with unacked at most MaxInFlight
 	pullEnd  time.Time         // when the open pull has ended at the latest
-	heardAt  time.Time         // of the last entry, or of the consumer's making
 	acks     map[uint64]string // reply subjects of entries in the window, unacknowledged; at most MaxInFlight
 	started  bool
 	renewing bool
@@ -74,18 +72,7 @@ func (b *jetstreamInbox) Start() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.started = true
-	b.begin()
-}
-
-// begin pulls from a consumer that was just made.
-func (b *jetstreamInbox) begin() {
-	if b.ended || !b.started || b.consumer == "" {
-		return
-	}
 	b.pull()
-	if !b.waiting {
-		b.allDelivered()
-	}
 }
 
 // make creates a consumer that begins behind pos. pos stays while there is none.
@@ -99,7 +86,7 @@ func (b *jetstreamInbox) make(ctx context.Context) error {
 	from := b.pos + 1
 	b.mu.Unlock()
 
-	created, err := b.owner.createConsumer(ctx, b.stream, jetstream.ConsumerConfig{
+	err := b.owner.createConsumer(ctx, b.stream, jetstream.ConsumerConfig{
 		Name:              name,
 		Description:       "user " + string(b.addr.User),
 		FilterSubject:     b.subject,
@@ -120,18 +107,22 @@ func (b *jetstreamInbox) make(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.consumer, b.next, b.wanted = name, 1, 0
-	b.waiting, b.heardAt = created.NumPending > 0, b.owner.now()
 	return nil
 }
 
-// pull asks for as many entries as the window has room for, unless it did so.
+// pull asks for as many entries as the window has room for, unless it did so. Until
+// the inbox is drained it asks for what is there, so that its end is heard of.
 func (b *jetstreamInbox) pull() {
 	room := schemas.MaxInFlight - b.window.unacked
-	if b.ended || b.consumer == "" || b.wanted > 0 || room <= 0 {
+	if b.ended || !b.started || b.consumer == "" || b.wanted > 0 || room <= 0 {
 		return
 	}
 	b.wanted, b.pullEnd = room, b.owner.now().Add(pullExpires+pullLate)
-	b.pulls.pull(b.stream, b.consumer, room, pullExpires)
+	request := pullRequest{Batch: room, Expires: pullExpires}
+	if !b.drained {
+		request = pullRequest{Batch: room, NoWait: true}
+	}
+	b.pulls.pull(b.stream, b.consumer, request)
 }
 
 // pulled takes one message of a consumer.
@@ -147,7 +138,6 @@ func (b *jetstreamInbox) pulled(meta *nats.MsgMetadata, m *nats.Msg) {
 	}
 	b.next++
 	b.wanted--
-	b.heardAt = b.owner.now()
 	seq := meta.Sequence.Stream
 	switch {
 	case !b.known(seq):
@@ -162,9 +152,6 @@ func (b *jetstreamInbox) pulled(meta *nats.MsgMetadata, m *nats.Msg) {
 	default:
 		b.pulls.ack(m.Reply)
 	}
-	if meta.NumPending == 0 {
-		b.allDelivered()
-	}
 	b.pull()
 }
 
@@ -176,6 +163,10 @@ func (b *jetstreamInbox) answered(consumer, status string) {
 		return
 	}
 	switch status {
+	case "404": // the end of what was there
+		b.wanted = 0
+		b.allDelivered()
+		b.pull()
 	case "408": // expired
 		b.wanted = 0
 		b.pull()
@@ -194,19 +185,16 @@ func (b *jetstreamInbox) took(seq uint64) {
 
 // goOn implements [source].
 func (b *jetstreamInbox) goOn(most int) {
-	if b.started && b.window.unacked <= most {
+	if b.window.unacked <= most {
 		b.pull()
 	}
 }
 
 // tick implements [source].
 func (b *jetstreamInbox) tick(now time.Time) {
-	full := b.window.unacked >= schemas.MaxInFlight
 	switch {
-	case !b.started, b.renewing:
+	case b.renewing:
 	case b.consumer == "", b.wanted > 0 && now.After(b.pullEnd):
-		b.renew()
-	case !b.drained && !full && now.Sub(b.heardAt) >= pullLate: // its last entry was removed by somebody else, say
 		b.renew()
 	default:
 		b.goOn(schemas.MaxInFlight - 1)
@@ -233,9 +221,7 @@ func (b *jetstreamInbox) entry(uint64, []byte) {}
 func (b *jetstreamInbox) gap() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.started {
-		b.renew()
-	}
+	b.renew()
 }
 
 // renew gives the consumer up for a new one, in a goroutine of its own. Where that
@@ -266,7 +252,7 @@ func (b *jetstreamInbox) replaceConsumer() {
 		}
 		if err != nil || b.ended || !b.again {
 			b.renewing = false
-			b.begin()
+			b.pull()
 			b.mu.Unlock()
 			return
 		}
@@ -298,19 +284,15 @@ func (b *jetstreamInbox) Close(ctx context.Context) {
 }
 
 // createConsumer makes a consumer, with a slot of the JetStream API.
-func (cs *Consumers) createConsumer(ctx context.Context, stream string, config jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
-	var info *jetstream.ConsumerInfo
+func (cs *Consumers) createConsumer(ctx context.Context, stream string, config jetstream.ConsumerConfig) error {
 	err := cs.c.withAPI(ctx, func(ctx context.Context) error {
-		consumer, err := cs.c.js.CreateConsumer(ctx, stream, config)
-		if err == nil {
-			info = consumer.CachedInfo()
-		}
+		_, err := cs.c.js.CreateConsumer(ctx, stream, config)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("failed to make consumer %s of %s: %w", config.Name, stream, err)
+		return fmt.Errorf("failed to make consumer %s of %s: %w", config.Name, stream, err)
 	}
-	return info, nil
+	return nil
 }
 
 // deleteConsumer deletes a consumer; that it is gone already is no error.

@@ -68,13 +68,17 @@ func (p *pulls) find(consumer string) *jetstreamInbox {
 	return p.inboxes[consumer]
 }
 
-// pull asks a consumer for n messages. That nobody heard it shows where nothing
-// has come by the time it expires.
-func (p *pulls) pull(stream, consumer string, n int, expires time.Duration) {
-	body, err := json.Marshal(struct {
-		Batch   int           `json:"batch"`
-		Expires time.Duration `json:"expires"`
-	}{n, expires})
+// pullRequest is the body of $JS.API.CONSUMER.MSG.NEXT.
+type pullRequest struct {
+	Batch   int           `json:"batch"`
+	Expires time.Duration `json:"expires,omitempty"`
+	NoWait  bool          `json:"no_wait,omitempty"` // ends where nothing is left
+}
+
+// pull asks a consumer for messages. That nobody heard it shows where no end of it
+// has come in time.
+func (p *pulls) pull(stream, consumer string, request pullRequest) {
+	body, err := json.Marshal(request)
 	if err == nil {
 		err = p.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+consumer, p.prefix+consumer, body)
 	}
