@@ -27,9 +27,9 @@ type Consumers struct {
 	stopped chan struct{} // closed by sweep
 	pulls   *pulls        // nil where the kind of consumer is direct
 
-	mu      sync.Mutex // guards the rest
-	keys    []int64    // when each INBOX_p was created, for cursors
-	inboxes map[*deviceInbox]struct{}
+	mu      sync.Mutex     // guards the rest
+	keys    []int64        // when each INBOX_p was created, for cursors
+	inboxes []*deviceInbox // in no order; each knows its index
 }
 
 const (
@@ -49,7 +49,7 @@ func (c *Conn) StartConsumers(ctx context.Context) (*Consumers, error) {
 
 func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consumers, error) {
 	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}),
-		keys: make([]int64, c.partitions), inboxes: make(map[*deviceInbox]struct{})}
+		keys: make([]int64, c.partitions)}
 	for p := range c.partitions {
 		if _, err := cs.created(ctx, p); err != nil {
 			return nil, err
@@ -119,9 +119,7 @@ func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.Sessio
 	b.sub = sub
 	b.checkAt = cs.now().Add(checkFirst)
 	b.mu.Unlock()
-	cs.mu.Lock()
-	cs.inboxes[b] = struct{}{}
-	cs.mu.Unlock()
+	cs.remember(b)
 	return kind, nil
 }
 
@@ -135,10 +133,25 @@ func (cs *Consumers) newInbox() (deviceConsumer, *deviceInbox) {
 	return b, &b.deviceInbox
 }
 
+func (cs *Consumers) remember(b *deviceInbox) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	b.index = len(cs.inboxes)
+	cs.inboxes = append(cs.inboxes, b)
+}
+
+// forget may be called again.
 func (cs *Consumers) forget(b *deviceInbox) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	delete(cs.inboxes, b)
+	if b.index < 0 {
+		return
+	}
+	last := len(cs.inboxes) - 1
+	moved := cs.inboxes[last]
+	cs.inboxes[b.index], moved.index = moved, b.index
+	cs.inboxes[last] = nil
+	cs.inboxes, b.index = cs.inboxes[:last], -1
 }
 
 // sweep runs until Close.
@@ -159,14 +172,16 @@ func (cs *Consumers) sweep() {
 // tend does what is due at each inbox, and returns those to compare with the
 // stream, by partition.
 func (cs *Consumers) tend() map[int][]*deviceInbox {
+	now, due := cs.now(), make(map[int][]*deviceInbox)
+	var awake []*deviceInbox
 	cs.mu.Lock()
-	all := make([]*deviceInbox, 0, len(cs.inboxes))
-	for b := range cs.inboxes {
-		all = append(all, b)
+	for _, b := range cs.inboxes { // most are quiet, and cost no lock
+		if b.quietUntil.Load() <= now.UnixNano() {
+			awake = append(awake, b)
+		}
 	}
 	cs.mu.Unlock()
-	now, due := cs.now(), make(map[int][]*deviceInbox)
-	for _, b := range all {
+	for _, b := range awake {
 		if b.tend(now) {
 			p := cs.c.partition(b.addr.User)
 			due[p] = append(due[p], b)
@@ -187,11 +202,14 @@ func (b *deviceInbox) tend(now time.Time) bool {
 		b.sink.End(EndSlow)
 		return false
 	}
-	b.source.tick(now)
+	next := b.source.tick(now)
 	if !b.removeAt.IsZero() && !now.Before(b.removeAt) {
 		b.startRemove()
 	}
 	if now.Before(b.checkAt) {
+		if len(b.window.entries) == 0 && b.removeAt.IsZero() && now.Before(next) {
+			b.quietUntil.Store(min(b.checkAt.UnixNano(), next.UnixNano()))
+		}
 		return false
 	}
 	b.checkAt = now.Add(checkEvery/2 + rand.N(checkEvery))

@@ -75,6 +75,7 @@ func (b *directInbox) startCatchUp() {
 		b.again = true
 	default:
 		b.catching, b.behind = true, false
+		b.wake()
 		b.wg.Add(1)
 		go b.catchUp()
 	}
@@ -175,7 +176,13 @@ func (b *directInbox) goOn(most int) {
 }
 
 // tick implements [source].
-func (b *directInbox) tick(time.Time) { b.goOn(schemas.MaxInFlight - 1) }
+func (b *directInbox) tick(now time.Time) (next time.Time) {
+	b.goOn(schemas.MaxInFlight - 1)
+	if b.behind || b.catching {
+		return now
+	}
+	return b.checkAt
+}
 
 // missing implements [source]. A read under way may have passed before that entry,
 // so it has to read once more.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -92,6 +93,9 @@ type deviceInbox struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // reads and removals
 
+	index      int          // in Consumers.inboxes, guarded by its lock; -1 once forgotten
+	quietUntil atomic.Int64 // ns since 1970: nothing is due before; written with mu held
+
 	mu       sync.Mutex // guards the rest, and the source's; Sink is called with it held
 	pos      uint64
 	resume   position // what the device said it has; entries of it are not delivered
@@ -114,8 +118,8 @@ type source interface {
 	// goOn reads on where the window was full, if not more than most entries are
 	// unacknowledged now.
 	goOn(most int)
-	// tick is called each second.
-	tick(now time.Time)
+	// tick is called each second, or where the window is empty from next on.
+	tick(now time.Time) (next time.Time)
 	// missing hears that the stream has an entry behind newest.
 	missing(seq uint64)
 	// verify moves pos over the acknowledged prefix, as far as all of it was seen
@@ -186,6 +190,7 @@ func (b *deviceInbox) deliver(seq uint64, data []byte) (waits bool) {
 	head, err := schemas.DecodeEntryHead(data)
 	e := windowEntry{seq: seq, head: head, sent: b.owner.now(), acked: err != nil || b.resume.has(seq)}
 	b.window.add(e)
+	b.wake()
 	b.newest = max(b.newest, seq)
 	if err != nil {
 		b.owner.unreadable.Add(1)
@@ -199,6 +204,10 @@ func (b *deviceInbox) deliver(seq uint64, data []byte) (waits bool) {
 	b.sink.Deliver(data, b.cursor())
 	return true
 }
+
+// wake has the sweeper look at the inbox each second again. Whatever may become
+// due calls it with mu held: an entry in the window, a read, a new consumer.
+func (b *deviceInbox) wake() { b.quietUntil.Store(0) }
 
 // allDelivered tells the device, the first time, that nothing waits any more.
 func (b *deviceInbox) allDelivered() {

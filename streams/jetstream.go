@@ -172,6 +172,7 @@ func (b *jetstreamInbox) answered(consumer, status string) {
 		b.pull()
 	default: // the consumer is gone, or moves; the sweeper renews it, so that it is not tried too often
 		b.pullEnd = time.Time{}
+		b.wake()
 	}
 }
 
@@ -191,14 +192,18 @@ func (b *jetstreamInbox) goOn(most int) {
 }
 
 // tick implements [source].
-func (b *jetstreamInbox) tick(now time.Time) {
+func (b *jetstreamInbox) tick(now time.Time) (next time.Time) {
 	switch {
 	case b.renewing:
 	case b.consumer == "", b.wanted > 0 && now.After(b.pullEnd):
 		b.renew()
 	default:
 		b.goOn(schemas.MaxInFlight - 1)
+		if b.wanted > 0 {
+			return b.pullEnd
+		}
 	}
+	return now
 }
 
 // missing implements [source].
@@ -233,6 +238,7 @@ func (b *jetstreamInbox) renew() {
 		b.again = true
 	default:
 		b.renewing = true
+		b.wake()
 		b.wg.Add(1)
 		go b.replaceConsumer()
 	}
