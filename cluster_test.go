@@ -120,10 +120,10 @@ func (c *natsCluster) as(role string, args ...string) (stdout, stderr string, co
 }
 
 // gateway starts `roost gateway`.
-func (c *natsCluster) gateway() *server {
+func (c *natsCluster) gateway(args ...string) *server {
 	c.t.Helper()
-	return start(c.t, "gateway", "--http", "127.0.0.1:0", "--limits", "off", "--events",
-		"--auth-secret", filepath.Join(c.dir, "token.key"), "--nats", c.urls(), "--nkey", c.seed("gateway"))
+	return start(c.t, append([]string{"gateway", "--http", "127.0.0.1:0", "--limits", "off", "--events",
+		"--auth-secret", filepath.Join(c.dir, "token.key"), "--nats", c.urls(), "--nkey", c.seed("gateway")}, args...)...)
 }
 
 // conn connects this process as a role of Roost.

@@ -51,6 +51,7 @@ type gatewayFlags struct {
 	Events         bool          `help:"Put every message into MESSAGES, for other services." env:"ROOST_EVENTS"`
 	Heartbeat      time.Duration `help:"How often a client shall send something." default:"30s" env:"ROOST_HEARTBEAT"`
 	AckTimeout     time.Duration `help:"How long a connected device may leave a message unacknowledged." default:"30s" env:"ROOST_ACK_TIMEOUT"`
+	DeviceConsumer string        `help:"What a connected device reads its inbox by: direct, or jetstream, a consumer of its own in JetStream." enum:"direct,jetstream" default:"direct" env:"ROOST_DEVICE_CONSUMER"`
 
 	Limits                string  `help:"off lifts every limit below, for load tests." enum:"on,off" default:"on" env:"ROOST_LIMITS"`
 	ConnectionsPerUser    int     `help:"Open connections a user." default:"12" env:"ROOST_CONNECTIONS_PER_USER"`

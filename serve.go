@@ -110,7 +110,8 @@ func (c serveCommand) Run(p process) error {
 		return cannotStart(err)
 	}
 	defer server.Stop()
-	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Singles: c.singles(), Log: log}, c.topology(1))
+	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Singles: c.singles(),
+		DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, c.topology(1))
 	if err != nil {
 		return cannotStart(err)
 	}
@@ -157,7 +158,8 @@ func (c gatewayCommand) Run(p process) error {
 		return cannotStart(err)
 	}
 	defer listener.Close()
-	conn, err := openStreams(p.ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost gateway", AckTimeout: c.AckTimeout, Log: log}, streams.Topology{})
+	conn, err := openStreams(p.ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost gateway", AckTimeout: c.AckTimeout,
+		DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, streams.Topology{})
 	if err != nil {
 		return cannotStart(err)
 	}

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"testing"
 
-	"roost/gateway"
 	"roost/schemas"
 )
 
-func TestUnacknowledgedComesAgain(t *testing.T) {
-	h := newHouse(t)
+func TestUnacknowledgedComesAgain(t *testing.T) { eachConsumer(t, testUnacknowledgedComesAgain) }
+
+func testUnacknowledgedComesAgain(t *testing.T, h *house) {
 	alice, bob := h.connect("alice"), h.connect("bob")
 	var ids []schemas.MessageID
 	for i := range 3 {
@@ -34,8 +34,9 @@ func TestUnacknowledgedComesAgain(t *testing.T) {
 	}
 }
 
-func TestResumeAfterIsNotSentAgain(t *testing.T) {
-	h := newHouse(t)
+func TestResumeAfterIsNotSentAgain(t *testing.T) { eachConsumer(t, testResumeAfterIsNotSentAgain) }
+
+func testResumeAfterIsNotSentAgain(t *testing.T, h *house) {
 	alice, bob := h.connect("alice"), h.connect("bob")
 	for i := range 5 {
 		alice.tell("bob", fmt.Sprint(i))
@@ -60,8 +61,9 @@ func TestResumeAfterIsNotSentAgain(t *testing.T) {
 	}
 }
 
-func TestAtMostMaxInFlight(t *testing.T) {
-	h := newHouse(t, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
+func TestAtMostMaxInFlight(t *testing.T) { eachConsumer(t, testAtMostMaxInFlight) }
+
+func testAtMostMaxInFlight(t *testing.T, h *house) {
 	alice, bob := h.connect("alice"), h.connect("bob")
 	const n = schemas.MaxInFlight + 50
 	go func() {
@@ -91,8 +93,9 @@ func TestAtMostMaxInFlight(t *testing.T) {
 	}
 }
 
-func TestReceiptsWhileAway(t *testing.T) {
-	h := newHouse(t)
+func TestReceiptsWhileAway(t *testing.T) { eachConsumer(t, testReceiptsWhileAway) }
+
+func testReceiptsWhileAway(t *testing.T, h *house) {
 	alice, bob, carol := h.connect("alice"), h.connect("bob"), h.connect("carol")
 	toBob, toCarol := alice.tell("bob", "1"), alice.tell("carol", "1")
 	goAway(t, h, "alice", alice)

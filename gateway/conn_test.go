@@ -200,8 +200,10 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-func TestNewestConnectionWins(t *testing.T) {
-	nats := newHouse(t)
+func TestNewestConnectionWins(t *testing.T) { eachConsumer(t, testNewestConnectionWins) }
+
+// The other gateway has the default kind of consumer, whatever the one has.
+func testNewestConnectionWins(t *testing.T, nats *house) {
 	other := joinHouse(t, nats.nats)
 	old := nats.connect("alice")
 	again := other.reconnect("alice", old.welcome.DeviceID, "")

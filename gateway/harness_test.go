@@ -64,7 +64,23 @@ func joinHouse(t *testing.T, nats *embedded.Server, change ...func(*gateway.Opti
 
 func furnish(t *testing.T, nats *embedded.Server, topology streams.Topology, change ...func(*gateway.Options)) *house {
 	t.Helper()
-	conn := streamstest.Connect(t, nats, topology)
+	return moveIn(t, nats, streamstest.Connect(t, nats, topology), change...)
+}
+
+// eachConsumer runs a test at a gateway with each kind of device consumer.
+func eachConsumer(t *testing.T, test func(*testing.T, *house)) {
+	for _, kind := range []streams.DeviceConsumer{streams.DirectConsumer, streams.JetStreamConsumer} {
+		t.Run(string(kind), func(t *testing.T) {
+			nats := streamstest.Server(t, t.TempDir())
+			conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) { o.DeviceConsumer = kind })
+			test(t, moveIn(t, nats, conn))
+		})
+	}
+}
+
+// moveIn starts a gateway on a connection.
+func moveIn(t *testing.T, nats *embedded.Server, conn *streams.Conn, change ...func(*gateway.Options)) *house {
+	t.Helper()
 	tokens, err := gateway.NewTokens(secret)
 	if err != nil {
 		t.Fatal(err)

@@ -39,6 +39,9 @@ type Options struct {
 	// AckTimeout is how long a connected device may leave a message
 	// unacknowledged before its connection is ended. Default 30 s.
 	AckTimeout time.Duration
+	// DeviceConsumer is the kind of consumer that a connected device gets. Default
+	// DirectConsumer.
+	DeviceConsumer DeviceConsumer
 	// Log gets connection losses and what retries hide. Default slog.Default().
 	Log *slog.Logger
 	// Now is the clock of message ids. Default time.Now.

@@ -25,10 +25,11 @@ type Consumers struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed by sweep
+	pulls   *pulls        // nil where the kind of consumer is direct
 
-	mu      sync.Mutex // guards the rest
-	keys    []int64    // when each INBOX_p was created, for cursors
-	inboxes map[*directInbox]struct{}
+	mu      sync.Mutex     // guards the rest
+	keys    []int64        // when each INBOX_p was created, for cursors
+	inboxes []*deviceInbox // in no order; each knows its index
 }
 
 const (
@@ -40,18 +41,26 @@ const (
 	checkFirst = 2 * time.Second
 )
 
-// StartConsumers makes the process able to hold devices.
+// StartConsumers makes the process able to hold devices, by the kind of consumer
+// that Options.DeviceConsumer names.
 func (c *Conn) StartConsumers(ctx context.Context) (*Consumers, error) {
 	return c.startConsumers(ctx, time.Now)
 }
 
 func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consumers, error) {
 	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}),
-		keys: make([]int64, c.partitions), inboxes: make(map[*directInbox]struct{})}
+		keys: make([]int64, c.partitions)}
 	for p := range c.partitions {
 		if _, err := cs.created(ctx, p); err != nil {
 			return nil, err
 		}
+	}
+	if c.opts.DeviceConsumer == JetStreamConsumer {
+		pulls, err := startPulls(c.lives, c.log)
+		if err != nil {
+			return nil, err
+		}
+		cs.pulls = pulls
 	}
 	cs.ctx, cs.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go cs.sweep()
@@ -62,6 +71,9 @@ func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consu
 func (cs *Consumers) Close() {
 	cs.cancel()
 	<-cs.stopped
+	if cs.pulls != nil {
+		cs.pulls.close()
+	}
 }
 
 // Unreadable counts the inbox entries that could not be read and were removed.
@@ -78,12 +90,9 @@ func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.Sessio
 	cs.mu.Lock()
 	created := cs.keys[p]
 	cs.mu.Unlock()
-	b := &directInbox{
-		c: cs.c, owner: cs, addr: a, session: session, sink: sink,
-		stream: inboxStream(p), subject: inboxSubject(p, a),
-		key:      newCursorKey(a, created),
-		catching: true, // until Start has read the backlog
-	}
+	kind, b := cs.newInbox()
+	b.c, b.owner, b.addr, b.session, b.sink, b.source = cs.c, cs, a, session, sink, kind
+	b.stream, b.subject, b.key = inboxStream(p), inboxSubject(p, a), newCursorKey(a, created)
 	if resume != "" {
 		position, err := b.key.decode(resume)
 		if err != nil && !errors.Is(err, errForeignCursor) {
@@ -94,24 +103,52 @@ func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.Sessio
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	sub, err := cs.c.live.subscribe(liveSubject(p, a), b)
+	sub, err := cs.c.live.subscribe(liveSubject(p, a), kind)
 	if err != nil {
+		return nil, err
+	}
+	if err := kind.open(ctx); err != nil {
+		cs.c.live.unsubscribe(sub)
+		b.stop()
 		return nil, err
 	}
 	b.mu.Lock()
 	b.sub = sub
 	b.checkAt = cs.now().Add(checkFirst)
 	b.mu.Unlock()
-	cs.mu.Lock()
-	cs.inboxes[b] = struct{}{}
-	cs.mu.Unlock()
-	return b, nil
+	cs.remember(b)
+	return kind, nil
 }
 
-func (cs *Consumers) forget(b *directInbox) {
+// newInbox is one of the configured kind, and the part of it that all kinds share.
+func (cs *Consumers) newInbox() (deviceConsumer, *deviceInbox) {
+	if cs.pulls != nil {
+		b := &jetstreamInbox{pulls: cs.pulls, acks: make(map[uint64]string)}
+		return b, &b.deviceInbox
+	}
+	b := &directInbox{catching: true} // until Start has read the backlog
+	return b, &b.deviceInbox
+}
+
+func (cs *Consumers) remember(b *deviceInbox) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	delete(cs.inboxes, b)
+	b.index = len(cs.inboxes)
+	cs.inboxes = append(cs.inboxes, b)
+}
+
+// forget may be called again.
+func (cs *Consumers) forget(b *deviceInbox) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if b.index < 0 {
+		return
+	}
+	last := len(cs.inboxes) - 1
+	moved := cs.inboxes[last]
+	cs.inboxes[b.index], moved.index = moved, b.index
+	cs.inboxes[last] = nil
+	cs.inboxes, b.index = cs.inboxes[:last], -1
 }
 
 // sweep runs until Close.
@@ -131,15 +168,17 @@ func (cs *Consumers) sweep() {
 
 // tend does what is due at each inbox, and returns those to compare with the
 // stream, by partition.
-func (cs *Consumers) tend() map[int][]*directInbox {
+func (cs *Consumers) tend() map[int][]*deviceInbox {
+	now, due := cs.now(), make(map[int][]*deviceInbox)
+	var awake []*deviceInbox
 	cs.mu.Lock()
-	all := make([]*directInbox, 0, len(cs.inboxes))
-	for b := range cs.inboxes {
-		all = append(all, b)
+	for _, b := range cs.inboxes { // most are quiet, and cost no lock
+		if b.quietUntil.Load() <= now.UnixNano() {
+			awake = append(awake, b)
+		}
 	}
 	cs.mu.Unlock()
-	now, due := cs.now(), make(map[int][]*directInbox)
-	for _, b := range all {
+	for _, b := range awake {
 		if b.tend(now) {
 			p := cs.c.partition(b.addr.User)
 			due[p] = append(due[p], b)
@@ -149,7 +188,7 @@ func (cs *Consumers) tend() map[int][]*directInbox {
 }
 
 // tend does what is due; true where the inbox wants to be compared.
-func (b *directInbox) tend(now time.Time) bool {
+func (b *deviceInbox) tend(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ended {
@@ -160,13 +199,14 @@ func (b *directInbox) tend(now time.Time) bool {
 		b.sink.End(EndSlow)
 		return false
 	}
-	if b.behind && b.window.unacked < schemas.MaxInFlight {
-		b.startCatchUp()
-	}
+	next := b.source.tick(now)
 	if !b.removeAt.IsZero() && !now.Before(b.removeAt) {
 		b.startRemove()
 	}
 	if now.Before(b.checkAt) {
+		if len(b.window.entries) == 0 && b.removeAt.IsZero() && now.Before(next) {
+			b.quietUntil.Store(min(b.checkAt.UnixNano(), next.UnixNano()))
+		}
 		return false
 	}
 	b.checkAt = now.Add(checkEvery/2 + rand.N(checkEvery))
@@ -174,7 +214,7 @@ func (b *directInbox) tend(now time.Time) bool {
 }
 
 // check compares the newest entry of each inbox with what the device was sent.
-func (cs *Consumers) check(ctx context.Context, due map[int][]*directInbox) {
+func (cs *Consumers) check(ctx context.Context, due map[int][]*deviceInbox) {
 	for p, inboxes := range due {
 		for len(inboxes) > 0 {
 			n := min(len(inboxes), maxMultiLast)
@@ -189,9 +229,9 @@ func (cs *Consumers) check(ctx context.Context, due map[int][]*directInbox) {
 	}
 }
 
-func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*directInbox) error {
+func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*deviceInbox) error {
 	subjects := make([]string, len(inboxes))
-	bySubject := make(map[string][]*directInbox, len(inboxes))
+	bySubject := make(map[string][]*deviceInbox, len(inboxes))
 	for i, b := range inboxes {
 		subjects[i] = b.subject
 		bySubject[b.subject] = append(bySubject[b.subject], b)
@@ -208,17 +248,11 @@ func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*directInbo
 	return nil
 }
 
-// compare reads the stream again where it has a newer entry than was heard of. A
-// read under way may have passed before that entry, so it has to read once more.
-func (b *directInbox) compare(newest uint64) {
+// compare tells the source where the stream has a newer entry than was heard of.
+func (b *deviceInbox) compare(newest uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if newest <= b.newest || b.behind { // behind, it reads on by itself
-		return
+	if newest > b.newest {
+		b.source.missing(newest)
 	}
-	if !b.catching {
-		b.owner.late.Add(1)
-	}
-	b.newest = newest
-	b.startCatchUp()
 }

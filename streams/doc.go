@@ -24,7 +24,9 @@
 // A [Conn] runs: one writer per stream that it commits to (commit.go), one
 // dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS
 // and GATEWAYS (kv.go) and, where a gateway runs, one sweeper
-// for all local inboxes (consumers.go) and one lease keeper (presence.go). A read
+// for all local inboxes (consumers.go), one dispatcher of what their consumers in
+// JetStream send, where the devices have such (pull.go), and one lease keeper
+// (presence.go). A read
 // of the stream for one device runs in a goroutine of its own, at most
 // maxCatchUps at a time. Close stops and waits for all of them.
 //

@@ -46,7 +46,7 @@ func (c *Conn) StartConsumersAt(ctx context.Context, now func() time.Time) (*Con
 func (cs *Consumers) Sweep(ctx context.Context) { cs.check(ctx, cs.tend()) }
 
 // Gap is what an inbox hears when live messages were lost.
-func Gap(i Inbox) { i.(*directInbox).gap() }
+func Gap(i Inbox) { i.(listener).gap() }
 
 const (
 	AckTimeout  = ackTimeout

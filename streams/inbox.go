@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -70,16 +71,15 @@ const (
 	ackTimeout = 30 * time.Second
 )
 
-// directInbox is the [Inbox] on Direct Get and core NATS. It keeps no state on
-// the server but the inbox itself.
+// deviceInbox is what the kinds of [Inbox] have in common: what the device was
+// sent and has, its cursors, and the removal of what it acknowledged. Where the
+// entries come from is its source's.
 //
 // Every entry with a sequence up to pos was delivered, or was the device's
-// already; entries behind pos are in window if they were delivered. A live
-// message only ever adds to window. pos moves in one place, apply, by reading
-// the stream: so nothing is removed, and no cursor covers anything, that was not
-// seen in the stream first.
-type directInbox struct {
-	// Static after openInbox.
+// already; entries behind pos are in window if they were delivered. Nothing is
+// removed, and no cursor covers anything, that was not seen in the stream first.
+type deviceInbox struct {
+	// Static after Open.
 	c       *Conn
 	owner   *Consumers
 	addr    Address
@@ -88,21 +88,21 @@ type directInbox struct {
 	subject string
 	key     cursorKey
 	sink    Sink
-	sub     *nats.Subscription
-	wg      sync.WaitGroup // catchUp and remove
+	source  source
+	sub     *nats.Subscription // to the live subject
+	wg      sync.WaitGroup     // reads and removals
 
-	mu       sync.Mutex         // guards the rest; Sink is called with it held
-	running  int                // catchUp and remove; an idle inbox has no context
+	index      int          // in Consumers.inboxes, guarded by its lock; -1 once forgotten
+	quietUntil atomic.Int64 // ns since 1970: nothing is due before; written with mu held
+
+	mu       sync.Mutex         // guards the rest, and the source's; Sink is called with it held
+	running  int                // reads and removals; an idle inbox has no context
 	ctx      context.Context    // of those that run; ends with Close
 	cancel   context.CancelFunc // of ctx
 	pos      uint64
 	resume   position // what the device said it has; entries of it are not delivered
 	window   window
 	newest   uint64 // the largest sequence heard of
-	held     []heldEntry
-	catching bool // catchUp runs: live entries go to held, at most MaxInFlight
-	again    bool // catchUp has to read once more: held was full, or a gap
-	behind   bool // the stream has more, but the window is full or a read failed
 	drained  bool
 	removing bool
 	removeAt time.Time // when the acknowledged prefix is removed at the latest; zero: there is none
@@ -110,26 +110,35 @@ type directInbox struct {
 	ended    bool
 }
 
-// heldEntry is a live entry that waits for the read of the stream to end.
-type heldEntry struct {
-	seq  uint64
-	data []byte
+// source is where the entries of an inbox come from. It moves pos and calls
+// deliver. Its methods are called with mu held, except open and verify.
+type source interface {
+	// open makes on the server what Start needs.
+	open(ctx context.Context) error
+	// took hears of each entry that the device acknowledged, once.
+	took(seq uint64)
+	// goOn reads on where the window was full, if not more than most entries are
+	// unacknowledged now.
+	goOn(most int)
+	// tick is called each second, or where the window is empty from next on.
+	tick(now time.Time) (next time.Time)
+	// missing hears that the stream has an entry behind newest.
+	missing(seq uint64)
+	// verify moves pos over the acknowledged prefix, as far as all of it was seen
+	// in the stream.
+	verify(ctx context.Context) error
 }
 
-var _ Inbox = (*directInbox)(nil)
-var _ listener = (*directInbox)(nil)
-
-// Start implements [Inbox].
-func (b *directInbox) Start() {
-	b.mu.Lock()
-	ctx := b.enter()
-	b.mu.Unlock()
-	defer b.leave()
-	b.catchUp(ctx)
+// deviceConsumer is a kind of Inbox.
+type deviceConsumer interface {
+	Inbox
+	listener
+	source
 }
 
-// work runs do in a goroutine that Close ends and waits for.
-func (b *directInbox) work(do func(context.Context)) {
+// work runs do in a goroutine that Close ends and waits for. The caller has seen
+// that the inbox has not ended.
+func (b *deviceInbox) work(do func(context.Context)) {
 	ctx := b.enter()
 	go func() {
 		defer b.leave()
@@ -137,7 +146,7 @@ func (b *directInbox) work(do func(context.Context)) {
 	}()
 }
 
-func (b *directInbox) enter() context.Context {
+func (b *deviceInbox) enter() context.Context {
 	b.wg.Add(1)
 	if b.running++; b.running == 1 {
 		b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -145,7 +154,7 @@ func (b *directInbox) enter() context.Context {
 	return b.ctx
 }
 
-func (b *directInbox) leave() {
+func (b *deviceInbox) leave() {
 	defer b.wg.Done()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,91 +165,91 @@ func (b *directInbox) leave() {
 }
 
 // Acknowledge implements [Inbox].
-func (b *directInbox) Acknowledge(id schemas.MessageID) []schemas.EntryHead {
+func (b *deviceInbox) Acknowledge(id schemas.MessageID) []schemas.EntryHead {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	newly := b.window.ack(func(e *windowEntry) bool { return e.head.MessageID == id })
-	b.acked(newly)
-	return newly
+	return b.acknowledge(func(e *windowEntry) bool { return e.head.MessageID == id })
 }
 
 // AcknowledgeUpTo implements [Inbox].
-func (b *directInbox) AcknowledgeUpTo(c schemas.Cursor) ([]schemas.EntryHead, error) {
+func (b *deviceInbox) AcknowledgeUpTo(c schemas.Cursor) ([]schemas.EntryHead, error) {
 	p, err := b.key.decode(c)
 	if err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	newly := b.window.ack(func(e *windowEntry) bool { return p.has(e.seq) })
-	b.acked(newly)
-	return newly, nil
+	return b.acknowledge(func(e *windowEntry) bool { return p.has(e.seq) }), nil
 }
 
-// acked goes on where acknowledgements make room.
-func (b *directInbox) acked(newly []schemas.EntryHead) {
-	if len(newly) == 0 || b.ended {
+func (b *deviceInbox) acknowledge(match func(*windowEntry) bool) []schemas.EntryHead {
+	newly := b.window.ack(func(e *windowEntry) bool {
+		if !match(e) {
+			return false
+		}
+		b.source.took(e.seq)
+		return true
+	})
+	b.acked(len(newly))
+	return newly
+}
+
+// acked goes on where n more acknowledgements make room.
+func (b *deviceInbox) acked(n int) {
+	if n == 0 || b.ended {
 		return
 	}
 	if b.removeAt.IsZero() {
 		b.removeAt = b.owner.now().Add(removeDelay)
 	}
-	if b.behind && b.window.unacked <= schemas.MaxInFlight/2 {
-		b.startCatchUp()
-	}
+	b.source.goOn(schemas.MaxInFlight / 2)
 	if len(b.window.ackedPrefix()) >= removeBatch {
 		b.startRemove()
 	}
 }
 
-// entry is a live message: delivered at once where nothing stands before it.
-func (b *directInbox) entry(seq uint64, data []byte) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.newest = max(b.newest, seq)
-	switch {
-	case b.ended || b.known(seq):
-	case b.catching && len(b.held) < schemas.MaxInFlight:
-		b.held = append(b.held, heldEntry{seq, data})
-	case b.catching:
-		b.again = true
-	case b.behind: // it is in the stream behind others
-	case b.window.unacked >= schemas.MaxInFlight:
-		b.behind = true
-	case b.window.after(b.pos) >= schemas.MaxInFlight: // cursors stay short: read it, and pos moves
-		b.startCatchUp()
-	default:
-		b.deliver(seq, data)
-	}
-}
-
 // known says whether the device has the entry or was sent it.
-func (b *directInbox) known(seq uint64) bool {
+func (b *deviceInbox) known(seq uint64) bool {
 	return seq <= b.pos || b.window.has(seq)
 }
 
-// deliver sends one entry. An entry that nobody can read counts as
-// acknowledged: it can never be delivered, and must not block the others.
-func (b *directInbox) deliver(seq uint64, data []byte) {
+// deliver sends one entry; false where it needs no acknowledgement. An entry that
+// nobody can read counts as acknowledged: it can never be delivered, and must not
+// block the others.
+func (b *deviceInbox) deliver(seq uint64, data []byte) (waits bool) {
 	head, err := schemas.DecodeEntryHead(data)
 	e := windowEntry{seq: seq, head: head, sent: b.owner.now(), acked: err != nil || b.resume.has(seq)}
 	b.window.add(e)
+	b.wake()
 	b.newest = max(b.newest, seq)
 	if err != nil {
 		b.owner.unreadable.Add(1)
 		b.c.log.Error("an inbox entry cannot be read and is removed", "subject", b.subject, "sequence", seq, "error", err)
 	}
 	if e.acked {
-		b.acked([]schemas.EntryHead{head})
-		return
+		b.acked(1)
+		return false
 	}
 	b.c.clock.Observe(head.MessageID)
 	b.sink.Deliver(data, b.cursor())
+	return true
+}
+
+// wake has the sweeper look at the inbox each second again. Whatever may become
+// due calls it with mu held: an entry in the window, a read, a new consumer.
+func (b *deviceInbox) wake() { b.quietUntil.Store(0) }
+
+// allDelivered tells the device, the first time, that nothing waits any more.
+func (b *deviceInbox) allDelivered() {
+	if !b.drained && !b.ended {
+		b.drained = true
+		b.sink.Drained(b.cursor())
+	}
 }
 
 // cursor is the position of a device that has all that it was sent and all that
 // it said it has.
-func (b *directInbox) cursor() schemas.Cursor {
+func (b *deviceInbox) cursor() schemas.Cursor {
 	p := position{pos: b.pos, sent: b.window.sentAfter(b.pos)}
 	for _, seq := range b.resume.sent {
 		if i, ok := slices.BinarySearch(p.sent, seq); seq > b.pos && !ok {
@@ -250,7 +259,7 @@ func (b *directInbox) cursor() schemas.Cursor {
 	return b.key.encode(p)
 }
 
-func (b *directInbox) frame(frame []byte) {
+func (b *deviceInbox) frame(frame []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.ended {
@@ -260,7 +269,7 @@ func (b *directInbox) frame(frame []byte) {
 
 // replaced hears of another connection of the device. The newer one stays: it
 // says so again to an older one, which may have begun to listen only now.
-func (b *directInbox) replaced(by schemas.SessionID) {
+func (b *deviceInbox) replaced(by schemas.SessionID) {
 	switch {
 	case by > b.session:
 		b.end(EndReplaced)
@@ -269,9 +278,9 @@ func (b *directInbox) replaced(by schemas.SessionID) {
 	}
 }
 
-func (b *directInbox) removed() { b.end(EndRemoved) }
+func (b *deviceInbox) removed() { b.end(EndRemoved) }
 
-func (b *directInbox) end(reason EndReason) {
+func (b *deviceInbox) end(reason EndReason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.ended {
@@ -280,121 +289,23 @@ func (b *directInbox) end(reason EndReason) {
 	}
 }
 
-// gap reads the stream again: live messages may have been lost.
-func (b *directInbox) gap() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.startCatchUp()
-}
-
-func (b *directInbox) startCatchUp() {
-	switch {
-	case b.ended:
-	case b.catching:
-		b.again = true
-	default:
-		b.catching, b.behind = true, false
-		b.work(b.catchUp)
-	}
-}
-
-// catchUp reads the stream from pos on and delivers what the device was not
-// sent, until there is no more or the window is full.
-func (b *directInbox) catchUp(ctx context.Context) {
-	for {
-		b.mu.Lock()
-		room := schemas.MaxInFlight - b.window.unacked
-		if b.ended || room <= 0 {
-			b.stopCatchUp(!b.ended)
-			b.mu.Unlock()
-			return
-		}
-		b.again = false
-		from, n := b.pos+1, room+b.window.after(b.pos)
-		b.mu.Unlock()
-
-		entries, more, err := b.c.readers.next(ctx, b.stream, b.subject, from, n)
-
-		b.mu.Lock()
-		if err != nil {
-			if ctx.Err() == nil {
-				b.c.log.Warn("an inbox could not be read; it is tried again", "subject", b.subject, "error", err)
-			}
-			b.stopCatchUp(true)
-			b.mu.Unlock()
-			return
-		}
-		if full := !b.apply(entries); full || b.ended || !more && b.finish() {
-			b.stopCatchUp(full)
-			b.mu.Unlock()
-			return
-		}
-		b.mu.Unlock()
-	}
-}
-
-// stopCatchUp ends the goroutine's part; behind says that the stream may hold
-// more. Held entries are in the stream, so they may be forgotten.
-func (b *directInbox) stopCatchUp(behind bool) {
-	b.catching, b.held = false, nil
-	b.behind = b.behind || behind
-}
-
-// apply takes entries that were read from pos on, in order and without a gap,
-// and moves pos behind them. False where the window is full, or the connection
-// ended, before the last.
-func (b *directInbox) apply(entries []stored) bool {
-	for _, e := range entries {
-		if !b.known(e.sequence) {
-			if b.ended || b.window.unacked >= schemas.MaxInFlight {
-				return false
-			}
-			b.pos = e.sequence // before, so that the entry's own cursor has it
-			b.deliver(e.sequence, e.data)
-		}
-		b.pos = max(b.pos, e.sequence)
-	}
-	return true
-}
-
-// finish ends a read that reached the end of the stream: it delivers the live
-// entries that came meanwhile, by sequence. False where it has to read again.
-func (b *directInbox) finish() bool {
-	sortHeld(b.held)
-	for _, h := range b.held {
-		if b.known(h.seq) {
-			continue
-		}
-		if b.window.unacked >= schemas.MaxInFlight {
-			b.behind = true
-			break
-		}
-		b.deliver(h.seq, h.data)
-	}
-	b.held = nil
-	if b.again {
-		return false
-	}
-	if !b.drained && !b.behind {
-		b.drained = true
-		b.sink.Drained(b.cursor())
-	}
-	return true
-}
-
 // Close implements [Inbox].
-func (b *directInbox) Close(ctx context.Context) {
-	b.mu.Lock()
-	b.ended = true
-	cancel := b.cancel
-	b.mu.Unlock()
+func (b *deviceInbox) Close(ctx context.Context) {
 	b.c.live.unsubscribe(b.sub)
 	b.owner.forget(b)
-	if cancel != nil {
-		cancel()
-	}
-	b.wg.Wait()
+	b.stop()
 	if err := b.remove(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		b.c.log.Warn("acknowledged messages stay in the inbox and will be sent again", "subject", b.subject, "error", err)
 	}
+}
+
+// stop ends what runs, and waits for it.
+func (b *deviceInbox) stop() {
+	b.mu.Lock()
+	b.ended = true
+	if b.cancel != nil {
+		b.cancel()
+	}
+	b.mu.Unlock()
+	b.wg.Wait()
 }

@@ -30,10 +30,12 @@ func (c *collector) End(EndReason)          {}
 // unconnected is an inbox without a server, in the middle of its first read.
 func unconnected() (*directInbox, *collector) {
 	c := &Conn{clock: NewClock(nil), log: slog.New(slog.DiscardHandler), partitions: 1}
-	cs := &Consumers{c: c, now: time.Now, inboxes: make(map[*directInbox]struct{})}
+	cs := &Consumers{c: c, now: time.Now}
 	sink := &collector{}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &directInbox{c: c, owner: cs, addr: Address{"bob", testDevice}, sink: sink, catching: true, ctx: ctx, cancel: cancel}, sink
+	b := &directInbox{catching: true}
+	b.c, b.owner, b.addr, b.sink, b.source, b.ctx, b.cancel = c, cs, Address{"bob", testDevice}, sink, b, ctx, cancel
+	return b, sink
 }
 
 func content(text string) []byte {
@@ -112,5 +114,105 @@ func TestApply(t *testing.T) {
 	b.ended = true
 	if b.apply([]stored{{sequence: 4, data: content("4")}}) || len(sink.got) != 2 {
 		t.Error("an ended connection took an entry")
+	}
+}
+
+// As many reads and requests as the bounds allow are under way; one more waits for
+// its turn.
+func TestReadsAndRequestsAreBounded(t *testing.T) {
+	pool := newReaderPool(nil)
+	for range maxCatchUps {
+		<-pool.readers
+		pool.readers <- &reader{}
+	}
+	c := &Conn{apiCalls: make(chan struct{}, maxAPICalls)}
+	for name, bound := range map[string]struct {
+		n    int
+		call func(context.Context, func()) error
+	}{
+		"reads": {maxCatchUps, func(ctx context.Context, do func()) error {
+			return pool.with(ctx, func(*reader) error { do(); return nil })
+		}},
+		"requests": {maxAPICalls, func(ctx context.Context, do func()) error {
+			return c.withAPI(ctx, func(context.Context) error { do(); return nil })
+		}},
+	} {
+		entered, release := make(chan struct{}), make(chan struct{})
+		ended := make(chan error)
+		for range bound.n {
+			go func() {
+				ended <- bound.call(t.Context(), func() {
+					entered <- struct{}{}
+					<-release
+				})
+			}()
+			<-entered
+		}
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := bound.call(impatient, func() { t.Errorf("more than %d %s at a time", bound.n, name) }); err == nil {
+			t.Errorf("%s: one too many did not wait", name)
+		}
+		close(release)
+		for range bound.n {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		if err := bound.call(t.Context(), func() {}); err != nil {
+			t.Errorf("%s: none passes when the others are done: %v", name, err)
+		}
+	}
+}
+
+// The sweeper leaves an inbox alone where nothing is due, and only there.
+func TestQuiet(t *testing.T) {
+	b, _ := unconnected()
+	b.c.opts.AckTimeout, b.catching = ackTimeout, false
+	now := time.Now()
+	b.checkAt = now.Add(time.Minute)
+	quiet := func() bool {
+		b.tend(now)
+		return b.quietUntil.Load() == b.checkAt.UnixNano()
+	}
+	if !quiet() {
+		t.Error("it is looked at each second with nothing to do")
+	}
+	b.entry(1, content("1"))
+	if quiet() {
+		t.Error("nobody sees that the device does not acknowledge")
+	}
+	b.Acknowledge("01K742SG00MESSAGEMESSAGE01")
+	if quiet() {
+		t.Error("nobody removes what was acknowledged")
+	}
+	b.window.drop(1)
+	b.removeAt = time.Time{}
+	if !quiet() {
+		t.Error("it is looked at each second with nothing to do again")
+	}
+	b.wake()
+	b.window.unacked = schemas.MaxInFlight
+	b.behind = true
+	if quiet() {
+		t.Error("nobody reads on where it stands behind")
+	}
+}
+
+// BenchmarkTend is what the sweeper does each second where nothing is due.
+func BenchmarkTend(b *testing.B) {
+	const devices = 50_000
+	first, _ := unconnected()
+	cs := first.owner
+	cs.c.opts.AckTimeout = ackTimeout
+	for range devices {
+		d, _ := unconnected()
+		d.c, d.owner, d.checkAt, d.catching = cs.c, cs, time.Now().Add(time.Hour), false
+		cs.remember(&d.deviceInbox)
+	}
+	for b.Loop() {
+		if due := cs.tend(); len(due) != 0 {
+			b.Fatalf("%d partitions have something due", len(due))
+		}
 	}
 }

@@ -34,12 +34,23 @@ func (c timed) Open(ctx context.Context, a streams.Address, session schemas.Sess
 }
 
 func TestDirectInbox(t *testing.T) {
-	streamstest.ExerciseInbox(t, streamstest.InboxSuite{
+	streamstest.ExerciseInbox(t, timedSuite())
+}
+
+func TestJetStreamInbox(t *testing.T) {
+	suite := timedSuite()
+	suite.InOrder = true
+	suite.Options = func(o *streams.Options) { o.DeviceConsumer = streams.JetStreamConsumer }
+	streamstest.ExerciseInbox(t, suite)
+}
+
+func timedSuite() streamstest.InboxSuite {
+	return streamstest.InboxSuite{
 		Start:   startTimed,
 		Disturb: streams.Gap,
 		Sweep: func(all streamstest.Inboxes) {
 			all.(timed).clock.Advance(streams.AckTimeout/10 - time.Millisecond)
 			all.(timed).Sweep(context.Background())
 		},
-	})
+	}
 }

@@ -14,7 +14,7 @@ import (
 const removeTimeout = 10 * time.Second
 
 // startRemove removes the acknowledged prefix in a goroutine of its own.
-func (b *directInbox) startRemove() {
+func (b *deviceInbox) startRemove() {
 	if b.removing || b.ended {
 		return
 	}
@@ -35,13 +35,12 @@ func (b *directInbox) startRemove() {
 	})
 }
 
-// remove deletes the acknowledged prefix from the stream. What is about to go is
-// read once more before: an entry that nobody told of, because its live message
-// was lost, shows itself there and is delivered instead. The sender's watermark
-// is durable before the message leaves.
-func (b *directInbox) remove(ctx context.Context) error {
+// remove deletes the acknowledged prefix from the stream, as far as the source
+// has seen all of it there. The sender's watermark is durable before the message
+// leaves.
+func (b *deviceInbox) remove(ctx context.Context) error {
 	for more := true; more; {
-		err := b.verify(ctx)
+		err := b.source.verify(ctx)
 		if err == nil {
 			more, err = b.removeVerified(ctx)
 		}
@@ -52,34 +51,9 @@ func (b *directInbox) remove(ctx context.Context) error {
 	return nil
 }
 
-// verify reads the acknowledged prefix and moves pos over it, as far as all of
-// it was delivered. A replica that lags moves it less far.
-func (b *directInbox) verify(ctx context.Context) error {
-	b.mu.Lock()
-	prefix, pos := b.window.ackedPrefix(), b.pos
-	if len(prefix) == 0 || prefix[len(prefix)-1].seq <= pos {
-		b.mu.Unlock()
-		return nil
-	}
-	target := prefix[len(prefix)-1].seq
-	unread := b.window.after(pos) - b.window.after(target)
-	b.mu.Unlock()
-
-	entries, _, err := b.c.readers.next(ctx, b.stream, b.subject, pos+1, unread)
-	if err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.apply(upTo(entries, target)) {
-		b.behind = true
-	}
-	return nil
-}
-
 // removeVerified removes the acknowledged prefix as far as pos; more says that
 // the prefix goes on behind it.
-func (b *directInbox) removeVerified(ctx context.Context) (more bool, err error) {
+func (b *deviceInbox) removeVerified(ctx context.Context) (more bool, err error) {
 	b.mu.Lock()
 	prefix := slices.Clone(b.window.ackedPrefix())
 	pos := b.pos
@@ -97,24 +71,47 @@ func (b *directInbox) removeVerified(ctx context.Context) (more bool, err error)
 	if err := b.advanceReceipts(ctx, heads); err != nil {
 		return false, err
 	}
-	last := prefix[len(prefix)-1].seq
-	if len(prefix) == 1 {
-		err = b.c.deleteMessage(ctx, b.stream, last)
-	} else {
-		err = b.c.purge(ctx, b.stream, b.subject, last)
-	}
-	if err != nil {
+	if err := b.drop(ctx, prefix); err != nil {
 		return false, err
 	}
+	last := prefix[len(prefix)-1].seq
 	b.mu.Lock()
 	b.window.drop(last)
 	b.mu.Unlock()
 	return more, nil
 }
 
+// drop removes the entries, all that the inbox holds up to the last, from the
+// stream: by one purge, or one by one where that costs the server less.
+func (b *deviceInbox) drop(ctx context.Context, entries []windowEntry) error {
+	if len(entries) > b.owner.deletes() {
+		return b.c.purge(ctx, b.stream, b.subject, entries[len(entries)-1].seq)
+	}
+	for _, e := range entries {
+		if err := b.c.deleteMessage(ctx, b.stream, e.seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deletes is how many deletes cost the server no more than one purge. A purge
+// counts anew what waits for each consumer of the stream, about 1 µs for each; a
+// delete, 60 µs, asks those of its subject alone. The consumers of other gateways
+// are not known here and count as none.
+func (cs *Consumers) deletes() int {
+	if cs.pulls == nil {
+		return 1
+	}
+	const consumersADelete = 64
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return min(removeBatch, 1+len(cs.inboxes)/len(cs.keys)/consumersADelete)
+}
+
 // advanceReceipts moves each sender's watermark to the newest message of theirs
 // that goes.
-func (b *directInbox) advanceReceipts(ctx context.Context, heads []schemas.EntryHead) error {
+func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.EntryHead) error {
 	newest := make(map[schemas.UserID]schemas.MessageID, 1)
 	for _, h := range heads {
 		if h.Type == schemas.TypeIncomingMessage && h.GroupID == "" && h.SenderID != b.addr.User {
@@ -127,23 +124,6 @@ func (b *directInbox) advanceReceipts(ctx context.Context, heads []schemas.Entry
 		}
 	}
 	return nil
-}
-
-func upTo(entries []stored, target uint64) []stored {
-	i := slices.IndexFunc(entries, func(e stored) bool { return e.sequence > target })
-	if i < 0 {
-		return entries
-	}
-	return entries[:i]
-}
-
-func sortHeld(held []heldEntry) {
-	slices.SortFunc(held, func(a, b heldEntry) int {
-		if a.seq < b.seq {
-			return -1
-		}
-		return 1
-	})
 }
 
 // maxAPICalls bounds the requests to the JetStream API under way: the server
@@ -165,7 +145,8 @@ func (c *Conn) deleteMessage(ctx context.Context, stream string, seq uint64) err
 	return c.api(ctx, "STREAM.MSG.DELETE."+stream, map[string]any{"seq": seq, "no_erase": true})
 }
 
-func (c *Conn) api(ctx context.Context, verb string, body any) error {
+// withAPI calls do, which makes one request, with a slot of maxAPICalls.
+func (c *Conn) withAPI(ctx context.Context, do func(context.Context) error) error {
 	select {
 	case c.apiCalls <- struct{}{}:
 		defer func() { <-c.apiCalls }()
@@ -174,6 +155,14 @@ func (c *Conn) api(ctx context.Context, verb string, body any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	return do(ctx)
+}
+
+func (c *Conn) api(ctx context.Context, verb string, body any) error {
+	return c.withAPI(ctx, func(ctx context.Context) error { return c.request(ctx, verb, body) })
+}
+
+func (c *Conn) request(ctx context.Context, verb string, body any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("failed to encode %s: %w", verb, err)

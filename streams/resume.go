@@ -3,13 +3,14 @@ package streams
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"roost/schemas"
 )
 
 // prepare forgets, in the stream, what the device says it has: everything up to
 // the cursor's position. The entries behind it are met by catchUp.
-func (b *directInbox) prepare(ctx context.Context) error {
+func (b *deviceInbox) prepare(ctx context.Context) error {
 	if b.resume.pos == 0 {
 		return nil
 	}
@@ -40,7 +41,7 @@ func (b *directInbox) prepare(ctx context.Context) error {
 
 // headsUpTo reads the entries up to seq that the inbox still has: seldom any, for
 // the last connection removed what was acknowledged.
-func (b *directInbox) headsUpTo(ctx context.Context, seq uint64) (heads []schemas.EntryHead, err error) {
+func (b *deviceInbox) headsUpTo(ctx context.Context, seq uint64) (heads []schemas.EntryHead, err error) {
 	for from, n := uint64(0), 1; ; n = schemas.MaxInFlight {
 		entries, more, err := b.c.readers.next(ctx, b.stream, b.subject, from, n)
 		if err != nil {
@@ -71,4 +72,12 @@ func (cs *Consumers) created(ctx context.Context, p int) (int64, error) {
 	defer cs.mu.Unlock()
 	cs.keys[p] = created
 	return created, nil
+}
+
+func upTo(entries []stored, target uint64) []stored {
+	i := slices.IndexFunc(entries, func(e stored) bool { return e.sequence > target })
+	if i < 0 {
+		return entries
+	}
+	return entries[:i]
 }

@@ -35,9 +35,16 @@ func sit(t *testing.T, c, writer *streams.Conn) *atDesk {
 	return d
 }
 
-func sitAlone(t *testing.T) *atDesk {
-	c := connect(t, onePartition())
+func sitAlone(t *testing.T, opts ...func(*streams.Options)) *atDesk {
+	c := connect(t, onePartition(), opts...)
 	return sit(t, c, c)
+}
+
+// eachKind runs a test with each kind of device consumer.
+func eachKind(t *testing.T, test func(t *testing.T, kind func(*streams.Options))) {
+	for _, kind := range []streams.DeviceConsumer{streams.DirectConsumer, streams.JetStreamConsumer} {
+		t.Run(string(kind), func(t *testing.T) { test(t, func(o *streams.Options) { o.DeviceConsumer = kind }) })
+	}
 }
 
 // after sweeps once, that much later.
@@ -46,8 +53,10 @@ func (d *atDesk) after(later time.Duration) {
 	d.Sweep(context.Background())
 }
 
-func TestUnacknowledgedForTooLong(t *testing.T) {
-	d := sitAlone(t)
+func TestUnacknowledgedForTooLong(t *testing.T) { eachKind(t, testUnacknowledgedForTooLong) }
+
+func testUnacknowledgedForTooLong(t *testing.T, kind func(*streams.Options)) {
+	d := sitAlone(t, kind)
 	one := d.Send("1")
 	d.device.Await(t, 1)
 	d.after(streams.AckTimeout)
@@ -72,8 +81,10 @@ func TestUnacknowledgedForTooLong(t *testing.T) {
 	}
 }
 
-func TestAcknowledgedInTime(t *testing.T) {
-	d := sitAlone(t)
+func TestAcknowledgedInTime(t *testing.T) { eachKind(t, testAcknowledgedInTime) }
+
+func testAcknowledgedInTime(t *testing.T, kind func(*streams.Options)) {
+	d := sitAlone(t, kind)
 	for i := range 5 {
 		e := d.Send(fmt.Sprint(i))
 		d.device.AwaitMessage(t, e.ID)
@@ -87,8 +98,10 @@ func TestAcknowledgedInTime(t *testing.T) {
 }
 
 // The sweeper removes what was acknowledged some time ago, while the device stays.
-func TestSweeperRemoves(t *testing.T) {
-	d := sitAlone(t)
+func TestSweeperRemoves(t *testing.T) { eachKind(t, testSweeperRemoves) }
+
+func testSweeperRemoves(t *testing.T, kind func(*streams.Options)) {
+	d := sitAlone(t, kind)
 	e := d.Send("1")
 	d.device.Await(t, 1)
 	d.device.Ack(e.ID)
@@ -176,12 +189,14 @@ func TestManyDuringARead(t *testing.T) {
 }
 
 // A gateway that loses NATS reads its inboxes again when it is back.
-func TestReconnectIsAGap(t *testing.T) {
+func TestReconnectIsAGap(t *testing.T) { eachKind(t, testReconnectIsAGap) }
+
+func testReconnectIsAGap(t *testing.T, kind func(*streams.Options)) {
 	port := streamstest.FreePort(t)
 	server := streamstest.Server(t, t.TempDir(), streamstest.OnPort(port))
 	network := streamstest.NewNetwork(t, port)
 	writer := streamstest.Connect(t, server, onePartition())
-	d := sit(t, streamstest.Connect(t, server, onePartition(), streamstest.ByURL(network.Address)), writer)
+	d := sit(t, streamstest.Connect(t, server, onePartition(), streamstest.ByURL(network.Address), kind), writer)
 	if err := d.conn.Ready(); err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,10 @@ type Server struct {
 
 const startTimeout = 60 * time.Second
 
+// maxConsumers is how many consumers a stream takes: with --device-consumer
+// jetstream each connected device is one. The server's own default is 1,000.
+const maxConsumers = 10_000
+
 // Start runs a server and returns once it answers.
 func Start(o Options) (*Server, error) {
 	opts := &server.Options{
@@ -58,6 +62,7 @@ func Start(o Options) (*Server, error) {
 		NoLog:             o.Log == nil,
 		JetStreamMaxStore: o.MaxStore,
 		MaxPayload:        256 << 10,
+		JetStreamLimits:   server.JSLimitOpts{DefaultMaxConsumers: maxConsumers},
 	}
 	left := staged(o.StoreDir)
 	srv, err := server.NewServer(opts)

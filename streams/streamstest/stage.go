@@ -10,6 +10,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/embedded"
 )
 
 // Inboxes opens device consumers; a gateway has one. [streams.Consumers] is one.
@@ -24,6 +25,12 @@ type Inboxes interface {
 type InboxSuite struct {
 	// Start makes the Inboxes of one gateway.
 	Start func(context.Context, *streams.Conn) (Inboxes, error)
+	// Options, where not nil, changes the connection that Start gets.
+	Options func(*streams.Options)
+	// InOrder: what is in the stream comes, whether a live message tells of it or
+	// not, and always in the order of the stream. Otherwise a live message is a
+	// shortcut: its entry may come before others, and one without may come late.
+	InOrder bool
 	// Disturb makes an inbox believe that it lost live messages. Nil where the
 	// implementation has no live messages.
 	Disturb func(streams.Inbox)
@@ -31,6 +38,14 @@ type InboxSuite struct {
 	// a tenth of the time for acknowledgements, had passed. Nil where they do
 	// nothing.
 	Sweep func(Inboxes)
+}
+
+func (s InboxSuite) connect(t testing.TB, server *embedded.Server, topology streams.Topology) *streams.Conn {
+	t.Helper()
+	if s.Options == nil {
+		return Connect(t, server, topology)
+	}
+	return Connect(t, server, topology, s.Options)
 }
 
 func (s InboxSuite) disturb(in streams.Inbox) {
@@ -48,6 +63,7 @@ func (s InboxSuite) sweep(all Inboxes) {
 // stage is one server with two gateways.
 type stage struct {
 	suite    InboxSuite
+	server   *embedded.Server
 	gateways [2]gateway
 }
 
@@ -58,10 +74,10 @@ type gateway struct {
 
 func newStage(t testing.TB, suite InboxSuite) *stage {
 	t.Helper()
-	s := &stage{suite: suite}
 	server := Server(t, t.TempDir())
+	s := &stage{suite: suite, server: server}
 	for i := range s.gateways {
-		conn := Connect(t, server, streams.Topology{Partitions: 2})
+		conn := suite.connect(t, server, streams.Topology{Partitions: 2})
 		inboxes, err := suite.Start(t.Context(), conn)
 		if err != nil {
 			t.Fatal(err)
