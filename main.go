@@ -34,6 +34,7 @@ type commands struct {
 	Worker  workerCommand  `cmd:"" help:"Run the workers against a NATS cluster and a MongoDB."`
 	Streams streamsCommand `cmd:"" help:"Set up the streams of a NATS cluster."`
 	Show    showCommand    `cmd:"" name:"config" help:"Print the effective configuration of serve, secrets masked."`
+	Bench   benchCommand   `cmd:"" help:"Load a server and report what it did."`
 	Chat    ChatOptions    `cmd:"" help:"Chat in the terminal."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
