@@ -12,13 +12,22 @@ import (
 	"time"
 
 	"roost/bench"
-	"roost/schemas"
 )
 
 // benchCommand is `roost bench`: load, and a report of what it did.
 type benchCommand struct {
-	Closed benchClosed `cmd:"" help:"Senders with so many sends outstanding each."`
-	Open   benchOpen   `cmd:"" help:"A fixed rate; latency from the due time."`
+	All     benchAll     `cmd:"" default:"withargs" help:"Everything that the table of targets needs (the default)."`
+	Closed  benchClosed  `cmd:"" help:"Senders with so many sends outstanding each."`
+	Open    benchOpen    `cmd:"" help:"A fixed rate; latency from the due time."`
+	Idle    benchIdle    `cmd:"" help:"Silent connections: memory of each, CPU of a connect."`
+	Storm   benchStorm   `cmd:"" help:"All devices are cut off and come back at once."`
+	Drain   benchDrain   `cmd:"" help:"Backlogs: of one device after the other, and of many at once."`
+	Scale   benchScale   `cmd:"" help:"CPU a message with few and with many devices connected."`
+	History benchHistory `cmd:"" help:"Throughput kept with history for everybody."`
+	Mixed   benchMixed   `cmd:"" help:"A day in a chat app, at a rate."`
+	Raw     benchRaw     `cmd:"" help:"The limit: JetStream itself."`
+	Hold    benchHold    `cmd:"" hidden:"" help:"Hold silent devices; used by scale."`
+	NATS    benchNATS    `cmd:"" hidden:"" name:"nats" help:"A NATS server alone; used by raw."`
 }
 
 // benchFlags are those of every scenario.
@@ -32,18 +41,7 @@ type benchFlags struct {
 	Warmup    time.Duration `help:"Load before a measurement." default:"2s"`
 	Size      int           `help:"Bytes of a message's content, 32 to 1000." default:"100"`
 	JSON      string        `name:"json" help:"Write the report to this file as JSON." type:"path" placeholder:"FILE"`
-}
-
-type benchClosed struct {
-	benchFlags
-	Pairs  int `help:"Pairs of a sender and a receiver." default:"50"`
-	Window int `help:"Sends outstanding of each sender, 1 to 64." default:"16"`
-}
-
-type benchOpen struct {
-	benchFlags
-	Rate  float64 `help:"Sends a second, together." default:"2000"`
-	Pairs int     `help:"Pairs of a sender and a receiver." default:"50"`
+	HTML      string        `name:"html" help:"Write the report to this file as a page." type:"path" placeholder:"FILE"`
 }
 
 func (f benchFlags) validate() error {
@@ -106,7 +104,10 @@ const benchGCPercent = 400
 // write writes the files that were asked for.
 func (f benchFlags) write(report *bench.Report) error {
 	var failed error
-	for path, write := range map[string]func(io.Writer) error{f.JSON: report.WriteJSON} {
+	if f.JSON != "" && f.JSON == f.HTML {
+		return errors.New("--json and --html name the same file")
+	}
+	for path, write := range map[string]func(io.Writer) error{f.JSON: report.WriteJSON, f.HTML: report.WriteHTML} {
 		if path != "" {
 			failed = errors.Join(failed, writeFile(path, write))
 		}
@@ -128,8 +129,11 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// one runs one scenario against a server of its own.
-func (f benchFlags) one(p process, scenario func(ctx context.Context, env *bench.Env) (bench.Result, error)) error {
+// scenario is one function of package bench with its parameters.
+type scenario func(ctx context.Context, env *bench.Env) (bench.Result, error)
+
+// against runs scenarios one after the other against a server.
+func (f benchFlags) against(p process, scenarios ...scenario) error {
 	if err := f.validate(); err != nil {
 		return cannotStart(err)
 	}
@@ -139,31 +143,40 @@ func (f benchFlags) one(p process, scenario func(ctx context.Context, env *bench
 			return err
 		}
 		defer stop()
-		result, err := scenario(p.ctx, bench.NewEnv(server, progress))
-		if err != nil {
-			return fmt.Errorf("%s: %w", result.Title, err)
+		env := bench.NewEnv(server, progress)
+		for _, run := range scenarios {
+			if err := enter(report, func() (bench.Result, error) { return run(p.ctx, env) }); err != nil {
+				return err
+			}
 		}
-		report.Results = append(report.Results, result)
 		return nil
 	})
 }
 
-// Run implements `roost bench closed`.
-func (c benchClosed) Run(p process) error {
-	if c.Pairs < 1 || c.Window < 1 || c.Window > schemas.MaxOutstanding {
-		return cannotStart(fmt.Errorf("--pairs is at least 1, --window 1 to %d", schemas.MaxOutstanding))
+// alone runs a scenario that starts what it needs.
+func (f benchFlags) alone(p process, run func(bench.Progress) (bench.Result, error)) error {
+	if err := errors.Join(f.validate(), f.own()); err != nil {
+		return cannotStart(err)
 	}
-	return c.one(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
-		return bench.Closed(ctx, env, bench.ClosedOptions{Pairs: c.Pairs, Window: c.Window, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration})
+	return f.reported(p, func(report *bench.Report, progress bench.Progress) error {
+		return enter(report, func() (bench.Result, error) { return run(progress) })
 	})
 }
 
-// Run implements `roost bench open`.
-func (c benchOpen) Run(p process) error {
-	if c.Pairs < 1 || !(c.Rate > 0) {
-		return cannotStart(errors.New("--pairs is at least 1, --rate more than 0"))
+// own says that a scenario cannot use a server that runs already.
+func (f benchFlags) own() error {
+	if len(f.URL) > 0 {
+		return errors.New("this scenario starts servers of its own: leave --url out")
 	}
-	return c.one(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
-		return bench.Open(ctx, env, bench.OpenOptions{Rate: c.Rate, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration})
-	})
+	return nil
+}
+
+// enter runs a scenario and puts its result into the report.
+func enter(report *bench.Report, run func() (bench.Result, error)) error {
+	result, err := run()
+	if err != nil {
+		return fmt.Errorf("%s: %w", result.Title, err)
+	}
+	report.Results = append(report.Results, result)
+	return nil
 }

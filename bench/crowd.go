@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,8 +17,11 @@ type crowd struct {
 	env     *Env
 	traffic *traffic
 	ctx     context.Context
+	retries int // of a connect that failed, with a growing pause between
 	cancel  context.CancelCauseFunc
 	wg      sync.WaitGroup // readers, heartbeats
+
+	retried atomic.Int64
 
 	mu    sync.Mutex // guards links
 	links map[*person]*link
@@ -43,8 +47,7 @@ func (c *crowd) connect(people []*person, parallel int) error {
 			break
 		}
 		group.Go(func() error {
-			_, err := c.join(ctx, p)
-			return err
+			return c.persist(ctx, p)
 		})
 	}
 	err := group.Wait()
@@ -52,6 +55,24 @@ func (c *crowd) connect(people []*person, parallel int) error {
 		return context.Cause(c.ctx)
 	}
 	return err
+}
+
+// persist is join with retries.
+func (c *crowd) persist(ctx context.Context, p *person) error {
+	pause := 100 * time.Millisecond
+	for try := 0; ; try++ {
+		_, err := c.join(ctx, p)
+		if err == nil || try == c.retries || ctx.Err() != nil {
+			return err
+		}
+		c.retried.Add(1)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause *= 2
+	}
 }
 
 // join connects one person, waits until the inbox is drained, and leaves the

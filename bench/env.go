@@ -73,17 +73,10 @@ func (e *Env) endpoint(index int) endpoint {
 // need registers people until there are n, and returns the first n. That is not
 // part of any measurement.
 func (e *Env) need(ctx context.Context, n int) ([]*person, error) {
-	var added []*person
-	for len(e.people) < n {
-		p := &person{index: len(e.people)}
-		p.user = schemas.UserID(fmt.Sprint(e.prefix, "-", p.index))
-		token, err := e.server.Tokens.Issue(p.user)
-		if err != nil {
-			return nil, err
-		}
-		p.token = token.Token
-		e.people = append(e.people, p)
+	if err := e.name(n); err != nil {
+		return nil, err
 	}
+	var added []*person
 	for _, p := range e.people[:n] {
 		if p.device == "" {
 			added = append(added, p)
@@ -102,6 +95,21 @@ func (e *Env) need(ctx context.Context, n int) ([]*person, error) {
 		}
 	}
 	return e.people[:n], nil
+}
+
+// name makes people until there are n, without devices.
+func (e *Env) name(n int) error {
+	for len(e.people) < n {
+		p := &person{index: len(e.people)}
+		p.user = schemas.UserID(fmt.Sprint(e.prefix, "-", p.index))
+		token, err := e.server.Tokens.Issue(p.user)
+		if err != nil {
+			return err
+		}
+		p.token = token.Token
+		e.people = append(e.people, p)
+	}
+	return nil
 }
 
 // hello appends the first frame of a connection.

@@ -80,7 +80,7 @@ func (x Launcher) Start(ctx context.Context, gateways int) (*Launched, error) {
 
 // launch adds one process to the server.
 func (l *Launched) launch(ctx context.Context, args []string) error {
-	c, err := startChild(ctx, args, urlLine)
+	c, err := startChild(ctx, args, urlLine, startTimeout)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ var urlLine = regexp.MustCompile(`serves.* url=(http://\S+)`)
 // startChild runs this program with other arguments and waits for a line of its
 // output. The child is in a process group of its own, so that a Ctrl-C in the
 // terminal reaches it through stop.
-func startChild(ctx context.Context, args []string, line *regexp.Regexp) (*child, error) {
+func startChild(ctx context.Context, args []string, line *regexp.Regexp, most time.Duration) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("failed to find this program: %w", err)
@@ -161,7 +161,7 @@ func startChild(ctx context.Context, args []string, line *regexp.Regexp) (*child
 		return c, nil
 	case <-c.exited:
 		return nil, fmt.Errorf("roost %s ended at once: %s", args[0], c.log.tail())
-	case <-time.After(startTimeout):
+	case <-time.After(most):
 		err = errors.New("it does not answer")
 	case <-ctx.Done():
 		err = ctx.Err()

@@ -36,6 +36,7 @@ type link struct {
 	in         []byte
 	start, end int // what is in in and not handled yet
 	drained    bool
+	since      int64 // since epoch: when the inbox was drained
 
 	wmu     sync.Mutex // guards out and the order of writes
 	out     []byte     // what the next flush writes; bounded by what one read asks for
@@ -200,7 +201,7 @@ func (l *link) text(frame []byte) error {
 	case "message_delivered":
 		l.traffic.receipts.Add(1)
 	case "inbox_drained":
-		l.drained = true
+		l.drained, l.since = true, sinceEpoch()
 	case "welcome":
 		l.welcome(frame)
 	case "error":

@@ -97,7 +97,7 @@ func (t *traffic) incoming(l *link, frame []byte) {
 	switch what {
 	case fresh:
 		t.delivered.Add(1)
-		if t.measured(at) {
+		if t.measured(at) && l.drained && at >= l.since { // not what waited for a device that was away
 			t.endToEnd.record(sinceEpoch() - at)
 		}
 		if !l.person.inOrder(index, number) {
