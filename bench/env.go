@@ -125,6 +125,10 @@ func (p *person) hello(b []byte) []byte {
 			b = append(b, `","device_id":"`...)
 			b = append(b, p.device...)
 		}
+		if len(p.cursor) > 0 {
+			b = append(b, `","resume_after":"`...)
+			b = append(b, p.cursor...)
+		}
 		return append(b, `"}`...)
 	})
 }

@@ -38,8 +38,9 @@ type link struct {
 	drained    bool
 	since      int64 // since epoch: when the inbox was drained
 
-	wmu     sync.Mutex // guards out and the order of writes
+	wmu     sync.Mutex // guards out, closed and the order of writes
 	out     []byte     // what the next flush writes; bounded by what one read asks for
+	closed  bool       // a close frame was queued: what comes behind it is not heard
 	queued  atomic.Bool
 	spoke   atomic.Int64 // since epoch, the last flush
 	leaving atomic.Bool  // an end of the connection is expected
@@ -275,18 +276,24 @@ func (l *link) send(to *person, size int, at int64) {
 	})
 }
 
-// delivered queues the acknowledgement of a message.
-func (l *link) delivered(id []byte) {
+// delivered queues the acknowledgement of a message; false where the server would
+// not hear it any more.
+func (l *link) delivered(id []byte) bool {
 	now := time.Now().UnixMilli()
-	l.push(func(b []byte) []byte {
-		return appendFrame(b, ws.OpText, func(b []byte) []byte {
-			b = append(b, `{"type":"message_delivered","message_id":"`...)
-			b = append(b, id...)
-			b = append(b, `","timestamp":`...)
-			b = strconv.AppendInt(b, now, 10)
-			return append(b, '}')
-		})
+	l.wmu.Lock()
+	defer l.wmu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.out = appendFrame(l.out, ws.OpText, func(b []byte) []byte {
+		b = append(b, `{"type":"message_delivered","message_id":"`...)
+		b = append(b, id...)
+		b = append(b, `","timestamp":`...)
+		b = strconv.AppendInt(b, now, 10)
+		return append(b, '}')
 	})
+	l.queued.Store(true)
+	return true
 }
 
 func (l *link) heartbeat() error {
@@ -302,6 +309,7 @@ func (l *link) leave() {
 	l.leaving.Store(true)
 	_ = l.conn.SetDeadline(time.Now().Add(leaveTimeout))
 	l.push(func(b []byte) []byte {
+		l.closed = true
 		return appendFrame(b, ws.OpClose, func(b []byte) []byte { return append(b, 0x03, 0xe8) }) // 1000
 	})
 	if l.flush() != nil {

@@ -77,9 +77,9 @@ type mixed struct {
 
 // lateAck is an acknowledgement that waits.
 type lateAck struct {
-	id     string
-	sender *person
-	number int64
+	id, cursor string
+	sender     *person
+	number     int64
 }
 
 func (m *mixed) run(o MixedOptions, r *Result) error {
@@ -176,13 +176,13 @@ func (m *mixed) away() []*person {
 }
 
 // keep puts the acknowledgements of some people off.
-func (m *mixed) keep(l *link, id []byte, sender *person, number int64) bool {
+func (m *mixed) keep(l *link, a lateAck) bool {
 	if m.done.Load() || float64(l.person.index%100) >= 100*lateShare {
 		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.late[l] = append(m.late[l], lateAck{string(id), sender, number})
+	m.late[l] = append(m.late[l], a)
 	return true
 }
 
@@ -200,8 +200,10 @@ func (m *mixed) acknowledge() {
 			continue
 		}
 		for _, a := range list {
-			l.delivered([]byte(a.id))
-			a.sender.acknowledge(a.number)
+			if l.delivered([]byte(a.id)) {
+				a.sender.acknowledge(a.number)
+				l.person.have([]byte(a.cursor))
+			}
 		}
 		_ = l.flush() // the reader finds out
 	}

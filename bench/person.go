@@ -36,6 +36,7 @@ type person struct {
 	base    int64 // the number before that of records[0]
 	records []record
 	highest map[int]int64 // by sender: the newest number that arrived here
+	cursor  []byte        // of the newest message that was acknowledged here; all before it were too
 }
 
 // epoch is what times of records count from.
@@ -109,6 +110,13 @@ func (p *person) acknowledge(number int64) {
 	if r := p.record(number); r != nil {
 		r.state |= acked
 	}
+}
+
+// have keeps the cursor to resume with.
+func (p *person) have(cursor []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cursor = append(p.cursor[:0], cursor...)
 }
 
 // inOrder says whether a fresh message is newer than all that arrived here from

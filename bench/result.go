@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -100,7 +101,11 @@ func (c *crowd) endSpan(s span, r *Result) error {
 // check.
 func (c *crowd) conclude(people []*person, r *Result) error {
 	c.env.progress("waiting for stragglers", 0, 0)
+	begin := time.Now()
 	err := c.quiet(people, stragglers)
+	if took := time.Since(begin); took > noteworthy {
+		r.Notes = append(r.Notes, fmt.Sprintf("the last message was waited for %.0f s after the load ended", took.Seconds()))
+	}
 	if closed := c.close(); err == nil {
 		err = closed
 	}
@@ -116,5 +121,10 @@ func (c *crowd) conclude(people []*person, r *Result) error {
 	return err
 }
 
-// stragglers bounds the wait for messages under way when a scenario ends.
-const stragglers = 20 * time.Second
+const (
+	// stragglers bounds the wait for messages under way when a scenario ends. The
+	// server looks once a minute for messages whose live copy was lost.
+	stragglers = 90 * time.Second
+	// noteworthy is a wait that the report mentions.
+	noteworthy = 5 * time.Second
+)

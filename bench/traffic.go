@@ -15,7 +15,7 @@ type traffic struct {
 	onAnswer func(*link) // after message_received or error of a send; nil: nothing
 	// keep takes over the acknowledgement of a message where it returns true. nil:
 	// each message is acknowledged at once.
-	keep func(l *link, id []byte, sender *person, number int64) bool
+	keep func(l *link, m lateAck) bool
 
 	accepted, refused, delivered, receipts    atomic.Int64
 	repeated, duplicates, corrupt, outOfOrder atomic.Int64
@@ -110,11 +110,14 @@ func (t *traffic) incoming(l *link, frame []byte) {
 	case unknown:
 		t.corrupt.Add(1)
 	}
-	if t.keep != nil && t.keep(l, id, sender, number) {
+	cursor := textField(frame, fieldCursor)
+	if t.keep != nil && t.keep(l, lateAck{string(id), string(cursor), sender, number}) {
 		return
 	}
-	l.delivered(id)
-	sender.acknowledge(number)
+	if l.delivered(id) {
+		sender.acknowledge(number)
+		l.person.have(cursor)
+	}
 }
 
 // check adds what the links saw to what the records of the people say, and

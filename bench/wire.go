@@ -76,6 +76,7 @@ var (
 	fieldMessageID = []byte(`"message_id":"`)
 	fieldSender    = []byte(`"sender_id":"`)
 	fieldNumber    = []byte(`"message_id_by_client":`)
+	fieldCursor    = []byte(`"cursor":"`)
 	fieldContent   = []byte(`"content":"`)
 	fieldCode      = []byte(`"code":"`)
 	fieldMessage   = []byte(`"message":"`)
