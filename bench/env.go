@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -32,7 +33,9 @@ type Env struct {
 	server *Server
 	shown  Progress
 	prefix string // of user ids, another in each run
-	people []*person
+	// patience bounds the wait for messages under way when a scenario ends.
+	patience time.Duration
+	people   []*person
 }
 
 // Progress shows how far something is: done of total. It is called from one
@@ -44,7 +47,7 @@ func NewEnv(s *Server, progress Progress) *Env {
 	if progress == nil {
 		progress = func(string, int, int) {}
 	}
-	return &Env{server: s, shown: progress, prefix: "bench-" + rand.Text()[:6]}
+	return &Env{server: s, shown: progress, prefix: "bench-" + rand.Text()[:6], patience: stragglers}
 }
 
 func (e *Env) progress(what string, done, total int) { e.shown(what, done, total) }

@@ -102,7 +102,7 @@ func (c *crowd) endSpan(s span, r *Result) error {
 func (c *crowd) conclude(people []*person, r *Result) error {
 	c.env.progress("waiting for stragglers", 0, 0)
 	begin := time.Now()
-	err := c.quiet(people, stragglers)
+	err := c.quiet(people, c.env.patience)
 	if took := time.Since(begin); took > noteworthy {
 		r.Notes = append(r.Notes, fmt.Sprintf("the last message was waited for %.0f s after the load ended", took.Seconds()))
 	}
@@ -122,8 +122,8 @@ func (c *crowd) conclude(people []*person, r *Result) error {
 }
 
 const (
-	// stragglers bounds the wait for messages under way when a scenario ends. The
-	// server looks once a minute for messages whose live copy was lost.
+	// stragglers is for how long messages are waited for that are under way when a
+	// scenario ends. The server looks once a minute for messages whose live copy was lost.
 	stragglers = 90 * time.Second
 	// noteworthy is a wait that the report mentions.
 	noteworthy = 5 * time.Second
