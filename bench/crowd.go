@@ -171,6 +171,9 @@ func (c *crowd) err() error {
 
 // wait waits until d is over, and shows it as progress.
 func (c *crowd) wait(what string, d time.Duration) error {
+	if d <= 0 {
+		return c.err()
+	}
 	begin := time.Now()
 	tick := time.NewTicker(min(d, 200*time.Millisecond))
 	defer tick.Stop()
