@@ -19,10 +19,10 @@ SHELL         := bash
 # find names what it is not to enter: folders that the go command skips too.
 prune := -type d \( -name '.?*' -o -name testdata -o -name vendor -o -name node_modules \) -prune -o
 
-.PHONY: help run build test check fmt fuzz bench kill clean tools
+.PHONY: help run build test check fmt fuzz bench microbench kill clean tools
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the whole server in one process, from the sources
 	$(GO) run . serve
@@ -68,7 +68,12 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 	done < bin/fuzz.targets; \
 	exit $$status
 
-bench: ## Go benchmarks into bin/bench.txt; OLD=file compares with an earlier one
+# BENCH takes flags: make bench BENCH='--duration 3s --many 5000'.
+bench: build ## the report against the targets: bin/bench/report.html, .json and .txt
+	@mkdir -p bin/bench
+	bin/roost bench --data-dir bin/bench --json bin/bench/report.json --html bin/bench/report.html $(BENCH) | tee bin/bench/report.txt
+
+microbench: ## Go benchmarks into bin/bench.txt; OLD=file compares with an earlier one
 	@mkdir -p bin
 	$(GO) test -vet=off -run '^$$' -bench . -benchmem -p 1 ./... | tee bin/bench.txt
 	@$(if $(OLD),$(GO) -C tools build -o ../bin/ golang.org/x/perf/cmd/benchstat && bin/benchstat $(OLD) bin/bench.txt)

@@ -29,13 +29,15 @@ var version = ""
 type commands struct {
 	Config kong.ConfigFlag `help:"YAML file with settings, by the names of the flags." env:"ROOST_CONFIG" placeholder:"FILE"`
 
-	Serve   serveCommand   `cmd:"" help:"Run everything in this process: NATS, gateway, workers, history."`
-	Gateway gatewayCommand `cmd:"" help:"Run a gateway against a NATS cluster."`
-	Worker  workerCommand  `cmd:"" help:"Run the workers against a NATS cluster and a MongoDB."`
-	Streams streamsCommand `cmd:"" help:"Set up the streams of a NATS cluster."`
-	Show    showCommand    `cmd:"" name:"config" help:"Print the effective configuration of serve, secrets masked."`
-	Chat    ChatOptions    `cmd:"" help:"Chat in the terminal."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve    serveCommand    `cmd:"" help:"Run everything in this process: NATS, gateway, workers, history."`
+	Gateway  gatewayCommand  `cmd:"" help:"Run a gateway against a NATS cluster."`
+	Worker   workerCommand   `cmd:"" help:"Run the workers against a NATS cluster and a MongoDB."`
+	Streams  streamsCommand  `cmd:"" help:"Set up the streams of a NATS cluster."`
+	Show     showCommand     `cmd:"" name:"config" help:"Print the effective configuration of serve, secrets masked."`
+	Bench    benchCommand    `cmd:"" help:"Load a server and report what it did."`
+	Capacity capacityCommand `cmd:"" help:"Compute how many machines a load takes."`
+	Chat     ChatOptions     `cmd:"" help:"Chat in the terminal."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
 type streamsCommand struct {

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"roost/bench"
+)
+
+// benchCommand is `roost bench`: load, and a report of what it did.
+type benchCommand struct {
+	All     benchAll     `cmd:"" default:"withargs" help:"Everything that the table of targets needs (the default)."`
+	Closed  benchClosed  `cmd:"" help:"Senders with so many sends outstanding each."`
+	Open    benchOpen    `cmd:"" help:"A fixed rate; latency from the due time."`
+	Idle    benchIdle    `cmd:"" help:"Silent connections: memory of each, CPU of a connect."`
+	Storm   benchStorm   `cmd:"" help:"All devices are cut off and come back at once."`
+	Drain   benchDrain   `cmd:"" help:"Backlogs: of one device after the other, and of many at once."`
+	Scale   benchScale   `cmd:"" help:"CPU a message with few and with many devices connected."`
+	History benchHistory `cmd:"" help:"Throughput kept with history for everybody."`
+	Mixed   benchMixed   `cmd:"" help:"A day in a chat app, at a rate."`
+	Raw     benchRaw     `cmd:"" help:"The limit: JetStream itself."`
+	Hold    benchHold    `cmd:"" hidden:"" help:"Hold silent devices; used by scale."`
+	NATS    benchNATS    `cmd:"" hidden:"" name:"nats" help:"A NATS server alone; used by raw."`
+}
+
+// benchFlags are those of every scenario.
+type benchFlags struct {
+	URL       []string      `help:"Load this server instead of one started for the purpose: http://HOST:PORT of its gateways." placeholder:"URL"`
+	PID       []int         `name:"pid" help:"Its processes, for CPU and memory." placeholder:"PID"`
+	TokenKey  string        `help:"Its file token.key, to make tokens with." type:"path" placeholder:"FILE"`
+	DataDir   string        `help:"Where the server that is started keeps its data: decides which disk is measured." default:"." type:"path"`
+	ServeArgs string        `help:"More flags for the server that is started, separated by spaces." placeholder:"FLAGS"`
+	Duration  time.Duration `help:"How long each measurement takes." default:"10s"`
+	Warmup    time.Duration `help:"Load before a measurement." default:"2s"`
+	Size      int           `help:"Bytes of a message's content, 32 to 1000." default:"100"`
+	JSON      string        `name:"json" help:"Write the report to this file as JSON." type:"path" placeholder:"FILE"`
+	HTML      string        `name:"html" help:"Write the report to this file as a page." type:"path" placeholder:"FILE"`
+}
+
+func (f benchFlags) validate() error {
+	switch {
+	case f.Duration <= 0 || f.Warmup < 0:
+		return errors.New("--duration is more than 0, and --warmup is not negative")
+	case f.Size < bench.MinContent || f.Size > bench.MaxContent:
+		return fmt.Errorf("--size is %d to %d", bench.MinContent, bench.MaxContent)
+	case len(f.URL) > 0 && f.TokenKey == "":
+		return errors.New("--url needs --token-key, the server's file token.key")
+	case len(f.URL) == 0 && (len(f.PID) > 0 || f.TokenKey != ""):
+		return errors.New("--pid and --token-key belong to --url")
+	}
+	return nil
+}
+
+func (f benchFlags) launcher() bench.Launcher {
+	return bench.Launcher{Parent: f.DataDir, Args: strings.Fields(f.ServeArgs)}
+}
+
+// server starts a server, or is the one that the flags name.
+func (f benchFlags) server(ctx context.Context) (*bench.Server, func(), error) {
+	if len(f.URL) == 0 {
+		launched, err := f.launcher().Start(ctx, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &launched.Server, launched.Stop, nil
+	}
+	tokens, err := bench.ReadTokens(filepath.Clean(f.TokenKey))
+	if err != nil {
+		return nil, nil, cannotStart(err)
+	}
+	return &bench.Server{URLs: f.URL, PIDs: f.PID, Tokens: tokens}, func() {}, nil
+}
+
+// reported runs scenarios and writes the report of what they measured, also where
+// one of them failed.
+func (f benchFlags) reported(p process, run func(report *bench.Report, progress bench.Progress) error) error {
+	raiseFileLimit(newLog(logFlags{LogLevel: "warn"}, p.stderr))
+	debug.SetGCPercent(benchGCPercent)
+	report := &bench.Report{Started: time.Now().UTC(), Version: versionText(), Command: strings.Join(os.Args[1:], " "), Machine: bench.ThisMachine()}
+	var progress bench.Progress
+	if isTerminal(p.stderr) {
+		var clear func()
+		progress, clear = bench.Bar(p.stderr)
+		defer clear()
+	}
+	err := run(report, progress)
+	if p.ctx.Err() != nil {
+		return errors.New("interrupted; there is no report")
+	}
+	return errors.Join(err, report.WriteTable(p.stdout), f.write(report), report.Err())
+}
+
+// benchGCPercent leaves the processor to the server: the generator has little
+// garbage.
+const benchGCPercent = 400
+
+// write writes the files that were asked for.
+func (f benchFlags) write(report *bench.Report) error {
+	var failed error
+	if f.JSON != "" && f.JSON == f.HTML {
+		return errors.New("--json and --html name the same file")
+	}
+	for path, write := range map[string]func(io.Writer) error{f.JSON: report.WriteJSON, f.HTML: report.WriteHTML} {
+		if path != "" {
+			failed = errors.Join(failed, writeFile(path, write))
+		}
+	}
+	return failed
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("failed to write the report: %w", err)
+	}
+	out, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("failed to write the report: %w", err)
+	}
+	if err := errors.Join(write(out), out.Close()); err != nil {
+		return fmt.Errorf("failed to write %s: %w", path, err)
+	}
+	return nil
+}
+
+// scenario is one function of package bench with its parameters.
+type scenario func(ctx context.Context, env *bench.Env) (bench.Result, error)
+
+// against runs scenarios one after the other against a server.
+func (f benchFlags) against(p process, scenarios ...scenario) error {
+	if err := f.validate(); err != nil {
+		return cannotStart(err)
+	}
+	return f.reported(p, func(report *bench.Report, progress bench.Progress) error {
+		server, stop, err := f.server(p.ctx)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		env := bench.NewEnv(server, progress)
+		for _, run := range scenarios {
+			if err := enter(report, func() (bench.Result, error) { return run(p.ctx, env) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// alone runs a scenario that starts what it needs.
+func (f benchFlags) alone(p process, run func(bench.Progress) (bench.Result, error)) error {
+	if err := errors.Join(f.validate(), f.own()); err != nil {
+		return cannotStart(err)
+	}
+	return f.reported(p, func(report *bench.Report, progress bench.Progress) error {
+		return enter(report, func() (bench.Result, error) { return run(progress) })
+	})
+}
+
+// own says that a scenario cannot use a server that runs already.
+func (f benchFlags) own() error {
+	if len(f.URL) > 0 {
+		return errors.New("this scenario starts servers of its own: leave --url out")
+	}
+	return nil
+}
+
+// enter runs a scenario and puts its result into the report.
+func enter(report *bench.Report, run func() (bench.Result, error)) error {
+	result, err := run()
+	if err != nil {
+		return fmt.Errorf("%s: %w", result.Title, err)
+	}
+	report.Results = append(report.Results, result)
+	return nil
+}

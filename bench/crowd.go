@@ -1,0 +1,217 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// crowd is the links of a scenario. close ends it; a link that breaks ends its
+// context, whose cause says why.
+type crowd struct {
+	// Static.
+	env     *Env
+	traffic *traffic
+	ctx     context.Context
+	retries int // of a connect that failed, with a growing pause between
+	cancel  context.CancelCauseFunc
+	wg      sync.WaitGroup // readers, heartbeats
+
+	retried atomic.Int64
+
+	mu    sync.Mutex // guards links
+	links map[*person]*link
+}
+
+// heartbeatEvery is how often silent links are looked for.
+const heartbeatEvery = time.Second
+
+func newCrowd(ctx context.Context, env *Env, t *traffic) *crowd {
+	c := &crowd{env: env, traffic: t, links: make(map[*person]*link)}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	c.wg.Go(c.heartbeats)
+	return c
+}
+
+// connect connects people, so many at a time, and returns once all inboxes are
+// drained.
+func (c *crowd) connect(people []*person, parallel int) error {
+	group, ctx := errgroup.WithContext(c.ctx)
+	group.SetLimit(parallel)
+	for _, p := range people {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			return c.persist(ctx, p)
+		})
+	}
+	err := group.Wait()
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
+	return err
+}
+
+// persist is join with retries.
+func (c *crowd) persist(ctx context.Context, p *person) error {
+	pause := 100 * time.Millisecond
+	for try := 0; ; try++ {
+		_, err := c.join(ctx, p)
+		if err == nil || try == c.retries || ctx.Err() != nil {
+			return err
+		}
+		c.retried.Add(1)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause *= 2
+	}
+}
+
+// join connects one person, waits until the inbox is drained, and leaves the
+// reading to a goroutine.
+func (c *crowd) join(ctx context.Context, p *person) (*link, error) {
+	l, err := dial(ctx, c.env.endpoint(p.index), p, c.traffic)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = l.conn.Close() })
+	err = l.untilDrained()
+	if !stop() || err != nil {
+		_ = l.conn.Close()
+		return nil, errors.Join(err, ctx.Err())
+	}
+	c.mu.Lock()
+	c.links[p] = l
+	c.mu.Unlock()
+	c.wg.Go(func() {
+		err := l.read()
+		_ = l.conn.Close()
+		c.mu.Lock()
+		if c.links[p] == l {
+			delete(c.links, p)
+		}
+		c.mu.Unlock()
+		if err != nil {
+			c.cancel(err)
+		}
+	})
+	return l, nil
+}
+
+// link is the connection of a person, or nil.
+func (c *crowd) link(p *person) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.links[p]
+}
+
+func (c *crowd) all() []*link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]*link, 0, len(c.links))
+	for _, l := range c.links {
+		list = append(list, l)
+	}
+	return list
+}
+
+// heartbeats keeps silent links alive.
+func (c *crowd) heartbeats() {
+	tick := time.NewTicker(heartbeatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := sinceEpoch()
+		for _, l := range c.all() {
+			if now-l.spoke.Load() > int64(l.beat)-int64(2*heartbeatEvery) && !l.leaving.Load() {
+				_ = l.heartbeat() // the reader finds out
+			}
+		}
+	}
+}
+
+// close ends all links in order and waits for them. It returns what broke one
+// before.
+func (c *crowd) close() error {
+	err := c.err()
+	for _, l := range c.all() {
+		l.leave()
+	}
+	c.cancel(nil)
+	c.wg.Wait()
+	return err
+}
+
+// cut drops all links at once.
+func (c *crowd) cut() {
+	for _, l := range c.all() {
+		l.cut()
+	}
+}
+
+// err is what broke a link, or ended the whole run; else nil.
+func (c *crowd) err() error {
+	if c.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(c.ctx)
+}
+
+// wait waits until d is over, and shows it as progress.
+func (c *crowd) wait(what string, d time.Duration) error {
+	if d <= 0 {
+		return c.err()
+	}
+	begin := time.Now()
+	tick := time.NewTicker(min(d, 200*time.Millisecond))
+	defer tick.Stop()
+	end := time.NewTimer(d)
+	defer end.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		case <-end.C:
+			c.env.progress(what, int(d/time.Millisecond), int(d/time.Millisecond))
+			return nil
+		case <-tick.C:
+			c.env.progress(what, int(time.Since(begin)/time.Millisecond), int(d/time.Millisecond))
+		}
+	}
+}
+
+// settleEvery is how often quiet looks.
+const settleEvery = 20 * time.Millisecond
+
+// quiet waits, at most so long, until every send is answered and every accepted
+// message has arrived. What is not there then is counted by the check.
+func (c *crowd) quiet(people []*person, most time.Duration) error {
+	deadline := time.Now().Add(most)
+	for {
+		var open int64
+		for _, p := range people {
+			unanswered, missing := p.pending()
+			open += unanswered + missing
+		}
+		if open == 0 || time.Now().After(deadline) {
+			return c.err()
+		}
+		select {
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		case <-time.After(settleEvery):
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// History is the closed loop without history, then with history for everybody.
+// What the mirror has not stored yet when the load ends is named, since it is work
+// that is still to be done.
+func History(ctx context.Context, env *Env, o ClosedOptions) (Result, error) {
+	r := Result{Name: "history", Title: fmt.Sprintf("history for everybody, closed loop, %d pairs × %d outstanding", o.Pairs, o.Window)}
+	without, err := Closed(ctx, env, o)
+	r.Check.add(without.Check)
+	if err != nil {
+		return r, err
+	}
+	people, err := env.need(ctx, 2*o.Pairs)
+	if err != nil {
+		return r, err
+	}
+	if err := env.keepHistory(ctx, people); err != nil {
+		return r, err
+	}
+	before, known := env.stored(ctx)
+	with, err := Closed(ctx, env, o)
+	r.Check.add(with.Check)
+	r.Latency, r.Notes, r.Seconds = with.Latency, with.Notes, with.Seconds
+	if err != nil {
+		return r, err
+	}
+	a, _ := without.Figure(FigureSends)
+	b, _ := with.Figure(FigureSends)
+	r.Figures = with.Figures
+	r.add("accepted sends without history", a, "/s")
+	if a > 0 {
+		r.add(FigureKept, 100*b/a, "%")
+	}
+	if after, ok := env.stored(ctx); ok && known {
+		r.add("messages that history is behind at the end", max(float64(with.Check.Accepted)-(after-before), 0), "")
+	}
+	return r, nil
+}
+
+// keepHistory switches history on for people.
+func (e *Env) keepHistory(ctx context.Context, people []*person) error {
+	client := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connecting}, Timeout: connectTimeout}
+	defer client.CloseIdleConnections()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(connecting)
+	for _, p := range people {
+		group.Go(func() error {
+			at := e.server.URLs[p.index%len(e.server.URLs)] + "/user/settings"
+			req, err := http.NewRequestWithContext(ctx, http.MethodPut, at, strings.NewReader(`{"history_storage":90}`))
+			if err != nil {
+				return fmt.Errorf("failed to switch history on: %w", err)
+			}
+			req.Header.Set("Authorization", "Bearer "+p.token)
+			resp, err := client.Do(req)
+			if err != nil {
+				return fmt.Errorf("failed to switch history on: %w", err)
+			}
+			defer resp.Body.Close()
+			_, _ = io.Copy(io.Discard, resp.Body) // lets the connection be used again
+			if resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("failed to switch history on: the server answers %s", resp.Status)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// stored is how many messages the workers have stored; false where the server does
+// not say.
+func (e *Env) stored(ctx context.Context) (float64, bool) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.server.URLs[0]+"/metrics", nil)
+	if err != nil {
+		return 0, false
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: connectTimeout}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, false
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), "roost_worker_messages_stored_total "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}

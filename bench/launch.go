@@ -1,0 +1,226 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"time"
+
+	"roost/gateway"
+)
+
+// Launcher starts servers as processes of this program.
+type Launcher struct {
+	// Parent is the directory under which data directories are made. It decides
+	// which disk is measured.
+	Parent string
+	// Args are added to `roost serve`.
+	Args []string
+}
+
+// Launched is a server that was started here. Stop ends it.
+type Launched struct {
+	Server
+	// NATS is where its embedded server listens, host:port; empty: nowhere.
+	NATS string
+
+	dir   string
+	child []*child
+}
+
+// KeyFile is the file with the secret of its tokens.
+func (l *Launched) KeyFile() string { return filepath.Join(l.dir, "token.key") }
+
+// Start runs `roost serve` in a new data directory, with as many gateways of their
+// own besides.
+func (x Launcher) Start(ctx context.Context, gateways int) (*Launched, error) {
+	if err := os.MkdirAll(x.Parent, 0o700); err != nil {
+		return nil, fmt.Errorf("failed to make the data directory: %w", err)
+	}
+	dir, err := os.MkdirTemp(x.Parent, "roost-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("failed to make the data directory: %w", err)
+	}
+	l := &Launched{dir: dir}
+	args := append([]string{"serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--limits", "off", "--log-level", "info"}, x.Args...)
+	if gateways > 0 {
+		if l.NATS, err = freeAddress(); err != nil {
+			l.Stop()
+			return nil, err
+		}
+		args = append(args, "--nats-listen", l.NATS)
+	} else {
+		l.Restart = func(ctx context.Context) error {
+			l.end()
+			return l.launch(ctx, args)
+		}
+	}
+	if err := l.launch(ctx, args); err != nil {
+		l.Stop()
+		return nil, err
+	}
+	for range gateways {
+		err := l.launch(ctx, []string{"gateway", "--nats", "nats://" + l.NATS, "--auth-secret", l.KeyFile(),
+			"--http", "127.0.0.1:0", "--limits", "off"})
+		if err != nil {
+			l.Stop()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// launch adds one process to the server.
+func (l *Launched) launch(ctx context.Context, args []string) error {
+	c, err := startChild(ctx, args, urlLine, startTimeout)
+	if err != nil {
+		return err
+	}
+	l.child = append(l.child, c)
+	l.URLs = append(l.URLs, c.said)
+	l.PIDs = append(l.PIDs, c.cmd.Process.Pid)
+	if l.Tokens == nil {
+		l.Tokens, err = ReadTokens(l.KeyFile())
+	}
+	return err
+}
+
+// end stops the processes, the last one first.
+func (l *Launched) end() {
+	for i := len(l.child) - 1; i >= 0; i-- {
+		l.child[i].stop()
+	}
+	l.child, l.URLs, l.PIDs = nil, nil, nil
+}
+
+// Stop ends the server, waits for it and removes its data. It may be called
+// repeatedly.
+func (l *Launched) Stop() {
+	l.end()
+	_ = os.RemoveAll(l.dir)
+}
+
+// ReadTokens reads the file with the secret of a server's tokens.
+func ReadTokens(path string) (*gateway.Tokens, error) {
+	if _, err := os.Stat(path); err != nil { // LoadSecret would make one
+		return nil, fmt.Errorf("failed to read the token secret: %w", err)
+	}
+	secret, err := gateway.LoadSecret(path)
+	if err != nil {
+		return nil, err
+	}
+	return gateway.NewTokens(secret)
+}
+
+// child is a process of this program.
+type child struct {
+	cmd    *exec.Cmd
+	said   string        // what the line that it was waited for says
+	exited chan struct{} // closed once it has ended
+	log    *childLog
+}
+
+const (
+	// startTimeout bounds the start of a child; stopTimeout its end, after which
+	// it is killed.
+	startTimeout = time.Minute
+	stopTimeout  = 30 * time.Second
+)
+
+var urlLine = regexp.MustCompile(`serves.* url=(http://\S+)`)
+
+// startChild runs this program with other arguments and waits for a line of its
+// output. The child is in a process group of its own, so that a Ctrl-C in the
+// terminal reaches it through stop.
+func startChild(ctx context.Context, args []string, line *regexp.Regexp, most time.Duration) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("failed to find this program: %w", err)
+	}
+	c := &child{cmd: exec.Command(self, args...), exited: make(chan struct{}),
+		log: &childLog{line: line, found: make(chan string, 1)}}
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("failed to start roost %s: %w", args[0], err)
+	}
+	go func() {
+		defer close(c.exited)
+		_ = c.cmd.Wait() // its log says why
+	}()
+	select {
+	case c.said = <-c.log.found:
+		return c, nil
+	case <-c.exited:
+		return nil, fmt.Errorf("roost %s ended at once: %s", args[0], c.log.tail())
+	case <-time.After(most):
+		err = errors.New("it does not answer")
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	c.stop()
+	return nil, fmt.Errorf("failed to start roost %s: %w", args[0], err)
+}
+
+// stop ends the child and waits for it.
+func (c *child) stop() {
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-c.exited:
+	case <-time.After(stopTimeout):
+		_ = c.cmd.Process.Kill()
+		<-c.exited
+	}
+}
+
+// childLog keeps the end of what a child prints and finds a line in it.
+type childLog struct {
+	line  *regexp.Regexp
+	found chan string // 1; written once, by Write
+
+	mu   sync.Mutex // guards the rest
+	text []byte     // the last keptLog bytes
+	done bool
+}
+
+const keptLog = 8 << 10
+
+func (b *childLog) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p...)
+	if m := b.line.FindSubmatch(b.text); m != nil && !b.done {
+		b.done = true
+		b.found <- string(m[1])
+	}
+	if len(b.text) > keptLog {
+		b.text = append([]byte(nil), b.text[len(b.text)-keptLog/2:]...)
+	}
+	return len(p), nil
+}
+
+// tail is the last line.
+func (b *childLog) tail() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	text := bytes.TrimSpace(b.text)
+	return string(text[bytes.LastIndexByte(text, '\n')+1:])
+}
+
+// freeAddress is a loopback address that nobody listens on.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("failed to find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}

@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// OpenOptions are the parameters of [Open].
+type OpenOptions struct {
+	Rate     float64 // sends a second, of all senders together
+	Pairs    int
+	Size     int
+	Warmup   time.Duration
+	Duration time.Duration
+}
+
+// Open sends at a fixed rate, whatever the server does. Latencies count from the
+// moment at which a message was due, so a server that stalls is charged for all
+// that should have been sent meanwhile.
+func Open(ctx context.Context, env *Env, o OpenOptions) (Result, error) {
+	r := Result{Name: "open", Title: fmt.Sprintf("open loop, %.0f/s, %d pairs, %d bytes", o.Rate, o.Pairs, o.Size)}
+	r.add(FigureRate, o.Rate, "/s")
+	people, err := env.need(ctx, 2*o.Pairs)
+	if err != nil {
+		return r, err
+	}
+	t := newTraffic(env.people)
+	t.from.Store(math.MaxInt64)
+	t.until.Store(math.MaxInt64)
+	c := newCrowd(ctx, env, t)
+	err = c.connect(people, connecting)
+	if err == nil {
+		err = c.steady(people, o, &r)
+	}
+	return r, c.finish(err, people, &r)
+}
+
+// steady sends at the rate for the warm-up and the measurement.
+func (c *crowd) steady(people []*person, o OpenOptions, r *Result) error {
+	stop := make(chan struct{})
+	var pacing sync.WaitGroup
+	next := 0
+	pacing.Go(func() {
+		pace(o.Rate, stop, func(due int64) {
+			p := people[next*2%len(people)]
+			next++
+			if l := c.link(p); l != nil {
+				l.send(partner(people, p), o.Size, due)
+				_ = l.flush() // the reader finds out
+			}
+		})
+	})
+	defer pacing.Wait()
+	defer close(stop)
+	if err := c.wait("warming up", o.Warmup); err != nil {
+		return err
+	}
+	s, err := c.startSpan()
+	if err != nil {
+		return err
+	}
+	c.traffic.from.Store(sinceEpoch())
+	if err := c.wait(r.Title, o.Duration); err != nil {
+		return err
+	}
+	c.traffic.until.Store(sinceEpoch())
+	return c.endSpan(s, r)
+}
+
+// pace calls do at a rate until stop is closed, with the moment at which each call
+// was due. It catches up where do was slow. It sleeps in the kernel, since timers
+// of the runtime are up to a millisecond late.
+func pace(rate float64, stop <-chan struct{}, do func(due int64)) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	begin := sinceEpoch()
+	for n := 0; ; n++ {
+		due := begin + int64(float64(n)/rate*float64(time.Second))
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			left := due - sinceEpoch()
+			if left <= 0 {
+				break
+			}
+			nap := syscall.NsecToTimespec(min(left, int64(100*time.Millisecond)))
+			_ = syscall.Nanosleep(&nap, nil) // a signal may end it early: the loop looks again
+		}
+		do(due)
+	}
+}

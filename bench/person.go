@@ -1,0 +1,176 @@
+package bench
+
+import (
+	"sync"
+	"time"
+
+	"roost/schemas"
+)
+
+// state of a message that a person sent, as bits.
+type state uint8
+
+const (
+	answered state = 1 << iota // by message_received or error
+	accepted                   // by message_received
+	arrived                    // at the receiver
+	acked                      // by the receiver
+)
+
+// record is one message that a person sent.
+type record struct {
+	at    int64 // nanoseconds since epoch: when it was sent, or was due
+	to    int32 // index of the receiver
+	state state
+}
+
+// person is one user with one device, and the record of what that device sent.
+type person struct {
+	// Static.
+	index int
+	user  schemas.UserID
+	token string
+
+	mu      sync.Mutex // guards the rest; held only for moments, and never two at once
+	device  schemas.DeviceID
+	base    int64 // the number before that of records[0]
+	records []record
+	highest map[int]int64 // by sender: the newest number that arrived here
+	cursor  []byte        // of the newest message that was acknowledged here; all before it were too
+}
+
+// epoch is what times of records count from.
+var epoch = time.Now()
+
+func sinceEpoch() int64 { return int64(time.Since(epoch)) }
+
+// note enters a new message and returns its number.
+func (p *person) note(to *person, at int64) int64 {
+	p.records = append(p.records, record{at: at, to: int32(to.index)})
+	return p.base + int64(len(p.records))
+}
+
+// answer enters the server's answer and returns when the message was sent; false
+// for a number without a record, or with an answer already.
+func (p *person) answer(number int64, taken bool) (at int64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.record(number)
+	if r == nil || r.state&answered != 0 {
+		return 0, false
+	}
+	r.state |= answered
+	if taken {
+		r.state |= accepted
+	}
+	return r.at, true
+}
+
+func (p *person) record(number int64) *record {
+	i := number - p.base - 1
+	if i < 0 || i >= int64(len(p.records)) {
+		return nil
+	}
+	return &p.records[i]
+}
+
+// arrival is what a message that came in is.
+type arrival int
+
+const (
+	fresh     arrival = iota
+	repeated          // again, not acknowledged before: the protocol allows it
+	duplicate         // again, though it was acknowledged
+	unknown           // never sent, or to somebody else
+)
+
+// arrive enters that a message of p came in at a receiver.
+func (p *person) arrive(number int64, at *person) (sent int64, what arrival) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.record(number)
+	switch {
+	case r == nil && number <= p.base && number > 0:
+		return 0, duplicate // of a scenario that was checked and closed
+	case r == nil || int(r.to) != at.index:
+		return 0, unknown
+	case r.state&acked != 0:
+		return r.at, duplicate
+	case r.state&arrived != 0:
+		return r.at, repeated
+	}
+	r.state |= arrived
+	return r.at, fresh
+}
+
+// acknowledge enters that the receiver said it has the message.
+func (p *person) acknowledge(number int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.record(number); r != nil {
+		r.state |= acked
+	}
+}
+
+// have keeps the cursor to resume with.
+func (p *person) have(cursor []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cursor = append(p.cursor[:0], cursor...)
+}
+
+// inOrder says whether a fresh message is newer than all that arrived here from
+// that sender.
+func (p *person) inOrder(sender int, number int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.highest == nil {
+		p.highest = make(map[int]int64)
+	}
+	if number < p.highest[sender] {
+		return false
+	}
+	p.highest[sender] = number
+	return true
+}
+
+// pending counts the sends without an answer, and the accepted ones that have not
+// arrived.
+func (p *person) pending() (unanswered, missing int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.records {
+		if r.state&answered == 0 {
+			unanswered++
+		}
+		if r.state&(accepted|arrived) == accepted {
+			missing++
+		}
+	}
+	return unanswered, missing
+}
+
+// settle adds what became of the records to c, and forgets them.
+func (p *person) settle(c *Check) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.records {
+		c.Sent++
+		switch {
+		case r.state&accepted != 0:
+			c.Accepted++
+		case r.state&answered != 0:
+			c.Refused++
+		default:
+			c.Unanswered++
+		}
+		if r.state&arrived != 0 {
+			c.Arrived++
+		}
+		if r.state&(accepted|arrived) == accepted {
+			c.Missing++
+		}
+	}
+	p.base += int64(len(p.records))
+	p.records = p.records[:0]
+}

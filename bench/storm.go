@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// StormOptions are the parameters of [Storm].
+type StormOptions struct {
+	Devices  int
+	Parallel int // connects at once
+}
+
+// Storm cuts all connections at the same moment and has all devices come back. The
+// time runs from the cut until the last inbox is drained.
+func Storm(ctx context.Context, env *Env, o StormOptions) (Result, error) {
+	r := Result{Name: "storm", Title: fmt.Sprintf("reconnect storm, %d devices, %d at once", o.Devices, o.Parallel)}
+	people, err := env.need(ctx, o.Devices)
+	if err != nil {
+		return r, err
+	}
+	c := newCrowd(ctx, env, newTraffic(env.people))
+	c.retries = connectRetries
+	err = c.storm(people, o, &r)
+	if closed := c.close(); err == nil {
+		err = closed
+	}
+	return r, err
+}
+
+func (c *crowd) storm(people []*person, o StormOptions, r *Result) error {
+	if err := c.connectShown(people, connecting); err != nil {
+		return err
+	}
+	before, err := measure(c.env.server.PIDs)
+	if err != nil {
+		return err
+	}
+	c.retried.Store(0)
+	c.env.progress("all devices come back", 0, 0)
+	begin := time.Now()
+	c.cut()
+	if err := c.connect(people, o.Parallel); err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	after, err := measure(c.env.server.PIDs)
+	if err != nil {
+		return err
+	}
+	r.Seconds = took.Seconds()
+	r.add(FigureConnects, float64(len(people))/took.Seconds(), "/s")
+	if len(c.env.server.PIDs) > 0 {
+		r.add(FigureConnectCPU, float64(after.cpu-before.cpu)/float64(len(people))/float64(time.Millisecond), "ms")
+		r.Notes = append(r.Notes, "the CPU here includes what the ends of the old connections cost")
+	}
+	c.noteRetries(r)
+	return nil
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"roost/bench"
+	"roost/schemas"
+	"roost/streams/embedded"
+)
+
+// The commands below `roost bench`: flags to the parameters of a scenario.
+
+type benchAll struct {
+	benchFlags
+	Rate    float64       `help:"Sends a second of the open loops." default:"2000"`
+	Mixed   float64       `help:"Sends a second of the day in a chat app." default:"1000"`
+	Idle    int           `help:"Silent connections to one process; it may have 20,000 files where that cannot be raised." default:"19000"`
+	Devices int           `help:"Devices of the reconnect storm." default:"10000"`
+	Few     int           `help:"Devices of the comparison with many." default:"500"`
+	Many    int           `help:"Devices of the comparison with few." default:"50000"`
+	Settle  time.Duration `help:"Rest before memory is read." default:"10s"`
+}
+
+type benchClosed struct {
+	benchFlags
+	Pairs  int `help:"Pairs of a sender and a receiver." default:"50"`
+	Window int `help:"Sends outstanding of each sender, 1 to 64." default:"16"`
+}
+
+type benchOpen struct {
+	benchFlags
+	Rate  float64 `help:"Sends a second, together." default:"2000"`
+	Pairs int     `help:"Pairs of a sender and a receiver." default:"50"`
+}
+
+type benchIdle struct {
+	benchFlags
+	Devices  int           `help:"Silent connections." default:"19000"`
+	Parallel int           `help:"Connects at once." default:"64"`
+	Settle   time.Duration `help:"Rest before memory is read." default:"10s"`
+}
+
+type benchStorm struct {
+	benchFlags
+	Devices  int `help:"Devices that come back." default:"10000"`
+	Parallel int `help:"Connects at once." default:"256"`
+}
+
+type benchDrain struct {
+	benchFlags
+	Backlog     int `help:"Messages for one device." default:"1000"`
+	Times       int `help:"Devices with such a backlog, one after the other." default:"10"`
+	ManyBacklog int `help:"Messages for each of many devices." default:"20"`
+	Devices     int `help:"The many devices." default:"500"`
+}
+
+type benchScale struct {
+	benchFlags
+	Few  int     `help:"Connected devices, all of them active." default:"500"`
+	Many int     `help:"The same and silent ones." default:"50000"`
+	Rate float64 `help:"Sends a second." default:"2000"`
+}
+
+type benchHistory struct{ benchClosed }
+
+type benchMixed struct {
+	benchFlags
+	Rate   float64 `help:"Sends a second, together." default:"1000"`
+	People int     `help:"People, of whom three in four are connected." default:"1000"`
+}
+
+type benchRaw struct {
+	benchFlags
+	Clients int  `help:"Connections that publish." default:"8"`
+	Batch   int  `help:"Messages of an atomic batch; 0 publishes one by one." default:"0"`
+	Sync    bool `help:"Every message on disk before it is acknowledged." default:"true" negatable:""`
+}
+
+type benchHold struct {
+	URL      string `required:""`
+	TokenKey string `required:"" type:"path"`
+	Prefix   string `required:""`
+	Devices  int    `required:""`
+}
+
+type benchNATS struct {
+	StoreDir string        `required:"" type:"path"`
+	Listen   string        `required:""`
+	Sync     time.Duration `required:""`
+}
+
+// positive refuses a parameter that is not.
+func positive(flag string, n float64) error {
+	if !(n > 0) {
+		return fmt.Errorf("--%s is more than 0", flag)
+	}
+	return nil
+}
+
+func (c benchClosed) options() (bench.ClosedOptions, error) {
+	o := bench.ClosedOptions{Pairs: c.Pairs, Window: c.Window, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
+	if c.Pairs < 1 || c.Window < 1 || c.Window > schemas.MaxOutstanding {
+		return o, fmt.Errorf("--pairs is at least 1, --window 1 to %d", schemas.MaxOutstanding)
+	}
+	return o, nil
+}
+
+// Run implements `roost bench closed`.
+func (c benchClosed) Run(p process) error {
+	o, err := c.options()
+	if err != nil {
+		return cannotStart(err)
+	}
+	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Closed(ctx, env, o) })
+}
+
+// Run implements `roost bench history`.
+func (c benchHistory) Run(p process) error {
+	o, err := c.options()
+	if err != nil {
+		return cannotStart(err)
+	}
+	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.History(ctx, env, o) })
+}
+
+// Run implements `roost bench open`.
+func (c benchOpen) Run(p process) error {
+	if err := errors.Join(positive("pairs", float64(c.Pairs)), positive("rate", c.Rate)); err != nil {
+		return cannotStart(err)
+	}
+	o := bench.OpenOptions{Rate: c.Rate, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
+	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Open(ctx, env, o) })
+}
+
+// Run implements `roost bench idle`.
+func (c benchIdle) Run(p process) error {
+	if err := errors.Join(positive("devices", float64(c.Devices)), positive("parallel", float64(c.Parallel)), positive("settle", float64(c.Settle))); err != nil {
+		return cannotStart(err)
+	}
+	o := bench.IdleOptions{Devices: c.Devices, Parallel: c.Parallel, Settle: c.Settle}
+	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Idle(ctx, env, o) })
+}
+
+// Run implements `roost bench storm`.
+func (c benchStorm) Run(p process) error {
+	if err := errors.Join(positive("devices", float64(c.Devices)), positive("parallel", float64(c.Parallel))); err != nil {
+		return cannotStart(err)
+	}
+	o := bench.StormOptions{Devices: c.Devices, Parallel: c.Parallel}
+	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Storm(ctx, env, o) })
+}
+
+// Run implements `roost bench drain`.
+func (c benchDrain) Run(p process) error {
+	for flag, n := range map[string]int{"backlog": c.Backlog, "times": c.Times, "many-backlog": c.ManyBacklog, "devices": c.Devices} {
+		if err := positive(flag, float64(n)); err != nil {
+			return cannotStart(err)
+		}
+	}
+	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
+		return bench.Drain(ctx, env, bench.DrainOptions{Devices: c.Times, Backlog: c.Backlog, Size: c.Size})
+	}, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
+		return bench.DrainMany(ctx, env, bench.DrainOptions{Devices: c.Devices, Backlog: c.ManyBacklog, Size: c.Size})
+	})
+}
+
+// Run implements `roost bench scale`.
+func (c benchScale) Run(p process) error {
+	if c.Few < 2 || c.Many <= c.Few || !(c.Rate > 0) {
+		return cannotStart(errors.New("--few is at least 2, --many more than that, --rate more than 0"))
+	}
+	o := bench.ScaleOptions{Few: c.Few, Many: c.Many,
+		Load: bench.OpenOptions{Rate: c.Rate, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}}
+	return c.alone(p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Scale(p.ctx, o, progress) })
+}
+
+// Run implements `roost bench mixed`.
+func (c benchMixed) Run(p process) error {
+	if c.People < 2 || !(c.Rate > 0) {
+		return cannotStart(errors.New("--people is at least 2, --rate more than 0"))
+	}
+	o := bench.MixedOptions{Rate: c.Rate, People: c.People, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
+	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Mixed(ctx, env, o) })
+}
+
+// Run implements `roost bench raw`.
+func (c benchRaw) Run(p process) error {
+	if c.Clients < 1 || c.Batch < 0 || c.Batch == 1 || c.Batch > 1000 {
+		return cannotStart(errors.New("--clients is at least 1, --batch 0 or 2 to 1000"))
+	}
+	o := bench.RawOptions{Clients: c.Clients, Batch: c.Batch, Sync: c.Sync, Size: 2 * c.Size, Warmup: c.Warmup, Duration: c.Duration}
+	return c.alone(p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Raw(p.ctx, o, progress) })
+}
+
+// Run implements `roost bench all`.
+func (c benchAll) Run(p process) error {
+	if err := errors.Join(c.validate(), c.own(), positive("settle", float64(c.Settle)), positive("mixed", c.Mixed), positive("idle", float64(c.Idle))); err != nil {
+		return cannotStart(err)
+	}
+	if c.Few < 2 || c.Many <= c.Few || c.Devices < 1 || !(c.Rate > 0) {
+		return cannotStart(errors.New("--few is at least 2, --many more than that, --devices and --rate more than 0"))
+	}
+	o := bench.AllOptions{Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Rate: c.Rate, Mixed: c.Mixed,
+		Devices: c.Devices, Idle: c.Idle, Few: c.Few, Many: c.Many, Settle: c.Settle}
+	return c.reported(p, func(report *bench.Report, progress bench.Progress) error {
+		results := make(map[string]bench.Result)
+		err := c.launcher().All(p.ctx, o, progress, func(key string, r bench.Result) {
+			results[key] = r
+			report.Results = append(report.Results, r)
+		})
+		report.Rows = bench.Rows(results)
+		return err
+	})
+}
+
+// Run holds devices until the process is told to stop.
+func (c benchHold) Run(p process) error {
+	log := newLog(logFlags{LogLevel: "info"}, p.stderr)
+	raiseFileLimit(log)
+	tokens, err := bench.ReadTokens(c.TokenKey)
+	if err != nil {
+		return cannotStart(err)
+	}
+	server := &bench.Server{URLs: []string{c.URL}, Tokens: tokens}
+	return bench.Hold(p.ctx, server, bench.HoldOptions{Prefix: c.Prefix, Devices: c.Devices}, func() {
+		fmt.Fprintf(p.stdout, "holds %d devices\n", c.Devices)
+	})
+}
+
+// Run runs NATS as `roost serve` would until the process is told to stop.
+func (c benchNATS) Run(p process) error {
+	host, port, err := splitAddress(c.Listen)
+	if err != nil {
+		return cannotStart(err)
+	}
+	server, err := embedded.Start(embedded.Options{StoreDir: filepath.Clean(c.StoreDir), Host: host, Port: port,
+		SyncInterval: c.Sync})
+	if err != nil {
+		return cannotStart(err)
+	}
+	defer server.Stop()
+	fmt.Fprintf(p.stdout, "nats listens url=nats://%s\n", c.Listen)
+	<-p.ctx.Done()
+	return nil
+}
