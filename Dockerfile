@@ -6,6 +6,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY *.go ./
+COPY bench ./bench
 COPY client ./client
 COPY gateway ./gateway
 COPY schemas ./schemas

@@ -11,7 +11,7 @@ import (
 
 // quick are the flags of a run that only shows that it works.
 func quick(args ...string) []string {
-	return append(append([]string{"bench"}, args...), "--duration", "300ms", "--warmup", "100ms", "--serve-args", "--min-free-disk 0")
+	return append(append([]string{"bench"}, args...), "--duration", "300ms", "--warmup", "100ms", "--serve-args=--min-free-disk 0")
 }
 
 // TestBench runs scenarios with the processes that they start, and leaves nothing.
