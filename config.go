@@ -36,7 +36,7 @@ type historyFlags struct {
 }
 
 type topologyFlags struct {
-	Partitions       int           `help:"Partitions of inboxes; fixed at install." default:"${partitions}" env:"ROOST_PARTITIONS"`
+	Partitions       int           `help:"Partitions of inboxes, fixed at install; 0 is as installed, or 1." default:"0" env:"ROOST_PARTITIONS"`
 	InboxMaxAge      time.Duration `help:"How long a message waits for a device, at most 8760h." default:"720h" env:"ROOST_INBOX_MAX_AGE"`
 	InboxMaxMessages int64         `help:"How many messages may wait for one device." default:"10000" env:"ROOST_INBOX_MAX_MESSAGES"`
 }

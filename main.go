@@ -82,7 +82,6 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		kong.Description("A messaging backend to run yourself."),
 		kong.Configuration(yamlConfig),
 		kong.Writers(stdout, stderr),
-		kongVars(),
 		kong.Exit(func(code int) { exit = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)

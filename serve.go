@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -356,9 +355,6 @@ func ignoreClosed(err error) error {
 	}
 	return err
 }
-
-// kongVars are the values that the flags' tags name.
-func kongVars() kong.Vars { return kong.Vars{"partitions": fmt.Sprint(streams.DefaultPartitions)} }
 
 func envIsSet(names []string) bool {
 	for _, name := range names {

@@ -122,7 +122,7 @@ func TestConfigPrecedence(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("%d %s", code, stderr)
 	}
-	for _, line := range []string{"max-devices: 7", "heartbeat: 12s", "sends-per-second: 7", "partitions: 4",
+	for _, line := range []string{"max-devices: 7", "heartbeat: 12s", "sends-per-second: 7", "partitions: 0",
 		"    - a.example\n    - b.example", "mongo: mongodb://me:xxxxx@db/chat"} {
 		if !strings.Contains(stdout, line+"\n") {
 			t.Errorf("the configuration lacks %q:\n%s", line, stdout)

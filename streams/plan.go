@@ -43,19 +43,28 @@ func inSubject(kind string, p int) string { return kind + "." + itoa(p) + ".>" }
 func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
 	ctx, settle := c.untilDenied(ctx)
 	defer settle(&err)
-	t = t.withDefaults()
-	if err := t.check(); err != nil {
-		return nil, err
-	}
+	_, steps, err = c.plan(ctx, t)
+	return steps, err
+}
+
+// plan is Plan; it returns the topology with nothing left open.
+func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, err error) {
 	recorded, err := c.recordedPartitions(ctx)
 	if errors.Is(err, ErrNotInstalled) {
 		recorded, err = c.countInboxes(ctx)
 	}
 	if err != nil {
-		return nil, err
+		return t, nil, err
+	}
+	if t.Partitions == 0 {
+		t.Partitions = recorded
+	}
+	t = t.withDefaults()
+	if err := t.check(); err != nil {
+		return t, nil, err
 	}
 	if recorded != 0 && recorded != t.Partitions {
-		return []Step{{ActionRefuse, messagesStream, fmt.Sprintf(
+		return t, []Step{{ActionRefuse, messagesStream, fmt.Sprintf(
 			"partitions: %d → %d: users' inboxes would not be found again. The number is fixed at install", recorded, t.Partitions)}}, nil
 	}
 	for _, want := range t.streams() {
@@ -65,7 +74,7 @@ func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("failed to look up stream %s: %w", want.Name, err)
+			return t, nil, fmt.Errorf("failed to look up stream %s: %w", want.Name, err)
 		}
 		steps = append(steps, compare(have.CachedInfo().Config, want)...)
 	}
@@ -74,9 +83,9 @@ func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		steps = append(steps, Step{ActionCreate, mirrorConsumer, "consumer on " + messagesStream})
 	case err != nil:
-		return nil, fmt.Errorf("failed to look up consumer %s: %w", mirrorConsumer, err)
+		return t, nil, fmt.Errorf("failed to look up consumer %s: %w", mirrorConsumer, err)
 	}
-	return steps, nil
+	return t, steps, nil
 }
 
 // Apply makes the cluster as the topology wants it. It does nothing where the
@@ -85,7 +94,7 @@ func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
 func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) {
 	ctx, settle := c.untilDenied(ctx)
 	defer settle(&err)
-	steps, err = c.Plan(ctx, t)
+	t, steps, err = c.plan(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +105,6 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 		}
 		todo[s.Name] = true
 	}
-	t = t.withDefaults()
 	for _, want := range t.streams() {
 		if !todo[want.Name] {
 			continue

@@ -85,7 +85,7 @@ func TestApplyFromEmpty(t *testing.T) {
 			t.Errorf("step %q does not create", s)
 		}
 	}
-	inbox := all["INBOX_3"].(jetstream.StreamConfig)
+	inbox := all["INBOX_0"].(jetstream.StreamConfig)
 	if inbox.Retention != jetstream.LimitsPolicy || inbox.Storage != jetstream.FileStorage || !inbox.AllowDirect || inbox.RePublish != nil ||
 		inbox.Discard != jetstream.DiscardNew || !inbox.DiscardNewPerSubject || inbox.MaxAge != 30*24*time.Hour || inbox.MaxMsgsPerSubject != 10_000 {
 		t.Errorf("an inbox is set up as %+v", inbox)
@@ -98,6 +98,18 @@ func TestApplyFromEmpty(t *testing.T) {
 	}
 	if err := c.Open(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// Without a number of its own a topology keeps the one of the install.
+func TestPartitionsAsInstalled(t *testing.T) {
+	c := dial(t)
+	apply(t, c, streams.Topology{Partitions: 3})
+	if steps := apply(t, c, streams.Topology{}); len(steps) != 0 {
+		t.Errorf("it did %v", steps)
+	}
+	if steps := apply(t, c, streams.Topology{InboxMaxMessages: 20_000}); len(steps) != 3 {
+		t.Errorf("it did %v, not one change for each of three inboxes", steps)
 	}
 }
 

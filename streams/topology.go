@@ -11,8 +11,9 @@ import (
 // Topology is what a cluster is set up with. The zero value of a field means
 // its default.
 type Topology struct {
-	// Partitions is the number of SENT and INBOX streams: 4 by default, fixed at
-	// install. Fewer commit in larger groups, more spread load and keep cold
+	// Partitions is the number of SENT and INBOX streams, fixed at install: by
+	// default what the cluster was installed with, 1 in a new one. Fewer commit in
+	// larger groups, more spread load over the nodes of a cluster and keep cold
 	// reads small.
 	Partitions int
 	// Replicas of every stream: 1 by default, 3 in a cluster.
@@ -31,7 +32,7 @@ type Topology struct {
 
 // Limits of a topology.
 const (
-	DefaultPartitions       = 4
+	DefaultPartitions       = 1
 	DefaultInboxMaxAge      = 30 * 24 * time.Hour
 	MaxInboxMaxAge          = 365 * 24 * time.Hour
 	DefaultInboxMaxMessages = 10_000
