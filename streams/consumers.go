@@ -25,7 +25,10 @@ type Consumers struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed by sweep
-	pulls   *pulls        // nil where the kind of consumer is direct
+	// removals holds one for each removal under way: maxRemovals. More wait, and
+	// what they would remove stays a little longer.
+	removals chan struct{}
+	pulls    *pulls // nil where the kind of consumer is direct
 
 	mu      sync.Mutex     // guards the rest
 	keys    []int64        // when each INBOX_p was created, for cursors
@@ -48,7 +51,7 @@ func (c *Conn) StartConsumers(ctx context.Context) (*Consumers, error) {
 }
 
 func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consumers, error) {
-	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}),
+	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}), removals: make(chan struct{}, maxRemovals),
 		keys: make([]int64, c.partitions)}
 	for p := range c.partitions {
 		if _, err := cs.created(ctx, p); err != nil {

@@ -63,9 +63,12 @@ const (
 )
 
 const (
+	// verifyBatch acknowledged entries are looked up in the stream, so that pos
+	// moves on and cursors stay short.
+	verifyBatch = 64
 	// removeBatch acknowledged entries are removed at once, fewer after
 	// removeDelay or at the end of the connection.
-	removeBatch = 64
+	removeBatch = 256
 	removeDelay = 5 * time.Second
 	// ackTimeout is the default of Options.AckTimeout.
 	ackTimeout = 30 * time.Second
@@ -104,7 +107,7 @@ type deviceInbox struct {
 	window   window
 	newest   uint64 // the largest sequence heard of
 	drained  bool
-	removing bool
+	tidying  bool
 	removeAt time.Time // when the acknowledged prefix is removed at the latest; zero: there is none
 	checkAt  time.Time // when the sweeper looks for entries that nobody told of
 	ended    bool
@@ -203,8 +206,11 @@ func (b *deviceInbox) acked(n int) {
 		b.removeAt = b.owner.now().Add(removeDelay)
 	}
 	b.source.goOn(schemas.MaxInFlight / 2)
-	if len(b.window.ackedPrefix()) >= removeBatch {
+	switch {
+	case len(b.window.ackedPrefix()) >= removeBatch:
 		b.startRemove()
+	case b.window.ackedAfter(b.pos) >= verifyBatch:
+		b.tidy(b.source.verify)
 	}
 }
 

@@ -11,25 +11,54 @@ import (
 	"roost/schemas"
 )
 
-const removeTimeout = 10 * time.Second
+const (
+	removeTimeout = 10 * time.Second
+	// maxRemovals bounds the removals of connected devices under way. Each of them
+	// keeps the stream from its commits for a moment, and devices that are written
+	// to at one pace have them due at one time. The others wait.
+	maxRemovals = 2
+)
 
-// startRemove removes the acknowledged prefix in a goroutine of its own.
-func (b *deviceInbox) startRemove() {
-	if b.removing || b.ended {
-		return
+// oneOfFew runs do once fewer than maxRemovals others run.
+func (cs *Consumers) oneOfFew(ctx context.Context, do func(context.Context) error) error {
+	select {
+	case cs.removals <- struct{}{}:
+		defer func() { <-cs.removals }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	b.removing = true
-	b.work(func(inbox context.Context) {
-		ctx, cancel := context.WithTimeout(inbox, removeTimeout)
-		defer cancel()
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	return do(ctx)
+}
+
+// startRemove removes the acknowledged prefix.
+func (b *deviceInbox) startRemove() {
+	b.tidy(func(ctx context.Context) error {
 		err := b.remove(ctx)
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.removing, b.removeAt = false, time.Time{}
+		b.removeAt = time.Time{}
 		if len(b.window.ackedPrefix()) > 0 {
 			b.removeAt = b.owner.now().Add(removeDelay)
 		}
-		if err != nil && inbox.Err() == nil {
+		return err
+	})
+}
+
+// tidy runs do, which verifies or removes, in a goroutine of its own, unless one
+// does so.
+func (b *deviceInbox) tidy(do func(context.Context) error) {
+	if b.tidying || b.ended {
+		return
+	}
+	b.tidying = true
+	b.work(func(ctx context.Context) {
+		err := b.owner.oneOfFew(ctx, do)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.tidying = false
+		if err != nil && ctx.Err() == nil {
 			b.c.log.Warn("acknowledged messages could not be removed; it is tried again", "subject", b.subject, "error", err)
 		}
 	})

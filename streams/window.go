@@ -11,6 +11,7 @@ import (
 // inbox, by sequence. It is a plain value; the inbox guards it.
 type window struct {
 	entries []windowEntry
+	prefix  int // how many leading entries are all acknowledged
 	unacked int
 }
 
@@ -49,29 +50,37 @@ func (w *window) add(e windowEntry) {
 	if !e.acked {
 		w.unacked++
 	}
+	w.prefix = min(w.prefix, i)
+	w.extend()
+}
+
+// extend moves prefix on over acknowledged entries.
+func (w *window) extend() {
+	for w.prefix < len(w.entries) && w.entries[w.prefix].acked {
+		w.prefix++
+	}
 }
 
 // ack marks the entries that match and returns those that were not yet marked.
 func (w *window) ack(match func(*windowEntry) bool) []schemas.EntryHead {
 	var newly []schemas.EntryHead
-	for i := range w.entries {
+	for i := w.prefix; i < len(w.entries); i++ {
 		if e := &w.entries[i]; !e.acked && match(e) {
 			e.acked = true
 			w.unacked--
 			newly = append(newly, e.head)
 		}
 	}
+	w.extend()
 	return newly
 }
 
 // ackedPrefix are the leading entries that are all acknowledged.
-func (w *window) ackedPrefix() []windowEntry {
-	for i := range w.entries {
-		if !w.entries[i].acked {
-			return w.entries[:i]
-		}
-	}
-	return w.entries
+func (w *window) ackedPrefix() []windowEntry { return w.entries[:w.prefix] }
+
+// ackedAfter counts the entries of that prefix behind pos.
+func (w *window) ackedAfter(pos uint64) int {
+	return max(0, w.prefix-(len(w.entries)-w.after(pos)))
 }
 
 // drop forgets the entries up to seq, all of them acknowledged.
@@ -81,6 +90,7 @@ func (w *window) drop(seq uint64) {
 		i++
 	}
 	w.entries = slices.Delete(w.entries, 0, i)
+	w.prefix -= i
 }
 
 // after counts the entries behind pos.
@@ -94,12 +104,10 @@ func (w *window) after(pos uint64) int {
 
 // oldestUnacked is when the entry that waits longest was sent.
 func (w *window) oldestUnacked() (time.Time, bool) {
-	for _, e := range w.entries {
-		if !e.acked {
-			return e.sent, true
-		}
+	if w.prefix == len(w.entries) {
+		return time.Time{}, false
 	}
-	return time.Time{}, false
+	return w.entries[w.prefix].sent, true
 }
 
 // sentAfter are the entries behind pos, ascending.
