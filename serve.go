@@ -110,7 +110,7 @@ func (c serveCommand) Run(p process) error {
 	}
 	defer server.Stop()
 	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Singles: c.singles(),
-		DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, c.topology(1))
+		Alone: c.NATSListen == "", DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, c.topology(1))
 	if err != nil {
 		return cannotStart(err)
 	}

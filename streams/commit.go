@@ -72,7 +72,8 @@ const (
 )
 
 // writer is the Committer of one stream: a goroutine that takes whatever waits
-// and publishes it, and a subscription that hears the answers.
+// and publishes it, and a subscription that hears the answers. Where nothing is
+// under way, who commits publishes.
 //
 // Few entries are published one by one, pipelined; many as one atomic batch (NATS
 // ADR-50), which the server syncs to disk once. There is no timer: while the
@@ -92,7 +93,7 @@ type writer struct {
 	wake    chan struct{} // 1; written by Commit and answers, read by run; full means run will look anyway
 	stop    chan struct{} // closed by close
 	stopped chan struct{} // closed by run
-	msg     nats.Msg      // owned by run
+	msg     nats.Msg      // owned by who publishes
 
 	mu       sync.Mutex // guards the rest
 	queue    []*set     // what nobody published yet; the first may be taken in part
@@ -101,6 +102,7 @@ type writer struct {
 	inflight map[uint64]publication
 	singles  int    // publications of one entry in inflight
 	batching bool   // a batch is in inflight
+	busy     bool   // somebody publishes
 	oldest   uint64 // no token below it is in flight
 	next     uint64 // the next token
 	closing  bool
@@ -180,16 +182,23 @@ func (w *writer) Commit(entries []Entry, done func([]Outcome)) error {
 		return fmt.Errorf("a commit to %s has no entries", w.stream)
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.closing {
+		w.mu.Unlock()
 		return ErrClosed
 	}
 	if w.queued+len(entries) > maxQueued {
+		w.mu.Unlock()
 		return ErrBusy
 	}
+	idle := w.queued == 0 && len(w.inflight) == 0
 	w.queue = append(w.queue, &set{entries: entries, outcomes: make([]Outcome, len(entries)), missing: len(entries), done: done})
 	w.queued += len(entries)
-	w.signal()
+	w.mu.Unlock()
+	if idle {
+		w.publishWaiting() // sooner than run would
+	} else {
+		w.signal()
+	}
 	return nil
 }
 

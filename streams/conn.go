@@ -32,6 +32,10 @@ type Options struct {
 	// CommitTimeout is how long a commit may stay without an answer before its
 	// outcome is unknown. Default 5 s.
 	CommitTimeout time.Duration
+	// Alone says that no other process can reach the server: every device that is
+	// connected is connected here, so what is shown live takes no way through NATS,
+	// and events have nobody to hear them.
+	Alone bool
 	// Singles is how many entries a stream may have to answer one by one; what
 	// waits behind them goes as one atomic batch once it is more. Default 16.
 	// docs/performance.md has the measured crossovers.

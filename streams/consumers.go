@@ -106,12 +106,12 @@ func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.Sessio
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	sub, err := cs.c.live.subscribe(liveSubject(p, a), kind)
+	sub, err := cs.c.live.subscribe(p, a, kind)
 	if err != nil {
 		return nil, err
 	}
 	if err := kind.open(ctx); err != nil {
-		cs.c.live.unsubscribe(sub)
+		cs.c.live.unsubscribe(a, sub)
 		b.stop()
 		return nil, err
 	}

@@ -297,7 +297,7 @@ func (b *deviceInbox) end(reason EndReason) {
 
 // Close implements [Inbox].
 func (b *deviceInbox) Close(ctx context.Context) {
-	b.c.live.unsubscribe(b.sub)
+	b.c.live.unsubscribe(b.addr, b.sub)
 	b.owner.forget(b)
 	b.stop()
 	if err := b.remove(ctx); err != nil && !errors.Is(err, context.Canceled) {

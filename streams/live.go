@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -19,8 +20,8 @@ const (
 	liveRemoved  byte = 'x' // the device is no more
 )
 
-// listener is one local device on its live subject. Its methods are called on
-// the dispatcher's goroutine and must not block.
+// listener is one local device on its live subject. Its methods may be called
+// concurrently and must not block.
 type listener interface {
 	entry(seq uint64, entry []byte)
 	frame(frame []byte)
@@ -43,14 +44,15 @@ type live struct {
 	stop    chan struct{}
 	stopped chan struct{}
 
-	mu        sync.RWMutex // guards listeners
+	mu        sync.RWMutex // guards the rest
 	listeners map[*nats.Subscription]listener
+	local     map[Address][]listener // the same by device: two while one connection takes over from another
 }
 
 func startLive(nc *nats.Conn, log *slog.Logger) *live {
 	l := &live{nc: nc, log: log,
 		queue: make(chan *nats.Msg, liveQueue), stop: make(chan struct{}), stopped: make(chan struct{}),
-		listeners: make(map[*nats.Subscription]listener)}
+		listeners: make(map[*nats.Subscription]listener), local: make(map[Address][]listener)}
 	go l.run()
 	return l
 }
@@ -62,23 +64,39 @@ func (l *live) close() {
 
 // subscribe starts calling to. A message between the subscription and its entry
 // in listeners is lost, as core NATS may lose any: read the stream afterwards.
-func (l *live) subscribe(subject string, to listener) (*nats.Subscription, error) {
+func (l *live) subscribe(p int, a Address, to listener) (*nats.Subscription, error) {
+	subject := liveSubject(p, a)
 	sub, err := l.nc.ChanSubscribe(subject, l.queue)
 	if err != nil {
 		return nil, fmt.Errorf("failed to subscribe to %s: %w", subject, err)
 	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.listeners[sub] = to
-	l.mu.Unlock()
+	l.local[a] = append(l.local[a], to)
 	return sub, nil
 }
 
 // unsubscribe ends it; a call that is under way may still finish after it.
-func (l *live) unsubscribe(sub *nats.Subscription) {
+func (l *live) unsubscribe(a Address, sub *nats.Subscription) {
 	l.mu.Lock()
+	to := l.listeners[sub]
 	delete(l.listeners, sub)
+	// Anew: who is calling the listeners of a has the old ones.
+	if left := slices.DeleteFunc(slices.Clone(l.local[a]), func(o listener) bool { return o == to }); len(left) > 0 {
+		l.local[a] = left
+	} else {
+		delete(l.local, a)
+	}
 	l.mu.Unlock()
 	_ = sub.Unsubscribe() // fails only where the connection is closed
+}
+
+// here are the connections of a device in this process.
+func (l *live) here(a Address) []listener {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.local[a]
 }
 
 func (l *live) run() {
@@ -155,14 +173,30 @@ func (c *Conn) publishLive(a Address, kind byte, body ...[]byte) {
 }
 
 // PublishEntry shows an inbox entry, committed with that sequence, to its device.
+// The entry is not changed any more.
 func (c *Conn) PublishEntry(a Address, seq uint64, entry []byte) {
+	if c.opts.Alone {
+		for _, to := range c.live.here(a) {
+			to.entry(seq, entry)
+		}
+		return
+	}
 	var head [8]byte
 	binary.BigEndian.PutUint64(head[:], seq)
 	c.publishLive(a, liveEntry, head[:], entry)
 }
 
-// PublishFrame sends a ready frame to a device if it is connected.
-func (c *Conn) PublishFrame(a Address, frame []byte) { c.publishLive(a, liveFrame, frame) }
+// PublishFrame sends a ready frame, which is not changed any more, to a device if
+// it is connected.
+func (c *Conn) PublishFrame(a Address, frame []byte) {
+	if c.opts.Alone {
+		for _, to := range c.live.here(a) {
+			to.frame(frame)
+		}
+		return
+	}
+	c.publishLive(a, liveFrame, frame)
+}
 
 // PublishReplaced tells older connections of a device that session took over.
 func (c *Conn) PublishReplaced(a Address, session schemas.SessionID) {
@@ -183,6 +217,9 @@ func (c *Conn) PublishSession(e schemas.SessionEvent) {
 }
 
 func (c *Conn) publishEvent(subject string, body []byte) {
+	if c.opts.Alone {
+		return
+	}
 	if err := c.lives.Publish(subject, body); err != nil && !isClosed(err) {
 		c.log.Debug("an event was not sent", "error", err)
 	}

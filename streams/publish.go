@@ -18,10 +18,17 @@ const (
 	headerRoom = 256
 )
 
-// publishWaiting publishes until nothing waits or the stream has to answer first.
+// publishWaiting publishes until nothing waits or the stream has to answer first,
+// unless somebody does already.
 func (w *writer) publishWaiting() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy {
+		return
+	}
+	w.busy = true
+	defer func() { w.busy = false }()
 	for {
-		w.mu.Lock()
 		room := w.most - w.singles
 		switch {
 		case w.batching:
@@ -32,12 +39,12 @@ func (w *writer) publishWaiting() {
 			spans, token := w.takeBatch()
 			w.mu.Unlock()
 			w.publishBatch(spans, token)
+			w.mu.Lock()
 			continue
 		default:
 			room = min(room, w.queued)
 		}
 		if room <= 0 {
-			w.mu.Unlock()
 			return
 		}
 		one := w.takeSingle()
@@ -47,6 +54,7 @@ func (w *writer) publishWaiting() {
 		if err := w.publish(&one.set.entries[one.from], token); err != nil {
 			w.resolve(token, Outcome{Err: fmt.Errorf("%w: %w", ErrNotStored, err)})
 		}
+		w.mu.Lock()
 	}
 }
 
