@@ -77,6 +77,7 @@ type benchRaw struct {
 	benchFlags
 	Clients int  `help:"Connections that publish." default:"8"`
 	Batch   int  `help:"Messages of an atomic batch; 0 publishes one by one." default:"0"`
+	AsInbox bool `help:"With ids and bounded subjects, like what Roost stores."`
 	Sync    bool `help:"Every message on disk before it is acknowledged." default:"true" negatable:""`
 }
 
@@ -192,7 +193,10 @@ func (c benchRaw) Run(p process) error {
 	if c.Clients < 1 || c.Batch < 0 || c.Batch == 1 || c.Batch > 1000 {
 		return cannotStart(errors.New("--clients is at least 1, --batch 0 or 2 to 1000"))
 	}
-	o := bench.RawOptions{Clients: c.Clients, Batch: c.Batch, Sync: c.Sync, Size: 2 * c.Size, Warmup: c.Warmup, Duration: c.Duration}
+	if c.AsInbox && c.Batch > 0 {
+		return cannotStart(errors.New("--as-inbox is for publishes one by one, without --batch"))
+	}
+	o := bench.RawOptions{Clients: c.Clients, Batch: c.Batch, AsInbox: c.AsInbox, Sync: c.Sync, Size: 2 * c.Size, Warmup: c.Warmup, Duration: c.Duration}
 	return c.alone(p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Raw(p.ctx, o, progress) })
 }
 

@@ -89,6 +89,7 @@ func (c serveCommand) Run(p process) error {
 	}
 	log := newLog(c.logFlags, p.stderr)
 	raiseFileLimit(log)
+	raiseHeapFloor()
 	dir, err := openDataDir(c.DataDir)
 	if err != nil {
 		return cannotStart(err)
@@ -152,6 +153,7 @@ func (c gatewayCommand) Run(p process) error {
 	}
 	log := newLog(c.logFlags, p.stderr)
 	raiseFileLimit(log)
+	raiseHeapFloor()
 	listener, err := listen(c.HTTP)
 	if err != nil {
 		return cannotStart(err)

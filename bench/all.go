@@ -101,9 +101,9 @@ const (
 
 func (o AllOptions) raw() []rawStep {
 	base := RawOptions{Clients: RawClients, Size: RawSize, Warmup: time.Second, Duration: o.Duration / 2}
-	fast, synced := base, base
-	synced.Sync = true
-	steps := []rawStep{{keyRawFast, fast}, {"raw fsync", synced}}
+	fast, inbox, synced := base, base, base
+	inbox.AsInbox, synced.Sync = true, true
+	steps := []rawStep{{keyRawFast, fast}, {"raw as inbox", inbox}, {"raw fsync", synced}}
 	for _, batch := range []int{16, 100, 1000} {
 		batched := synced
 		batched.Batch = batch
@@ -119,12 +119,13 @@ func (o AllOptions) groups() [][]step {
 		}
 	}
 	return [][]step{{
-		{keyClosed, closed(50, 16)},
-		{keyManyPairs, closed(500, 16)},
-		{keyOneAtATime, closed(50, 1)},
 		{keyOpen, func(ctx context.Context, env *Env) (Result, error) {
 			return Open(ctx, env, OpenOptions{Rate: o.Rate, Pairs: 50, Size: o.Size, Warmup: o.Warmup, Duration: o.Duration})
 		}},
+	}, {
+		{keyClosed, closed(50, 16)},
+		{keyManyPairs, closed(500, 16)},
+		{keyOneAtATime, closed(50, 1)},
 		{keyMixed, func(ctx context.Context, env *Env) (Result, error) {
 			return Mixed(ctx, env, MixedOptions{Rate: o.Mixed, People: 1000, Size: o.Size, Warmup: o.Warmup, Duration: o.Duration})
 		}},

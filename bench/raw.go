@@ -15,6 +15,7 @@ import (
 type RawOptions struct {
 	Clients  int
 	Batch    int  // messages of an atomic batch; 0: one by one, asynchronously
+	AsInbox  bool // with ids and bounded subjects, like what Roost stores; not with Batch
 	Sync     bool // every message on disk before it is acknowledged
 	Size     int  // bytes of a message
 	Warmup   time.Duration
@@ -25,6 +26,9 @@ func (o RawOptions) title() string {
 	how, sync := "one by one, asynchronously", "without fsync"
 	if o.Batch > 0 {
 		how = fmt.Sprintf("atomic batches of %d", o.Batch)
+	}
+	if o.AsInbox {
+		how += ", with ids and bounded subjects"
 	}
 	if o.Sync {
 		sync = "fsync always"
@@ -59,7 +63,7 @@ func (x Launcher) Raw(ctx context.Context, o RawOptions, progress Progress) (Res
 		return r, err
 	}
 	defer server.stop()
-	load, err := rawpublish.Start(ctx, rawpublish.Options{URL: server.said, Clients: o.Clients, Batch: o.Batch, Size: o.Size})
+	load, err := rawpublish.Start(ctx, rawpublish.Options{URL: server.said, Clients: o.Clients, Batch: o.Batch, AsInbox: o.AsInbox, Size: o.Size})
 	if err != nil {
 		return r, err
 	}

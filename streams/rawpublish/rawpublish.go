@@ -27,6 +27,9 @@ type Options struct {
 	// publishes one by one, asynchronously.
 	Batch int
 	Size  int // bytes of a message
+	// AsInbox publishes what Roost stores for a send: each message with an id to
+	// tell duplicates by, into a stream that bounds its subjects. Not with Batch.
+	AsInbox bool
 }
 
 const (
@@ -48,7 +51,7 @@ type Load struct {
 
 // Start makes the stream anew and begins to publish.
 func Start(ctx context.Context, o Options) (*Load, error) {
-	if err := makeStream(ctx, o.URL); err != nil {
+	if err := makeStream(ctx, o); err != nil {
 		return nil, err
 	}
 	l := &Load{}
@@ -88,8 +91,8 @@ func (l *Load) Stop() error {
 	return nil
 }
 
-func makeStream(ctx context.Context, url string) error {
-	nc, err := nats.Connect(url)
+func makeStream(ctx context.Context, o Options) error {
+	nc, err := nats.Connect(o.URL)
 	if err != nil {
 		return fmt.Errorf("failed to connect: %w", err)
 	}
@@ -101,9 +104,12 @@ func makeStream(ctx context.Context, url string) error {
 	if err := js.DeleteStream(ctx, streamName); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("failed to delete the stream: %w", err)
 	}
-	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: streamName, Subjects: []string{"raw.>"},
-		Storage: jetstream.FileStorage, AllowAtomicPublish: true})
-	if err != nil {
+	config := jetstream.StreamConfig{Name: streamName, Subjects: []string{"raw.>"},
+		Storage: jetstream.FileStorage, AllowAtomicPublish: true}
+	if o.AsInbox {
+		config.Discard, config.DiscardNewPerSubject, config.MaxMsgsPerSubject = jetstream.DiscardNew, true, 1<<30
+	}
+	if _, err = js.CreateStream(ctx, config); err != nil {
 		return fmt.Errorf("failed to make the stream: %w", err)
 	}
 	return nil
@@ -143,7 +149,11 @@ func (l *Load) oneByOne(nc *nats.Conn, client int, o Options) error {
 	defer counting.Wait()
 	defer close(answers)
 	for n := 0; l.ctx.Err() == nil; n++ {
-		f, err := js.PublishMsgAsync(&nats.Msg{Subject: subject(client, n), Data: data}, jetstream.WithStallWait(answerTimeout))
+		m := &nats.Msg{Subject: subject(client, n), Data: data}
+		if o.AsInbox {
+			m.Header = nats.Header{jetstream.MsgIDHeader: {strconv.Itoa(client) + "." + strconv.Itoa(n)}}
+		}
+		f, err := js.PublishMsgAsync(m, jetstream.WithStallWait(answerTimeout))
 		if err != nil {
 			return fmt.Errorf("failed to publish: %w", err)
 		}
