@@ -70,12 +70,12 @@ func (f serveFlags) stages() bool {
 }
 
 // singles is where a batch becomes cheaper than single publishes, by the figures
-// in docs/performance.md: the default is for batches that are staged on disk.
+// in docs/performance.md.
 func (f serveFlags) singles() int {
 	if f.stages() {
-		return 8
+		return 6
 	}
-	return 0
+	return 32
 }
 
 // shutdownTimeout bounds the drain. With what the workers take to finish, the
