@@ -69,8 +69,9 @@ type benchHistory struct{ benchClosed }
 
 type benchMixed struct {
 	benchFlags
-	Rate   float64 `help:"Sends a second, together." default:"1000"`
-	People int     `help:"People, of whom three in four are connected." default:"1000"`
+	Rate   float64       `help:"Sends a second, together." default:"1000"`
+	People int           `help:"People, of whom three in four are connected." default:"1000"`
+	Stay   time.Duration `help:"How long a person stays connected or away, on average." default:"2m"`
 }
 
 type benchRaw struct {
@@ -184,7 +185,10 @@ func (c benchMixed) Run(p process) error {
 	if c.People < 2 || !(c.Rate > 0) {
 		return cannotStart(errors.New("--people is at least 2, --rate more than 0"))
 	}
-	o := bench.MixedOptions{Rate: c.Rate, People: c.People, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
+	if err := positive("stay", float64(c.Stay)); err != nil {
+		return cannotStart(err)
+	}
+	o := bench.MixedOptions{Rate: c.Rate, People: c.People, Stay: c.Stay, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
 	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Mixed(ctx, env, o) })
 }
 

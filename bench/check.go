@@ -14,6 +14,7 @@ type Check struct {
 	Arrived    int64 `json:"arrived"`    // at the receiver, each counted once
 	Repeated   int64 `json:"repeated"`   // came again before it was acknowledged: allowed
 	OutOfOrder int64 `json:"out_of_order"`
+	Late       int64 `json:"late"`       // arrived, though the receiver was connected for 5 s before it did
 	Missing    int64 `json:"missing"`    // accepted, and did not arrive
 	Duplicates int64 `json:"duplicates"` // came again after it was acknowledged
 	Corrupt    int64 `json:"corrupt"`    // other content, number, sender or receiver than sent
@@ -46,6 +47,7 @@ func (c *Check) add(o Check) {
 	c.Arrived += o.Arrived
 	c.Repeated += o.Repeated
 	c.OutOfOrder += o.OutOfOrder
+	c.Late += o.Late
 	c.Missing += o.Missing
 	c.Duplicates += o.Duplicates
 	c.Corrupt += o.Corrupt

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,8 +93,10 @@ func (c *crowd) join(ctx context.Context, p *person) (*link, error) {
 	c.links[p] = l
 	c.mu.Unlock()
 	c.wg.Go(func() {
+		defer close(l.ended)
 		err := l.read()
 		_ = l.conn.Close()
+		p.stayed(stay{l.since, sinceEpoch()})
 		c.mu.Lock()
 		if c.links[p] == l {
 			delete(c.links, p)
@@ -214,4 +217,25 @@ func (c *crowd) quiet(people []*person, most time.Duration) error {
 		case <-time.After(settleEvery):
 		}
 	}
+}
+
+// mostNamed bounds the missing messages that a report names.
+const mostNamed = 5
+
+// missing names accepted messages that have not arrived, and says whether their
+// receiver is connected: a server cannot be blamed for one who is not.
+func (c *crowd) missing(people []*person) (notes []string) {
+	for _, p := range people {
+		for _, lost := range p.missing() {
+			to := c.traffic.people[lost.to]
+			where := "connected"
+			if c.link(to) == nil {
+				where = "not connected"
+			}
+			if notes = append(notes, fmt.Sprintf("missing: number %d of %s to %s, who is %s", lost.number, p.user, to.user, where)); len(notes) == mostNamed {
+				return notes
+			}
+		}
+	}
+	return notes
 }

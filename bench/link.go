@@ -31,6 +31,8 @@ type link struct {
 	conn    net.Conn
 	traffic *traffic
 	beat    time.Duration // say something at least this often
+	before  stay          // the person's connection before this one
+	ended   chan struct{} // closed once a link that was joined has ended and left the crowd
 
 	// Owned by the reader: connect, and then its goroutine.
 	in         []byte
@@ -69,7 +71,7 @@ func dial(ctx context.Context, at endpoint, p *person, t *traffic) (*link, error
 		_ = conn.Close()
 		return nil, fmt.Errorf("failed to open the WebSocket: %w", err)
 	}
-	l := &link{person: p, conn: conn, traffic: t, in: make([]byte, firstBuffer)}
+	l := &link{person: p, conn: conn, traffic: t, before: p.lastStay(), ended: make(chan struct{}), in: make([]byte, firstBuffer)}
 	l.push(p.hello)
 	if err := l.flush(); err != nil {
 		_ = conn.Close()
@@ -103,6 +105,16 @@ func (l *link) untilDrained() error {
 		}
 	}
 	return l.conn.SetDeadline(time.Time{})
+}
+
+// waited is for how long the person was connected since a moment, on this link and
+// on the one before: for so long the server could have delivered what was sent then.
+func (l *link) waited(at int64) time.Duration {
+	took := max(0, l.before.until-max(at, l.before.from))
+	if l.drained {
+		took += max(0, sinceEpoch()-max(at, l.since))
+	}
+	return time.Duration(took)
 }
 
 // read handles frames until the connection ends; nil where that is expected.

@@ -6,14 +6,14 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // MixedOptions are the parameters of [Mixed].
 type MixedOptions struct {
 	People   int
-	Rate     float64 // sends a second, together
+	Rate     float64       // sends a second, together
+	Stay     time.Duration // connected or away, on average; 0: 2 minutes
 	Size     int
 	Warmup   time.Duration
 	Duration time.Duration
@@ -25,7 +25,8 @@ const (
 	toOnline      = 0.85            // of the sends
 	lateShare     = 0.1             // of the people acknowledge late
 	lateEvery     = time.Second     // by so much
-	stayFor       = 2 * time.Minute // how long a person stays connected or away, on average
+	stayFor       = 2 * time.Minute // default of MixedOptions.Stay
+	cutShare      = 0.25            // of those who go lose the connection without a word
 	mostUnsettled = 16              // sends without an answer, beyond which a person waits
 )
 
@@ -33,6 +34,9 @@ const (
 // contacts, most of whom are there, and some acknowledge late. Latencies are from
 // the due time, end to end only where the receiver was connected.
 func Mixed(ctx context.Context, env *Env, o MixedOptions) (Result, error) {
+	if o.Stay == 0 {
+		o.Stay = stayFor
+	}
 	r := Result{Name: "mixed", Title: fmt.Sprintf("a day in a chat app, %d people, %.0f/s", o.People, o.Rate)}
 	r.add(FigureRate, o.Rate, "/s")
 	people, err := env.need(ctx, o.People)
@@ -54,8 +58,7 @@ func Mixed(ctx context.Context, env *Env, o MixedOptions) (Result, error) {
 	if err == nil { // all come back for what waits for them
 		err = m.crowd.connect(m.away(), connecting)
 	}
-	m.done.Store(true)
-	m.acknowledge()
+	m.endOfDay()
 	return r, m.crowd.finish(err, people, &r)
 }
 
@@ -69,10 +72,9 @@ type mixed struct {
 	going  sync.Mutex // held while somebody sends, comes or goes; guards random
 	random *rand.Rand
 
-	done atomic.Bool // the day is over: nothing is put off any more
-
-	mu   sync.Mutex // guards late
+	mu   sync.Mutex // guards the rest
 	late map[*link][]lateAck
+	done bool // the day is over: nothing is put off any more
 }
 
 // lateAck is an acknowledgement that waits.
@@ -88,7 +90,7 @@ func (m *mixed) run(o MixedOptions, r *Result) error {
 	defer wg.Wait()
 	defer close(stop)
 	wg.Go(func() { pace(o.Rate, stop, m.write) })
-	wg.Go(func() { every(stayFor/time.Duration(o.People), stop, m.comeOrGo) })
+	wg.Go(func() { every(max(o.Stay/time.Duration(o.People), time.Nanosecond), stop, m.comeOrGo) })
 	wg.Go(func() { every(lateEvery, stop, m.acknowledge) })
 	c := m.crowd
 	if err := c.wait("warming up", o.Warmup); err != nil {
@@ -145,26 +147,37 @@ func (m *mixed) contact(p *person) *person {
 	return m.people[(p.index+1+m.random.IntN(min(contactsEach, len(m.people)-1)))%len(m.people)]
 }
 
-// comeOrGo connects somebody who is away, or has somebody leave who waits for no
-// answer.
+// comeOrGo connects somebody who is away, or has somebody go who waits for no
+// answer, and waits until that is done. Were somebody still on the way out when the
+// day ends, away would not have them, and nobody would bring them back for what
+// waits for them.
 func (m *mixed) comeOrGo() {
 	m.going.Lock()
 	p := m.people[m.random.IntN(len(m.people))]
 	come := m.random.Float64() < onlineShare
 	l := m.crowd.link(p)
+	goes := false
 	if l != nil && !come {
-		if unanswered, _ := p.pending(); unanswered == 0 {
-			l.leave()
-		}
+		unanswered, _ := p.pending()
+		goes = unanswered == 0
+	}
+	if goes && m.random.Float64() < cutShare {
+		l.cut()
+	} else if goes {
+		l.leave()
 	}
 	m.going.Unlock()
-	if l == nil && come {
+	switch {
+	case goes:
+		<-l.ended
+	case l == nil && come:
 		if err := m.crowd.persist(m.crowd.ctx, p); err != nil {
 			m.crowd.cancel(err)
 		}
 	}
 }
 
+// away are those who are not connected. It is exact while nobody comes or goes.
 func (m *mixed) away() []*person {
 	var list []*person
 	for _, p := range m.people {
@@ -177,13 +190,24 @@ func (m *mixed) away() []*person {
 
 // keep puts the acknowledgements of some people off.
 func (m *mixed) keep(l *link, a lateAck) bool {
-	if m.done.Load() || float64(l.person.index%100) >= 100*lateShare {
+	if float64(l.person.index%100) >= 100*lateShare {
 		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.done {
+		return false
+	}
 	m.late[l] = append(m.late[l], a)
 	return true
+}
+
+// endOfDay acknowledges all that was put off, and from now on everything at once.
+func (m *mixed) endOfDay() {
+	m.mu.Lock()
+	m.done = true
+	m.mu.Unlock()
+	m.acknowledge()
 }
 
 // acknowledge sends what was put off. What belongs to a link that has ended comes

@@ -37,7 +37,12 @@ type person struct {
 	records []record
 	highest map[int]int64 // by sender: the newest number that arrived here
 	cursor  []byte        // of the newest message that was acknowledged here; all before it were too
+	last    stay          // of the last link that ended
 }
+
+// stay is a time during which a person was connected and had the backlog, since
+// epoch.
+type stay struct{ from, until int64 }
 
 // epoch is what times of records count from.
 var epoch = time.Now()
@@ -119,6 +124,18 @@ func (p *person) have(cursor []byte) {
 	p.cursor = append(p.cursor[:0], cursor...)
 }
 
+func (p *person) stayed(s stay) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = s
+}
+
+func (p *person) lastStay() stay {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
 // inOrder says whether a fresh message is newer than all that arrived here from
 // that sender.
 func (p *person) inOrder(sender int, number int64) bool {
@@ -148,6 +165,23 @@ func (p *person) pending() (unanswered, missing int64) {
 		}
 	}
 	return unanswered, missing
+}
+
+// lost is an accepted message that has not arrived.
+type lost struct {
+	number int64
+	to     int32 // index of the receiver
+}
+
+func (p *person) missing() (list []lost) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, r := range p.records {
+		if r.state&(accepted|arrived) == accepted {
+			list = append(list, lost{p.base + int64(i) + 1, r.to})
+		}
+	}
+	return list
 }
 
 // settle adds what became of the records to c, and forgets them.

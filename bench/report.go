@@ -117,7 +117,7 @@ func (c Check) text() string {
 	for _, part := range []struct {
 		n    int64
 		name string
-	}{{c.OutOfOrder, "out of order"}, {c.Repeated, "repeated before acknowledged"}, {c.Refused, "refused"}, {c.Unanswered, "unanswered"}} {
+	}{{c.Late, "late"}, {c.OutOfOrder, "out of order"}, {c.Repeated, "repeated before acknowledged"}, {c.Refused, "refused"}, {c.Unanswered, "unanswered"}} {
 		if part.n > 0 {
 			text += fmt.Sprintf(", %d %s", part.n, part.name)
 		}

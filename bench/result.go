@@ -106,6 +106,7 @@ func (c *crowd) conclude(people []*person, r *Result) error {
 	if took := time.Since(begin); took > noteworthy {
 		r.Notes = append(r.Notes, fmt.Sprintf("the last message was waited for %.0f s after the load ended", took.Seconds()))
 	}
+	r.Notes = append(r.Notes, c.missing(people)...)
 	if closed := c.close(); err == nil {
 		err = closed
 	}
@@ -125,6 +126,6 @@ const (
 	// stragglers is for how long messages are waited for that are under way when a
 	// scenario ends. The server looks once a minute for messages whose live copy was lost.
 	stragglers = 90 * time.Second
-	// noteworthy is a wait that the report mentions.
+	// noteworthy is a wait for a message that the report mentions.
 	noteworthy = 5 * time.Second
 )

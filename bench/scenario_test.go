@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,6 +147,9 @@ func TestWrongMessages(t *testing.T) {
 			}
 			if got := c.wrong(r.Check); got != 1 {
 				t.Errorf("1 message was spoiled, %d were found: %s", got, r.Check.text())
+			}
+			if named := strings.Contains(strings.Join(r.Notes, "\n"), "who is connected"); named != (r.Check.Missing > 0) {
+				t.Errorf("%d are missing, and the notes are %q", r.Check.Missing, r.Notes)
 			}
 			report := Report{Results: []Result{r}}
 			if report.Err() == nil {

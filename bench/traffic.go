@@ -19,6 +19,7 @@ type traffic struct {
 
 	accepted, refused, delivered, receipts    atomic.Int64
 	repeated, duplicates, corrupt, outOfOrder atomic.Int64
+	late                                      atomic.Int64
 	from, until                               atomic.Int64 // since epoch; latencies are of messages sent between
 	ack, endToEnd                             *latency
 	mu                                        sync.Mutex // guards codes
@@ -100,6 +101,9 @@ func (t *traffic) incoming(l *link, frame []byte) {
 		if t.measured(at) && l.drained && at >= l.since { // not what waited for a device that was away
 			t.endToEnd.record(sinceEpoch() - at)
 		}
+		if l.waited(at) > noteworthy {
+			t.late.Add(1)
+		}
 		if !l.person.inOrder(index, number) {
 			t.outOfOrder.Add(1)
 		}
@@ -124,7 +128,7 @@ func (t *traffic) incoming(l *link, frame []byte) {
 // forgets the records.
 func (t *traffic) check() Check {
 	c := Check{Repeated: t.repeated.Load(), Duplicates: t.duplicates.Load(),
-		Corrupt: t.corrupt.Load(), OutOfOrder: t.outOfOrder.Load()}
+		Corrupt: t.corrupt.Load(), OutOfOrder: t.outOfOrder.Load(), Late: t.late.Load()}
 	for _, p := range t.people {
 		p.settle(&c)
 	}

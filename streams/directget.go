@@ -136,7 +136,8 @@ func (p *readerPool) lasts(ctx context.Context, stream string, subjects []string
 
 // maxAnswers bounds the answers that wait for one reader: twice what one request
 // can have, so that what is left of one that was given up does not count. NATS
-// drops more, and the request fails at its time limit.
+// drops more, what was given up repeatedly say, and a request that loses an answer
+// fails: at the next one, or at its time limit.
 const maxAnswers = 2 * (maxMultiLast + 1)
 
 const (
@@ -165,6 +166,7 @@ func (r *reader) get(ctx context.Context, stream string, req directRequest) (all
 	if err := r.nc.PublishRequest(api, reply, body); err != nil {
 		return nil, false, fmt.Errorf("failed to ask for messages of %s: %w", stream, err)
 	}
+	var last uint64 // the sequence of the answer before
 	for {
 		m, err := r.sub.NextMsgWithContext(ctx)
 		if err != nil {
@@ -178,6 +180,9 @@ func (r *reader) get(ctx context.Context, stream string, req directRequest) (all
 		case "404":
 			return all, false, nil
 		case "204":
+			if err := follows(m, last); err != nil {
+				return nil, false, err
+			}
 			pending, err := strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
 			if err != nil {
 				return nil, false, fmt.Errorf("%w: end of batch without Nats-Num-Pending", errReaderFault)
@@ -194,7 +199,25 @@ func (r *reader) get(ctx context.Context, stream string, req directRequest) (all
 		if req.Batch == 0 {
 			return all, false, nil
 		}
+		if err := follows(m, last); err != nil {
+			return nil, false, err
+		}
+		last = s.sequence
 	}
+}
+
+// follows checks that no answer of a batch was lost before m: each names the one
+// before it. They come over core NATS, which loses what a connection or a queue
+// that breaks had under way. An entry lost here would count as delivered.
+func follows(m *nats.Msg, last uint64) error {
+	before, err := strconv.ParseUint(m.Header.Get("Nats-Last-Sequence"), 10, 64)
+	if err != nil {
+		return fmt.Errorf("%w: an answer without Nats-Last-Sequence", errReaderFault)
+	}
+	if before != last {
+		return fmt.Errorf("%w: it goes on behind sequence %d, and %d was the last that came", errReaderFault, before, last)
+	}
+	return nil
 }
 
 func parseStored(m *nats.Msg) (stored, error) {

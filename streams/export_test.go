@@ -129,3 +129,13 @@ func (c *Conn) BlockLive(a Address) (release func(), err error) {
 		close(b.release)
 	}, nil
 }
+
+// Read reads up to n entries of a subject by Direct Get, and returns their
+// sequences.
+func (c *Conn) Read(ctx context.Context, stream, subject string, n int) (sequences []uint64, more bool, err error) {
+	all, more, err := c.readers.next(ctx, stream, subject, 1, n)
+	for _, e := range all {
+		sequences = append(sequences, e.sequence)
+	}
+	return sequences, more, err
+}
