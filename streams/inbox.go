@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -66,8 +67,9 @@ const (
 	// verifyBatch acknowledged entries are looked up in the stream, so that pos
 	// moves on and cursors stay short.
 	verifyBatch = 64
-	// removeBatch acknowledged entries are removed at once, fewer after
-	// removeDelay or at the end of the connection.
+	// removeBatch acknowledged entries are removed at once, fewer after half of
+	// removeDelay to all of it, at random so that devices which are written to at
+	// one pace take turns, or at the end of the connection.
 	removeBatch = 256
 	removeDelay = 5 * time.Second
 	// ackTimeout is the default of Options.AckTimeout.
@@ -203,7 +205,7 @@ func (b *deviceInbox) acked(n int) {
 		return
 	}
 	if b.removeAt.IsZero() {
-		b.removeAt = b.owner.now().Add(removeDelay)
+		b.removeLater()
 	}
 	b.source.goOn(schemas.MaxInFlight / 2)
 	switch {
@@ -212,6 +214,11 @@ func (b *deviceInbox) acked(n int) {
 	case b.window.ackedAfter(b.pos) >= verifyBatch:
 		b.tidy(b.source.verify)
 	}
+}
+
+// removeLater has the sweeper remove what was acknowledged.
+func (b *deviceInbox) removeLater() {
+	b.removeAt = b.owner.now().Add(removeDelay/2 + rand.N(removeDelay/2))
 }
 
 // known says whether the device has the entry or was sent it.

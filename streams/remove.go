@@ -16,7 +16,7 @@ const (
 	// maxRemovals bounds the removals of connected devices under way. Each of them
 	// keeps the stream from its commits for a moment, and devices that are written
 	// to at one pace have them due at one time. The others wait.
-	maxRemovals = 2
+	maxRemovals = 4
 )
 
 // oneOfFew runs do once fewer than maxRemovals others run.
@@ -40,7 +40,7 @@ func (b *deviceInbox) startRemove() {
 		defer b.mu.Unlock()
 		b.removeAt = time.Time{}
 		if len(b.window.ackedPrefix()) > 0 {
-			b.removeAt = b.owner.now().Add(removeDelay)
+			b.removeLater()
 		}
 		return err
 	})

@@ -105,11 +105,11 @@ func testSweeperRemoves(t *testing.T, kind func(*streams.Options)) {
 	e := d.Send("1")
 	d.device.Await(t, 1)
 	d.device.Ack(e.ID)
-	d.after(streams.RemoveDelay - time.Millisecond)
+	d.after(streams.RemoveDelay/2 - time.Millisecond)
 	if !d.Held(e.ID) {
 		t.Error("it was removed by itself, not together with others")
 	}
-	d.after(time.Millisecond)
+	d.after(streams.RemoveDelay / 2)
 	d.AwaitGone(e.ID)
 }
 
