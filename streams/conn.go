@@ -79,6 +79,7 @@ type Conn struct {
 	live       *live
 	readers    *readerPool
 	receipts   *receipts
+	shown      []shown // by partition
 
 	mu      sync.Mutex // guards the rest
 	writers map[string]*writer
@@ -136,7 +137,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.partitions = n
+	c.partitions, c.shown = n, make([]shown, n)
 	c.readers = newReaderPool(c.reads)
 	if err := c.observeNewest(ctx); err != nil {
 		return err

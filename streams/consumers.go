@@ -95,7 +95,7 @@ func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.Sessio
 	cs.mu.Unlock()
 	kind, b := cs.newInbox()
 	b.c, b.owner, b.addr, b.session, b.sink, b.source = cs.c, cs, a, session, sink, kind
-	b.stream, b.subject, b.key = inboxStream(p), inboxSubject(p, a), newCursorKey(a, created)
+	b.partition, b.stream, b.subject, b.key = p, inboxStream(p), inboxSubject(p, a), newCursorKey(a, created)
 	if resume != "" {
 		position, err := b.key.decode(resume)
 		if err != nil && !errors.Is(err, errForeignCursor) {
@@ -183,7 +183,7 @@ func (cs *Consumers) tend() map[int][]*deviceInbox {
 	cs.mu.Unlock()
 	for _, b := range awake {
 		if b.tend(now) {
-			p := cs.c.partition(b.addr.User)
+			p := b.partition
 			due[p] = append(due[p], b)
 		}
 	}

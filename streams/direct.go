@@ -11,8 +11,8 @@ import (
 // directInbox is the [Inbox] on Direct Get and core NATS. It keeps no state on
 // the server but the inbox itself.
 //
-// A live message only ever adds to window. pos moves in one place, apply, by
-// reading the stream.
+// A live message only ever adds to window. pos moves in two places: in apply, by
+// reading the stream, and in advance, where the process knows what it would read.
 type directInbox struct {
 	deviceInbox
 
@@ -60,7 +60,19 @@ func (b *directInbox) entry(seq uint64, data []byte) {
 	case b.window.after(b.pos) >= schemas.MaxInFlight: // cursors stay short: read it, and pos moves
 		b.startCatchUp()
 	default:
+		b.advance()
 		b.deliver(seq, data)
+	}
+}
+
+// advance moves pos without a read, where the process knows that every entry was
+// shown and none of them still waits to be delivered.
+func (b *directInbox) advance() {
+	if !b.c.opts.Alone || b.catching || b.behind {
+		return
+	}
+	if upTo, ok := b.c.shown[b.partition].after(b.pos); ok {
+		b.pos = max(b.pos, upTo)
 	}
 }
 
@@ -203,6 +215,7 @@ func (b *directInbox) missing(seq uint64) {
 // delivered instead. A replica that lags moves pos less far.
 func (b *directInbox) verify(ctx context.Context) error {
 	b.mu.Lock()
+	b.advance()
 	prefix, pos := b.window.ackedPrefix(), b.pos
 	if len(prefix) == 0 || prefix[len(prefix)-1].seq <= pos {
 		b.mu.Unlock()

@@ -85,17 +85,18 @@ const (
 // removed, and no cursor covers anything, that was not seen in the stream first.
 type deviceInbox struct {
 	// Static after Open.
-	c       *Conn
-	owner   *Consumers
-	addr    Address
-	session schemas.SessionID
-	stream  string
-	subject string
-	key     cursorKey
-	sink    Sink
-	source  source
-	sub     *nats.Subscription // to the live subject
-	wg      sync.WaitGroup     // reads and removals
+	c         *Conn
+	owner     *Consumers
+	addr      Address
+	session   schemas.SessionID
+	partition int
+	stream    string
+	subject   string
+	key       cursorKey
+	sink      Sink
+	source    source
+	sub       *nats.Subscription // to the live subject
+	wg        sync.WaitGroup     // reads and removals
 
 	index      int          // in Consumers.inboxes, guarded by its lock; -1 once forgotten
 	quietUntil atomic.Int64 // ns since 1970: nothing is due before; written with mu held

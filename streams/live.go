@@ -179,6 +179,7 @@ func (c *Conn) PublishEntry(a Address, seq uint64, entry []byte) {
 		for _, to := range c.live.here(a) {
 			to.entry(seq, entry)
 		}
+		c.shown[c.partition(a.User)].add(seq)
 		return
 	}
 	var head [8]byte

@@ -19,7 +19,7 @@ func (b *deviceInbox) prepare(ctx context.Context) error {
 		return err
 	}
 	if len(heads) > 0 {
-		created, err := b.owner.created(ctx, b.c.partition(b.addr.User))
+		created, err := b.owner.created(ctx, b.partition)
 		if err != nil {
 			return err
 		}

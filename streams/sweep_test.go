@@ -40,10 +40,15 @@ func sitAlone(t *testing.T, opts ...func(*streams.Options)) *atDesk {
 	return sit(t, c, c)
 }
 
-// eachKind runs a test with each kind of device consumer.
+// eachKind runs a test with each kind of device consumer, and with the direct one
+// where one process is all there is.
 func eachKind(t *testing.T, test func(t *testing.T, kind func(*streams.Options))) {
-	for _, kind := range []streams.DeviceConsumer{streams.DirectConsumer, streams.JetStreamConsumer} {
-		t.Run(string(kind), func(t *testing.T) { test(t, func(o *streams.Options) { o.DeviceConsumer = kind }) })
+	for name, kind := range map[string]func(*streams.Options){
+		"direct":    func(o *streams.Options) { o.DeviceConsumer = streams.DirectConsumer },
+		"jetstream": func(o *streams.Options) { o.DeviceConsumer = streams.JetStreamConsumer },
+		"alone":     func(o *streams.Options) { o.Alone = true },
+	} {
+		t.Run(name, func(t *testing.T) { test(t, kind) })
 	}
 }
 

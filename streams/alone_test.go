@@ -1,0 +1,72 @@
+package streams_test
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+func alone(o *streams.Options) { o.Alone = true }
+
+// Where one process is all there is it knows what it showed: it removes without
+// reading, and yet never what nobody told of.
+func TestAloneRemovesWithoutReading(t *testing.T) {
+	d := sitAlone(t, alone)
+	acknowledge := func(e streamstest.Sent) {
+		d.device.AwaitMessage(t, e.ID)
+		d.device.Ack(e.ID)
+	}
+	first := d.Send("0") // nobody knows what was before it
+	acknowledge(first)
+	d.after(streams.RemoveDelay)
+	d.AwaitGone(first.ID)
+
+	release := d.conn.HoldReaders()
+	for range 10 {
+		acknowledge(d.Send("told"))
+	}
+	d.after(streams.RemoveDelay)
+	s, err := d.conn.JetStream().Stream(timeout(t), "INBOX_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for left := uint64(1); left > 0; {
+		info, err := s.Info(timeout(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = info.State.Msgs
+	}
+	release()
+
+	lost := d.Commit("not told")
+	acknowledge(d.Send("told"))
+	d.after(streams.RemoveDelay)
+	d.device.AwaitMessage(t, lost.ID)
+}
+
+// Nothing of it goes through NATS.
+func TestAloneShowsLocally(t *testing.T) {
+	d := sitAlone(t, alone)
+	heard := make(chan *nats.Msg, 16)
+	for _, subject := range []string{"live.>", "evt.>"} {
+		if _, err := d.conn.LiveConn().ChanSubscribe(subject, heard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := d.Send("1")
+	d.device.AwaitMessage(t, e.ID)
+	d.conn.PublishFrame(d.To, []byte(`{"type":"typing"}`))
+	d.conn.PublishDelivered("bob", []byte("{}"))
+	d.conn.PublishSession(schemas.SessionEvent{UserID: "bob"})
+	if err := d.conn.LiveConn().FlushWithContext(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(heard); n > 0 {
+		t.Errorf("%d messages went through NATS", n)
+	}
+}
