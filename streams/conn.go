@@ -147,7 +147,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return err
 	}
 	c.mu.Lock()
-	c.directory, c.live = directory, startLive(c.lives, c.log)
+	c.directory, c.live = directory, startLive(c.lives, c.opts.Alone, c.log)
 	c.mu.Unlock()
 	if c.presence, err = openPresence(ctx, c); err != nil {
 		return err

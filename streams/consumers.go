@@ -106,17 +106,17 @@ func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.Sessio
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	sub, err := cs.c.live.subscribe(p, a, kind)
+	leave, err := cs.c.live.subscribe(p, a, kind)
 	if err != nil {
 		return nil, err
 	}
 	if err := kind.open(ctx); err != nil {
-		cs.c.live.unsubscribe(a, sub)
+		leave()
 		b.stop()
 		return nil, err
 	}
 	b.mu.Lock()
-	b.sub = sub
+	b.leaveLive = leave
 	b.checkAt = cs.now().Add(checkFirst)
 	b.mu.Unlock()
 	cs.remember(b)

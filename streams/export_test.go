@@ -118,14 +118,14 @@ func (*blocker) gap()                       {}
 // messages for a go to waste meanwhile, and fill the queue.
 func (c *Conn) BlockLive(a Address) (release func(), err error) {
 	b := &blocker{make(chan struct{}), make(chan struct{})}
-	sub, err := c.live.subscribe(c.partition(a.User), a, b)
+	leave, err := c.live.subscribe(c.partition(a.User), a, b)
 	if err != nil {
 		return nil, err
 	}
 	c.PublishFrame(a, []byte("{}"))
 	<-b.entered
 	return func() {
-		c.live.unsubscribe(a, sub)
+		leave()
 		close(b.release)
 	}, nil
 }

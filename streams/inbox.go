@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"roost/schemas"
 )
 
@@ -95,8 +93,8 @@ type deviceInbox struct {
 	key       cursorKey
 	sink      Sink
 	source    source
-	sub       *nats.Subscription // to the live subject
-	wg        sync.WaitGroup     // reads and removals
+	leaveLive func()         // ends the live messages
+	wg        sync.WaitGroup // reads and removals
 
 	index      int          // in Consumers.inboxes, guarded by its lock; -1 once forgotten
 	quietUntil atomic.Int64 // ns since 1970: nothing is due before; written with mu held
@@ -305,7 +303,7 @@ func (b *deviceInbox) end(reason EndReason) {
 
 // Close implements [Inbox].
 func (b *deviceInbox) Close(ctx context.Context) {
-	b.c.live.unsubscribe(b.addr, b.sub)
+	b.leaveLive()
 	b.owner.forget(b)
 	b.stop()
 	if err := b.remove(ctx); err != nil && !errors.Is(err, context.Canceled) {

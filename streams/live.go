@@ -36,9 +36,11 @@ type listener interface {
 const liveQueue = 64 << 10
 
 // live receives the live subjects of all local devices: one subscription each,
-// one queue and one goroutine for all.
+// one queue and one goroutine for all. Where the process is alone there are none,
+// and who publishes calls the listeners.
 type live struct {
 	nc      *nats.Conn
+	alone   bool // nothing comes by NATS: Options.Alone
 	log     *slog.Logger
 	queue   chan *nats.Msg // liveQueue; written by NATS, read by run, never closed
 	stop    chan struct{}
@@ -46,11 +48,11 @@ type live struct {
 
 	mu        sync.RWMutex // guards the rest
 	listeners map[*nats.Subscription]listener
-	local     map[Address][]listener // the same by device: two while one connection takes over from another
+	local     map[Address][]listener // by device: two while one connection takes over from another
 }
 
-func startLive(nc *nats.Conn, log *slog.Logger) *live {
-	l := &live{nc: nc, log: log,
+func startLive(nc *nats.Conn, alone bool, log *slog.Logger) *live {
+	l := &live{nc: nc, alone: alone, log: log,
 		queue: make(chan *nats.Msg, liveQueue), stop: make(chan struct{}), stopped: make(chan struct{}),
 		listeners: make(map[*nats.Subscription]listener), local: make(map[Address][]listener)}
 	go l.run()
@@ -62,34 +64,39 @@ func (l *live) close() {
 	<-l.stopped
 }
 
-// subscribe starts calling to. A message between the subscription and its entry
-// in listeners is lost, as core NATS may lose any: read the stream afterwards.
-func (l *live) subscribe(p int, a Address, to listener) (*nats.Subscription, error) {
-	subject := liveSubject(p, a)
-	sub, err := l.nc.ChanSubscribe(subject, l.queue)
-	if err != nil {
-		return nil, fmt.Errorf("failed to subscribe to %s: %w", subject, err)
+// subscribe starts calling to, until leave. A message between the subscription and
+// its entry in listeners is lost, as core NATS may lose any: read the stream
+// afterwards. A call that is under way may still finish after leave.
+func (l *live) subscribe(p int, a Address, to listener) (leave func(), err error) {
+	var sub *nats.Subscription
+	if !l.alone {
+		subject := liveSubject(p, a)
+		if sub, err = l.nc.ChanSubscribe(subject, l.queue); err != nil {
+			return nil, fmt.Errorf("failed to subscribe to %s: %w", subject, err)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.listeners[sub] = to
+	if sub != nil {
+		l.listeners[sub] = to
+	}
 	l.local[a] = append(l.local[a], to)
-	return sub, nil
+	return func() { l.unsubscribe(a, to, sub) }, nil
 }
 
-// unsubscribe ends it; a call that is under way may still finish after it.
-func (l *live) unsubscribe(a Address, sub *nats.Subscription) {
+func (l *live) unsubscribe(a Address, to listener, sub *nats.Subscription) {
 	l.mu.Lock()
-	to := l.listeners[sub]
-	delete(l.listeners, sub)
 	// Anew: who is calling the listeners of a has the old ones.
 	if left := slices.DeleteFunc(slices.Clone(l.local[a]), func(o listener) bool { return o == to }); len(left) > 0 {
 		l.local[a] = left
 	} else {
 		delete(l.local, a)
 	}
+	delete(l.listeners, sub)
 	l.mu.Unlock()
-	_ = sub.Unsubscribe() // fails only where the connection is closed
+	if sub != nil {
+		_ = sub.Unsubscribe() // fails only where the connection is closed
+	}
 }
 
 // here are the connections of a device in this process.
@@ -146,9 +153,9 @@ func (l *live) gap(sub *nats.Subscription) bool {
 // gapAll tells all devices: the connection was away.
 func (l *live) gapAll() {
 	l.mu.RLock()
-	all := make([]listener, 0, len(l.listeners))
-	for _, to := range l.listeners {
-		all = append(all, to)
+	all := make([]listener, 0, len(l.local))
+	for _, to := range l.local {
+		all = append(all, to...)
 	}
 	l.mu.RUnlock()
 	for _, to := range all {
@@ -172,13 +179,22 @@ func (c *Conn) publishLive(a Address, kind byte, body ...[]byte) {
 	}
 }
 
+// tellHere calls the device's connections; false where others than this process
+// may have some.
+func (c *Conn) tellHere(a Address, tell func(listener)) bool {
+	if !c.opts.Alone {
+		return false
+	}
+	for _, to := range c.live.here(a) {
+		tell(to)
+	}
+	return true
+}
+
 // PublishEntry shows an inbox entry, committed with that sequence, to its device.
 // The entry is not changed any more.
 func (c *Conn) PublishEntry(a Address, seq uint64, entry []byte) {
-	if c.opts.Alone {
-		for _, to := range c.live.here(a) {
-			to.entry(seq, entry)
-		}
+	if c.tellHere(a, func(to listener) { to.entry(seq, entry) }) {
 		c.shown[c.partition(a.User)].add(seq)
 		return
 	}
@@ -190,22 +206,24 @@ func (c *Conn) PublishEntry(a Address, seq uint64, entry []byte) {
 // PublishFrame sends a ready frame, which is not changed any more, to a device if
 // it is connected.
 func (c *Conn) PublishFrame(a Address, frame []byte) {
-	if c.opts.Alone {
-		for _, to := range c.live.here(a) {
-			to.frame(frame)
-		}
-		return
+	if !c.tellHere(a, func(to listener) { to.frame(frame) }) {
+		c.publishLive(a, liveFrame, frame)
 	}
-	c.publishLive(a, liveFrame, frame)
 }
 
 // PublishReplaced tells older connections of a device that session took over.
 func (c *Conn) PublishReplaced(a Address, session schemas.SessionID) {
-	c.publishLive(a, liveReplaced, []byte(session))
+	if !c.tellHere(a, func(to listener) { to.replaced(session) }) {
+		c.publishLive(a, liveReplaced, []byte(session))
+	}
 }
 
 // PublishRemoved tells the connections of a device that it is no more.
-func (c *Conn) PublishRemoved(a Address) { c.publishLive(a, liveRemoved) }
+func (c *Conn) PublishRemoved(a Address) {
+	if !c.tellHere(a, func(to listener) { to.removed() }) {
+		c.publishLive(a, liveRemoved)
+	}
+}
 
 // PublishDelivered tells other services that reader has a message.
 func (c *Conn) PublishDelivered(reader schemas.UserID, frame []byte) {
@@ -214,6 +232,9 @@ func (c *Conn) PublishDelivered(reader schemas.UserID, frame []byte) {
 
 // PublishSession tells other services of a connection's begin or end.
 func (c *Conn) PublishSession(e schemas.SessionEvent) {
+	if c.opts.Alone {
+		return
+	}
 	c.publishEvent(sessionEventSubject(e.UserID), schemas.Encode(e))
 }
 
