@@ -61,6 +61,7 @@ type history struct {
 	meanwhile []chan []Sent              // commits under way
 	stored    map[schemas.MessageID]bool // by the device, on any connection
 	gone      map[schemas.MessageID]bool // acknowledged, and the connection closed in order
+	late      map[schemas.MessageID]bool // told of late, perhaps after they were gone
 	cursors   []point                    // that the device has seen
 
 	now    *connection // nil while the device is away
@@ -98,7 +99,7 @@ type connection struct {
 
 func newHistory(t *testing.T, r *rapid.T, s *stage, tellAll bool) *history {
 	h := &history{t: t, r: r, s: s, tellAll: tellAll, poison: make(map[schemas.MessageID]bool),
-		stored: make(map[schemas.MessageID]bool), gone: make(map[schemas.MessageID]bool)}
+		stored: make(map[schemas.MessageID]bool), gone: make(map[schemas.MessageID]bool), late: make(map[schemas.MessageID]bool)}
 	to := NewAddress(s.gateways[0].Conn)
 	for i := range h.senders {
 		h.senders[i] = &Sender{T: t, Conn: s.gateways[i].Conn, From: schemas.UserID(fmt.Sprint("sender", i)), To: to}
@@ -170,6 +171,7 @@ func (h *history) tellLate(r *rapid.T) {
 	}
 	i := pick(r, "which", len(h.untold))
 	h.senders[0].Tell(h.untold[i])
+	h.late[h.untold[i].ID] = true
 	h.untold = append(h.untold[:i:i], h.untold[i+1:]...)
 }
 
@@ -198,7 +200,7 @@ func (h *history) take(c *connection) {
 		if c.resume[id] {
 			h.r.Fatalf("%q was sent again to a device that resumed behind it", m.Content)
 		}
-		if c.gone[id] {
+		if c.gone[id] && !h.late[id] { // told late, it comes to who has connected again meanwhile
 			h.r.Fatalf("%q was sent again after it was acknowledged and the connection closed in order", m.Content)
 		}
 		h.stored[id] = true
