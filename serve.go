@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/oklog/run"
@@ -89,7 +90,7 @@ func (c serveCommand) Run(p process) error {
 	}
 	log := newLog(c.logFlags, p.stderr)
 	raiseFileLimit(log)
-	raiseHeapFloor()
+	defer runtime.KeepAlive(heapFloor())
 	dir, err := openDataDir(c.DataDir)
 	if err != nil {
 		return cannotStart(err)
@@ -153,7 +154,7 @@ func (c gatewayCommand) Run(p process) error {
 	}
 	log := newLog(c.logFlags, p.stderr)
 	raiseFileLimit(log)
-	raiseHeapFloor()
+	defer runtime.KeepAlive(heapFloor())
 	listener, err := listen(c.HTTP)
 	if err != nil {
 		return cannotStart(err)
