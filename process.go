@@ -104,8 +104,8 @@ func raiseFileLimit(log *slog.Logger) {
 }
 
 // heapFloor is memory that nobody touches, and that so takes no room. The collector
-// counts it as in use and runs less often while the rest of the heap is small: 8 %
-// of the CPU of a loaded server otherwise (docs/performance.md). Keep it alive.
+// counts it as in use and runs less often while the rest of the heap is small. Keep
+// it alive.
 func heapFloor() []byte { return make([]byte, 64<<20) }
 
 // diskGuard refuses sends while the disk is nearly full. JetStream stops a

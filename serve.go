@@ -119,7 +119,7 @@ func (c serveCommand) Run(p process) error {
 	defer conn.Close()
 	if c.stages() {
 		if err := server.StageIn(c.StageDir); err != nil {
-			return cannotStart(err)
+			log.Warn("batches are staged in the data directory, which is slower", "error", err)
 		}
 	}
 	store, closeStore, err := openHistory(p.ctx, c.Mongo, filepath.Join(dir.path, "history.db"), log)

@@ -25,8 +25,6 @@ func Closed(ctx context.Context, env *Env, o ClosedOptions) (Result, error) {
 		return r, err
 	}
 	t := newTraffic(env.people)
-	t.from.Store(math.MaxInt64)
-	t.until.Store(math.MaxInt64)
 	t.onAnswer = func(l *link) {
 		if t.until.Load() == math.MaxInt64 {
 			l.send(partner(people, l.person), o.Size, sinceEpoch())
@@ -53,7 +51,12 @@ func closedLoop(c *crowd, people []*person, o ClosedOptions, r *Result) error {
 		}
 		_ = l.flush() // the reader finds out
 	}
-	if err := c.wait("warming up", o.Warmup); err != nil {
+	return c.span(o.Warmup, o.Duration, r)
+}
+
+// span measures the traffic that goes on, after a warm-up.
+func (c *crowd) span(warmup, duration time.Duration, r *Result) error {
+	if err := c.wait("warming up", warmup); err != nil {
 		return err
 	}
 	s, err := c.startSpan()
@@ -61,7 +64,7 @@ func closedLoop(c *crowd, people []*person, o ClosedOptions, r *Result) error {
 		return err
 	}
 	c.traffic.from.Store(sinceEpoch())
-	if err := c.wait(r.Title, o.Duration); err != nil {
+	if err := c.wait(r.Title, duration); err != nil {
 		return err
 	}
 	c.traffic.until.Store(sinceEpoch())

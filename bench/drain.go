@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync/atomic"
 	"time"
 )
@@ -73,7 +72,6 @@ func drain(ctx context.Context, env *Env, o DrainOptions, r *Result, measured fu
 	total := o.Devices * o.Backlog
 	var next atomic.Int64
 	t := newTraffic(env.people)
-	t.from.Store(math.MaxInt64)
 	t.onAnswer = func(l *link) {
 		if i := int(next.Add(1)) - 1; i < total {
 			l.send(receivers[i%len(receivers)], o.Size, sinceEpoch())

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -45,8 +44,6 @@ func Mixed(ctx context.Context, env *Env, o MixedOptions) (Result, error) {
 	}
 	m := &mixed{people: people, size: o.Size, random: rand.New(rand.NewPCG(1, 2)), late: make(map[*link][]lateAck)}
 	t := newTraffic(env.people)
-	t.from.Store(math.MaxInt64)
-	t.until.Store(math.MaxInt64)
 	t.keep = m.keep
 	m.crowd = newCrowd(ctx, env, t)
 	m.crowd.retries = connectRetries
@@ -92,20 +89,7 @@ func (m *mixed) run(o MixedOptions, r *Result) error {
 	wg.Go(func() { pace(o.Rate, stop, m.write) })
 	wg.Go(func() { every(max(o.Stay/time.Duration(o.People), time.Nanosecond), stop, m.comeOrGo) })
 	wg.Go(func() { every(lateEvery, stop, m.acknowledge) })
-	c := m.crowd
-	if err := c.wait("warming up", o.Warmup); err != nil {
-		return err
-	}
-	s, err := c.startSpan()
-	if err != nil {
-		return err
-	}
-	c.traffic.from.Store(sinceEpoch())
-	if err := c.wait(r.Title, o.Duration); err != nil {
-		return err
-	}
-	c.traffic.until.Store(sinceEpoch())
-	return c.endSpan(s, r)
+	return m.crowd.span(o.Warmup, o.Duration, r)
 }
 
 // write has somebody who is connected write to a contact.

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 	"sync"
 	"syscall"
@@ -30,8 +29,6 @@ func Open(ctx context.Context, env *Env, o OpenOptions) (Result, error) {
 		return r, err
 	}
 	t := newTraffic(env.people)
-	t.from.Store(math.MaxInt64)
-	t.until.Store(math.MaxInt64)
 	c := newCrowd(ctx, env, t)
 	err = c.connect(people, connecting)
 	if err == nil {
@@ -57,19 +54,7 @@ func (c *crowd) steady(people []*person, o OpenOptions, r *Result) error {
 	})
 	defer pacing.Wait()
 	defer close(stop)
-	if err := c.wait("warming up", o.Warmup); err != nil {
-		return err
-	}
-	s, err := c.startSpan()
-	if err != nil {
-		return err
-	}
-	c.traffic.from.Store(sinceEpoch())
-	if err := c.wait(r.Title, o.Duration); err != nil {
-		return err
-	}
-	c.traffic.until.Store(sinceEpoch())
-	return c.endSpan(s, r)
+	return c.span(o.Warmup, o.Duration, r)
 }
 
 // pace calls do at a rate until stop is closed, with the moment at which each call

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,10 @@ type refusals struct {
 }
 
 func newTraffic(people []*person) *traffic {
-	return &traffic{people: people, ack: newLatency(), endToEnd: newLatency(), codes: make(map[string]refusals)}
+	t := &traffic{people: people, ack: newLatency(), endToEnd: newLatency(), codes: make(map[string]refusals)}
+	t.from.Store(math.MaxInt64)
+	t.until.Store(math.MaxInt64)
+	return t
 }
 
 // measured says whether a message sent at that time counts in the latencies.

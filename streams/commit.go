@@ -27,8 +27,8 @@ type Outcome struct {
 	Sequence  uint64 // in the stream; of the first one where Duplicate
 	Duplicate bool   // the stream has an entry with that ID already
 	// Err is nil where the entry is durable: stored by the stream's rules before
-	// it answered. ErrInboxFull and ErrRefused… mean it is not stored;
-	// ErrUnknownOutcome that it may be.
+	// it answered. ErrInboxFull and ErrNotStored mean that it is not stored,
+	// ErrUnknownOutcome and ErrClosed that it may be.
 	Err error
 }
 
@@ -39,7 +39,8 @@ var (
 	// ErrUnknownOutcome: no answer in time. The entry may be stored; committing
 	// it again under its ID is safe.
 	ErrUnknownOutcome = errors.New("no answer from the stream in time")
-	// ErrNotStored: the stream refused the entry.
+	// ErrNotStored: the stream refused the entry, or it waited for too long to be
+	// published.
 	ErrNotStored = errors.New("the stream did not store it")
 	// ErrBusy: too much waits already. Nothing was taken.
 	ErrBusy = errors.New("too many commits wait for the stream")
@@ -50,9 +51,10 @@ var (
 // Committer commits sets of entries to one stream. Sets are taken in the order
 // of the calls, and entries in the order of their set, so what one goroutine
 // commits is stored in that order. done is called exactly once for each set that
-// was taken, with one outcome an entry, on a goroutine of the Committer: it must
-// not block. An error means that nothing of the set was taken and done is never
-// called. Commit itself never blocks.
+// was taken, with one outcome an entry, on a goroutine of the Committer or, where
+// nothing can be published, of the caller: it must not block. An error means that
+// nothing of the set was taken and done is never called. Commit does not wait for
+// the stream.
 type Committer interface {
 	Commit(set []Entry, done func([]Outcome)) error
 }
@@ -112,6 +114,7 @@ type writer struct {
 type set struct {
 	entries  []Entry
 	outcomes []Outcome
+	since    time.Time
 	taken    int // entries that left the queue
 	missing  int // outcomes still to come
 	done     func([]Outcome)
@@ -190,8 +193,9 @@ func (w *writer) Commit(entries []Entry, done func([]Outcome)) error {
 		w.mu.Unlock()
 		return ErrBusy
 	}
-	idle := w.queued == 0 && len(w.inflight) == 0
-	w.queue = append(w.queue, &set{entries: entries, outcomes: make([]Outcome, len(entries)), missing: len(entries), done: done})
+	idle := w.queued == 0 && len(w.inflight) == 0 && len(entries) <= w.most
+	w.queue = append(w.queue, &set{entries: entries, since: time.Now(),
+		outcomes: make([]Outcome, len(entries)), missing: len(entries), done: done})
 	w.queued += len(entries)
 	w.mu.Unlock()
 	if idle {
@@ -219,10 +223,27 @@ func (w *writer) run() {
 		case <-w.wake:
 			w.publishWaiting()
 		case <-tick.C:
-			w.expire(time.Now().Add(-w.timeout))
+			t := time.Now().Add(-w.timeout)
+			w.giveUp(t)
+			w.expire(t)
 		case <-w.stop:
 			return
 		}
+	}
+}
+
+// giveUp refuses what has waited since before t and was not published: those who
+// wait for it are told, and know that it is not stored.
+func (w *writer) giveUp(t time.Time) {
+	var late []span
+	w.mu.Lock()
+	for len(w.queue) > 0 && w.queue[0].taken == 0 && w.queue[0].since.Before(t) {
+		late = append(late, w.take(len(w.queue[0].entries)))
+	}
+	w.mu.Unlock()
+	if len(late) > 0 {
+		w.log.Warn("commits waited for too long", "stream", w.stream, "sets", len(late))
+		w.settle(late, func(int) Outcome { return Outcome{Err: fmt.Errorf("%w: it waited for too long", ErrNotStored)} })
 	}
 }
 

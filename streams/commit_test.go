@@ -187,6 +187,42 @@ func TestCommitBusyThenClosed(t *testing.T) {
 	}
 }
 
+// Where the stream does not answer, who waits behind what it was asked is told as
+// soon, and that nothing of theirs is stored.
+func TestCommitWaitsNoLongerThanTheStream(t *testing.T) {
+	c := connect(t, onePartition(), func(o *streams.Options) { o.CommitTimeout = 300 * time.Millisecond })
+	silent(t, c)
+	w := committer(t, c, "SILENT")
+	const sets = 160
+	results := make(chan []streams.Outcome, sets)
+	for s := range sets {
+		set := make([]streams.Entry, 64)
+		for i := range set {
+			set[i] = streams.Entry{Subject: "silent", ID: fmt.Sprint(s, ".", i), Data: []byte("x")}
+		}
+		if err := w.Commit(set, func(o []streams.Outcome) { results <- o }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unknown, refused := 0, 0
+	for range sets {
+		for _, o := range streamstest.Receive(t, results) {
+			switch {
+			case errors.Is(o.Err, streams.ErrUnknownOutcome):
+				unknown++
+			case errors.Is(o.Err, streams.ErrNotStored):
+				refused++
+			default:
+				t.Fatalf("outcome %+v", o)
+			}
+		}
+	}
+	// Two rounds at most were published before the rest had waited for too long.
+	if bound := 2 * streams.MaxInflight; unknown > bound || refused < sets*64-bound {
+		t.Errorf("%d have an unknown outcome, %d are known not to be stored", unknown, refused)
+	}
+}
+
 // restartable is a server that can be stopped and started again on its data.
 type restartable struct {
 	t       testing.TB

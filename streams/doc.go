@@ -26,14 +26,16 @@
 // and GATEWAYS (kv.go) and, where a gateway runs, one sweeper
 // for all local inboxes (consumers.go), one dispatcher of what their consumers in
 // JetStream send, where the devices have such (pull.go), and one lease keeper
-// (presence.go). A read
-// of the stream for one device runs in a goroutine of its own, at most
-// maxCatchUps at a time. Close stops and waits for all of them.
+// (presence.go). A read of the stream for one device runs in a goroutine of its
+// own, at most maxCatchUps at a time, and so does a removal, at most maxRemovals.
+// Close stops and waits for all of them.
 //
 // # Failure
 //
 // Core NATS may lose, streams do not: whatever arrives on a live subject is only
 // ever a shortcut to what INBOX_p holds, and nothing leaves INBOX_p before it has
-// been seen in the stream, delivered and acknowledged. A commit without an answer
+// been seen in the stream, delivered and acknowledged. A process that is alone,
+// [Options].Alone, shows entries itself and knows which it showed (shown.go): there
+// none has to be seen in the stream first. A commit without an answer
 // has an unknown outcome and is reported as such, never guessed.
 package streams

@@ -80,7 +80,8 @@ const (
 //
 // Every entry with a sequence up to pos was delivered, or was the device's
 // already; entries behind pos are in window if they were delivered. Nothing is
-// removed, and no cursor covers anything, that was not seen in the stream first.
+// removed, and no cursor's position covers anything, that pos has not passed, and
+// pos passes what was seen in the stream, or what shown knows of.
 type deviceInbox struct {
 	// Static after Open.
 	c         *Conn

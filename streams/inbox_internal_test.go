@@ -126,6 +126,7 @@ func TestReadsAndRequestsAreBounded(t *testing.T) {
 		pool.readers <- &reader{}
 	}
 	c := &Conn{apiCalls: make(chan struct{}, maxAPICalls)}
+	cs := &Consumers{removals: make(chan struct{}, maxRemovals)}
 	for name, bound := range map[string]struct {
 		n    int
 		call func(context.Context, func()) error
@@ -135,6 +136,9 @@ func TestReadsAndRequestsAreBounded(t *testing.T) {
 		}},
 		"requests": {maxAPICalls, func(ctx context.Context, do func()) error {
 			return c.withAPI(ctx, func(context.Context) error { do(); return nil })
+		}},
+		"removals": {maxRemovals, func(ctx context.Context, do func()) error {
+			return cs.oneOfFew(ctx, func(context.Context) error { do(); return nil })
 		}},
 	} {
 		entered, release := make(chan struct{}), make(chan struct{})

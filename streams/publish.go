@@ -100,7 +100,7 @@ func (w *writer) takeBatch() ([]span, uint64) {
 	for len(w.queue) > 0 {
 		s, fit := w.queue[0], 0
 		for i := s.taken; i < len(s.entries) && n+fit < maxBatch; i++ {
-			more := len(s.entries[i].Data) + len(s.entries[i].Subject) + len(s.entries[i].ID) + headerRoom
+			more := s.entries[i].size()
 			if size+more > maxBatchBytes || w.tooLarge(&s.entries[i]) {
 				break
 			}
@@ -117,10 +117,13 @@ func (w *writer) takeBatch() ([]span, uint64) {
 	return spans, w.await(publication{spans: spans, batch: true})
 }
 
-// tooLarge says whether the server takes no such message; published alone, it is
-// refused alone.
+// size is about what an entry is on the wire, and no less.
+func (e *Entry) size() int { return len(e.Data) + len(e.Subject) + len(e.ID) + headerRoom }
+
+// tooLarge says whether an entry goes alone: no batch has room for it, or the
+// server will refuse it.
 func (w *writer) tooLarge(e *Entry) bool {
-	return int64(len(e.Data)+len(e.ID)+headerRoom) > w.nc.MaxPayload()
+	return e.size() > maxBatchBytes || int64(e.size()) > w.nc.MaxPayload()
 }
 
 func (w *writer) publish(e *Entry, token uint64) error {
@@ -132,18 +135,14 @@ func (w *writer) publish(e *Entry, token uint64) error {
 // publishBatch publishes entries that are stored together or not at all. The
 // server stages all but the last without an answer; the last commits.
 func (w *writer) publishBatch(spans []span, token uint64) {
-	id, n, left := w.name+strconv.FormatUint(token, 36), 0, 0
-	for _, s := range spans {
-		left += s.to - s.from
-	}
+	id, n, last := w.name+strconv.FormatUint(token, 36), 0, countEntries(spans)
 	for _, s := range spans {
 		for i := s.from; i < s.to; i++ {
 			n++
-			left--
 			w.prepare(&s.set.entries[i])
 			w.msg.Header[batchHeader] = []string{id}
 			w.msg.Header[sequenceHeader] = []string{strconv.Itoa(n)}
-			if left == 0 {
+			if n == last {
 				w.msg.Header[commitHeader] = []string{"1"}
 				w.msg.Reply = w.replyTo(token)
 			}

@@ -3,7 +3,8 @@ package streams
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
+	"strconv"
 
 	"roost/schemas"
 )
@@ -15,7 +16,7 @@ func (c *Conn) RecordSent(a Address, rec schemas.SentRecord, done func(Outcome))
 	p := c.partition(a.User)
 	entry := Entry{
 		Subject: sentSubject(p, a),
-		ID:      fmt.Sprintf("%s.%d", a.Device, rec.MessageIDByClient),
+		ID:      string(a.Device) + "." + strconv.FormatInt(int64(rec.MessageIDByClient), 10),
 		Data:    schemas.Encode(rec),
 	}
 	return c.commit(sentStream(p), []Entry{entry}, func(o []Outcome) { done(o[0]) })
@@ -80,32 +81,34 @@ func Unclaimed(u schemas.UserID) Address { return Address{User: u, Device: uncla
 // copy in the order of To: 0 for a copy that its inbox has had already. Copies of
 // one send in one partition travel in one set.
 func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) {
-	sets := make(map[string][]Entry, 2)
-	place := make(map[string][]int, 2) // index in To of each entry of a set
+	parts := make([]part, 0, 2)
 	for i, a := range m.To {
 		p := c.partition(a.User)
-		stream := inboxStream(p)
-		sets[stream] = append(sets[stream], inboxEntry(p, a, string(m.Message.MessageID), m.Entry))
-		place[stream] = append(place[stream], i)
+		to := slices.IndexFunc(parts, func(o part) bool { return o.partition == p })
+		if to < 0 {
+			to = len(parts)
+			parts = append(parts, part{partition: p, stream: inboxStream(p)})
+		}
+		parts[to].set = append(parts[to].set, inboxEntry(p, a, string(m.Message.MessageID), m.Entry))
+		parts[to].at = append(parts[to].at, i)
 	}
 	if m.Log {
-		sets[messagesStream] = []Entry{{
+		parts = append(parts, part{stream: messagesStream, set: []Entry{{
 			Subject: messageSubject(m.Message), ID: string(m.Message.MessageID),
 			Data: m.Message.Encode(), Keep: m.Keep,
-		}}
+		}}})
 	}
 	sequences := make([]uint64, len(m.To))
-	if len(sets) == 0 {
+	if len(parts) == 0 {
 		done(sequences, nil)
 		return
 	}
-	all := newGather(len(sets), func(err error) { done(sequences, err) })
-	for stream, set := range sets {
-		at := place[stream] // none for MESSAGES
-		err := c.commit(stream, set, func(outcomes []Outcome) {
-			for i := range at {
+	all := newGather(len(parts), func(err error) { done(sequences, err) })
+	for _, one := range parts {
+		err := c.commit(one.stream, one.set, func(outcomes []Outcome) {
+			for i, to := range one.at {
 				if !outcomes[i].Duplicate {
-					sequences[at[i]] = outcomes[i].Sequence
+					sequences[to] = outcomes[i].Sequence
 				}
 			}
 			all.one(firstError(outcomes))
@@ -114,6 +117,14 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 			all.one(err)
 		}
 	}
+}
+
+// part is what of a message goes to one stream.
+type part struct {
+	partition int
+	stream    string
+	set       []Entry
+	at        []int // the place in Copies.To of each copy; none for MESSAGES
 }
 
 func (c *Conn) commit(stream string, set []Entry, done func([]Outcome)) error {

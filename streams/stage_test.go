@@ -55,6 +55,9 @@ func TestStagedInMemory(t *testing.T) {
 	dir, memory := t.TempDir(), t.TempDir()
 	s, c, w := staging(t, dir, memory)
 	stage := stageOf(t, dir)
+	if info, err := os.Stat(filepath.Dir(stage)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("others can read what is staged: %v, %v", info.Mode(), err)
+	}
 	if err := os.Chtimes(stage, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}

@@ -118,6 +118,23 @@ func testSweeperRemoves(t *testing.T, kind func(*streams.Options)) {
 	d.AwaitGone(e.ID)
 }
 
+// Enough of them together are removed without a sweep.
+func TestRemovedTogether(t *testing.T) { eachKind(t, testRemovedTogether) }
+
+func testRemovedTogether(t *testing.T, kind func(*streams.Options)) {
+	d := sitAlone(t, kind)
+	var last streamstest.Sent
+	for n := range streams.RemoveBatch {
+		last = d.Send(fmt.Sprint(n))
+		d.device.AwaitMessage(t, last.ID)
+		if n == streams.RemoveBatch-1 && !d.Held(last.ID) {
+			t.Error("removed before it was acknowledged")
+		}
+		d.device.Ack(last.ID)
+	}
+	d.AwaitGone(last.ID)
+}
+
 // A message that somebody else removed, the device's other connection say, is no
 // obstacle.
 func TestRemovedByAnother(t *testing.T) {
