@@ -225,6 +225,7 @@ func TestWaitingFramesAreOneWrite(t *testing.T) {
 	for i := range n {
 		c.send(fmt.Append(nil, "frame ", i))
 	}
+	c.wg.Wait() // for the writer that there should not be
 	if len(out.writes) != 0 {
 		t.Errorf("%d writes while held", len(out.writes))
 	}

@@ -34,8 +34,9 @@ func TestAloneRemovesWithoutReading(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx := timeout(t)
 	for left := uint64(1); left > 0; {
-		info, err := s.Info(timeout(t))
+		info, err := s.Info(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +52,12 @@ func TestAloneRemovesWithoutReading(t *testing.T) {
 
 // Nothing of it goes through NATS.
 func TestAloneShowsLocally(t *testing.T) {
-	d := sitAlone(t, alone)
+	c := connect(t, onePartition(), alone)
+	before := c.LiveConn().NumSubscriptions()
+	d := sit(t, c, c)
+	if n := c.LiveConn().NumSubscriptions() - before; n != 0 {
+		t.Errorf("%d subscriptions for a device", n)
+	}
 	heard := make(chan *nats.Msg, 16)
 	for _, subject := range []string{"live.>", "evt.>"} {
 		if _, err := d.conn.LiveConn().ChanSubscribe(subject, heard); err != nil {

@@ -135,3 +135,42 @@ func TestRefusedBatchIsSettledApart(t *testing.T) {
 		})
 	}
 }
+
+// What is committed behind a batch that is refused is stored behind all of it.
+func TestNothingOvertakesARefusedBatch(t *testing.T) {
+	c := connect(t, onePartition())
+	w := committer(t, c, "INBOX_0")
+	const sets = 6
+	results := make([][]streams.Outcome, sets)
+	done := make(chan struct{}, sets)
+	for i := range sets {
+		n := 3 * streams.MaxBatch / 4 // no two in one batch
+		if i%2 == 1 {
+			n = streams.Singles / 4 // few would go one by one
+		}
+		set := entries(n, "alice.d", fmt.Sprint(i, "."))
+		if i == 0 {
+			set = append(set, set[0]) // a duplicate: the batch is refused
+		}
+		if err := w.Commit(set, func(o []streams.Outcome) { results[i] = o; done <- struct{}{} }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range sets {
+		streamstest.Receive(t, done)
+	}
+	last := uint64(0)
+	if n := len(results[0]) - 1; !results[0][n].Duplicate {
+		t.Errorf("the duplicate: %+v", results[0][n])
+	} else {
+		results[0] = results[0][:n]
+	}
+	for i, set := range results {
+		for e, o := range set {
+			if o.Err != nil || o.Duplicate || o.Sequence <= last {
+				t.Fatalf("set %d, entry %d: %+v behind %d", i, e, o, last)
+			}
+			last = o.Sequence
+		}
+	}
+}

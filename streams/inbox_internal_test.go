@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"roost/schemas"
@@ -117,55 +119,91 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// As many reads and requests as the bounds allow are under way; one more waits for
-// its turn.
+// As many reads, requests and removals as the bounds allow are under way; one more
+// waits for its turn.
 func TestReadsAndRequestsAreBounded(t *testing.T) {
-	pool := newReaderPool(nil)
-	for range maxCatchUps {
-		<-pool.readers
-		pool.readers <- &reader{}
-	}
-	c := &Conn{apiCalls: make(chan struct{}, maxAPICalls)}
-	cs := &Consumers{removals: make(chan struct{}, maxRemovals)}
 	for name, bound := range map[string]struct {
 		n    int
-		call func(context.Context, func()) error
+		call func() func(ctx context.Context, do func()) error
 	}{
-		"reads": {maxCatchUps, func(ctx context.Context, do func()) error {
-			return pool.with(ctx, func(*reader) error { do(); return nil })
+		"reads": {maxCatchUps, func() func(context.Context, func()) error {
+			pool := newReaderPool(nil)
+			for range maxCatchUps {
+				<-pool.readers
+				pool.readers <- &reader{}
+			}
+			return func(ctx context.Context, do func()) error {
+				return pool.with(ctx, func(*reader) error { do(); return nil })
+			}
 		}},
-		"requests": {maxAPICalls, func(ctx context.Context, do func()) error {
-			return c.withAPI(ctx, func(context.Context) error { do(); return nil })
+		"requests": {maxAPICalls, func() func(context.Context, func()) error {
+			c := &Conn{apiCalls: make(chan struct{}, maxAPICalls)}
+			return func(ctx context.Context, do func()) error {
+				return c.withAPI(ctx, func(context.Context) error { do(); return nil })
+			}
 		}},
-		"removals": {maxRemovals, func(ctx context.Context, do func()) error {
-			return cs.oneOfFew(ctx, func(context.Context) error { do(); return nil })
+		"removals": {maxRemovals, func() func(context.Context, func()) error {
+			cs := &Consumers{removals: make(chan struct{}, maxRemovals)}
+			return func(ctx context.Context, do func()) error {
+				return cs.oneOfFew(ctx, func(context.Context) error { do(); return nil })
+			}
 		}},
 	} {
-		entered, release := make(chan struct{}), make(chan struct{})
-		ended := make(chan error)
-		for range bound.n {
-			go func() {
-				ended <- bound.call(t.Context(), func() {
-					entered <- struct{}{}
-					<-release
-				})
-			}()
-			<-entered
-		}
-		impatient, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := bound.call(impatient, func() { t.Errorf("more than %d %s at a time", bound.n, name) }); err == nil {
-			t.Errorf("%s: one too many did not wait", name)
-		}
-		close(release)
-		for range bound.n {
-			if err := <-ended; err != nil {
-				t.Error(err)
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				call, release := bound.call(), make(chan struct{})
+				var entered, ended atomic.Int64
+				for range bound.n + 1 {
+					go func() {
+						if err := call(t.Context(), func() { entered.Add(1); <-release }); err != nil {
+							t.Error(err)
+						}
+						ended.Add(1)
+					}()
+				}
+				synctest.Wait()
+				if n := entered.Load(); n != int64(bound.n) {
+					t.Errorf("%d at a time, not %d", n, bound.n)
+				}
+				impatient, cancel := context.WithCancel(t.Context())
+				cancel()
+				if err := call(impatient, func() {}); err == nil {
+					t.Error("one who gave up waiting went in")
+				}
+				close(release)
+				synctest.Wait()
+				if n := ended.Load(); n != int64(bound.n)+1 {
+					t.Errorf("%d ended", n)
+				}
+			})
+		})
+	}
+}
+
+// Where a process is alone pos follows what was shown, but passes nothing that waits
+// to be read.
+func TestAdvance(t *testing.T) {
+	for name, c := range map[string]struct {
+		alone, catching, behind bool
+		want                    uint64
+	}{
+		"alone":               {alone: true, want: 9},
+		"during a read":       {alone: true, catching: true},
+		"behind":              {alone: true, behind: true},
+		"with other gateways": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := unconnected()
+			b.c.opts.Alone, b.c.shown = c.alone, make([]shown, 1)
+			b.catching, b.behind = c.catching, c.behind
+			for seq := uint64(1); seq < 10; seq++ {
+				b.c.shown[0].add(seq)
 			}
-		}
-		if err := bound.call(t.Context(), func() {}); err != nil {
-			t.Errorf("%s: none passes when the others are done: %v", name, err)
-		}
+			b.advance()
+			if b.pos != c.want {
+				t.Errorf("pos is %d, not %d", b.pos, c.want)
+			}
+		})
 	}
 }
 
