@@ -186,3 +186,38 @@ func TestSessionsBeginAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A gateway remembers the sessions that ended there; one that another gateway had
+// since then counts, and so does a session that was forgotten.
+func TestSessionElsewhereMeanwhile(t *testing.T) {
+	c, other := pair(t)
+	ctx := timeout(t)
+	a := streamstest.NewAddress(c)
+	session := func(at *streams.Conn) (before, s schemas.Session) {
+		t.Helper()
+		s = schemas.Session{Gateway: "somewhere", ConnectedAt: schemas.Now()}
+		before, rev, err := at.Presence().Begin(ctx, a, &s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if current, err := at.Presence().End(ctx, a, s, rev); err != nil || !current {
+			t.Fatalf("the end: %t, %v", current, err)
+		}
+		return before, s
+	}
+	_, here := session(c)
+	before, there := session(other)
+	if before.SessionID != here.SessionID || there.SessionID <= here.SessionID {
+		t.Errorf("%v began behind %v, not %v", there.SessionID, before.SessionID, here.SessionID)
+	}
+	before, again := session(c)
+	if before.SessionID != there.SessionID || again.SessionID <= there.SessionID {
+		t.Errorf("%v began behind %v, not %v", again.SessionID, before.SessionID, there.SessionID)
+	}
+	if err := c.Presence().Forget(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	if before, _ := session(c); before.SessionID != "" {
+		t.Errorf("a forgotten session: %+v", before)
+	}
+}
