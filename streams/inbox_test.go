@@ -39,7 +39,7 @@ func TestDirectInbox(t *testing.T) {
 
 func TestJetStreamInbox(t *testing.T) {
 	suite := timedSuite()
-	suite.InOrder = true
+	suite.InOrder, suite.Forgets = true, true
 	suite.Options = func(o *streams.Options) { o.DeviceConsumer = streams.JetStreamConsumer }
 	streamstest.ExerciseInbox(t, suite)
 }

@@ -28,7 +28,9 @@ const (
 
 const (
 	// pullExpires is how long a pull request waits for messages. One whose end was
-	// not heard of pullLate after it is taken as lost.
+	// not heard of pullLate after it is taken as lost. So is one for what is there,
+	// where nothing came for as long: where another connection removes the end of
+	// the backlog at that moment, the server does not always say that it is there.
 	pullExpires = time.Minute
 	pullLate    = 5 * time.Second
 	// pullAckWait is when JetStream repeats an entry that was not acknowledged. A
@@ -120,6 +122,7 @@ func (b *jetstreamInbox) pull() {
 	b.wanted, b.pullEnd = room, b.owner.now().Add(pullExpires+pullLate)
 	request := pullRequest{Batch: room, Expires: pullExpires}
 	if !b.drained {
+		b.pullEnd = b.owner.now().Add(pullLate)
 		request = pullRequest{Batch: room, NoWait: true}
 	}
 	b.pulls.pull(b.stream, b.consumer, request)
@@ -138,6 +141,9 @@ func (b *jetstreamInbox) pulled(meta *nats.MsgMetadata, m *nats.Msg) {
 	}
 	b.next++
 	b.wanted--
+	if !b.drained {
+		b.pullEnd = b.owner.now().Add(pullLate)
+	}
 	seq := meta.Sequence.Stream
 	switch {
 	case !b.known(seq):

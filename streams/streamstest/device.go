@@ -160,8 +160,10 @@ func (d *Device) Faults() []string {
 }
 
 // await waits until reached, which is called with the lock held.
-func (d *Device) await(reached func() bool) bool {
-	timeout := time.NewTimer(Timeout)
+func (d *Device) await(reached func() bool) bool { return d.awaitFor(Timeout, reached) }
+
+func (d *Device) awaitFor(bound time.Duration, reached func() bool) bool {
+	timeout := time.NewTimer(bound)
 	defer timeout.Stop()
 	for {
 		d.mu.Lock()

@@ -31,6 +31,8 @@ type InboxSuite struct {
 	// not, and always in the order of the stream. Otherwise a live message is a
 	// shortcut: its entry may come before others, and one without may come late.
 	InOrder bool
+	// Forgets: the end of a backlog may be found by Sweep alone, within a few calls.
+	Forgets bool
 	// Disturb makes an inbox believe that it lost live messages. Nil where the
 	// implementation has no live messages.
 	Disturb func(streams.Inbox)
