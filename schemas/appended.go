@@ -114,6 +114,9 @@ func (r SentRecord) size() int {
 	if r.Highest != 0 {
 		n += numberRoom + len("highest_message_id_by_client")
 	}
+	if r.InboxFrom != 0 {
+		n += numberRoom + len("inbox_from")
+	}
 	return n
 }
 
@@ -121,7 +124,8 @@ func (r SentRecord) appendMembers(dst []byte) []byte {
 	dst = appendNumber(dst, "message_id_by_client", int64(r.MessageIDByClient))
 	dst = appendText(dst, "message_id", string(r.MessageID))
 	dst = appendText(dst, "content_hash", string(r.ContentHash))
-	return appendOptionalNumber(dst, "highest_message_id_by_client", int64(r.Highest))
+	dst = appendOptionalNumber(dst, "highest_message_id_by_client", int64(r.Highest))
+	return appendOptionalNumber(dst, "inbox_from", int64(r.InboxFrom))
 }
 
 func (w Watermark) size() int {

@@ -127,6 +127,8 @@ var catalog = []example{
 	message("inbox_entry", direct, direct.StoredMessage),
 	record("sent_record", schemas.SentRecord{MessageIDByClient: 17, MessageID: second,
 		ContentHash: (&schemas.SendMessage{ReceiverID: "bob", Content: direct.Content, ReplyTo: first}).Hash()}),
+	record("sent_record.behind", schemas.SentRecord{MessageIDByClient: 17, MessageID: second,
+		ContentHash: (&schemas.SendMessage{ReceiverID: "bob", Content: direct.Content, ReplyTo: first}).Hash(), InboxFrom: 4711}),
 	record("account", schemas.Account{UserID: "alice", PasswordHash: "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA", CreatedAt: now}),
 	record("account.external", schemas.Account{UserID: "carol@example.org", CreatedAt: now}),
 	record("device", schemas.Device{DeviceID: device, Name: "Alice's phone", CreatedAt: now, LastActive: now, Unclaimed: true}),

@@ -17,6 +17,9 @@ type SentRecord struct {
 	// Highest is the largest number of the device so far, where that is not this
 	// one: a send that was refused comes again behind its successors.
 	Highest ClientMessageID `json:"highest_message_id_by_client,omitempty"`
+	// InboxFrom is there where records are committed behind their copies: the
+	// send of a copy from that sequence of INBOX_0 on may have no record yet.
+	InboxFrom int64 `json:"inbox_from,omitempty"`
 }
 
 // Newest is the largest number of the device, this record included.
@@ -41,6 +44,11 @@ func (f *SendMessage) Hash() ContentHash {
 	var text [(kept*8 + 5) / 6]byte
 	base64.RawURLEncoding.Encode(text[:], sum[:kept])
 	return ContentHash(text[:])
+}
+
+// Hash is the ContentHash of the send that the message is of.
+func (m *Message) Hash() ContentHash {
+	return (&SendMessage{ReceiverID: m.ReceiverID, GroupID: m.GroupID, ReplyTo: m.ReplyTo, Content: m.Content}).Hash()
 }
 
 // Account is a person known to the server, in bucket ACCOUNTS.

@@ -231,6 +231,8 @@ func (r *SentRecord) scan(s *scanner) {
 			s.text((*string)(&r.ContentHash))
 		case "highest_message_id_by_client":
 			s.number((*int64)(&r.Highest))
+		case "inbox_from":
+			s.number(&r.InboxFrom)
 		default:
 			s.giveUp()
 		}

@@ -81,6 +81,9 @@ type Conn struct {
 	receipts   *receipts
 	shown      []shown // by partition
 
+	// Static after StartConsumers. Nil where records are durable before copies.
+	behind *behind
+
 	mu      sync.Mutex // guards the rest
 	writers map[string]*writer
 	denied  context.CancelCauseFunc // see untilDenied; nil while nobody waits
@@ -162,16 +165,12 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 // newest records of SENT_p outlive everything else of their messages.
 func (c *Conn) observeNewest(ctx context.Context) error {
 	for p := range c.partitions {
-		m, ok, err := c.readers.last(ctx, sentStream(p), inSubject("sent", p))
+		rec, ok, err := c.lastRecord(ctx, p, inSubject("sent", p))
 		if err != nil {
 			return fmt.Errorf("failed to read the newest record of %s: %w", sentStream(p), err)
 		}
 		if !ok {
 			continue
-		}
-		rec, err := schemas.Decode[schemas.SentRecord](m.data)
-		if err != nil {
-			return fmt.Errorf("failed to read the newest record of %s: %w", sentStream(p), err)
 		}
 		// Sends commit concurrently, so a larger id may stand a little before.
 		const slack = 1000
@@ -293,6 +292,12 @@ func (c *Conn) Close() {
 		c.mu.Unlock()
 		return
 	}
+	behind := c.behind
+	c.mu.Unlock()
+	if behind != nil {
+		behind.close() // it commits once more
+	}
+	c.mu.Lock()
 	writers := c.writers
 	c.closed, c.writers = true, nil
 	c.mu.Unlock()

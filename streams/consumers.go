@@ -24,11 +24,9 @@ type Consumers struct {
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
-	stopped chan struct{} // closed by sweep
-	// removals holds one for each removal under way: maxRemovals. More wait, and
-	// what they would remove stays a little longer.
-	removals chan struct{}
-	pulls    *pulls // nil where the kind of consumer is direct
+	stopped chan struct{}   // closed by sweep
+	turns   []chan struct{} // by partition, 1 each: held by who removes there, see inTurn
+	pulls   *pulls          // nil where the kind of consumer is direct
 
 	mu      sync.Mutex     // guards the rest
 	keys    []int64        // when each INBOX_p was created, for cursors
@@ -51,12 +49,20 @@ func (c *Conn) StartConsumers(ctx context.Context) (*Consumers, error) {
 }
 
 func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consumers, error) {
-	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}), removals: make(chan struct{}, maxRemovals),
-		keys: make([]int64, c.partitions)}
+	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}),
+		turns: make([]chan struct{}, c.partitions), keys: make([]int64, c.partitions)}
 	for p := range c.partitions {
+		cs.turns[p] = make(chan struct{}, 1)
 		if _, err := cs.created(ctx, p); err != nil {
 			return nil, err
 		}
+	}
+	from, err := c.recoverRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.opts.Alone && c.partitions == 1 && c.behind == nil {
+		c.behind = startBehind(c, from)
 	}
 	if c.opts.DeviceConsumer == JetStreamConsumer {
 		pulls, err := startPulls(c.lives, c.log)
@@ -117,11 +123,22 @@ func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.Sessio
 	}
 	b.mu.Lock()
 	b.leaveLive = leave
-	b.checkAt = cs.now().Add(checkFirst)
+	b.checkAt = cs.now().Add(cs.firstCheck())
 	b.mu.Unlock()
 	cs.remember(b)
 	return kind, nil
 }
+
+// firstCheck is the delay of an inbox's first comparison. Where the process is
+// alone it read the stream itself, and no replica.
+func (cs *Consumers) firstCheck() time.Duration {
+	if cs.c.opts.Alone {
+		return nextCheck()
+	}
+	return checkFirst
+}
+
+func nextCheck() time.Duration { return checkEvery/2 + rand.N(checkEvery) }
 
 // newInbox is one of the configured kind, and the part of it that all kinds share.
 func (cs *Consumers) newInbox() (deviceConsumer, *deviceInbox) {
@@ -212,7 +229,7 @@ func (b *deviceInbox) tend(now time.Time) bool {
 		}
 		return false
 	}
-	b.checkAt = now.Add(checkEvery/2 + rand.N(checkEvery))
+	b.checkAt = now.Add(nextCheck())
 	return true
 }
 

@@ -4,8 +4,8 @@
 //	sent.<p>.<user>.<device>        SENT_p            gateway             gateway, for retries       last 64 a device, inbox age
 //	inbox.<p>.<user>.<device>       INBOX_p           gateway             the device's consumer      until acknowledged, inbox age
 //	inbox.<p>.<user>.unclaimed      INBOX_p           gateway             the first device           until claimed, inbox age
-//	msg.<user>.<device>.user.<user> MESSAGES          gateway             workers, services          until every consumer has it
-//	msg.<user>.<device>.group.<g>   MESSAGES          gateway             workers, services          until every consumer has it
+//	msg.<user>.<device>.user.<user> MESSAGES          gateway             workers, services          until workers see that all consumers have it
+//	msg.<user>.<device>.group.<g>   MESSAGES          gateway             workers, services          until workers see that all consumers have it
 //	live.<p>.<user>.<device>        – (core)          gateway             the device's gateway       none
 //	evt.…                           – (core)          gateway             services                   none
 //	svc.history.page                – (core)          gateway             workers, as a queue group  none
@@ -21,13 +21,13 @@
 //
 // # Goroutines
 //
-// A [Conn] runs: one writer per stream that it commits to (commit.go), one
-// dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS
+// A [Conn] runs: one writer per stream that it commits to (commit.go), one for records
+// of sends where a gateway is alone (behind.go), one dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS
 // and GATEWAYS (kv.go) and, where a gateway runs, one sweeper
 // for all local inboxes (consumers.go), one dispatcher of what their consumers in
 // JetStream send, where the devices have such (pull.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its
-// own, at most maxCatchUps at a time, and so does a removal, at most maxRemovals.
+// own, at most maxCatchUps at a time, and so does a removal, one at a time in a stream.
 // Close stops and waits for all of them.
 //
 // # Failure
@@ -36,6 +36,7 @@
 // ever a shortcut to what INBOX_p holds, and nothing leaves INBOX_p before it has
 // been seen in the stream, delivered and acknowledged. A process that is alone,
 // [Options].Alone, shows entries itself and knows which it showed (shown.go): there
-// none has to be seen in the stream first. A commit without an answer
-// has an unknown outcome and is reported as such, never guessed.
+// none has to be seen in the stream first, and the record of a send may come after
+// its copies, which hold all that it says (behind.go, recover.go). A commit without an
+// answer has an unknown outcome and is reported as such, never guessed.
 package streams

@@ -139,3 +139,27 @@ func (c *Conn) Read(ctx context.Context, stream, subject string, n int) (sequenc
 	}
 	return sequences, more, err
 }
+
+// HoldCommits keeps a stream's writer from publishing, until the returned function
+// is called or its Conn is closed.
+func (c *Conn) HoldCommits(stream string) (release func(), err error) {
+	if _, err := c.committer(stream); err != nil {
+		return nil, err
+	}
+	w := c.writers[stream]
+	for {
+		w.mu.Lock()
+		held := !w.busy
+		w.busy = true
+		w.mu.Unlock()
+		if held {
+			break
+		}
+	}
+	return func() {
+		w.mu.Lock()
+		w.busy = false
+		w.mu.Unlock()
+		w.signal()
+	}, nil
+}

@@ -34,15 +34,54 @@ func (j Job) Drop(reason string) error { return j.msg.TermWithReason(reason) }
 
 // Jobs is the durable consumer of the history workers on MESSAGES. Several
 // processes share it.
-type Jobs struct{ consumer jetstream.Consumer }
+type Jobs struct {
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+}
 
 // MirrorJobs opens the consumer that the topology set up.
 func (c *Conn) MirrorJobs(ctx context.Context) (*Jobs, error) {
-	consumer, err := c.js.Consumer(ctx, messagesStream, mirrorConsumer)
+	stream, err := c.js.Stream(ctx, messagesStream)
+	if err != nil {
+		return nil, fmt.Errorf("failed to open stream %s: %w", messagesStream, err)
+	}
+	consumer, err := stream.Consumer(ctx, mirrorConsumer)
 	if err != nil {
 		return nil, fmt.Errorf("failed to open consumer %s: %w", mirrorConsumer, err)
 	}
-	return &Jobs{consumer}, nil
+	return &Jobs{stream, consumer}, nil
+}
+
+// RemoveDone removes from MESSAGES what all of its consumers have acknowledged,
+// those of other services included. The stream does not do so by itself: with
+// interest retention each acknowledgement is a removal of its own that is synced,
+// see docs/decisions/0012. Several processes may call it.
+func (j *Jobs) RemoveDone(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	info, err := j.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("failed to look at stream %s: %w", messagesStream, err)
+	}
+	upTo := info.State.LastSeq // what came since is for the next time
+	mirrored := false
+	consumers := j.stream.ListConsumers(ctx)
+	for one := range consumers.Info() {
+		mirrored = mirrored || one.Name == mirrorConsumer
+		if one.NumPending > 0 || one.NumAckPending > 0 {
+			upTo = min(upTo, one.AckFloor.Stream)
+		}
+	}
+	if err := consumers.Err(); err != nil {
+		return fmt.Errorf("failed to list the consumers of %s: %w", messagesStream, err)
+	}
+	if !mirrored || upTo < info.State.FirstSeq {
+		return nil
+	}
+	if err := j.stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1)); err != nil {
+		return fmt.Errorf("failed to remove from %s: %w", messagesStream, err)
+	}
+	return nil
 }
 
 // Fetch waits up to wait for a first message and returns what is there then, at

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
 	"roost/streams"
@@ -79,7 +80,10 @@ func TestJobs(t *testing.T) {
 	if err := again[0].Ack(); err != nil {
 		t.Error(err)
 	}
-	for end := time.Now().Add(streamstest.Timeout); ; { // what is done leaves the stream
+	for end := time.Now().Add(streamstest.Timeout); ; { // what is done may leave the stream
+		if err := others.RemoveDone(ctx); err != nil {
+			t.Fatal(err)
+		}
 		s, err := c.JetStream().Stream(ctx, "MESSAGES")
 		if err != nil {
 			t.Fatal(err)
@@ -268,4 +272,70 @@ func TestEvents(t *testing.T) {
 	if c.Ready() == nil {
 		t.Error("a closed process is ready")
 	}
+}
+
+// What all consumers of MESSAGES have leaves it, the oldest first; what one of them
+// still needs stays.
+func TestRemoveDone(t *testing.T) {
+	c := connect(t, onePartition())
+	ctx, jobs := timeout(t), mirrorJobs(t, c)
+	stream, err := c.JetStream().Stream(ctx, "MESSAGES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: "service", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 6 {
+		logged(t, c, true)
+	}
+	remains := func(first, n uint64) {
+		t.Helper()
+		for end := time.Now().Add(streamstest.Timeout); ; {
+			if err := jobs.RemoveDone(ctx); err != nil {
+				t.Fatal(err)
+			}
+			info, err := stream.Info(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.State.Msgs < n {
+				t.Fatalf("%d messages are left, not %d", info.State.Msgs, n)
+			}
+			if info.State.Msgs == n && info.State.FirstSeq == first {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%d messages from %d on are left, not %d from %d on", info.State.Msgs, info.State.FirstSeq, n, first)
+			}
+		}
+	}
+	for i, j := range fetch(t, jobs, 6) {
+		if i == 3 {
+			continue // under way
+		}
+		if err := j.Ack(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remains(1, 6) // the service has none
+	batch, err := service.Fetch(5, jetstream.FetchMaxWait(streamstest.Timeout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m := range batch.Messages() {
+		if err := m.Ack(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remains(4, 3) // the fourth is under way
+	if err := stream.DeleteConsumer(ctx, "service"); err != nil {
+		t.Fatal(err)
+	}
+	remains(4, 3)
+	if err := stream.DeleteConsumer(ctx, "mirror"); err != nil { // by mistake: apply makes it again
+		t.Fatal(err)
+	}
+	remains(4, 3)
 }

@@ -151,7 +151,9 @@ func compare(have, want jetstream.StreamConfig) []Step {
 		note(true, "storage", have.Storage, want.Storage)
 	}
 	if have.Retention != want.Retention {
-		note(true, "retention", have.Retention, want.Retention)
+		// MESSAGES was removed from by its consumers' acknowledgements once.
+		keeps := have.Retention == jetstream.InterestPolicy && want.Retention == jetstream.LimitsPolicy
+		note(!keeps, "retention", have.Retention, want.Retention)
 	}
 	if h, w := strings.Join(have.Subjects, " "), strings.Join(want.Subjects, " "); h != w {
 		note(true, "subjects", h, w)

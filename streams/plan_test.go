@@ -133,8 +133,21 @@ func TestApplyAllows(t *testing.T) {
 	if again := apply(t, c, wider); len(again) != 0 {
 		t.Errorf("a second apply did %v", again)
 	}
-	// What somebody deleted is made again.
 	ctx := timeout(t)
+	// MESSAGES had interest retention once.
+	messages, err := c.JetStream().Stream(ctx, "MESSAGES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	once := messages.CachedInfo().Config
+	once.Retention = jetstream.InterestPolicy
+	if _, err := c.JetStream().UpdateStream(ctx, once); err != nil {
+		t.Fatal(err)
+	}
+	if steps := apply(t, c, wider); len(steps) != 1 || steps[0].Detail != "retention: Interest → Limits" {
+		t.Errorf("got %v, not one change of the retention", steps)
+	}
+	// What somebody deleted is made again.
 	for _, err := range []error{
 		c.JetStream().DeleteConsumer(ctx, "MESSAGES", "mirror"),
 		c.JetStream().DeleteStream(ctx, "KV_SESSIONS"),
@@ -185,8 +198,8 @@ func TestApplyRefuses(t *testing.T) {
 			naming: []string{"INBOX_0", "max messages per subject: 100 → 99"}},
 		"storage": {before: change("INBOX_1", func(s *jetstream.StreamConfig) { s.Storage = jetstream.MemoryStorage }),
 			naming: []string{"INBOX_1", "storage: Memory → File"}},
-		"retention": {before: change("MESSAGES", func(s *jetstream.StreamConfig) { s.Retention = jetstream.LimitsPolicy }),
-			naming: []string{"MESSAGES", "retention: Limits → Interest"}},
+		"retention": {before: change("MESSAGES", func(s *jetstream.StreamConfig) { s.Retention = jetstream.WorkQueuePolicy }),
+			naming: []string{"MESSAGES", "retention: WorkQueue → Limits"}},
 		"subjects": {before: change("SENT_1", func(s *jetstream.StreamConfig) { s.Subjects = []string{"send.1.>"} }),
 			naming: []string{"SENT_1", "subjects: send.1.> → sent.1.>"}},
 		"discard": {before: change("MESSAGES", func(s *jetstream.StreamConfig) { s.Discard = jetstream.DiscardNew }),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -13,20 +14,25 @@ import (
 
 const (
 	removeTimeout = 10 * time.Second
-	// maxRemovals bounds the removals of connected devices under way. Each of them
-	// keeps the stream from its commits for a moment, and devices that are written
-	// to at one pace have them due at one time. The others wait.
-	maxRemovals = 4
+	// maxPause bounds how long a stream is left alone behind a removal.
+	maxPause = 50 * time.Millisecond
 )
 
-// oneOfFew runs do once fewer than maxRemovals others run.
-func (cs *Consumers) oneOfFew(ctx context.Context, do func(context.Context) error) error {
+// inTurn runs do, which reads or removes in an INBOX stream, when no other does in
+// that stream, and has the next one wait for as long as do took: a removal keeps
+// the stream from its commits, and devices that are written to at one pace have
+// theirs due at one time. What the others remove stays a little longer.
+func (cs *Consumers) inTurn(ctx context.Context, partition int, do func(context.Context) error) error {
+	turn := cs.turns[partition]
 	select {
-	case cs.removals <- struct{}{}:
-		defer func() { <-cs.removals }()
+	case turn <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	began := time.Now()
+	defer func() {
+		time.AfterFunc(min(time.Since(began), maxPause), func() { <-turn })
+	}()
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
 	return do(ctx)
@@ -54,7 +60,7 @@ func (b *deviceInbox) tidy(do func(context.Context) error) {
 	}
 	b.tidying = true
 	b.work(func(ctx context.Context) {
-		err := b.owner.oneOfFew(ctx, do)
+		err := b.owner.inTurn(ctx, b.partition, do)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.tidying = false
@@ -159,18 +165,37 @@ func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.Entry
 // queues 10,000 and drops them all when one more comes.
 const maxAPICalls = 64
 
-// purge removes the messages of a subject up to seq.
+// onRecord waits until the sends of all copies up to seq are on record: then the
+// copies may go.
+func (c *Conn) onRecord(ctx context.Context, seq uint64) error {
+	if c.behind == nil {
+		return nil
+	}
+	return c.behind.cover(ctx, seq)
+}
+
+// purge removes the messages of an inbox up to seq.
 func (c *Conn) purge(ctx context.Context, stream, subject string, seq uint64) error {
+	if err := c.onRecord(ctx, seq); err != nil {
+		return err
+	}
 	return c.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject, "seq": seq + 1})
 }
 
 // purgeAll removes all messages of a subject.
 func (c *Conn) purgeAll(ctx context.Context, stream, subject string) error {
+	if err := c.onRecord(ctx, math.MaxUint64); err != nil {
+		return err
+	}
 	return c.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject})
 }
 
-// deleteMessage removes one message; that it is gone already is no error.
+// deleteMessage removes one message of an inbox; that it is gone already is no
+// error.
 func (c *Conn) deleteMessage(ctx context.Context, stream string, seq uint64) error {
+	if err := c.onRecord(ctx, seq); err != nil {
+		return err
+	}
 	return c.api(ctx, "STREAM.MSG.DELETE."+stream, map[string]any{"seq": seq, "no_erase": true})
 }
 

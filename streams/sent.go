@@ -11,21 +11,43 @@ import (
 
 // RecordSent commits the record of a send: the durable answer to every retry of
 // it. Records of one device are stored in the order of the calls. done does not
-// block and is called once unless RecordSent fails.
+// block and is called once unless RecordSent fails: when the record is durable, or
+// at once where it is committed behind the copies of the send, see [behind]. Then
+// the outcome has no sequence.
 func (c *Conn) RecordSent(a Address, rec schemas.SentRecord, done func(Outcome)) error {
+	if c.behind != nil {
+		return c.behind.record(a, rec, done)
+	}
 	p := c.partition(a.User)
-	entry := Entry{
+	return c.commit(sentStream(p), []Entry{sentEntry(p, a, rec)}, func(o []Outcome) { done(o[0]) })
+}
+
+func sentEntry(p int, a Address, rec schemas.SentRecord) Entry {
+	return Entry{
 		Subject: sentSubject(p, a),
 		ID:      string(a.Device) + "." + strconv.FormatInt(int64(rec.MessageIDByClient), 10),
 		Data:    schemas.Encode(rec),
 	}
-	return c.commit(sentStream(p), []Entry{entry}, func(o []Outcome) { done(o[0]) })
 }
 
 // LastSent is the newest send of a device; ok is false where it never sent.
 func (c *Conn) LastSent(ctx context.Context, a Address) (rec schemas.SentRecord, ok bool, err error) {
+	if c.behind != nil {
+		if err := c.behind.settled(ctx, a); err != nil {
+			return rec, false, err
+		}
+	}
 	p := c.partition(a.User)
-	m, ok, err := c.readers.last(ctx, sentStream(p), sentSubject(p, a))
+	rec, ok, err = c.lastRecord(ctx, p, sentSubject(p, a))
+	if c.behind != nil && err == nil {
+		c.behind.learn(a, rec.Newest())
+	}
+	return rec, ok, err
+}
+
+// lastRecord is the newest record of a subject of SENT_p, which may have wildcards.
+func (c *Conn) lastRecord(ctx context.Context, p int, subject string) (rec schemas.SentRecord, ok bool, err error) {
+	m, ok, err := c.readers.last(ctx, sentStream(p), subject)
 	if err != nil || !ok {
 		return rec, false, err
 	}
@@ -41,6 +63,11 @@ var ErrForgotten = errors.New("older than the sends on record")
 // false where there is none and the number can be taken as new: numbers may be
 // skipped, and a send that was refused comes again behind its successors.
 func (c *Conn) FindSent(ctx context.Context, a Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error) {
+	if c.behind != nil {
+		if err := c.behind.settled(ctx, a); err != nil {
+			return rec, false, err
+		}
+	}
 	p := c.partition(a.User)
 	all, _, err := c.readers.next(ctx, sentStream(p), sentSubject(p, a), 0, schemas.MaxOutstanding)
 	if err != nil {
@@ -99,16 +126,26 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		}}})
 	}
 	sequences := make([]uint64, len(m.To))
+	if len(m.To) == 0 && c.behind != nil { // no copy stands for the record
+		parts = append(parts, part{})
+	}
 	if len(parts) == 0 {
 		done(sequences, nil)
 		return
 	}
 	all := newGather(len(parts), func(err error) { done(sequences, err) })
 	for _, one := range parts {
+		if one.stream == "" {
+			c.behind.whenSettled(all.one)
+			continue
+		}
 		err := c.commit(one.stream, one.set, func(outcomes []Outcome) {
 			for i, to := range one.at {
 				if !outcomes[i].Duplicate {
 					sequences[to] = outcomes[i].Sequence
+					if c.behind != nil {
+						c.behind.stored(outcomes[i].Sequence)
+					}
 				}
 			}
 			all.one(firstError(outcomes))

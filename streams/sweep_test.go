@@ -3,6 +3,7 @@ package streams_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -56,6 +57,18 @@ func eachKind(t *testing.T, test func(t *testing.T, kind func(*streams.Options))
 func (d *atDesk) after(later time.Duration) {
 	d.clock.Advance(later)
 	d.Sweep(context.Background())
+}
+
+// afterwards sweeps, each time so much later that removals are due, until come: a
+// removal that is about to end may put off the next.
+func (d *atDesk) afterwards(come func() bool) {
+	d.T.Helper()
+	for end := time.Now().Add(streamstest.Timeout); !come(); runtime.Gosched() {
+		if time.Now().After(end) {
+			d.T.Fatal("removals did not bring it about")
+		}
+		d.after(streams.RemoveDelay)
+	}
 }
 
 func TestUnacknowledgedForTooLong(t *testing.T) { eachKind(t, testUnacknowledgedForTooLong) }

@@ -133,7 +133,7 @@ func (t Topology) messages() jetstream.StreamConfig {
 		Description:        "messages that somebody keeps or subscribes to, until every consumer has them",
 		Subjects:           []string{"msg.>"},
 		Storage:            jetstream.FileStorage,
-		Retention:          jetstream.InterestPolicy,
+		Retention:          jetstream.LimitsPolicy, // workers remove, see Jobs.RemoveDone
 		Discard:            jetstream.DiscardOld,
 		MaxMsgsPerSubject:  -1,
 		MaxAge:             schemas.HistoryDays * 24 * time.Hour,

@@ -1,0 +1,264 @@
+package streams_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/embedded"
+	"roost/streams/streamstest"
+)
+
+// impatient gives up on commits soon, where a test stops a stream.
+func impatient(o *streams.Options) { o.Alone, o.CommitTimeout = true, 20*time.Millisecond }
+
+// open is a process that is alone with a server, and its consumers.
+func open(t testing.TB, server *embedded.Server) (*streams.Conn, *streams.Consumers) {
+	t.Helper()
+	c := streamstest.Connect(t, server, onePartition(), impatient)
+	cs, err := c.StartConsumers(timeout(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cs.Close)
+	return c, cs
+}
+
+// hold keeps records from the stream.
+func hold(t testing.TB, c *streams.Conn) (release func()) {
+	t.Helper()
+	release, err := c.HoldCommits("SENT_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return release
+}
+
+// send is what a gateway does with a message: record, then copies.
+func send(t testing.TB, c *streams.Conn, from, to streams.Address, n int, content string) (schemas.SentRecord, streamstest.Sent) {
+	t.Helper()
+	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: from.User, SenderDeviceID: from.Device, ReceiverID: to.User,
+		Content: content, Timestamp: schemas.Now(), MessageIDByClient: schemas.ClientMessageID(n)}
+	rec := schemas.SentRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID, ContentHash: m.Hash()}
+	done := make(chan error, 1)
+	var copied uint64
+	err := c.RecordSent(from, rec, func(o streams.Outcome) {
+		if o.Err != nil || o.Duplicate {
+			done <- fmt.Errorf("recorded: %+v", o)
+			return
+		}
+		c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}}, func(seq []uint64, err error) {
+			copied = seq[0]
+			if err == nil {
+				c.PublishEntry(to, seq[0], m.StoredMessage())
+			}
+			done <- err
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := streamstest.Receive(t, done); err != nil {
+		t.Fatal(err)
+	}
+	return rec, streamstest.Sent{ID: m.MessageID, Sequence: copied}
+}
+
+// known is the hello of a device that sends.
+func known(t testing.TB, c *streams.Conn, a streams.Address) schemas.SentRecord {
+	t.Helper()
+	last, _, err := c.LastSent(timeout(t), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return last
+}
+
+// found checks that the answer to a retry is still the first one.
+func found(t testing.TB, c *streams.Conn, a streams.Address, want schemas.SentRecord) {
+	t.Helper()
+	got, ok, err := c.FindSent(timeout(t), a, want.MessageIDByClient)
+	got.InboxFrom, got.Highest = 0, 0
+	if err != nil || !ok || got != want {
+		t.Fatalf("the record of number %d is %+v, %t, %v, not %+v", want.MessageIDByClient, got, ok, err, want)
+	}
+}
+
+// A process that is alone accepts a send once its copies are durable. What it
+// accepted leaves no inbox before the record is durable too.
+func TestRecordBehindItsCopies(t *testing.T) {
+	c, cs := open(t, streamstest.Server(t, t.TempDir()))
+	alice, bob := streamstest.NewAddress(c), streamstest.NewAddress(c)
+	known(t, c, alice)
+	device := streamstest.Start(t, cs, bob, "")
+	defer device.Close(t)
+
+	release := hold(t, c)
+	rec, sent := send(t, c, alice, bob, 1, "accepted though SENT_0 does nothing")
+	device.AwaitMessage(t, sent.ID)
+	device.Ack(sent.ID)
+	if err := c.DeleteMessage(briefly(t), bob, sent.Sequence); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("it could be removed: %v", err)
+	}
+	if _, _, err := c.FindSent(briefly(t), alice, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("a retry was not kept waiting: %v", err)
+	}
+	release()
+	found(t, c, alice, rec)
+	if err := c.DeleteMessage(timeout(t), bob, sent.Sequence); err != nil {
+		t.Error(err)
+	}
+}
+
+func briefly(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A number that may be on record waits for the stream, which tells a repeat.
+func TestRecordOfAKnownNumber(t *testing.T) {
+	c, _ := open(t, streamstest.Server(t, t.TempDir()))
+	a := streamstest.NewAddress(c)
+	if _, o := recordSent(t, c, a, 5, "of a device that said no hello"); o.Sequence == 0 {
+		t.Errorf("it did not wait for the stream: %+v", o)
+	}
+	if _, o := recordSent(t, c, a, 6, "new"); o.Sequence != 0 || o.Err != nil {
+		t.Errorf("a new number waited for the stream: %+v", o)
+	}
+	if _, o := recordSent(t, c, a, 6, "from another connection"); !o.Duplicate {
+		t.Errorf("the same number again: %+v", o)
+	}
+	if _, o := recordSent(t, c, a, 4, "one that was skipped"); o.Sequence == 0 || o.Duplicate {
+		t.Errorf("it did not wait for the stream: %+v", o)
+	}
+	if last := known(t, c, a); last.MessageIDByClient != 4 {
+		t.Errorf("the last record is %+v", last)
+	}
+}
+
+// A message without a copy has nothing but its record to go by.
+func TestWithoutCopiesTheRecordComesFirst(t *testing.T) {
+	c, _ := open(t, streamstest.Server(t, t.TempDir()))
+	a := streamstest.NewAddress(c)
+	known(t, c, a)
+	release := hold(t, c)
+	recordSent(t, c, a, 1, "a note")
+	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: a.User, ReceiverID: a.User, Content: "a note", Timestamp: 1}
+	done := make(chan error, 1)
+	c.CommitCopies(streams.Copies{Message: m}, func(_ []uint64, err error) { done <- err })
+	select {
+	case err := <-done:
+		t.Fatalf("it was accepted with nothing durable: %v", err)
+	case <-time.After(20 * time.Millisecond): // as long as an answer takes
+	}
+	release()
+	if err := streamstest.Receive(t, done); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whenever a process ends, a retry of what it accepted gets the first answer.
+func TestRecordsSurviveTheProcess(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	rapid.Check(t, func(r *rapid.T) {
+		var c *streams.Conn
+		var cs *streams.Consumers
+		closed := func() { cs.Close(); c.Close() }
+		reopen := func() {
+			c, cs = open(t, server)
+		}
+		reopen()
+		defer func() { closed() }()
+		devices := []streams.Address{streamstest.NewAddress(c), streamstest.NewAddress(c)}
+		accepted := make([][]schemas.SentRecord, len(devices))
+		var copies []streamstest.Sent
+		to := streamstest.NewAddress(c)
+		held := false
+		hello := func() {
+			for i, a := range devices {
+				want := schemas.ClientMessageID(len(accepted[i]))
+				if got := known(t, c, a).Newest(); got != want {
+					r.Fatalf("the newest number of device %d is %d, not %d", i, got, want)
+				}
+			}
+		}
+		hello()
+		steps := map[string]func(*rapid.T){
+			"send": func(r *rapid.T) {
+				i := rapid.IntRange(0, len(devices)-1).Draw(r, "device")
+				n := len(accepted[i]) + 1
+				rec, sent := send(t, c, devices[i], to, n, fmt.Sprint("message ", n))
+				accepted[i], copies = append(accepted[i], rec), append(copies, sent)
+			},
+			"hold": func(r *rapid.T) {
+				if !held {
+					hold(t, c)
+					held = true
+				}
+			},
+			"remove": func(r *rapid.T) {
+				if held || len(copies) == 0 {
+					return // it would wait for the record
+				}
+				i := rapid.IntRange(0, len(copies)-1).Draw(r, "copy")
+				if err := c.DeleteMessage(timeout(t), to, copies[i].Sequence); err != nil {
+					r.Fatal(err)
+				}
+				copies = slices.Delete(copies, i, i+1)
+			},
+			"end": func(r *rapid.T) {
+				closed()
+				reopen()
+				held = false
+				hello()
+			},
+			"retry": func(r *rapid.T) {
+				i := rapid.IntRange(0, len(devices)-1).Draw(r, "device")
+				if held || len(accepted[i]) == 0 {
+					return
+				}
+				found(t, c, devices[i], rapid.SampledFrom(accepted[i]).Draw(r, "number"))
+			},
+		}
+		for _, step := range rapid.SliceOfN(rapid.SampledFrom(slices.Sorted(maps.Keys(steps))), 1, 15).Draw(r, "steps") {
+			steps[step](r)
+		}
+	})
+}
+
+// A record that is written again behind that of a later send does not make the
+// later number look new.
+func TestRecoveredBehindItsSuccessor(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c := streamstest.Connect(t, server, onePartition())
+	a, to := streamstest.NewAddress(c), streamstest.NewAddress(c)
+	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: a.User, SenderDeviceID: a.Device, ReceiverID: to.User,
+		Content: "its record was lost", Timestamp: 1, MessageIDByClient: 1}
+	copied := make(chan error, 1)
+	c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}}, func(_ []uint64, err error) { copied <- err })
+	if err := streamstest.Receive(t, copied); err != nil {
+		t.Fatal(err)
+	}
+	later := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: m.Hash(), InboxFrom: 1}
+	recorded := make(chan streams.Outcome, 1)
+	if err := c.RecordSent(a, later, func(o streams.Outcome) { recorded <- o }); err != nil {
+		t.Fatal(err)
+	}
+	if o := streamstest.Receive(t, recorded); o.Err != nil {
+		t.Fatal(o.Err)
+	}
+	c, _ = open(t, server)
+	if newest := known(t, c, a).Newest(); newest != 2 {
+		t.Errorf("the newest number is %d", newest)
+	}
+	found(t, c, a, schemas.SentRecord{MessageIDByClient: 1, MessageID: m.MessageID, ContentHash: m.Hash()})
+}

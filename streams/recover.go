@@ -1,0 +1,85 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+
+	"roost/schemas"
+)
+
+// recoverRecords writes the records that a process which committed them behind
+// their copies, see [behind], did not live to write: of sends whose copies are in
+// INBOX_0 from where the newest record says. It returns the sequence from which on
+// copies may have no record then. It may be repeated, and run in several processes.
+func (c *Conn) recoverRecords(ctx context.Context) (from uint64, err error) {
+	if c.partitions > 1 {
+		return 1, nil // no process of this cluster ever was behind
+	}
+	newest, ok, err := c.lastRecord(ctx, 0, inSubject("sent", 0))
+	if err != nil {
+		return 0, err
+	}
+	from = uint64(newest.InboxFrom)
+	if ok && from == 0 { // the last ones were committed before their copies
+		last, _, err := c.readers.last(ctx, inboxStream(0), inSubject("inbox", 0))
+		return last.sequence + 1, err
+	}
+	from = max(from, 1)
+	written := 0
+	for seq, more := from, true; more; {
+		var entries []stored
+		entries, more, err = c.readers.next(ctx, inboxStream(0), inSubject("inbox", 0), seq, maxMultiLast)
+		if err != nil {
+			return 0, fmt.Errorf("failed to look for sends without a record: %w", err)
+		}
+		for _, e := range entries {
+			wrote, err := c.recoverRecord(ctx, e.data, from)
+			if err != nil {
+				return 0, fmt.Errorf("failed to write the record of a send again: %w", err)
+			}
+			if wrote {
+				written++
+			}
+			seq = e.sequence + 1
+		}
+		more = more && len(entries) > 0
+		if !more {
+			from = max(from, seq)
+		}
+	}
+	if written > 0 {
+		c.log.Info("the records of the last sends were written again", "records", written)
+	}
+	return from, nil
+}
+
+// recoverRecord writes the record of a copy's send where there is none.
+func (c *Conn) recoverRecord(ctx context.Context, entry []byte, from uint64) (wrote bool, err error) {
+	head, err := schemas.DecodeEntryHead(entry)
+	if err != nil || head.Type != schemas.TypeIncomingMessage {
+		return false, nil // not the copy of a send
+	}
+	m, err := schemas.Decode[schemas.Message](entry)
+	if err != nil || m.MessageIDByClient == 0 || m.SenderDeviceID == "" {
+		return false, nil
+	}
+	c.clock.Observe(m.MessageID)
+	a := Address{m.SenderID, m.SenderDeviceID}
+	_, found, err := c.FindSent(ctx, a, m.MessageIDByClient)
+	if found || err == ErrForgotten {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	last, _, err := c.LastSent(ctx, a)
+	if err != nil {
+		return false, err
+	}
+	rec := schemas.SentRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID,
+		ContentHash: m.Hash(), InboxFrom: int64(from)}
+	if newest := last.Newest(); newest > rec.MessageIDByClient {
+		rec.Highest = newest
+	}
+	return true, c.commitAndWait(ctx, sentStream(0), []Entry{sentEntry(0, a, rec)})
+}
