@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"roost/schemas"
@@ -12,6 +13,7 @@ import (
 // source is where the mirror's messages come from; *streams.Jobs is one.
 type source interface {
 	Fetch(ctx context.Context, n int, wait time.Duration) ([]streams.Job, error)
+	RemoveDone(ctx context.Context) error
 }
 
 // mirror copies messages that somebody keeps from MESSAGES into history.
@@ -21,6 +23,7 @@ type mirror struct {
 	directory *streams.Directory
 	metrics   *metrics
 	log       *slog.Logger
+	settled   atomic.Bool // since removeDone looked last
 }
 
 const (
@@ -31,6 +34,8 @@ const (
 	storeTimeout = 30 * time.Second
 	minPause     = 250 * time.Millisecond
 	maxPause     = 15 * time.Second
+	// removeEvery is how often what every consumer has leaves MESSAGES.
+	removeEvery = 2 * time.Second
 )
 
 // outcome is what became of one job; settle alone turns it into an answer.
@@ -58,6 +63,7 @@ func (m *mirror) run(fetch, work context.Context) {
 				m.log.Warn("history did not take messages; they wait in MESSAGES", "messages", len(jobs), "error", storeErr)
 			}
 			m.settle(jobs, outcomes, pause)
+			m.settled.Store(true)
 		}
 		if healthy {
 			pause = minPause
@@ -68,6 +74,28 @@ func (m *mirror) run(fetch, work context.Context) {
 		case <-fetch.Done():
 		}
 		pause = min(2*pause, maxPause)
+	}
+}
+
+// removeDone keeps MESSAGES short until ctx ends, on the caller's goroutine.
+func (m *mirror) removeDone(ctx context.Context) {
+	tick := time.NewTicker(removeEvery)
+	defer tick.Stop()
+	for again := false; ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		settled := m.settled.Swap(false)
+		if !settled && !again {
+			continue
+		}
+		again = settled // the last acknowledgements may be on their way
+		if err := m.source.RemoveDone(ctx); err != nil && ctx.Err() == nil {
+			again = true
+			m.log.Warn("messages that every consumer has stay in MESSAGES; it is tried again", "error", err)
+		}
 	}
 }
 

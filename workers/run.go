@@ -55,6 +55,7 @@ func Run(ctx context.Context, opts Options) error {
 	retention := newRetention(opts, m)
 	var wg sync.WaitGroup
 	wg.Go(func() { mirror.run(ctx, work) })
+	wg.Go(func() { mirror.removeDone(ctx) })
 	wg.Go(func() { retention.follow(ctx) })
 	wg.Go(func() { retention.sweep(ctx) })
 	wg.Wait()

@@ -14,27 +14,30 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/embedded"
 	"roost/streams/streamstest"
 	"roost/workers/sqlite"
 )
 
 // bench is a worker's surroundings: a real NATS server and a real store.
 type bench struct {
-	t     *testing.T
-	conn  *streams.Conn
-	store *sqlite.Store
+	t      *testing.T
+	server *embedded.Server
+	conn   *streams.Conn
+	store  *sqlite.Store
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	conn := streamstest.Connect(t, streamstest.Server(t, filepath.Join(dir, "nats")), streams.Topology{})
+	server := streamstest.Server(t, filepath.Join(dir, "nats"))
+	conn := streamstest.Connect(t, server, streams.Topology{})
 	store, err := sqlite.Open(filepath.Join(dir, "history.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return &bench{t: t, conn: conn, store: store}
+	return &bench{t: t, server: server, conn: conn, store: store}
 }
 
 // run starts a worker on store and stops it with the test.
@@ -125,6 +128,16 @@ func (b *bench) eventually(what string, ok func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	b.t.Fatalf("in vain waited for: %s", what)
+}
+
+// What is stored leaves MESSAGES.
+func TestStoredMessagesLeaveTheStream(t *testing.T) {
+	b := newBench(t)
+	b.keep("alice", schemas.HistoryDays)
+	b.run(b.store)
+	b.post("alice", "bob", "kept")
+	b.wantHistory("alice", "bob", "kept")
+	b.eventually("MESSAGES is empty", func() bool { return streamstest.Stored(t, b.server, "MESSAGES") == 0 })
 }
 
 func TestHistoryFollowsTheReadersSettings(t *testing.T) {
