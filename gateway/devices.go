@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
-	"time"
 
 	"roost/schemas"
 	"roost/streams"
@@ -36,11 +34,18 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 			return device, schemas.Unavailable(err)
 		}
 	}
-	const day = 24 * time.Hour
-	if now := schemas.Now(); now.Time().Sub(device.LastActive.Time()) > day {
-		_, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = now })
+	if now := schemas.Now(); stale(device.LastActive, now) {
+		// Who deactivates devices looks at this record, and so do we: whoever writes
+		// first is right.
+		found, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = now })
 		if err != nil {
-			s.log.Warn("a device's last activity was not recorded", "error", err)
+			return device, schemas.Unavailable(err)
+		}
+		if !found {
+			if person, err = s.directory.Fresh(ctx, u); err != nil {
+				return device, schemas.Unavailable(err)
+			}
+			return device, notYours(person, hello.DeviceID)
 		}
 	}
 	return device, nil
@@ -48,7 +53,7 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 
 // notYours tells a removed device from one of another user.
 func notYours(p *streams.Person, id schemas.DeviceID) error {
-	if slices.Contains(p.Removed, id) {
+	if p.Lost(id) {
 		return schemas.Errorf(schemas.CodeDeviceRemoved, "device_id: was removed. Register the device anew with device_name.")
 	}
 	return schemas.Errorf(schemas.CodeForbidden, "device_id: is no device of yours. Register one with device_name.")

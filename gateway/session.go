@@ -184,6 +184,11 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 		}
 		return schemas.Unavailable(err)
 	}
+	if err := s.server.hold(ctx, s.conn, s.addr, device); err != nil {
+		s.inbox.Close(ctx)
+		s.recordEnd(ctx)
+		return err
+	}
 	s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
 	s.announce(true)
 	s.conn.hold()

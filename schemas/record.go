@@ -52,14 +52,19 @@ type Account struct {
 
 // Device is one device of a person.
 type Device struct {
-	DeviceID   DeviceID  `json:"device_id"`
-	Name       string    `json:"name"`
-	CreatedAt  Timestamp `json:"created_at"`
-	LastActive Timestamp `json:"last_active,omitempty"` // to the day
+	DeviceID  DeviceID  `json:"device_id"`
+	Name      string    `json:"name"`
+	CreatedAt Timestamp `json:"created_at"`
+	// LastActive is when it was last connected, to the day: a gateway writes it at
+	// the hello, before there is a session, and once a day while it lasts.
+	LastActive Timestamp `json:"last_active,omitempty"`
 	// Unclaimed: the person had no device when messages came, and this one,
 	// the first, has not taken them over yet.
 	Unclaimed bool `json:"unclaimed,omitempty"`
 }
+
+// Idle says whether the device was last used before t.
+func (d Device) Idle(t Timestamp) bool { return max(d.LastActive, d.CreatedAt) < t }
 
 // Devices are all devices of a person, in bucket DEVICES. The key exists from
 // the person's first day on, with or without devices.

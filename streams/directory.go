@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +21,9 @@ type Directory struct {
 	accounts, devices, settings jetstream.KeyValue
 	now                         func() time.Time
 
-	mu     sync.Mutex // guards people
-	people map[schemas.UserID]*slot
+	mu        sync.Mutex // guards the rest
+	people    map[schemas.UserID]*slot
+	onDevices []func(schemas.UserID, uint64)
 }
 
 // Person is what a send needs to know of a user. It is shared: do not change it.
@@ -30,6 +32,8 @@ type Person struct {
 	Devices  []schemas.Device
 	Removed  []schemas.DeviceID // the devices removed last
 	Settings schemas.Settings
+
+	revision uint64 // of the record of devices
 }
 
 // Device finds one of the person's devices.
@@ -41,6 +45,10 @@ func (p *Person) Device(id schemas.DeviceID) (schemas.Device, bool) {
 	}
 	return schemas.Device{}, false
 }
+
+// Lost says whether the person had a device that is no more. That a device is not
+// among Devices does not say so: it may be newer than what was read.
+func (p *Person) Lost(id schemas.DeviceID) bool { return slices.Contains(p.Removed, id) }
 
 // slot is one person's place in the cache; ready is closed once person and err
 // are there. An invalidation takes the slot out of the map, so what was loaded
@@ -75,7 +83,8 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 		if b.name == accountsBucket {
 			continue
 		}
-		if err := c.watch(ctx, kv, d.changed, jetstream.UpdatesOnly(), jetstream.MetaOnly()); err != nil {
+		changed := func(e jetstream.KeyValueEntry) { d.changed(e, b.name == devicesBucket) }
+		if err := c.watch(ctx, kv, changed, jetstream.UpdatesOnly(), jetstream.MetaOnly()); err != nil {
 			return nil, err
 		}
 	}
@@ -83,13 +92,33 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 }
 
 // changed forgets who changed.
-func (d *Directory) changed(e jetstream.KeyValueEntry) {
+func (d *Directory) changed(e jetstream.KeyValueEntry, devices bool) {
 	if e == nil {
 		return
 	}
-	if u, err := schemas.ParseUserToken(e.Key()); err == nil {
-		d.forget(u)
+	u, err := schemas.ParseUserToken(e.Key())
+	if err != nil {
+		return
 	}
+	d.forget(u)
+	if !devices {
+		return
+	}
+	d.mu.Lock()
+	all := d.onDevices
+	d.mu.Unlock()
+	for _, told := range all {
+		told(u, e.Revision())
+	}
+}
+
+// OnDevices has told called with each user whose devices change, in whatever
+// process, and the revision of the change; [Directory.PersonAt] then knows it. It
+// must not block.
+func (d *Directory) OnDevices(told func(u schemas.UserID, revision uint64)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.onDevices = append(slices.Clone(d.onDevices), told)
 }
 
 func (d *Directory) forget(u schemas.UserID) {
@@ -145,16 +174,30 @@ func (d *Directory) Fresh(ctx context.Context, u schemas.UserID) (*Person, error
 	return d.Person(ctx, u)
 }
 
+// errLagging: the replica that answered does not have the change yet.
+var errLagging = errors.New("the newest record is not there yet")
+
+// PersonAt is Person as of a revision of their devices at least. It fails where
+// the replica that answers has not got so far: try again.
+func (d *Directory) PersonAt(ctx context.Context, u schemas.UserID, revision uint64) (*Person, error) {
+	p, err := d.Person(ctx, u)
+	if err == nil && p.revision < revision {
+		d.forget(u)
+		return nil, fmt.Errorf("failed to read %s/%s: %w", devicesBucket, userKey(u), errLagging)
+	}
+	return p, err
+}
+
 // load serves everyone who waits for the slot, so it outlives the first asker.
 func (d *Directory) load(ctx context.Context, u schemas.UserID) (*Person, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
-	devices, _, exists, err := get[schemas.Devices](ctx, d.devices, userKey(u))
+	devices, revision, exists, err := get[schemas.Devices](ctx, d.devices, userKey(u))
 	if err != nil || !exists {
 		return &Person{}, err
 	}
 	settings, err := d.Settings(ctx, u)
-	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings}, err
+	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings, revision: revision}, err
 }
 
 // ErrExists: somebody has that name already.
@@ -254,12 +297,18 @@ func (d *Directory) ChangeDevice(ctx context.Context, a Address, change func(*sc
 // RemoveDevice forgets a device; false where it is not there. What it should have
 // claimed and did not is for the oldest device left.
 func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
+	return d.removeDevice(ctx, a, func(schemas.Device) bool { return true })
+}
+
+// removeDevice is RemoveDevice where may goes along, which is asked of the newest
+// record.
+func (d *Directory) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool) (bool, error) {
 	defer d.forget(a.User)
 	found := false
 	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
 		kept, heir := make([]schemas.Device, 0, len(all.Devices)), false
 		for _, dev := range all.Devices {
-			if dev.DeviceID != a.Device {
+			if dev.DeviceID != a.Device || !may(dev) {
 				kept = append(kept, dev)
 			} else {
 				heir = dev.Unclaimed
@@ -272,7 +321,8 @@ func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
 			return all, errUnchanged
 		}
 		removed := append(all.Removed, a.Device)
-		return schemas.Devices{Devices: kept, Removed: removed[max(0, len(removed)-schemas.MaxRemoved):]}, nil
+		all.Devices, all.Removed = kept, removed[max(0, len(removed)-schemas.MaxRemoved):]
+		return all, nil
 	})
 	return found, err
 }

@@ -18,6 +18,9 @@ type Options struct {
 	Streams *streams.Conn
 	// Store keeps history; the caller closes it afterwards.
 	Store Store
+	// DeviceMaxIdle is for how long a device may stay unused before it is removed,
+	// at least two days. Default 0: for ever.
+	DeviceMaxIdle time.Duration
 	// Registry gets the metrics. Default: a new one.
 	Registry prometheus.Registerer
 	// Log gets failures. Default slog.Default().
@@ -57,6 +60,7 @@ func Run(ctx context.Context, opts Options) error {
 	wg.Go(func() { mirror.run(ctx, work) })
 	wg.Go(func() { retention.follow(ctx) })
 	wg.Go(func() { retention.sweep(ctx) })
+	wg.Go(func() { newUpkeep(opts, m).run(ctx) })
 	wg.Wait()
 	if err := stop(); err != nil {
 		opts.Log.Debug("the history service did not stop in order", "error", err)
@@ -66,7 +70,7 @@ func Run(ctx context.Context, opts Options) error {
 
 // metrics of a worker.
 type metrics struct {
-	stored, unstorable, postponed, deleted prometheus.Counter
+	stored, unstorable, postponed, deleted, deactivated prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -76,9 +80,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return c
 	}
 	return &metrics{
-		stored:     counter("messages_stored_total", "Messages that history has, repeats included."),
-		unstorable: counter("messages_unstorable_total", "Messages that could not be decoded and were terminated."),
-		postponed:  counter("messages_postponed_total", "Messages that the store did not take and that are tried again."),
-		deleted:    counter("messages_deleted_total", "Messages that history deleted: expired, or of nobody any more."),
+		stored:      counter("messages_stored_total", "Messages that history has, repeats included."),
+		unstorable:  counter("messages_unstorable_total", "Messages that could not be decoded and were terminated."),
+		postponed:   counter("messages_postponed_total", "Messages that the store did not take and that are tried again."),
+		deactivated: counter("devices_deactivated_total", "Devices that were removed because nobody used them."),
+		deleted:     counter("messages_deleted_total", "Messages that history deleted: expired, or of nobody any more."),
 	}
 }

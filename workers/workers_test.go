@@ -40,12 +40,17 @@ func newBench(t *testing.T) *bench {
 // run starts a worker on store and stops it with the test.
 func (b *bench) run(store Store) *prometheus.Registry {
 	b.t.Helper()
+	return b.runWith(Options{Store: store})
+}
+
+// runWith starts a worker with other options as well.
+func (b *bench) runWith(o Options) *prometheus.Registry {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	registry := prometheus.NewRegistry()
+	o.Streams, o.Registry, o.Log = b.conn, registry, streamstest.Log(b.t)
 	done := make(chan error, 1)
-	go func() {
-		done <- Run(ctx, Options{Streams: b.conn, Store: store, Registry: registry, Log: streamstest.Log(b.t)})
-	}()
+	go func() { done <- Run(ctx, o) }()
 	b.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
