@@ -61,9 +61,18 @@ func (s *Server) noteOne(ctx context.Context, c *conn, now schemas.Timestamp) er
 	s.mu.Lock()
 	addr := streams.Address{User: c.countedUser, Device: c.device}
 	s.mu.Unlock()
-	_, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = max(d.LastActive, now) })
+	found, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = max(d.LastActive, now) })
 	if err != nil {
 		return err
+	}
+	if !found {
+		person, err := s.directory.Fresh(ctx, addr.User)
+		if err != nil {
+			return err
+		}
+		if person.Lost(addr.Device) {
+			c.closeRemoved()
+		}
 	}
 	s.mu.Lock()
 	c.noted = now

@@ -54,16 +54,13 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 // notYours tells a removed device from one of another user.
 func notYours(p *streams.Person, id schemas.DeviceID) error {
 	if p.Lost(id) {
-		return schemas.Errorf(schemas.CodeDeviceRemoved, "device_id: was removed. Register the device anew with device_name.")
+		return errRemoved()
 	}
 	return schemas.Errorf(schemas.CodeForbidden, "device_id: is no device of yours. Register one with device_name.")
 }
 
 // register adds a device to a user.
 func (s *Server) register(ctx context.Context, u schemas.UserID, name string) (schemas.Device, error) {
-	if err := s.directory.EnsureUser(ctx, u); err != nil {
-		return schemas.Device{}, schemas.Unavailable(err)
-	}
 	now := schemas.Now()
 	device, err := s.directory.AddDevice(ctx, u, schemas.Device{
 		DeviceID: schemas.DeviceID(s.streams.Clock().NextULID()), Name: name, CreatedAt: now, LastActive: now,
@@ -72,7 +69,7 @@ func (s *Server) register(ctx context.Context, u schemas.UserID, name string) (s
 		return device, schemas.Errorf(schemas.CodeDeviceLimit, "You have %d devices already; remove one first.", s.opts.MaxDevices)
 	}
 	if err != nil {
-		return device, schemas.Unavailable(err)
+		return device, refusedUser(err)
 	}
 	if device.Unclaimed {
 		if err := s.streams.Claim(ctx, streams.Address{User: u, Device: device.DeviceID}); err != nil {

@@ -134,8 +134,8 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 		}
 	}
 	if !mine && sender.Lost(s.addr.Device) {
-		s.conn.close(schemas.CloseDeviceRemoved, "the device was removed")
-		return targets{}, notYours(sender, s.addr.Device)
+		s.conn.closeRemoved()
+		return targets{}, errRemoved()
 	}
 	if f.ReceiverID == s.addr.User {
 		return t, nil // a note to oneself

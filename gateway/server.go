@@ -64,17 +64,14 @@ type Server struct {
 	logins    *addressLimiter
 	ctx       context.Context // ends with Drain's last step
 	cancel    context.CancelFunc
-	wg        sync.WaitGroup // lease keeper, sweeper, noteActivity, closeLost, connections
+	wg        sync.WaitGroup // lease keeper, sweeper, noteActivity, connections
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
 	started   uint64 // connections ever
 	byUser    map[schemas.UserID][]*conn
-	changed   map[schemas.UserID]change // users with connections whose devices changed
 	byAddress map[string]int
 	draining  bool
-
-	wake chan struct{} // 1; written where changed grows, read by closeLost; full means it will look anyway
 }
 
 // New makes a Server; Start makes it work.
@@ -104,7 +101,6 @@ func New(opts Options) *Server {
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
 		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
 		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
-		changed: make(map[schemas.UserID]change), wake: make(chan struct{}, 1),
 	}
 }
 
@@ -125,7 +121,6 @@ func (s *Server) Start(ctx context.Context) error {
 	})
 	s.wg.Go(s.sweep)
 	s.wg.Go(s.noteActivity)
-	s.wg.Go(s.closeLost)
 	s.directory.OnDevices(s.devicesChanged)
 	return nil
 }

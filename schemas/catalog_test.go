@@ -132,6 +132,8 @@ var catalog = []example{
 	record("device", schemas.Device{DeviceID: device, Name: "Alice's phone", CreatedAt: now, LastActive: now, Unclaimed: true}),
 	record("devices", schemas.Devices{Devices: []schemas.Device{{DeviceID: device, Name: "Alice's phone", CreatedAt: now}}, Removed: []schemas.DeviceID{removed}}),
 	record("devices.none", schemas.Devices{}),
+	record("devices.deleted", schemas.Devices{Removed: []schemas.DeviceID{device}, DeletedAt: now, Erased: true}),
+	record("devices.again", schemas.Devices{Devices: []schemas.Device{{DeviceID: device, Name: "Alice's phone", CreatedAt: now}}, TokensAfter: now}),
 	record("settings", schemas.Settings{HistoryStorage: schemas.HistoryDays, HistorySince: now, LastSeen: schemas.LastSeenNobody}),
 	record("settings.default", schemas.DefaultSettings()),
 	record("session", schemas.Session{SessionID: session, Gateway: "gateway-1", ConnectedAt: now}),
@@ -149,6 +151,9 @@ var catalog = []example{
 	body("answer_error", schemas.AnswerError{Code: schemas.CodeRateLimited, Message: "Too many attempts.", RetryAfterMS: 2000}),
 	body("credentials", schemas.Credentials{UserID: "alice", Password: "correct horse"}),
 	body("account_created", schemas.AccountCreated{UserID: "alice", CreatedAt: now}),
+	body("account_deletion", schemas.AccountDeletion{Password: "correct horse"}),
+	body("account_deleted", schemas.AccountDeleted{UserID: "alice", DeletedAt: now, Kept: []schemas.Kept{
+		{Where: schemas.KeptInHistory, What: "Messages that you sent to people who keep history."}}}),
 	body("token", schemas.Token{Token: "header.claims.signature", ExpiresAt: now + 3600_000}),
 	body("new_device", schemas.NewDevice{Name: "Alice's phone"}),
 	body("device_info", schemas.Device{DeviceID: device, Name: "Alice's phone", CreatedAt: now, LastActive: now, Unclaimed: true}.Info()),

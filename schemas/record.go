@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -73,7 +74,29 @@ type Devices struct {
 	// Removed are the devices removed last, newest last, at most MaxRemoved: a
 	// device that comes back learns that it was removed.
 	Removed []DeviceID `json:"removed,omitempty"`
+	// DeletedAt is when the person deleted the account. The record says so to
+	// whoever comes with it; for everybody else there is no such person.
+	DeletedAt Timestamp `json:"deleted_at,omitempty"`
+	// Erased: everything that was stored about the person is deleted, and the name
+	// may be taken again.
+	Erased bool `json:"erased,omitempty"`
+	// TokensAfter is when an account that had the name before was deleted: tokens
+	// issued until then are not of this person.
+	TokensAfter Timestamp `json:"tokens_after,omitempty"`
 }
+
+// WithRemoved adds a device to those removed last.
+func (d Devices) WithRemoved(id DeviceID) Devices {
+	all := append(slices.Clone(d.Removed), id)
+	d.Removed = all[max(0, len(all)-MaxRemoved):]
+	return d
+}
+
+// Lost says whether the person had a device that is no more.
+func (d Devices) Lost(id DeviceID) bool { return d.Deleted() || slices.Contains(d.Removed, id) }
+
+// Deleted says whether this is what is left of a deleted account.
+func (d Devices) Deleted() bool { return d.DeletedAt > 0 }
 
 // MaxRemoved bounds Devices.Removed.
 const MaxRemoved = 32

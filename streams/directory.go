@@ -23,17 +23,19 @@ type Directory struct {
 
 	mu        sync.Mutex // guards the rest
 	people    map[schemas.UserID]*slot
-	onDevices []func(schemas.UserID, uint64)
+	onDevices []func(schemas.UserID, schemas.Devices)
 }
 
 // Person is what a send needs to know of a user. It is shared: do not change it.
 type Person struct {
 	Exists   bool
 	Devices  []schemas.Device
+	Deleted  bool               // the account was deleted, and not everything of it yet
 	Removed  []schemas.DeviceID // the devices removed last
 	Settings schemas.Settings
-
-	revision uint64 // of the record of devices
+	// TokensAfter is when an account of that name was deleted last: no token from
+	// before is good any more.
+	TokensAfter schemas.Timestamp
 }
 
 // Device finds one of the person's devices.
@@ -48,7 +50,7 @@ func (p *Person) Device(id schemas.DeviceID) (schemas.Device, bool) {
 
 // Lost says whether the person had a device that is no more. That a device is not
 // among Devices does not say so: it may be newer than what was read.
-func (p *Person) Lost(id schemas.DeviceID) bool { return slices.Contains(p.Removed, id) }
+func (p *Person) Lost(id schemas.DeviceID) bool { return p.Deleted || slices.Contains(p.Removed, id) }
 
 // slot is one person's place in the cache; ready is closed once person and err
 // are there. An invalidation takes the slot out of the map, so what was loaded
@@ -83,8 +85,13 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 		if b.name == accountsBucket {
 			continue
 		}
-		changed := func(e jetstream.KeyValueEntry) { d.changed(e, b.name == devicesBucket) }
-		if err := c.watch(ctx, kv, changed, jetstream.UpdatesOnly(), jetstream.MetaOnly()); err != nil {
+		changed, opts := d.changed, []jetstream.WatchOpt{jetstream.UpdatesOnly()}
+		if b.name == devicesBucket {
+			changed = d.devicesChanged
+		} else {
+			opts = append(opts, jetstream.MetaOnly())
+		}
+		if err := c.watch(ctx, kv, changed, opts...); err != nil {
 			return nil, err
 		}
 	}
@@ -92,30 +99,40 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 }
 
 // changed forgets who changed.
-func (d *Directory) changed(e jetstream.KeyValueEntry, devices bool) {
+func (d *Directory) changed(e jetstream.KeyValueEntry) {
 	if e == nil {
+		return
+	}
+	if u, err := schemas.ParseUserToken(e.Key()); err == nil {
+		d.forget(u)
+	}
+}
+
+// devicesChanged tells those who asked for it as well.
+func (d *Directory) devicesChanged(e jetstream.KeyValueEntry) {
+	d.changed(e)
+	if e == nil || e.Operation() != jetstream.KeyValuePut {
 		return
 	}
 	u, err := schemas.ParseUserToken(e.Key())
 	if err != nil {
 		return
 	}
-	d.forget(u)
-	if !devices {
-		return
+	record, err := schemas.Decode[schemas.Devices](e.Value())
+	if err != nil {
+		return // whoever loads it fails as well, and says so
 	}
 	d.mu.Lock()
 	all := d.onDevices
 	d.mu.Unlock()
 	for _, told := range all {
-		told(u, e.Revision())
+		told(u, record)
 	}
 }
 
-// OnDevices has told called with each user whose devices change, in whatever
-// process, and the revision of the change; [Directory.PersonAt] then knows it. It
-// must not block.
-func (d *Directory) OnDevices(told func(u schemas.UserID, revision uint64)) {
+// OnDevices has told called with each change of anybody's devices, in whatever
+// process it is made, until the Conn is closed. It must not block.
+func (d *Directory) OnDevices(told func(schemas.UserID, schemas.Devices)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.onDevices = append(slices.Clone(d.onDevices), told)
@@ -174,45 +191,50 @@ func (d *Directory) Fresh(ctx context.Context, u schemas.UserID) (*Person, error
 	return d.Person(ctx, u)
 }
 
-// errLagging: the replica that answered does not have the change yet.
-var errLagging = errors.New("the newest record is not there yet")
-
-// PersonAt is Person as of a revision of their devices at least. It fails where
-// the replica that answers has not got so far: try again.
-func (d *Directory) PersonAt(ctx context.Context, u schemas.UserID, revision uint64) (*Person, error) {
-	p, err := d.Person(ctx, u)
-	if err == nil && p.revision < revision {
-		d.forget(u)
-		return nil, fmt.Errorf("failed to read %s/%s: %w", devicesBucket, userKey(u), errLagging)
-	}
-	return p, err
-}
-
 // load serves everyone who waits for the slot, so it outlives the first asker.
 func (d *Directory) load(ctx context.Context, u schemas.UserID) (*Person, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
-	devices, revision, exists, err := get[schemas.Devices](ctx, d.devices, userKey(u))
+	devices, _, exists, err := get[schemas.Devices](ctx, d.devices, userKey(u))
 	if err != nil || !exists {
 		return &Person{}, err
 	}
+	if devices.Deleted() {
+		return &Person{Deleted: !devices.Erased, TokensAfter: devices.DeletedAt}, nil
+	}
 	settings, err := d.Settings(ctx, u)
-	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings, revision: revision}, err
+	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings,
+		TokensAfter: devices.TokensAfter}, err
 }
 
 // ErrExists: somebody has that name already.
 var ErrExists = errors.New("exists already")
 
-// CreateAccount adds a person, or fails with [ErrExists].
+// CreateAccount adds a person, or fails with [ErrExists]: also while not
+// everything is deleted of an account that had the name.
 func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error {
-	_, err := d.accounts.Create(ctx, userKey(a.UserID), schemas.Encode(a))
+	p, err := d.Fresh(ctx, a.UserID)
+	if err != nil {
+		return err
+	}
+	if p.Deleted {
+		return ErrExists
+	}
+	revision, err := d.accounts.Create(ctx, userKey(a.UserID), schemas.Encode(a))
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return ErrExists
 	}
 	if err != nil {
 		return fmt.Errorf("failed to create account: %w", err)
 	}
-	return d.EnsureUser(ctx, a.UserID)
+	err = d.EnsureUser(ctx, a.UserID)
+	if errors.Is(err, ErrDeleted) { // the account before was deleted at this moment
+		if err := d.accounts.Purge(ctx, userKey(a.UserID), jetstream.LastRevision(revision)); err != nil {
+			return fmt.Errorf("failed to take an account back: %w", err)
+		}
+		return ErrExists
+	}
+	return err
 }
 
 // Account looks an account up; ok is false where there is none.
@@ -222,18 +244,44 @@ func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Ac
 }
 
 // EnsureUser makes a user exist, with no device, where there is none: a user of
-// an external issuer on the first connection.
+// an external issuer on the first connection. It fails with [ErrDeleted] while not
+// everything is deleted of an account that had the name.
 func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 	p, err := d.Person(ctx, u)
 	if err != nil || p.Exists {
 		return err
 	}
-	_, err = d.devices.Create(ctx, userKey(u), schemas.Encode(schemas.Devices{Devices: []schemas.Device{}}))
-	d.forget(u)
-	if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+	defer d.forget(u)
+	_, err = update(ctx, d.devices, userKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+		switch {
+		case exists && !all.Deleted():
+			return all, errUnchanged
+		case exists && !all.Erased:
+			return all, ErrDeleted
+		}
+		return schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, TokensAfter: all.DeletedAt}, nil
+	})
+	if err != nil {
 		return fmt.Errorf("failed to create user: %w", err)
 	}
 	return nil
+}
+
+// Admit is EnsureUser for the owner of a token that was issued at that time. It
+// fails with [ErrDeleted] for a token from before an account of that name was
+// deleted, for it is not one of the person who has the name now.
+func (d *Directory) Admit(ctx context.Context, u schemas.UserID, issued schemas.Timestamp) error {
+	p, err := d.Person(ctx, u)
+	if err != nil {
+		return err
+	}
+	if p.TokensAfter > 0 && issued <= p.TokensAfter {
+		return ErrDeleted
+	}
+	if p.Exists {
+		return nil
+	}
+	return d.EnsureUser(ctx, u)
 }
 
 // Settings are a user's choices, or the defaults.
@@ -264,6 +312,9 @@ var ErrDeviceLimit = errors.New("too many devices")
 func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas.Device, limit int) (schemas.Device, error) {
 	defer d.forget(u)
 	_, err := update(ctx, d.devices, userKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+		if all.Deleted() {
+			return all, ErrDeleted
+		}
 		if len(all.Devices) >= limit {
 			return all, ErrDeviceLimit
 		}
@@ -320,9 +371,8 @@ func (d *Directory) removeDevice(ctx context.Context, a Address, may func(schema
 		if found = len(kept) < len(all.Devices); !found {
 			return all, errUnchanged
 		}
-		removed := append(all.Removed, a.Device)
-		all.Devices, all.Removed = kept, removed[max(0, len(removed)-schemas.MaxRemoved):]
-		return all, nil
+		all.Devices = kept
+		return all.WithRemoved(a.Device), nil
 	})
 	return found, err
 }

@@ -152,6 +152,16 @@ func (r *retention) sweepUser(ctx context.Context, u schemas.UserID) (int, error
 	return deleted, nil
 }
 
+// keepsSince is since when a user keeps history, if at all: whoever deleted the
+// account does not, whatever is left of the settings.
+func (r *retention) keepsSince(ctx context.Context, u schemas.UserID) (since schemas.Timestamp, keeps bool, err error) {
+	person, err := r.streams.Directory().Fresh(ctx, u)
+	if err != nil || !person.Exists || !person.Settings.KeepsHistory() {
+		return 0, false, err
+	}
+	return person.Settings.HistorySince, true, nil
+}
+
 // nobodySees is the time before which nobody sees messages of a chat.
 func (r *retention) nobodySees(ctx context.Context, chat schemas.ChatID) (schemas.Timestamp, bool, error) {
 	a, b, ok := chat.Users()
@@ -160,12 +170,12 @@ func (r *retention) nobodySees(ctx context.Context, chat schemas.ChatID) (schema
 	}
 	before := schemas.Now() + 1
 	for _, u := range []schemas.UserID{a, b} {
-		settings, err := r.streams.Directory().Settings(ctx, u)
+		since, keeps, err := r.keepsSince(ctx, u)
 		if err != nil {
 			return 0, false, err
 		}
-		if settings.KeepsHistory() {
-			before = min(before, settings.HistorySince)
+		if keeps {
+			before = min(before, since)
 		}
 	}
 	return before, true, nil

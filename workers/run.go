@@ -56,11 +56,14 @@ func Run(ctx context.Context, opts Options) error {
 
 	mirror := &mirror{source: jobs, store: opts.Store, directory: directory, metrics: m, log: opts.Log}
 	retention := newRetention(opts, m)
+	erasure := newErasure(opts, m, retention)
+	directory.OnDevices(erasure.changed)
 	var wg sync.WaitGroup
 	wg.Go(func() { mirror.run(ctx, work) })
 	wg.Go(func() { retention.follow(ctx) })
 	wg.Go(func() { retention.sweep(ctx) })
-	wg.Go(func() { newUpkeep(opts, m).run(ctx) })
+	wg.Go(func() { erasure.run(ctx) })
+	wg.Go(func() { newUpkeep(opts, m, erasure).run(ctx) })
 	wg.Wait()
 	if err := stop(); err != nil {
 		opts.Log.Debug("the history service did not stop in order", "error", err)
@@ -70,7 +73,7 @@ func Run(ctx context.Context, opts Options) error {
 
 // metrics of a worker.
 type metrics struct {
-	stored, unstorable, postponed, deleted, deactivated prometheus.Counter
+	stored, unstorable, postponed, deleted, deactivated, erased prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -84,6 +87,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		unstorable:  counter("messages_unstorable_total", "Messages that could not be decoded and were terminated."),
 		postponed:   counter("messages_postponed_total", "Messages that the store did not take and that are tried again."),
 		deactivated: counter("devices_deactivated_total", "Devices that were removed because nobody used them."),
+		erased:      counter("accounts_erased_total", "Deleted accounts of which everything is deleted now."),
 		deleted:     counter("messages_deleted_total", "Messages that history deleted: expired, or of nobody any more."),
 	}
 }

@@ -9,13 +9,15 @@ import (
 	"roost/streams"
 )
 
-// upkeep goes round all people and removes the devices that nobody uses. Any
-// number of workers may do so at once: each change is a compare-and-set.
+// upkeep goes round all people: it removes the devices that nobody uses, and
+// forgets accounts that were deleted long ago. Any number of workers may do so at
+// once: each change is a compare-and-set.
 type upkeep struct {
 	streams *streams.Conn
 	metrics *metrics
 	log     *slog.Logger
 	maxIdle time.Duration // 0: for ever
+	erasure *erasure
 }
 
 const (
@@ -27,8 +29,8 @@ const (
 	roundRetry = time.Minute
 )
 
-func newUpkeep(opts Options, m *metrics) *upkeep {
-	return &upkeep{streams: opts.Streams, metrics: m, log: opts.Log, maxIdle: opts.DeviceMaxIdle}
+func newUpkeep(opts Options, m *metrics, e *erasure) *upkeep {
+	return &upkeep{streams: opts.Streams, metrics: m, log: opts.Log, maxIdle: opts.DeviceMaxIdle, erasure: e}
 }
 
 // run goes round until ctx ends.
@@ -41,7 +43,7 @@ func (k *upkeep) run(ctx context.Context) {
 		pause := every
 		if err := k.round(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			pause = min(pause, roundRetry)
-			k.log.Warn("not everybody's devices were looked at; it is tried again", "error", err)
+			k.log.Warn("not all people were looked at; it is tried again", "error", err)
 		}
 		select {
 		case <-time.After(pause):
@@ -56,7 +58,7 @@ func (k *upkeep) run(ctx context.Context) {
 func (k *upkeep) round(ctx context.Context, now time.Time) error {
 	var failed error
 	err := k.streams.EachPerson(ctx, func(u schemas.UserID, record schemas.Devices) error {
-		if err := k.deactivate(ctx, u, record, now); err != nil {
+		if err := k.lookAt(ctx, u, record, now); err != nil {
 			failed = err
 		}
 		return ctx.Err()
@@ -67,11 +69,21 @@ func (k *upkeep) round(ctx context.Context, now time.Time) error {
 	return failed
 }
 
+func (k *upkeep) lookAt(ctx context.Context, u schemas.UserID, record schemas.Devices, now time.Time) error {
+	switch {
+	case record.Erased && now.Sub(record.DeletedAt.Time()) > streams.EraseMemory:
+		return k.streams.ForgetAccount(ctx, u)
+	case record.Deleted():
+		k.erasure.changed(u, record)
+		return nil
+	case k.maxIdle > 0:
+		return k.deactivate(ctx, u, record, now)
+	}
+	return nil
+}
+
 // deactivate removes the devices of one person that nobody used for so long.
 func (k *upkeep) deactivate(ctx context.Context, u schemas.UserID, record schemas.Devices, now time.Time) error {
-	if k.maxIdle <= 0 {
-		return nil
-	}
 	before := schemas.TimestampOf(now.Add(-k.maxIdle))
 	for _, d := range record.Devices {
 		if !d.Idle(before) {

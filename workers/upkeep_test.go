@@ -62,7 +62,7 @@ func TestDevicesThatNobodyUses(t *testing.T) {
 func TestRounds(t *testing.T) {
 	b := newBench(t)
 	b.device("alice", 0)
-	k := newUpkeep(Options{Streams: b.conn, DeviceMaxIdle: month, Log: streamstest.Log(t)}, newMetrics(prometheus.NewRegistry()))
+	k := newUpkeep(Options{Streams: b.conn, DeviceMaxIdle: month, Log: streamstest.Log(t)}, newMetrics(prometheus.NewRegistry()), nil)
 	for _, after := range []time.Duration{0, month - time.Minute} {
 		if err := k.round(b.ctx(), time.Now().Add(after)); err != nil || b.devices("alice") != 1 {
 			t.Fatalf("gone after %s (%v)", after, err)

@@ -14,6 +14,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/embedded"
 	"roost/streams/streamstest"
 	"roost/workers/sqlite"
 )
@@ -21,6 +22,7 @@ import (
 // bench is a worker's surroundings: a real NATS server and a real store.
 type bench struct {
 	t     *testing.T
+	nats  *embedded.Server
 	conn  *streams.Conn
 	store *sqlite.Store
 }
@@ -28,13 +30,14 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	conn := streamstest.Connect(t, streamstest.Server(t, filepath.Join(dir, "nats")), streams.Topology{})
+	nats := streamstest.Server(t, filepath.Join(dir, "nats"))
+	conn := streamstest.Connect(t, nats, streams.Topology{})
 	store, err := sqlite.Open(filepath.Join(dir, "history.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return &bench{t: t, conn: conn, store: store}
+	return &bench{t: t, nats: nats, conn: conn, store: store}
 }
 
 // run starts a worker on store and stops it with the test.
