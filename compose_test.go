@@ -331,7 +331,7 @@ func TestClusterRoles(t *testing.T) {
 		"$SYS.REQ.SERVER.PING", "_INBOX.roost-gateway.x", "_INBOX.roost-admin.x")
 	notWorkers := append(api("STREAM.MSG.DELETE.INBOX_0", "DIRECT.GET.INBOX_0", "DIRECT.GET.INBOX_0.inbox.>",
 		"DIRECT.GET.KV_ACCOUNTS.$KV.ACCOUNTS.x", "DIRECT.GET.KV_RECEIPTS"),
-		"sent.0.x.x", "inbox.0.x.x", "msg.x", "evt.x", "svc.history.page", "$KV.SETTINGS.x", "$KV.ACCOUNTS.x")
+		"sent.0.x.x", "inbox.0.x.x", "msg.x", "evt.x", "svc.history.page", "svc.history.chats", "$KV.SETTINGS.x", "$KV.ACCOUNTS.x")
 	notWorkers = append(notWorkers, api("CONSUMER.CREATE.INBOX_0.x.inbox.>", "CONSUMER.MSG.NEXT.INBOX_0.x", "CONSUMER.DELETE.INBOX_0.x")...)
 	for _, role := range []struct {
 		name                    string
@@ -343,7 +343,7 @@ func TestClusterRoles(t *testing.T) {
 				"$JS.FC.KV_DEVICES.x.1", "$JS.ACK.INBOX_0.x.1.1.1.1.0", "$JS.ACK._.account.INBOX_0.x.1.1.1.1.0"),
 			append(api("CONSUMER.MSG.NEXT.MESSAGES.mirror", "CONSUMER.INFO.MESSAGES.mirror", "STREAM.PURGE.KV_DEVICES"),
 				"$JS.ACK.MESSAGES.mirror.1.1.1.1.0", "$JS.ACK._.account.MESSAGES.mirror.1.1.1.1.0"),
-			[]string{">", "_INBOX.>", "_INBOX.roost-worker.>", "inbox.>", "msg.>", "svc.history.page", "$KV.>", "$JS.API.>"}},
+			[]string{">", "_INBOX.>", "_INBOX.roost-worker.>", "inbox.>", "msg.>", "svc.history.page", "svc.history.chats", "svc.history.chats", "$KV.>", "$JS.API.>"}},
 		{"worker",
 			append(api("CONSUMER.DELETE.KV_DEVICES.x", "CONSUMER.DELETE.KV_GATEWAYS.x", "STREAM.PURGE.INBOX_0", "STREAM.PURGE.KV_RECEIPTS",
 				"DIRECT.GET.KV_SESSIONS.$KV.SESSIONS.x.x"), "live.0.x.x", "$KV.DEVICES.x", "$KV.SESSIONS.x.x",

@@ -34,6 +34,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("POST /sessions", s.open(s.createSession))
 	}
 	mux.HandleFunc("DELETE /account", s.open(s.deleteAccount))
+	mux.HandleFunc("GET /export", s.export)
 	mux.HandleFunc("POST /devices", s.private(s.createDevice))
 	mux.HandleFunc("GET /devices", s.private(s.listDevices))
 	mux.HandleFunc("DELETE /devices/{device_id}", s.private(s.deleteDevice))

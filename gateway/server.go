@@ -71,6 +71,7 @@ type Server struct {
 	started   uint64 // connections ever
 	byUser    map[schemas.UserID][]*conn
 	byAddress map[string]int
+	exporting map[schemas.UserID]struct{} // at most maxExports
 	draining  bool
 }
 
@@ -101,6 +102,7 @@ func New(opts Options) *Server {
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
 		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
 		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
+		exporting: make(map[schemas.UserID]struct{}),
 	}
 }
 

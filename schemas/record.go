@@ -172,12 +172,28 @@ type HistoryRequest struct {
 	UserID UserID    `json:"user_id"`         // whose view
 	Chat   string    `json:"chat"`            // the participant, as that user names it
 	UpTo   Timestamp `json:"up_to,omitempty"` // messages at or before this; 0 is now
+	// Before is for who wants all pages: messages with a smaller id alone.
+	Before MessageID `json:"before,omitempty"`
 }
 
 // HistoryReply answers a HistoryRequest, newest first.
 type HistoryReply struct {
 	Messages []Message `json:"messages"`
 }
+
+// ChatsRequest asks a worker for the chats of which history has something.
+type ChatsRequest struct {
+	UserID UserID `json:"user_id"`
+	After  string `json:"after,omitempty"` // those behind this one
+}
+
+// ChatsReply answers a ChatsRequest, sorted. Fewer than MaxChats are the last ones.
+type ChatsReply struct {
+	Chats []string `json:"chats"` // participants, as that user names them
+}
+
+// MaxChats bounds the chats of a reply.
+const MaxChats = 500
 
 // HistoryPageSize is the number of messages on a page of history.
 const HistoryPageSize = 20

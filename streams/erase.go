@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"roost/schemas"
@@ -71,7 +72,7 @@ func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
 // nothing that a later person of that name stores is deleted, whenever the rest is
 // done.
 func (c *Conn) erase(ctx context.Context, u schemas.UserID, due func(schemas.Devices) bool) error {
-	all := c.personal(u)
+	all := slices.DeleteFunc(c.personal(u), func(h holding) bool { return h.stays })
 	ends := make(map[string]uint64, len(all))
 	for _, h := range all {
 		if _, ok := ends[h.stream]; ok {
@@ -143,8 +144,8 @@ func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
 	if err != nil || !ok || !record.Erased {
 		return err
 	}
-	h := inBucket(devicesBucket, userKey(u)) // what was written since then is newer and stays
-	if err := c.purge(ctx, h.stream, h.subject, revision); err != nil {
+	// What was written since then is newer, and stays.
+	if err := c.purge(ctx, "KV_"+devicesBucket, "$KV."+devicesBucket+"."+userKey(u), revision); err != nil {
 		return fmt.Errorf("failed to forget a deleted account: %w", err)
 	}
 	return nil

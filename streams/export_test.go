@@ -148,7 +148,7 @@ func (c *Conn) Erase(ctx context.Context, u schemas.UserID, due func(schemas.Dev
 // Stored is how many messages there are about a person, by stream and subject.
 func (c *Conn) Stored(ctx context.Context, u schemas.UserID) (map[string]int, error) {
 	found := make(map[string]int)
-	for _, h := range append(c.personal(u), inBucket(devicesBucket, userKey(u))) {
+	for _, h := range c.personal(u) {
 		all, _, err := c.readers.next(ctx, h.stream, h.subject, 0, 1000)
 		if err != nil {
 			return nil, err
