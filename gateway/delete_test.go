@@ -261,3 +261,67 @@ func TestSendsRacingWithADeletion(t *testing.T) {
 		}
 	}
 }
+
+// TestReceiptsOfTheOneBefore: who takes a name that somebody had before hears
+// nothing of their messages.
+func TestReceiptsOfTheOneBefore(t *testing.T) {
+	h, _ := twoHouses(t, func(o *gateway.Options) { o.Auth, o.Accounts = bearers{}, nil })
+	token := func(issued schemas.Timestamp) string { return "alice " + strconv.FormatInt(int64(issued), 10) }
+	old := token(schemas.Now())
+	bob := h.join("bob 1")
+	h.join(old).tell("bob", "of the first")
+	waits := want[*schemas.Incoming](bob)
+	at, err := h.conn.DeleteAccount(h.ctx(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.conn.FinishErasure(h.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the name is free", func() bool {
+		p, err := h.conn.Directory().Person(h.ctx(), "alice")
+		return err == nil && !p.Deleted
+	})
+	second := h.join(token(at + 1))
+	bob.ack(waits.MessageID)
+	bob.roundTrip()
+	own := second.tell("bob", "of the second")
+	bob.take()
+	if r := want[*schemas.Delivered](second); r.MessageID != own.MessageID {
+		t.Errorf("a receipt of %s, not of her own %s", r.MessageID, own.MessageID)
+	}
+	goAway(t, h, "alice", second)
+	bob.leave()
+	third := second.welcome.DeviceID
+	receipts := func() []schemas.ReceiptItem {
+		d := h.dial()
+		d.hello(&schemas.Hello{Token: token(at + 1), DeviceID: third})
+		var items []schemas.ReceiptItem
+		for {
+			f, err := d.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch f := f.(type) {
+			case *schemas.Receipts:
+				items = append(items, f.Items...)
+			case *schemas.InboxDrained:
+				d.leave()
+				return items
+			}
+		}
+	}
+	// A watermark in a message of the first one, which carol's device got only now.
+	if err := h.conn.AdvanceReceipt(h.ctx(), "alice", "carol", schemas.Watermark{DeliveredUpTo: waits.MessageID}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "her own receipt", func() bool {
+		items := receipts()
+		for _, i := range items {
+			if i.UserID == "carol" {
+				t.Fatalf("a receipt of the first one's: %+v", i)
+			}
+		}
+		return len(items) == 1 && items[0].DeliveredUpTo == own.MessageID
+	})
+}
