@@ -249,6 +249,8 @@ func settled(t *testing.T, from, to *client.Client, accepted schemas.MessageRece
 	}
 }
 
+const month = 30 * 24 * time.Hour
+
 // work runs the workers in this process, with the worker's key, on SQLite.
 func (c *natsCluster) work() {
 	c.t.Helper()
@@ -263,7 +265,7 @@ func (c *natsCluster) work() {
 	}
 	stopped := make(chan error, 1)
 	go func() {
-		stopped <- workers.Run(ctx, workers.Options{Streams: conn, Store: store, Log: streamstest.Log(c.t)})
+		stopped <- workers.Run(ctx, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: month, Log: streamstest.Log(c.t)})
 	}()
 	c.t.Cleanup(func() {
 		stop()

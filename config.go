@@ -35,6 +35,20 @@ type historyFlags struct {
 	Mongo string `help:"URI of a MongoDB for history." env:"ROOST_MONGO" placeholder:"URI"`
 }
 
+type deviceFlags struct {
+	DeviceMaxIdle time.Duration `help:"A device that nobody used for so long is removed, at least 48h; 0 keeps all." default:"720h" env:"ROOST_DEVICE_MAX_IDLE"`
+}
+
+// minDeviceIdle: when a device was used last is recorded to the day.
+const minDeviceIdle = 48 * time.Hour
+
+func (f deviceFlags) validate() error {
+	if f.DeviceMaxIdle != 0 && f.DeviceMaxIdle < minDeviceIdle {
+		return fmt.Errorf("--device-max-idle: is at least %s, or 0 for never", minDeviceIdle)
+	}
+	return nil
+}
+
 type topologyFlags struct {
 	Partitions       int           `help:"Partitions of inboxes, fixed at install; 0 is as installed, or 1." default:"0" env:"ROOST_PARTITIONS"`
 	InboxMaxAge      time.Duration `help:"How long a message waits for a device, at most 8760h." default:"720h" env:"ROOST_INBOX_MAX_AGE"`

@@ -40,6 +40,7 @@ type serveFlags struct {
 	logFlags
 	gatewayFlags
 	historyFlags
+	deviceFlags
 	topologyFlags
 	DataDir     string        `help:"Directory for everything that is kept." default:"./roost-data" env:"ROOST_DATA_DIR" type:"path"`
 	MinFreeDisk int64         `help:"MiB that stay free: with less, sends are answered with unavailable." default:"256" env:"ROOST_MIN_FREE_DISK"`
@@ -61,6 +62,7 @@ type workerCommand struct {
 	logFlags
 	natsFlags
 	historyFlags
+	deviceFlags
 	HTTP string `name:"http" help:"Address for metrics and health; empty for none." env:"ROOST_WORKER_HTTP" placeholder:"HOST:PORT"`
 }
 
@@ -85,7 +87,7 @@ const shutdownTimeout = 10 * time.Second
 
 // Run implements `roost serve`.
 func (c serveCommand) Run(p process) error {
-	if err := c.validate(); err != nil {
+	if err := errors.Join(c.gatewayFlags.validate(), c.deviceFlags.validate()); err != nil {
 		return cannotStart(err)
 	}
 	log := newLog(c.logFlags, p.stderr)
@@ -137,7 +139,7 @@ func (c serveCommand) Run(p process) error {
 	}
 	var group run.Group
 	addGateway(&group, gateway.New(options), listener, log)
-	addWorkers(&group, workers.Options{Streams: conn, Store: store, Registry: registry, Log: log})
+	addWorkers(&group, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
 	addActor(&group, guard.watch)
 	addActor(&group, untilSignal(p.ctx, log))
 	log.Info("roost serves", "url", "http://"+listener.Addr().String(), "data", dir.path, "history", historyName(c.Mongo), "version", versionText())
@@ -179,6 +181,9 @@ func (c gatewayCommand) Run(p process) error {
 
 // Run implements `roost worker`.
 func (c workerCommand) Run(p process) error {
+	if err := c.validate(); err != nil {
+		return cannotStart(err)
+	}
 	if c.Mongo == "" {
 		return cannotStart(errors.New("a worker needs --mongo; SQLite history belongs to `roost serve` alone"))
 	}
@@ -202,7 +207,7 @@ func (c workerCommand) Run(p process) error {
 		}
 		addHTTP(&group, listener, workers.Handler(registry, conn, store))
 	}
-	addWorkers(&group, workers.Options{Streams: conn, Store: store, Registry: registry, Log: log})
+	addWorkers(&group, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
 	addActor(&group, untilSignal(p.ctx, log))
 	log.Info("roost worker works", "nats", maskedList(c.NATS), "history", historyName(c.Mongo), "version", versionText())
 	return finished(group.Run())

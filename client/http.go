@@ -47,6 +47,20 @@ func (a *API) Login(ctx context.Context, user schemas.UserID, password string) (
 	return token, err
 }
 
+// DeleteAccount deletes the user's account, its devices, inboxes and history, and
+// returns what other people keep. The password is that of a built-in account; an
+// external issuer's users have none. It may be repeated with the same token. The
+// name can be taken again once the server has deleted everything.
+func (a *API) DeleteAccount(ctx context.Context, password string) (schemas.AccountDeleted, error) {
+	var body any
+	if password != "" {
+		body = schemas.AccountDeletion{Password: password}
+	}
+	var deleted schemas.AccountDeleted
+	err := a.call(ctx, http.MethodDelete, "/account", body, &deleted)
+	return deleted, err
+}
+
 // Devices lists the user's devices.
 func (a *API) Devices(ctx context.Context) ([]schemas.DeviceInfo, error) {
 	var devices []schemas.DeviceInfo
@@ -100,21 +114,31 @@ func (a *API) Status(ctx context.Context, user schemas.UserID) (schemas.UserStat
 }
 
 func (a *API) call(ctx context.Context, method, path string, body, data any) error {
-	target, err := endpoint(a.URL, path)
+	resp, err := a.do(ctx, method, path, body)
 	if err != nil {
 		return err
+	}
+	defer resp.Body.Close()
+	return decodeData(resp, data)
+}
+
+// do makes a request. Its answer, whose body the caller closes, is a good one.
+func (a *API) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	target, err := endpoint(a.URL, path)
+	if err != nil {
+		return nil, err
 	}
 	var content io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
 		if err != nil {
-			return fmt.Errorf("failed to encode the request: %w", err)
+			return nil, fmt.Errorf("failed to encode the request: %w", err)
 		}
 		content = bytes.NewReader(encoded)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, content)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -128,13 +152,13 @@ func (a *API) call(ctx context.Context, method, path string, body, data any) err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return answerError(resp)
+		defer resp.Body.Close()
+		return nil, answerError(resp)
 	}
-	return decodeData(resp, data)
+	return resp, nil
 }
 
 // decodeData reads the data of an answer into v, where v is not nil.

@@ -49,6 +49,16 @@ func TestAPIRequests(t *testing.T) {
 			schemas.DeviceInfo{DeviceID: "D", Name: "laptop", CreatedAt: 1}},
 		"remove device": {func() (any, error) { return nil, api.RemoveDevice(ctx, "a/b") },
 			`{}`, request{"DELETE", "/devices/a%2Fb", "Bearer secret", "", ""}, nil},
+		"delete account": {func() (any, error) {
+			deleted, err := api.DeleteAccount(ctx, "correct horse")
+			return deleted.Kept[0], err
+		}, `{"user_id":"alice","deleted_at":5,"kept":[{"where":"devices","what":"All."}]}`,
+			request{"DELETE", "/account", "Bearer secret", asJSON, `{"password":"correct horse"}`},
+			schemas.Kept{Where: schemas.KeptOnDevices, What: "All."}},
+		"delete account of an issuer": {func() (any, error) {
+			deleted, err := api.DeleteAccount(ctx, "")
+			return deleted.DeletedAt, err
+		}, `{"user_id":"alice","deleted_at":5,"kept":[]}`, request{"DELETE", "/account", "Bearer secret", "", ""}, schemas.Timestamp(5)},
 		"settings": {func() (any, error) { return api.Settings(ctx) },
 			`{"history_storage":90,"last_seen":"nobody","read_receipts":true}`,
 			request{"GET", "/user/settings", "Bearer secret", "", ""},

@@ -60,34 +60,47 @@ func (s *Server) createSession(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	account, ok, err := s.directory.Account(r.Context(), c.UserID)
-	if err != nil {
-		return 0, nil, schemas.Unavailable(err)
-	}
-	hash := account.PasswordHash
-	if !ok || hash == "" {
-		hash = nobodysHash
-	}
-	right, err := s.opts.Accounts.check(r.Context(), c.Password, hash)
+	right, err := s.rightPassword(r.Context(), c.UserID, c.Password)
 	if err != nil {
 		return 0, nil, err
 	}
-	if !right || !ok {
-		return 0, nil, schemas.Errorf(schemas.CodeUnauthenticated, "The user_id or the password is wrong.")
+	if !right {
+		return 0, nil, wrongPassword()
 	}
 	// Mends an account whose creation was cut short.
-	if err := s.directory.EnsureUser(r.Context(), c.UserID); err != nil {
+	err = s.directory.EnsureUser(r.Context(), c.UserID)
+	if errors.Is(err, streams.ErrDeleted) {
+		return 0, nil, wrongPassword()
+	}
+	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
 	token, err := s.opts.Accounts.tokens.Issue(c.UserID)
 	return http.StatusOK, token, err
 }
 
+func wrongPassword() error {
+	return schemas.Errorf(schemas.CodeUnauthenticated, "The user_id or the password is wrong.")
+}
+
+// rightPassword takes as long for a user without an account.
+func (s *Server) rightPassword(ctx context.Context, u schemas.UserID, password string) (bool, error) {
+	account, ok, err := s.directory.Account(ctx, u)
+	if err != nil {
+		return false, schemas.Unavailable(err)
+	}
+	hash := account.PasswordHash
+	if !ok || hash == "" {
+		hash = nobodysHash
+	}
+	right, err := s.opts.Accounts.check(ctx, password, hash)
+	return right && ok, err
+}
+
 func (s *Server) credentials(r *http.Request) (schemas.Credentials, error) {
 	var c schemas.Credentials
-	if wait := s.logins.wait(addressOf(r)); wait > 0 {
-		return c, &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
-			Message: "Too many attempts from your address. Try again later."}
+	if e := s.attempt(r); e != nil {
+		return c, e
 	}
 	if e := schemas.DecodeBody(r.Body, &c); e != nil {
 		return c, e
@@ -96,6 +109,15 @@ func (s *Server) credentials(r *http.Request) (schemas.Credentials, error) {
 		return c, e
 	}
 	return c, nil
+}
+
+// attempt counts a password that is to be checked, or says why it is not.
+func (s *Server) attempt(r *http.Request) error {
+	if wait := s.logins.wait(addressOf(r)); wait > 0 {
+		return &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
+			Message: "Too many attempts from your address. Try again later."}
+	}
+	return nil
 }
 
 // Parameters of argon2id: OWASP's second recommendation, 19 MiB and two passes.

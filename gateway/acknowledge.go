@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"roost/schemas"
@@ -39,10 +40,19 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 		if err != nil {
 			continue // the watermark will tell
 		}
+		if ofTheOneBefore(sender, h.MessageID) {
+			continue
+		}
 		for _, d := range sender.Devices {
 			s.server.streams.PublishFrame(streams.Address{User: h.SenderID, Device: d.DeviceID}, frame)
 		}
 	}
+}
+
+// ofTheOneBefore says whether a message is of somebody who had the name before and
+// deleted the account; who has it now is not told of its receipts.
+func ofTheOneBefore(now *streams.Person, id schemas.MessageID) bool {
+	return now.TokensAfter > 0 && id <= schemas.MessageIDAt(now.TokensAfter)
 }
 
 // receiptsSlack is how much earlier than the device's end the receipts begin
@@ -57,9 +67,17 @@ func (s *session) sendReceipts(ctx context.Context, device schemas.Device, befor
 	if since == 0 {
 		since = device.LastActive
 	}
-	err := s.server.streams.ReceiptsSince(ctx, s.addr.User, since.Time().Add(-receiptsSlack), func(items []schemas.ReceiptItem) {
-		s.conn.sendFrame(&schemas.Receipts{Items: items})
-	})
+	person, err := s.server.directory.Person(ctx, s.addr.User)
+	if err == nil {
+		err = s.server.streams.ReceiptsSince(ctx, s.addr.User, since.Time().Add(-receiptsSlack), func(items []schemas.ReceiptItem) {
+			items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
+				return ofTheOneBefore(person, max(i.DeliveredUpTo, i.ReadUpTo))
+			})
+			if len(items) > 0 {
+				s.conn.sendFrame(&schemas.Receipts{Items: items})
+			}
+		})
+	}
 	if err != nil {
 		s.server.log.Warn("receipts could not be read; the next connection shows them", "error", err)
 	}

@@ -24,10 +24,16 @@ import (
 
 // Authenticator says who a token belongs to.
 type Authenticator interface {
-	// Authenticate returns the user, or a *schemas.Error with
+	// Authenticate returns whose token it is, or a *schemas.Error with
 	// CodeUnauthenticated for a token that is not valid now, here and for this
 	// audience. It may be called concurrently.
-	Authenticate(ctx context.Context, token string) (schemas.UserID, error)
+	Authenticate(ctx context.Context, token string) (Identity, error)
+}
+
+// Identity is what a token says.
+type Identity struct {
+	User     schemas.UserID
+	IssuedAt schemas.Timestamp // of the token, to the second; 0 where it does not say
 }
 
 const (
@@ -111,20 +117,24 @@ var _ Authenticator = (*Tokens)(nil)
 
 // Authenticate implements [Authenticator]. Only HS256 is tried: a token that
 // says "none", or any other algorithm, does not even parse.
-func (t *Tokens) Authenticate(_ context.Context, token string) (schemas.UserID, error) {
+func (t *Tokens) Authenticate(_ context.Context, token string) (Identity, error) {
 	claims, err := t.claims(token)
 	if err != nil {
-		return "", unauthenticated(err)
+		return Identity{}, unauthenticated(err)
 	}
 	if claims.Expiry == nil {
-		return "", unauthenticated(errors.New("the token never expires"))
+		return Identity{}, unauthenticated(errors.New("the token never expires"))
 	}
 	err = claims.ValidateWithLeeway(jwt.Expected{
 		Issuer: builtinIssuer, AnyAudience: jwt.Audience{builtinAudience}, Time: t.now()}, clockLeeway)
 	if err != nil {
-		return "", unauthenticated(err)
+		return Identity{}, unauthenticated(err)
 	}
-	return subject(claims.Subject)
+	var issued time.Time
+	if claims.IssuedAt != nil {
+		issued = claims.IssuedAt.Time()
+	}
+	return identity(claims.Subject, issued)
 }
 
 // claims checks a token's signature. Every connection comes this way, nearly
@@ -171,12 +181,14 @@ func unauthenticated(cause error) *schemas.Error {
 	return e
 }
 
-func subject(sub string) (schemas.UserID, error) {
+// identity is that of a token whose other claims are good; issued is zero where it
+// does not say when.
+func identity(sub string, issued time.Time) (Identity, error) {
 	u, err := schemas.ParseUserID(sub)
 	if err != nil {
-		return "", unauthenticated(fmt.Errorf("the subject is no user id: %w", err))
+		return Identity{}, unauthenticated(fmt.Errorf("the subject is no user id: %w", err))
 	}
-	return u, nil
+	return Identity{User: u, IssuedAt: max(schemas.TimestampOf(issued), 0)}, nil
 }
 
 // Issuer is an external issuer of tokens.
@@ -237,10 +249,10 @@ func readJWKS(path string) (*oidc.StaticKeySet, error) {
 }
 
 // Authenticate implements [Authenticator].
-func (x *external) Authenticate(ctx context.Context, token string) (schemas.UserID, error) {
+func (x *external) Authenticate(ctx context.Context, token string) (Identity, error) {
 	verified, err := x.verifier.Verify(ctx, token)
 	if err != nil {
-		return "", unauthenticated(err)
+		return Identity{}, unauthenticated(err)
 	}
-	return subject(verified.Subject)
+	return identity(verified.Subject, verified.IssuedAt)
 }

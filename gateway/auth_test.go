@@ -95,7 +95,8 @@ func TestBuiltInTokens(t *testing.T) {
 // check expects a token to be of want, or refused where want is empty.
 func check(t *testing.T, a gateway.Authenticator, token string, want schemas.UserID) {
 	t.Helper()
-	u, err := a.Authenticate(context.Background(), token)
+	id, err := a.Authenticate(context.Background(), token)
+	u := id.User
 	switch {
 	case want == "" && (err == nil || schemas.AsError(err).Code != schemas.CodeUnauthenticated):
 		t.Errorf("got %q, %v", u, err)

@@ -34,8 +34,10 @@ type conn struct {
 	bearer string // token of the HTTP request, or empty; of the reader, until greet is done
 	socket socket
 
-	// countedUser is guarded by server.mu.
+	// Guarded by server.mu.
 	countedUser schemas.UserID
+	device      schemas.DeviceID  // of the session; empty before
+	noted       schemas.Timestamp // since when the device is on record as active
 
 	mu      sync.Mutex // guards the rest
 	outbox  [][]byte   // at most maxOutbox; more closes the connection with 4008

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
-	"time"
 
 	"roost/schemas"
 	"roost/streams"
@@ -36,11 +34,18 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 			return device, schemas.Unavailable(err)
 		}
 	}
-	const day = 24 * time.Hour
-	if now := schemas.Now(); now.Time().Sub(device.LastActive.Time()) > day {
-		_, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = now })
+	if now := schemas.Now(); stale(device.LastActive, now) {
+		// Who deactivates devices looks at this record, and so do we: whoever writes
+		// first is right.
+		found, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = now })
 		if err != nil {
-			s.log.Warn("a device's last activity was not recorded", "error", err)
+			return device, schemas.Unavailable(err)
+		}
+		if !found {
+			if person, err = s.directory.Fresh(ctx, u); err != nil {
+				return device, schemas.Unavailable(err)
+			}
+			return device, notYours(person, hello.DeviceID)
 		}
 	}
 	return device, nil
@@ -48,17 +53,14 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 
 // notYours tells a removed device from one of another user.
 func notYours(p *streams.Person, id schemas.DeviceID) error {
-	if slices.Contains(p.Removed, id) {
-		return schemas.Errorf(schemas.CodeDeviceRemoved, "device_id: was removed. Register the device anew with device_name.")
+	if p.Lost(id) {
+		return errRemoved()
 	}
 	return schemas.Errorf(schemas.CodeForbidden, "device_id: is no device of yours. Register one with device_name.")
 }
 
 // register adds a device to a user.
 func (s *Server) register(ctx context.Context, u schemas.UserID, name string) (schemas.Device, error) {
-	if err := s.directory.EnsureUser(ctx, u); err != nil {
-		return schemas.Device{}, schemas.Unavailable(err)
-	}
 	now := schemas.Now()
 	device, err := s.directory.AddDevice(ctx, u, schemas.Device{
 		DeviceID: schemas.DeviceID(s.streams.Clock().NextULID()), Name: name, CreatedAt: now, LastActive: now,
@@ -67,7 +69,7 @@ func (s *Server) register(ctx context.Context, u schemas.UserID, name string) (s
 		return device, schemas.Errorf(schemas.CodeDeviceLimit, "You have %d devices already; remove one first.", s.opts.MaxDevices)
 	}
 	if err != nil {
-		return device, schemas.Unavailable(err)
+		return device, refusedUser(err)
 	}
 	if device.Unclaimed {
 		if err := s.streams.Claim(ctx, streams.Address{User: u, Device: device.DeviceID}); err != nil {

@@ -4,8 +4,9 @@
 //
 // # Goroutines
 //
-// A [Server] runs one sweeper, which ends idle connections, and one keeper of
-// the gateway's lease. A connection runs one goroutine that greets, and after it
+// A [Server] runs one sweeper, which ends idle connections, one keeper of the
+// gateway's lease, and one of the last activity of connected devices (active.go).
+// It hears of removed devices on a goroutine of package streams (lost.go). A connection runs one goroutine that greets, and after it
 // one that reads frames and does what they ask for, in order (session.go), and one
 // that writes while there is something to be written (conn.go); an idle connection
 // has only the reader.

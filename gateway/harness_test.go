@@ -145,6 +145,12 @@ func (h *house) call(as schemas.UserID, method, path, body string) (int, schemas
 	if as != "" {
 		req.Header.Set("Authorization", "Bearer "+h.token(as))
 	}
+	return h.do(req)
+}
+
+// do reads the answer to a request.
+func (h *house) do(req *http.Request) (int, schemas.Answer) {
+	h.t.Helper()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		h.t.Fatal(err)
@@ -156,7 +162,7 @@ func (h *house) call(as schemas.UserID, method, path, body string) (int, schemas
 	}
 	var a schemas.Answer
 	if err := json.Unmarshal(data, &a); err != nil {
-		h.t.Fatalf("%s %s answered %d %q, which is no answer of the protocol", method, path, resp.StatusCode, data)
+		h.t.Fatalf("%s %s answered %d %q, which is no answer of the protocol", req.Method, req.URL.Path, resp.StatusCode, data)
 	}
 	return resp.StatusCode, a
 }

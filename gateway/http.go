@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"roost/schemas"
+	"roost/streams"
 )
 
 // maxBody bounds the body of an HTTP request.
@@ -30,6 +33,8 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("POST /accounts", s.open(s.createAccount))
 		mux.HandleFunc("POST /sessions", s.open(s.createSession))
 	}
+	mux.HandleFunc("DELETE /account", s.open(s.deleteAccount))
+	mux.HandleFunc("GET /export", s.export)
 	mux.HandleFunc("POST /devices", s.private(s.createDevice))
 	mux.HandleFunc("GET /devices", s.private(s.listDevices))
 	mux.HandleFunc("DELETE /devices/{device_id}", s.private(s.deleteDevice))
@@ -86,18 +91,35 @@ func (s *Server) open(h open) http.HandlerFunc {
 
 func (s *Server) private(h private) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		user, err := s.opts.Auth.Authenticate(r.Context(), bearer(r))
+		user, err := s.admitToken(r.Context(), bearer(r))
 		if err != nil {
 			s.fail(w, r, err)
-			return
-		}
-		if err := s.directory.EnsureUser(r.Context(), user); err != nil {
-			s.fail(w, r, schemas.Unavailable(err))
 			return
 		}
 		status, data, err := h(r, user)
 		s.answer(w, r, status, data, err)
 	}
+}
+
+// admitToken is the user of a token, who exists from then on. A token from before
+// the account was deleted is not good any more, whoever has the name now.
+func (s *Server) admitToken(ctx context.Context, token string) (schemas.UserID, error) {
+	id, err := s.opts.Auth.Authenticate(ctx, token)
+	if err != nil {
+		return "", err
+	}
+	if err := s.directory.Admit(ctx, id.User, id.IssuedAt); err != nil {
+		return "", refusedUser(err)
+	}
+	return id.User, nil
+}
+
+// refusedUser is why a user could not be looked up or made.
+func refusedUser(err error) error {
+	if errors.Is(err, streams.ErrDeleted) {
+		return unauthenticated(err)
+	}
+	return schemas.Unavailable(err)
 }
 
 // bearer is the token of the Authorization header, or empty. A token in the URL

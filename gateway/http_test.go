@@ -32,8 +32,8 @@ func TestAccountsAndSessions(t *testing.T) {
 	if status != http.StatusOK || token.ExpiresAt.Time().Before(time.Now()) {
 		t.Fatalf("POST /sessions answered %d %+v", status, token)
 	}
-	if u, err := h.tokens.Authenticate(h.ctx(), token.Token); err != nil || u != "alice" {
-		t.Errorf("the token is of %q (%v)", u, err)
+	if u, err := h.tokens.Authenticate(h.ctx(), token.Token); err != nil || u.User != "alice" {
+		t.Errorf("the token is of %+v (%v)", u, err)
 	}
 	for _, c := range []struct {
 		name, path, body string

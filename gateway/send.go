@@ -125,10 +125,17 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 		return targets{}, schemas.Errorf(schemas.CodeUnknownReceiver, "receiver_id: there is no such user. Nothing was stored.")
 	}
 	t := targets{keep: sender.Settings.KeepsHistory() || receiver.Settings.KeepsHistory()}
+	mine := false
 	for _, d := range sender.Devices {
-		if d.DeviceID != s.addr.Device {
+		if d.DeviceID == s.addr.Device {
+			mine = true
+		} else {
 			t.to = append(t.to, streams.Address{User: s.addr.User, Device: d.DeviceID})
 		}
+	}
+	if !mine && sender.Lost(s.addr.Device) {
+		s.conn.closeRemoved()
+		return targets{}, errRemoved()
 	}
 	if f.ReceiverID == s.addr.User {
 		return t, nil // a note to oneself

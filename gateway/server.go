@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,13 +64,14 @@ type Server struct {
 	logins    *addressLimiter
 	ctx       context.Context // ends with Drain's last step
 	cancel    context.CancelFunc
-	wg        sync.WaitGroup // lease keeper, sweeper, connections
+	wg        sync.WaitGroup // lease keeper, sweeper, noteActivity, connections
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
 	started   uint64 // connections ever
-	byUser    map[schemas.UserID]int
+	byUser    map[schemas.UserID][]*conn
 	byAddress map[string]int
+	exporting map[schemas.UserID]struct{} // at most maxExports
 	draining  bool
 }
 
@@ -99,7 +101,8 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
 		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
-		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID]int), byAddress: make(map[string]int),
+		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
+		exporting: make(map[schemas.UserID]struct{}),
 	}
 }
 
@@ -119,6 +122,8 @@ func (s *Server) Start(ctx context.Context) error {
 		})
 	})
 	s.wg.Go(s.sweep)
+	s.wg.Go(s.noteActivity)
+	s.directory.OnDevices(s.devicesChanged)
 	return nil
 }
 
@@ -238,7 +243,10 @@ func (s *Server) leave(c *conn) {
 	delete(s.conns, c)
 	decrement(s.byAddress, c.address)
 	if c.countedUser != "" {
-		decrement(s.byUser, c.countedUser)
+		others := slices.DeleteFunc(s.byUser[c.countedUser], func(o *conn) bool { return o == c })
+		if s.byUser[c.countedUser] = others; len(others) == 0 {
+			delete(s.byUser, c.countedUser)
+		}
 	}
 }
 
@@ -246,10 +254,10 @@ func (s *Server) leave(c *conn) {
 func (s *Server) identify(c *conn, u schemas.UserID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if max := s.opts.Limits.ConnectionsPerUser; max > 0 && s.byUser[u] >= max {
+	if max := s.opts.Limits.ConnectionsPerUser; max > 0 && len(s.byUser[u]) >= max {
 		return false
 	}
-	s.byUser[u]++
+	s.byUser[u] = append(s.byUser[u], c)
 	c.countedUser = u
 	return true
 }

@@ -121,7 +121,10 @@ func closeCodeFor(code schemas.Code) schemas.CloseCode {
 
 // begin makes a session of a connection, or says why not.
 func (c *conn) begin(hello *schemas.Hello) (*session, error) {
-	user, err := c.authenticate(hello)
+	// Not of c.ctx: a context that ever had another below it stays larger.
+	ctx, cancel := context.WithTimeout(c.server.ctx, endTimeout)
+	defer cancel()
+	user, err := c.authenticate(ctx, hello)
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +132,6 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 		return nil, &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
 			Message: "You have too many connections; close some."}
 	}
-	// Not of c.ctx: a context that ever had another below it stays larger.
-	ctx, cancel := context.WithTimeout(c.server.ctx, endTimeout)
-	defer cancel()
 	device, err := c.server.device(ctx, user, hello)
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 	return s, nil
 }
 
-func (c *conn) authenticate(hello *schemas.Hello) (schemas.UserID, error) {
+func (c *conn) authenticate(ctx context.Context, hello *schemas.Hello) (schemas.UserID, error) {
 	token := hello.Token
 	if token == "" {
 		token = c.bearer
@@ -152,7 +152,7 @@ func (c *conn) authenticate(hello *schemas.Hello) (schemas.UserID, error) {
 	if token == "" {
 		return "", schemas.Errorf(schemas.CodeUnauthenticated, "token: is missing; send one in hello or as the Bearer header.")
 	}
-	user, err := c.server.opts.Auth.Authenticate(c.ctx, token)
+	user, err := c.server.admitToken(ctx, token)
 	if err != nil {
 		return "", err
 	}
@@ -183,6 +183,11 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 			return schemas.InvalidField("resume_after", "%v.", err)
 		}
 		return schemas.Unavailable(err)
+	}
+	if err := s.server.hold(ctx, s.conn, s.addr, device); err != nil {
+		s.inbox.Close(ctx)
+		s.recordEnd(ctx)
+		return err
 	}
 	s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
 	s.announce(true)
@@ -269,7 +274,7 @@ func (s *session) End(reason streams.EndReason) {
 	case streams.EndReplaced:
 		s.conn.close(schemas.CloseReplaced, "a newer connection of this device took over")
 	case streams.EndRemoved:
-		s.conn.close(schemas.CloseDeviceRemoved, "the device was removed")
+		s.conn.closeRemoved()
 	default:
 		s.conn.close(schemas.CloseSlow, "a message was not acknowledged in time")
 	}

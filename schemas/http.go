@@ -60,6 +60,34 @@ type Token struct {
 	ExpiresAt Timestamp `json:"expires_at"`
 }
 
+// AccountDeletion is the body of DELETE /account of a built-in account.
+type AccountDeletion struct {
+	Password string `json:"password"`
+}
+
+// AccountDeleted answers DELETE /account.
+type AccountDeleted struct {
+	UserID    UserID    `json:"user_id"`
+	DeletedAt Timestamp `json:"deleted_at"`
+	Kept      []Kept    `json:"kept"`
+}
+
+// Kept is what other people keep of somebody who deletes the account.
+type Kept struct {
+	Where KeptWhere `json:"where"`
+	What  string    `json:"what"` // a sentence for the person
+}
+
+// KeptWhere is where it is kept. The list only grows.
+type KeptWhere string
+
+// Values of KeptWhere.
+const (
+	KeptInInboxes KeptWhere = "inboxes"
+	KeptInHistory KeptWhere = "history"
+	KeptOnDevices KeptWhere = "devices"
+)
+
 // NewDevice is the body of POST /devices.
 type NewDevice struct {
 	Name string `json:"name"`

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -60,14 +61,19 @@ type Account struct {
 
 // Device is one device of a person.
 type Device struct {
-	DeviceID   DeviceID  `json:"device_id"`
-	Name       string    `json:"name"`
-	CreatedAt  Timestamp `json:"created_at"`
-	LastActive Timestamp `json:"last_active,omitempty"` // to the day
+	DeviceID  DeviceID  `json:"device_id"`
+	Name      string    `json:"name"`
+	CreatedAt Timestamp `json:"created_at"`
+	// LastActive is when it was last connected, to the day: a gateway writes it at
+	// the hello, before there is a session, and once a day while it lasts.
+	LastActive Timestamp `json:"last_active,omitempty"`
 	// Unclaimed: the person had no device when messages came, and this one,
 	// the first, has not taken them over yet.
 	Unclaimed bool `json:"unclaimed,omitempty"`
 }
+
+// Idle says whether the device was last used before t.
+func (d Device) Idle(t Timestamp) bool { return max(d.LastActive, d.CreatedAt) < t }
 
 // Devices are all devices of a person, in bucket DEVICES. The key exists from
 // the person's first day on, with or without devices.
@@ -76,7 +82,29 @@ type Devices struct {
 	// Removed are the devices removed last, newest last, at most MaxRemoved: a
 	// device that comes back learns that it was removed.
 	Removed []DeviceID `json:"removed,omitempty"`
+	// DeletedAt is when the person deleted the account. The record says so to
+	// whoever comes with it; for everybody else there is no such person.
+	DeletedAt Timestamp `json:"deleted_at,omitempty"`
+	// Erased: everything that was stored about the person is deleted, and the name
+	// may be taken again.
+	Erased bool `json:"erased,omitempty"`
+	// TokensAfter is when an account that had the name before was deleted: tokens
+	// issued until then are not of this person.
+	TokensAfter Timestamp `json:"tokens_after,omitempty"`
 }
+
+// WithRemoved adds a device to those removed last.
+func (d Devices) WithRemoved(id DeviceID) Devices {
+	all := append(slices.Clone(d.Removed), id)
+	d.Removed = all[max(0, len(all)-MaxRemoved):]
+	return d
+}
+
+// Lost says whether the person had a device that is no more.
+func (d Devices) Lost(id DeviceID) bool { return d.Deleted() || slices.Contains(d.Removed, id) }
+
+// Deleted says whether this is what is left of a deleted account.
+func (d Devices) Deleted() bool { return d.DeletedAt > 0 }
 
 // MaxRemoved bounds Devices.Removed.
 const MaxRemoved = 32
@@ -152,12 +180,28 @@ type HistoryRequest struct {
 	UserID UserID    `json:"user_id"`         // whose view
 	Chat   string    `json:"chat"`            // the participant, as that user names it
 	UpTo   Timestamp `json:"up_to,omitempty"` // messages at or before this; 0 is now
+	// Before is for who wants all pages: messages with a smaller id alone.
+	Before MessageID `json:"before,omitempty"`
 }
 
 // HistoryReply answers a HistoryRequest, newest first.
 type HistoryReply struct {
 	Messages []Message `json:"messages"`
 }
+
+// ChatsRequest asks a worker for the chats of which history has something.
+type ChatsRequest struct {
+	UserID UserID `json:"user_id"`
+	After  string `json:"after,omitempty"` // those behind this one
+}
+
+// ChatsReply answers a ChatsRequest, sorted. Fewer than MaxChats are the last ones.
+type ChatsReply struct {
+	Chats []string `json:"chats"` // participants, as that user names them
+}
+
+// MaxChats bounds the chats of a reply.
+const MaxChats = 500
 
 // HistoryPageSize is the number of messages on a page of history.
 const HistoryPageSize = 20

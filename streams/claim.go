@@ -46,7 +46,11 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 // RemoveDevice takes a device off its user: its connection is closed, its inbox
 // and its sends are deleted. False where there is no such device.
 func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
-	found, err := c.directory.RemoveDevice(ctx, a)
+	return c.removeDevice(ctx, a, func(schemas.Device) bool { return true })
+}
+
+func (c *Conn) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool) (bool, error) {
+	found, err := c.directory.removeDevice(ctx, a, may)
 	if err != nil || !found {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,16 +21,21 @@ type Directory struct {
 	accounts, devices, settings jetstream.KeyValue
 	now                         func() time.Time
 
-	mu     sync.Mutex // guards people
-	people map[schemas.UserID]*slot
+	mu        sync.Mutex // guards the rest
+	people    map[schemas.UserID]*slot
+	onDevices []func(schemas.UserID, schemas.Devices)
 }
 
 // Person is what a send needs to know of a user. It is shared: do not change it.
 type Person struct {
 	Exists   bool
 	Devices  []schemas.Device
+	Deleted  bool               // the account was deleted, and not everything of it yet
 	Removed  []schemas.DeviceID // the devices removed last
 	Settings schemas.Settings
+	// TokensAfter is when an account of that name was deleted last: no token from
+	// before is good any more.
+	TokensAfter schemas.Timestamp
 }
 
 // Device finds one of the person's devices.
@@ -41,6 +47,10 @@ func (p *Person) Device(id schemas.DeviceID) (schemas.Device, bool) {
 	}
 	return schemas.Device{}, false
 }
+
+// Lost says whether the person had a device that is no more. That a device is not
+// among Devices does not say so: it may be newer than what was read.
+func (p *Person) Lost(id schemas.DeviceID) bool { return p.Deleted || slices.Contains(p.Removed, id) }
 
 // slot is one person's place in the cache; ready is closed once person and err
 // are there. An invalidation takes the slot out of the map, so what was loaded
@@ -75,7 +85,13 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 		if b.name == accountsBucket {
 			continue
 		}
-		if err := c.watch(ctx, kv, d.changed, jetstream.UpdatesOnly(), jetstream.MetaOnly()); err != nil {
+		changed, opts := d.changed, []jetstream.WatchOpt{jetstream.UpdatesOnly()}
+		if b.name == devicesBucket {
+			changed = d.devicesChanged
+		} else {
+			opts = append(opts, jetstream.MetaOnly())
+		}
+		if err := c.watch(ctx, kv, changed, opts...); err != nil {
 			return nil, err
 		}
 	}
@@ -90,6 +106,36 @@ func (d *Directory) changed(e jetstream.KeyValueEntry) {
 	if u, err := schemas.ParseUserToken(e.Key()); err == nil {
 		d.forget(u)
 	}
+}
+
+// devicesChanged tells those who asked for it as well.
+func (d *Directory) devicesChanged(e jetstream.KeyValueEntry) {
+	d.changed(e)
+	if e == nil || e.Operation() != jetstream.KeyValuePut {
+		return
+	}
+	u, err := schemas.ParseUserToken(e.Key())
+	if err != nil {
+		return
+	}
+	record, err := schemas.Decode[schemas.Devices](e.Value())
+	if err != nil {
+		return // whoever loads it fails as well, and says so
+	}
+	d.mu.Lock()
+	all := d.onDevices
+	d.mu.Unlock()
+	for _, told := range all {
+		told(u, record)
+	}
+}
+
+// OnDevices has told called with each change of anybody's devices, in whatever
+// process it is made, until the Conn is closed. It must not block.
+func (d *Directory) OnDevices(told func(schemas.UserID, schemas.Devices)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.onDevices = append(slices.Clone(d.onDevices), told)
 }
 
 func (d *Directory) forget(u schemas.UserID) {
@@ -153,23 +199,42 @@ func (d *Directory) load(ctx context.Context, u schemas.UserID) (*Person, error)
 	if err != nil || !exists {
 		return &Person{}, err
 	}
+	if devices.Deleted() {
+		return &Person{Deleted: !devices.Erased, TokensAfter: devices.DeletedAt}, nil
+	}
 	settings, err := d.Settings(ctx, u)
-	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings}, err
+	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings,
+		TokensAfter: devices.TokensAfter}, err
 }
 
 // ErrExists: somebody has that name already.
 var ErrExists = errors.New("exists already")
 
-// CreateAccount adds a person, or fails with [ErrExists].
+// CreateAccount adds a person, or fails with [ErrExists]: also while not
+// everything is deleted of an account that had the name.
 func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error {
-	_, err := d.accounts.Create(ctx, userKey(a.UserID), schemas.Encode(a))
+	p, err := d.Fresh(ctx, a.UserID)
+	if err != nil {
+		return err
+	}
+	if p.Deleted {
+		return ErrExists
+	}
+	revision, err := d.accounts.Create(ctx, userKey(a.UserID), schemas.Encode(a))
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return ErrExists
 	}
 	if err != nil {
 		return fmt.Errorf("failed to create account: %w", err)
 	}
-	return d.EnsureUser(ctx, a.UserID)
+	err = d.EnsureUser(ctx, a.UserID)
+	if errors.Is(err, ErrDeleted) { // the account before was deleted at this moment
+		if err := d.accounts.Purge(ctx, userKey(a.UserID), jetstream.LastRevision(revision)); err != nil {
+			return fmt.Errorf("failed to take an account back: %w", err)
+		}
+		return ErrExists
+	}
+	return err
 }
 
 // Account looks an account up; ok is false where there is none.
@@ -179,18 +244,44 @@ func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Ac
 }
 
 // EnsureUser makes a user exist, with no device, where there is none: a user of
-// an external issuer on the first connection.
+// an external issuer on the first connection. It fails with [ErrDeleted] while not
+// everything is deleted of an account that had the name.
 func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 	p, err := d.Person(ctx, u)
 	if err != nil || p.Exists {
 		return err
 	}
-	_, err = d.devices.Create(ctx, userKey(u), schemas.Encode(schemas.Devices{Devices: []schemas.Device{}}))
-	d.forget(u)
-	if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+	defer d.forget(u)
+	_, err = update(ctx, d.devices, userKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+		switch {
+		case exists && !all.Deleted():
+			return all, errUnchanged
+		case exists && !all.Erased:
+			return all, ErrDeleted
+		}
+		return schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, TokensAfter: all.DeletedAt}, nil
+	})
+	if err != nil {
 		return fmt.Errorf("failed to create user: %w", err)
 	}
 	return nil
+}
+
+// Admit is EnsureUser for the owner of a token that was issued at that time. It
+// fails with [ErrDeleted] for a token from before an account of that name was
+// deleted, for it is not one of the person who has the name now.
+func (d *Directory) Admit(ctx context.Context, u schemas.UserID, issued schemas.Timestamp) error {
+	p, err := d.Person(ctx, u)
+	if err != nil {
+		return err
+	}
+	if p.TokensAfter > 0 && issued <= p.TokensAfter {
+		return ErrDeleted
+	}
+	if p.Exists {
+		return nil
+	}
+	return d.EnsureUser(ctx, u)
 }
 
 // Settings are a user's choices, or the defaults.
@@ -221,6 +312,9 @@ var ErrDeviceLimit = errors.New("too many devices")
 func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas.Device, limit int) (schemas.Device, error) {
 	defer d.forget(u)
 	_, err := update(ctx, d.devices, userKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+		if all.Deleted() {
+			return all, ErrDeleted
+		}
 		if len(all.Devices) >= limit {
 			return all, ErrDeviceLimit
 		}
@@ -254,12 +348,18 @@ func (d *Directory) ChangeDevice(ctx context.Context, a Address, change func(*sc
 // RemoveDevice forgets a device; false where it is not there. What it should have
 // claimed and did not is for the oldest device left.
 func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
+	return d.removeDevice(ctx, a, func(schemas.Device) bool { return true })
+}
+
+// removeDevice is RemoveDevice where may goes along, which is asked of the newest
+// record.
+func (d *Directory) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool) (bool, error) {
 	defer d.forget(a.User)
 	found := false
 	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
 		kept, heir := make([]schemas.Device, 0, len(all.Devices)), false
 		for _, dev := range all.Devices {
-			if dev.DeviceID != a.Device {
+			if dev.DeviceID != a.Device || !may(dev) {
 				kept = append(kept, dev)
 			} else {
 				heir = dev.Unclaimed
@@ -271,8 +371,8 @@ func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
 		if found = len(kept) < len(all.Devices); !found {
 			return all, errUnchanged
 		}
-		removed := append(all.Removed, a.Device)
-		return schemas.Devices{Devices: kept, Removed: removed[max(0, len(removed)-schemas.MaxRemoved):]}, nil
+		all.Devices = kept
+		return all.WithRemoved(a.Device), nil
 	})
 	return found, err
 }

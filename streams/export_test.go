@@ -163,3 +163,23 @@ func (c *Conn) HoldCommits(stream string) (release func(), err error) {
 		w.signal()
 	}, nil
 }
+
+// Erase deletes what is stored about a person where due says so of the record.
+func (c *Conn) Erase(ctx context.Context, u schemas.UserID, due func(schemas.Devices) bool) error {
+	return c.erase(ctx, u, due)
+}
+
+// Stored is how many messages there are about a person, by stream and subject.
+func (c *Conn) Stored(ctx context.Context, u schemas.UserID) (map[string]int, error) {
+	found := make(map[string]int)
+	for _, h := range c.personal(u) {
+		all, _, err := c.readers.next(ctx, h.stream, h.subject, 0, 1000)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 {
+			found[h.stream+" "+h.subject] = len(all)
+		}
+	}
+	return found, nil
+}

@@ -129,17 +129,19 @@ func (j *Jobs) Waiting(ctx context.Context) (uint64, error) {
 
 // HistoryHandler answers requests for history. It is called concurrently.
 type HistoryHandler interface {
+	Chats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error)
 	Page(ctx context.Context, req schemas.HistoryRequest) (schemas.HistoryReply, error)
 	Ready(ctx context.Context) error
 }
 
 // Names of the history service, a NATS micro service.
 const (
-	historyService     = "roost-history"
-	historyVersion     = "1.0.0"
-	historyPageSubject = "svc.history.page"
-	historyPingSubject = "svc.history.ready"
-	historyTimeout     = 5 * time.Second
+	historyService      = "roost-history"
+	historyVersion      = "1.0.0"
+	historyChatsSubject = "svc.history.chats"
+	historyPageSubject  = "svc.history.page"
+	historyPingSubject  = "svc.history.ready"
+	historyTimeout      = 5 * time.Second
 )
 
 // maxPages bounds the history requests that one worker answers at a time; more
@@ -173,7 +175,8 @@ func (c *Conn) ServeHistory(h HistoryHandler) (stop func() error, err error) {
 		subject string
 		answer  func(context.Context, []byte) ([]byte, error)
 	}{
-		"page":  {historyPageSubject, func(ctx context.Context, body []byte) ([]byte, error) { return answerPage(ctx, h, body) }},
+		"chats": {historyChatsSubject, func(ctx context.Context, body []byte) ([]byte, error) { return answer(ctx, h.Chats, body) }},
+		"page":  {historyPageSubject, func(ctx context.Context, body []byte) ([]byte, error) { return answer(ctx, h.Page, body) }},
 		"ready": {historyPingSubject, func(ctx context.Context, _ []byte) ([]byte, error) { return nil, answerReady(ctx, h) }},
 	} {
 		handler := micro.HandlerFunc(func(r micro.Request) {
@@ -211,12 +214,12 @@ func (c *Conn) ServeHistory(h HistoryHandler) (stop func() error, err error) {
 	}, nil
 }
 
-func answerPage(ctx context.Context, h HistoryHandler, body []byte) ([]byte, error) {
-	req, err := schemas.Decode[schemas.HistoryRequest](body)
+func answer[Q, A any](ctx context.Context, handle func(context.Context, Q) (A, error), body []byte) ([]byte, error) {
+	req, err := schemas.Decode[Q](body)
 	if err != nil {
 		return nil, schemas.Errorf(schemas.CodeBadFrame, "%v", err)
 	}
-	reply, err := h.Page(ctx, req)
+	reply, err := handle(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -259,6 +262,15 @@ func (c *Conn) HistoryPage(ctx context.Context, req schemas.HistoryRequest) (sch
 		return schemas.HistoryReply{}, err
 	}
 	return schemas.Decode[schemas.HistoryReply](m.Data)
+}
+
+// HistoryChats asks a worker for the chats that history has something of.
+func (c *Conn) HistoryChats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error) {
+	m, err := c.ask(ctx, historyChatsSubject, schemas.Encode(req))
+	if err != nil {
+		return schemas.ChatsReply{}, err
+	}
+	return schemas.Decode[schemas.ChatsReply](m.Data)
 }
 
 // HistoryReady says why history cannot be served now, or nil.

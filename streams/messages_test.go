@@ -114,10 +114,14 @@ func TestJobsBeforeApply(t *testing.T) {
 
 // historian is a HistoryHandler made of functions.
 type historian struct {
+	chats func(context.Context, schemas.ChatsRequest) (schemas.ChatsReply, error)
 	page  func(context.Context, schemas.HistoryRequest) (schemas.HistoryReply, error)
 	ready func(context.Context) error
 }
 
+func (h historian) Chats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error) {
+	return h.chats(ctx, req)
+}
 func (h historian) Page(ctx context.Context, req schemas.HistoryRequest) (schemas.HistoryReply, error) {
 	return h.page(ctx, req)
 }

@@ -192,6 +192,12 @@ func (p *Presence) End(ctx context.Context, a Address, s schemas.Session, revisi
 	return true, nil
 }
 
+// Connected says whether a device has a session on a gateway that lives.
+func (p *Presence) Connected(ctx context.Context, a Address) (bool, error) {
+	s, _, ok, err := get[schemas.Session](ctx, p.sessions, sessionKey(a))
+	return ok && s.Gateway != "" && p.Alive(s.Gateway), err
+}
+
 // Status is when a user was last connected, and whether a device is now.
 func (p *Presence) Status(ctx context.Context, u schemas.UserID, devices []schemas.Device) (online bool, last schemas.Timestamp, err error) {
 	for _, d := range devices {

@@ -174,7 +174,10 @@ func (c *Conn) onRecord(ctx context.Context, seq uint64) error {
 	return c.behind.cover(ctx, seq)
 }
 
-// purge removes the messages of an inbox up to seq.
+// allOnRecord waits until every accepted send is on record.
+func (c *Conn) allOnRecord(ctx context.Context) error { return c.onRecord(ctx, math.MaxUint64) }
+
+// purge removes the messages of a subject up to seq.
 func (c *Conn) purge(ctx context.Context, stream, subject string, seq uint64) error {
 	if err := c.onRecord(ctx, seq); err != nil {
 		return err
@@ -184,7 +187,7 @@ func (c *Conn) purge(ctx context.Context, stream, subject string, seq uint64) er
 
 // purgeAll removes all messages of a subject.
 func (c *Conn) purgeAll(ctx context.Context, stream, subject string) error {
-	if err := c.onRecord(ctx, math.MaxUint64); err != nil {
+	if err := c.allOnRecord(ctx); err != nil {
 		return err
 	}
 	return c.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject})

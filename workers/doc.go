@@ -1,13 +1,14 @@
 // Package workers turns streams into side effects: it mirrors messages into the
-// history store, answers requests for history, and deletes what nobody may see
-// any more. One worker has one source, is idempotent, and can run any number of
+// history store, answers requests for history, deletes what nobody may see any
+// more, removes devices that nobody uses, and completes the deletion of accounts. One worker has one source, is idempotent, and can run any number of
 // times beside itself. Gateways and workers meet only in a subject.
 //
 // # Goroutines
 //
-// [Run] runs three and waits for them: the mirror, which fetches a batch, stores
-// it and acknowledges it; retention, which follows SETTINGS and a clock; and
-// retention's sweeper. History requests are answered on goroutines of package
+// [Run] runs five and waits for them: the mirror, which fetches a batch, stores
+// it and acknowledges it; retention, which follows SETTINGS and a clock;
+// retention's sweeper; upkeep, which goes round all people; and erasure, which
+// hears of deleted accounts. History requests are answered on goroutines of package
 // streams, bounded there. Ending Run's context stops fetching; the batch under
 // way is finished, within stopTimeout.
 //

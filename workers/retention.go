@@ -35,9 +35,13 @@ const (
 	expireEvery = time.Hour
 	sweepTick   = time.Second
 	// sweepAgain is when a user is swept a second time: messages that were on
-	// their way into the store at the first have arrived by then.
-	sweepAgain = 30 * time.Second
+	// their way into the store at the first, for storeTimeout at most, have arrived
+	// by then. Within a minute all is gone.
+	sweepAgain = 45 * time.Second
 	sweepRetry = 5 * time.Second
+	// lately is for how long after history was switched on it is looked whether it
+	// was on before: the choice in between may have been seen by nobody.
+	lately = time.Hour
 )
 
 func newRetention(opts Options, m *metrics) *retention {
@@ -45,12 +49,12 @@ func newRetention(opts Options, m *metrics) *retention {
 		wake: make(chan struct{}, 1), due: make(map[schemas.UserID]visit)}
 }
 
-// follow notes who keeps no history. It begins with everybody who ever chose, so
-// a choice made while no worker ran is carried out as well.
+// follow notes who keeps no history, or none of before. It begins with everybody
+// who ever chose, so a choice made while no worker ran is carried out as well.
 func (r *retention) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := r.streams.WatchSettings(ctx, func(u schemas.UserID, s schemas.Settings) {
-			if s.KeepsHistory() {
+			if s.KeepsHistory() && time.Since(s.HistorySince.Time()) > lately {
 				return
 			}
 			r.plan(u, visit{at: time.Now(), again: true})
@@ -124,19 +128,15 @@ func (r *retention) sweepDue(ctx context.Context, now time.Time) {
 	}
 }
 
-// sweepUser deletes what u alone kept of each of their chats.
+// sweepUser deletes what nobody sees any more of each of a user's chats.
 func (r *retention) sweepUser(ctx context.Context, u schemas.UserID) (int, error) {
-	settings, err := r.streams.Directory().Settings(ctx, u)
-	if err != nil || settings.KeepsHistory() {
-		return 0, err // switched on again meanwhile: what is older stays hidden, and expires
-	}
 	chats, err := r.store.Chats(ctx, u)
 	if err != nil {
 		return 0, err
 	}
 	deleted := 0
 	for _, chat := range chats {
-		before, ok, err := r.nobodySees(ctx, chat, u)
+		before, ok, err := r.nobodySees(ctx, chat)
 		if err != nil {
 			return deleted, err
 		}
@@ -152,22 +152,31 @@ func (r *retention) sweepUser(ctx context.Context, u schemas.UserID) (int, error
 	return deleted, nil
 }
 
-// nobodySees is the time before which nobody but u could see messages of a chat.
-func (r *retention) nobodySees(ctx context.Context, chat schemas.ChatID, u schemas.UserID) (schemas.Timestamp, bool, error) {
+// keepsSince is since when a user keeps history, if at all: whoever deleted the
+// account does not, whatever is left of the settings.
+func (r *retention) keepsSince(ctx context.Context, u schemas.UserID) (since schemas.Timestamp, keeps bool, err error) {
+	person, err := r.streams.Directory().Fresh(ctx, u)
+	if err != nil || !person.Exists || !person.Settings.KeepsHistory() {
+		return 0, false, err
+	}
+	return person.Settings.HistorySince, true, nil
+}
+
+// nobodySees is the time before which nobody sees messages of a chat.
+func (r *retention) nobodySees(ctx context.Context, chat schemas.ChatID) (schemas.Timestamp, bool, error) {
 	a, b, ok := chat.Users()
 	if !ok {
 		return 0, false, nil // a group has other members
 	}
-	other := a
-	if other == u {
-		other = b
+	before := schemas.Now() + 1
+	for _, u := range []schemas.UserID{a, b} {
+		since, keeps, err := r.keepsSince(ctx, u)
+		if err != nil {
+			return 0, false, err
+		}
+		if keeps {
+			before = min(before, since)
+		}
 	}
-	settings, err := r.streams.Directory().Settings(ctx, other)
-	if err != nil {
-		return 0, false, err
-	}
-	if settings.KeepsHistory() {
-		return settings.HistorySince, true, nil
-	}
-	return schemas.Now() + 1, true, nil
+	return before, true, nil
 }

@@ -18,6 +18,9 @@ type Options struct {
 	Streams *streams.Conn
 	// Store keeps history; the caller closes it afterwards.
 	Store Store
+	// DeviceMaxIdle is for how long a device may stay unused before it is removed,
+	// at least two days. Default 0: for ever.
+	DeviceMaxIdle time.Duration
 	// Registry gets the metrics. Default: a new one.
 	Registry prometheus.Registerer
 	// Log gets failures. Default slog.Default().
@@ -53,11 +56,15 @@ func Run(ctx context.Context, opts Options) error {
 
 	mirror := &mirror{source: jobs, store: opts.Store, directory: directory, metrics: m, log: opts.Log}
 	retention := newRetention(opts, m)
+	erasure := newErasure(opts, m, retention)
+	directory.OnDevices(erasure.changed)
 	var wg sync.WaitGroup
 	wg.Go(func() { mirror.run(ctx, work) })
 	wg.Go(func() { mirror.removeDone(ctx) })
 	wg.Go(func() { retention.follow(ctx) })
 	wg.Go(func() { retention.sweep(ctx) })
+	wg.Go(func() { erasure.run(ctx) })
+	wg.Go(func() { newUpkeep(opts, m, erasure).run(ctx) })
 	wg.Wait()
 	if err := stop(); err != nil {
 		opts.Log.Debug("the history service did not stop in order", "error", err)
@@ -67,7 +74,7 @@ func Run(ctx context.Context, opts Options) error {
 
 // metrics of a worker.
 type metrics struct {
-	stored, unstorable, postponed, deleted prometheus.Counter
+	stored, unstorable, postponed, deleted, deactivated, erased prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -77,9 +84,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return c
 	}
 	return &metrics{
-		stored:     counter("messages_stored_total", "Messages that history has, repeats included."),
-		unstorable: counter("messages_unstorable_total", "Messages that could not be decoded and were terminated."),
-		postponed:  counter("messages_postponed_total", "Messages that the store did not take and that are tried again."),
-		deleted:    counter("messages_deleted_total", "Messages that history deleted: expired, or of nobody any more."),
+		stored:      counter("messages_stored_total", "Messages that history has, repeats included."),
+		unstorable:  counter("messages_unstorable_total", "Messages that could not be decoded and were terminated."),
+		postponed:   counter("messages_postponed_total", "Messages that the store did not take and that are tried again."),
+		deactivated: counter("devices_deactivated_total", "Devices that were removed because nobody used them."),
+		erased:      counter("accounts_erased_total", "Deleted accounts of which everything is deleted now."),
+		deleted:     counter("messages_deleted_total", "Messages that history deleted: expired, or of nobody any more."),
 	}
 }

@@ -43,12 +43,17 @@ func newBench(t *testing.T) *bench {
 // run starts a worker on store and stops it with the test.
 func (b *bench) run(store Store) *prometheus.Registry {
 	b.t.Helper()
+	return b.runWith(Options{Store: store})
+}
+
+// runWith starts a worker with other options as well.
+func (b *bench) runWith(o Options) *prometheus.Registry {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	registry := prometheus.NewRegistry()
+	o.Streams, o.Registry, o.Log = b.conn, registry, streamstest.Log(b.t)
 	done := make(chan error, 1)
-	go func() {
-		done <- Run(ctx, Options{Streams: b.conn, Store: store, Registry: registry, Log: streamstest.Log(b.t)})
-	}()
+	go func() { done <- Run(ctx, o) }()
 	b.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -318,4 +323,64 @@ func counter(t *testing.T, r *prometheus.Registry, name string) float64 {
 		}
 	}
 	return 0 // the worker has not begun yet
+}
+
+// TestAllPages: whoever asks for what is before the last one of a page gets
+// everything once, however much is of one millisecond.
+func TestAllPages(t *testing.T) {
+	b := newBench(t)
+	since := b.keep("alice", 90).HistorySince
+	b.run(b.store)
+	var all []schemas.Message
+	add := func(with schemas.UserID, at schemas.Timestamp, n int) {
+		for range n {
+			id := schemas.MessageIDAt(at)
+			id = id[:20] + schemas.MessageID(fmt.Sprintf("%06d", len(all)))
+			all = append(all, schemas.Message{MessageID: id, SenderID: "alice", ReceiverID: with, Content: fmt.Sprint(len(all)), Timestamp: at})
+		}
+	}
+	add("bob", since, 25)
+	add("bob", since+1, 150)
+	add("bob", since+2, 20)
+	add("carol", since+2, 20)
+	add("dave", since-1, 3) // before she kept history
+	if err := b.store.Append(b.ctx(), all); err != nil {
+		t.Fatal(err)
+	}
+	var chats []string
+	b.eventually("a worker answers", func() bool {
+		reply, err := b.conn.HistoryChats(b.ctx(), schemas.ChatsRequest{UserID: "alice"})
+		chats = reply.Chats
+		return err == nil
+	})
+	if fmt.Sprint(chats) != "[bob carol dave]" {
+		t.Errorf("the chats are %v", chats)
+	}
+	if reply, err := b.conn.HistoryChats(b.ctx(), schemas.ChatsRequest{UserID: "alice", After: "bob"}); err != nil || fmt.Sprint(reply.Chats) != "[carol dave]" {
+		t.Errorf("behind bob: %v, %v", reply, err)
+	}
+	if reply, err := b.conn.HistoryChats(b.ctx(), schemas.ChatsRequest{UserID: "bob"}); err != nil || len(reply.Chats) != 0 {
+		t.Errorf("of bob, who keeps none: %v, %v", reply, err)
+	}
+	for with, want := range map[string]int{"bob": 195, "carol": 20, "dave": 0} {
+		seen := make(map[schemas.MessageID]bool)
+		for before := schemas.MessageID(""); ; {
+			reply, err := b.conn.HistoryPage(b.ctx(), schemas.HistoryRequest{UserID: "alice", Chat: with, Before: before})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range reply.Messages {
+				if seen[m.MessageID] || before != "" && m.MessageID >= before {
+					t.Fatalf("%s comes behind %s", m.MessageID, before)
+				}
+				seen[m.MessageID], before = true, m.MessageID
+			}
+			if len(reply.Messages) < schemas.HistoryPageSize {
+				break
+			}
+		}
+		if len(seen) != want {
+			t.Errorf("%d messages with %s, not %d", len(seen), with, want)
+		}
+	}
 }

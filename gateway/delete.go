@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"net/http"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// kept is what other people keep of somebody who deletes the account.
+var kept = []schemas.Kept{
+	{Where: schemas.KeptInInboxes, What: "Messages that you sent and that wait for other people's devices are still delivered to them."},
+	{Where: schemas.KeptInHistory, What: "Messages between you and people who keep history stay in theirs, with your user_id, for up to 90 days."},
+	{Where: schemas.KeptOnDevices, What: "What a device has received, yours or another's, stays there until it is deleted there."},
+}
+
+// deleteAccount is DELETE /account. It may be repeated, with the same token, to
+// complete what was cut short; a worker completes it in any case.
+func (s *Server) deleteAccount(r *http.Request) (int, any, error) {
+	ctx := r.Context()
+	id, err := s.opts.Auth.Authenticate(ctx, bearer(r))
+	if err != nil {
+		return 0, nil, err
+	}
+	person, err := s.directory.Fresh(ctx, id.User)
+	switch {
+	case err != nil:
+		return 0, nil, schemas.Unavailable(err)
+	case !person.Exists && person.TokensAfter == 0:
+		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "There is no such account.")
+	case !person.Exists: // deleted already; the password as well, perhaps
+	case id.IssuedAt <= person.TokensAfter:
+		return 0, nil, refusedUser(streams.ErrDeleted)
+	case s.opts.Accounts != nil:
+		if err := s.confirmPassword(r, id.User); err != nil {
+			return 0, nil, err
+		}
+	}
+	at, err := s.streams.DeleteAccount(ctx, id.User)
+	if err != nil {
+		return 0, nil, &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
+			Message: "Not everything could be deleted in time. Send the same again."}
+	}
+	return http.StatusOK, schemas.AccountDeleted{UserID: id.User, DeletedAt: at, Kept: kept}, nil
+}
+
+// confirmPassword checks the password in the body.
+func (s *Server) confirmPassword(r *http.Request, u schemas.UserID) error {
+	var body schemas.AccountDeletion
+	if err := s.attempt(r); err != nil {
+		return err
+	}
+	if e := schemas.DecodeBody(r.Body, &body); e != nil {
+		return e
+	}
+	right, err := s.rightPassword(r.Context(), u, body.Password)
+	if err != nil {
+		return err
+	}
+	if !right {
+		return schemas.Errorf(schemas.CodeUnauthenticated, "password: is wrong.")
+	}
+	return nil
+}

@@ -1,0 +1,327 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"roost/gateway"
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+// twoHouses are two gateways on one cluster, without limits.
+func twoHouses(t *testing.T, change ...func(*gateway.Options)) (h, other *house) {
+	t.Helper()
+	nats := streamstest.Server(t, t.TempDir())
+	change = append(change, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
+	return joinHouse(t, nats, change...), joinHouse(t, nats, change...)
+}
+
+// as does a request with a token.
+func (h *house) as(token, method, path, body string) (int, schemas.Answer) {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(h.ctx(), method, h.http.URL+path, strings.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	return h.do(req)
+}
+
+const credentials = `{"user_id":"alice","password":"correct horse"}`
+
+// signUp makes alice an account and returns a token.
+func signUp(t *testing.T, h *house) string {
+	t.Helper()
+	if status, answer := h.call("", "POST", "/accounts", credentials); status != http.StatusCreated {
+		t.Fatal(status, answer.Error)
+	}
+	_, answer := h.call("", "POST", "/sessions", credentials)
+	return data[schemas.Token](t, answer).Token
+}
+
+// join connects a new device with a token.
+func (h *house) join(token string) *device {
+	h.t.Helper()
+	d := h.dial()
+	d.hello(&schemas.Hello{Token: token, DeviceName: "test"})
+	return d
+}
+
+func TestDeleteAccount(t *testing.T) {
+	h, other := twoHouses(t)
+	token := signUp(t, h)
+	phone, tablet, bob := h.join(token), other.join(token), other.connect("bob")
+	for body, want := range map[string]int{``: 400, `{}`: 401, `{"password":"wrong horse"}`: 401} {
+		if status, answer := h.as(token, "DELETE", "/account", body); status != want {
+			t.Errorf("%q got %d %+v", body, status, answer.Error)
+		}
+	}
+	if status, _ := h.as("nonsense", "DELETE", "/account", `{"password":"correct horse"}`); status != http.StatusUnauthorized {
+		t.Errorf("without a token: %d", status)
+	}
+	bob.tell("alice", "she is still there")
+	for _, d := range []*device{phone, tablet} {
+		d.take()
+		d.roundTrip()
+	}
+
+	status, answer := h.as(token, "DELETE", "/account", `{"password":"correct horse"}`)
+	deleted := data[schemas.AccountDeleted](t, answer)
+	if status != http.StatusOK || deleted.UserID != "alice" || deleted.DeletedAt == 0 || len(deleted.Kept) != 3 {
+		t.Fatalf("got %d %+v", status, answer)
+	}
+	phone.wantClose(schemas.CloseDeviceRemoved)
+	tablet.wantClose(schemas.CloseDeviceRemoved)
+	eventually(t, "the other gateway knows", func() bool {
+		p, err := other.conn.Directory().Person(other.ctx(), "alice")
+		return err == nil && !p.Exists
+	})
+	for _, at := range []*house{h, other} {
+		carol := at.connect("carol")
+		carol.say("alice", "anybody there?")
+		carol.wantError(schemas.CodeUnknownReceiver)
+		for what, got := range map[string]func() (int, schemas.Answer){
+			"login":          func() (int, schemas.Answer) { return at.call("", "POST", "/sessions", credentials) },
+			"token":          func() (int, schemas.Answer) { return at.as(token, "GET", "/devices", "") },
+			"token, writing": func() (int, schemas.Answer) { return at.as(token, "POST", "/devices", `{"name":"x"}`) },
+			"settings":       func() (int, schemas.Answer) { return at.as(token, "PUT", "/user/settings", `{"history_storage":90}`) },
+		} {
+			if status, answer := got(); status != http.StatusUnauthorized || answer.Error.Code != schemas.CodeUnauthenticated {
+				t.Errorf("%s: %d %+v", what, status, answer.Error)
+			}
+		}
+		if status, _ := at.call("", "POST", "/accounts", credentials); status != http.StatusConflict {
+			t.Errorf("the name is free too early: %d", status)
+		}
+		if status, _ := at.call("bob", "GET", "/user/alice/status", ""); status != http.StatusNotFound {
+			t.Errorf("her status: %d", status)
+		}
+		for _, hello := range []*schemas.Hello{{Token: token, DeviceName: "new"}, {Token: token, DeviceID: phone.welcome.DeviceID}} {
+			d := at.dial()
+			d.send(hello)
+			d.wantError(schemas.CodeUnauthenticated)
+			d.wantClose(schemas.CloseUnauthenticated)
+		}
+		for _, body := range []string{``, `{"password":"correct horse"}`} { // what was cut short is asked again
+			status, answer := at.as(token, "DELETE", "/account", body)
+			if status != http.StatusOK || data[schemas.AccountDeleted](t, answer).DeletedAt != deleted.DeletedAt {
+				t.Errorf("again: %d %+v", status, answer.Error)
+			}
+		}
+	}
+	if p, err := h.conn.Directory().Fresh(h.ctx(), "alice"); err != nil || p.Exists || !p.Deleted {
+		t.Errorf("a token of before made her exist again: %+v, %v", p, err)
+	}
+	bob.roundTrip()
+
+	// Once everything is deleted the name is free, and for somebody else.
+	if _, err := h.conn.FinishErasure(h.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if status, answer := other.call("", "POST", "/accounts", credentials); status != http.StatusCreated {
+		t.Fatal(status, answer.Error)
+	}
+	for what, got := range map[string]func() (int, schemas.Answer){
+		"devices": func() (int, schemas.Answer) { return other.as(token, "GET", "/devices", "") },
+		"deletion": func() (int, schemas.Answer) {
+			return other.as(token, "DELETE", "/account", `{"password":"correct horse"}`)
+		},
+	} {
+		if status, _ := got(); status != http.StatusUnauthorized {
+			t.Errorf("%s with a token of the one before: %d", what, status)
+		}
+	}
+}
+
+// bearers is an authenticator of tokens of the form "user issued-at".
+type bearers struct{}
+
+func (bearers) Authenticate(_ context.Context, token string) (gateway.Identity, error) {
+	user, issued, _ := strings.Cut(token, " ")
+	at, err := strconv.ParseInt(issued, 10, 64)
+	if err != nil {
+		return gateway.Identity{}, schemas.Errorf(schemas.CodeUnauthenticated, "token: %v", err)
+	}
+	return gateway.Identity{User: schemas.UserID(user), IssuedAt: schemas.Timestamp(at)}, nil
+}
+
+// TestDeleteAccountOfAnIssuer: the token is enough, and who logs in again begins
+// afresh.
+func TestDeleteAccountOfAnIssuer(t *testing.T) {
+	h, other := twoHouses(t, func(o *gateway.Options) { o.Auth, o.Accounts = bearers{}, nil })
+	token := func(issued schemas.Timestamp) string {
+		return "kim@example.org " + strconv.FormatInt(int64(issued), 10)
+	}
+	if status, _ := h.as(token(schemas.Now()), "DELETE", "/account", ""); status != http.StatusNotFound {
+		t.Errorf("who was never here: %d", status)
+	}
+	old := token(schemas.Now())
+	phone := h.join(old)
+	if status, answer := other.as(old, "PUT", "/user/settings", `{"last_seen":"nobody"}`); status != http.StatusOK {
+		t.Fatal(status, answer.Error)
+	}
+	status, answer := other.as(old, "DELETE", "/account", "")
+	if status != http.StatusOK {
+		t.Fatal(status, answer.Error)
+	}
+	phone.wantClose(schemas.CloseDeviceRemoved)
+	fresh := token(data[schemas.AccountDeleted](t, answer).DeletedAt + 1)
+	if status, _ := other.as(fresh, "GET", "/devices", ""); status != http.StatusUnauthorized {
+		t.Errorf("while it is being deleted: %d", status)
+	}
+	if _, err := h.conn.FinishErasure(h.ctx(), "kim@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both gateways know", func() bool {
+		p, err := other.conn.Directory().Person(other.ctx(), "kim@example.org")
+		return err == nil && !p.Deleted
+	})
+	if status, _ := other.as(old, "GET", "/devices", ""); status != http.StatusUnauthorized {
+		t.Errorf("a token of before: %d", status)
+	}
+	status, answer = other.as(fresh, "GET", "/user/settings", "")
+	if status != http.StatusOK || data[schemas.UserSettings](t, answer) != schemas.DefaultSettings().Public() {
+		t.Errorf("afresh: %d %s %+v", status, answer.Data, answer.Error)
+	}
+	d := other.dial()
+	d.send(&schemas.Hello{Token: fresh, DeviceID: phone.welcome.DeviceID})
+	d.wantError(schemas.CodeDeviceRemoved)
+	d.wantClose(schemas.CloseDeviceRemoved)
+	other.join(fresh).roundTrip()
+}
+
+// TestSendsRacingWithADeletion: each gets an answer, and nothing is left of them
+// once everything is deleted.
+func TestSendsRacingWithADeletion(t *testing.T) {
+	h, other := twoHouses(t)
+	token := signUp(t, h)
+	phone, bob := h.join(token), other.connect("bob")
+	a := addr("alice", phone)
+	goAway(t, h, "alice", phone)
+	const enough = 5
+	began, answered := make(chan struct{}), make(chan error, 1)
+	var accepted []schemas.MessageID
+	refused := 0
+	go func() {
+		answered <- func() error {
+			for n := schemas.ClientMessageID(0); refused < enough; n++ {
+				ctx, cancel := context.WithTimeout(context.Background(), streamstest.Timeout)
+				err := bob.ws.Write(ctx, websocket.MessageText, schemas.EncodeFrame(message("alice", "x", n+1)))
+				cancel()
+				if err != nil {
+					return err
+				}
+				f, err := bob.read()
+				for ; err == nil; f, err = bob.read() {
+					if r, ok := f.(*schemas.MessageReceived); ok {
+						accepted = append(accepted, r.MessageID)
+						break
+					}
+					if e, ok := f.(*schemas.ErrorFrame); ok && e.Code == schemas.CodeUnknownReceiver {
+						refused++
+						break
+					} else if ok {
+						return errors.New(string(e.Code) + ": " + e.Message)
+					}
+				}
+				if err != nil {
+					return err
+				}
+				if n == 5 {
+					close(began)
+				}
+			}
+			return nil
+		}()
+	}()
+	streamstest.Receive(t, began)
+	if status, answer := h.as(token, "DELETE", "/account", `{"password":"correct horse"}`); status != http.StatusOK {
+		t.Error(status, answer.Error)
+	}
+	if err := streamstest.Receive(t, answered); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d were accepted, %d refused", len(accepted), refused)
+	if err := h.conn.EraseAccount(h.ctx(), "alice"); err != nil { // as a worker does
+		t.Fatal(err)
+	}
+	for _, id := range accepted[max(0, len(accepted)-100):] {
+		for _, to := range []streams.Address{a, streams.Unclaimed("alice")} {
+			if held, err := h.conn.Holds(h.ctx(), to, id); held || err != nil {
+				t.Fatalf("%s is still in %s: %v", id, to.Device, err)
+			}
+		}
+	}
+}
+
+// TestReceiptsOfTheOneBefore: who takes a name that somebody had before hears
+// nothing of their messages.
+func TestReceiptsOfTheOneBefore(t *testing.T) {
+	h, _ := twoHouses(t, func(o *gateway.Options) { o.Auth, o.Accounts = bearers{}, nil })
+	token := func(issued schemas.Timestamp) string { return "alice " + strconv.FormatInt(int64(issued), 10) }
+	old := token(schemas.Now())
+	bob := h.join("bob 1")
+	h.join(old).tell("bob", "of the first")
+	waits := want[*schemas.Incoming](bob)
+	at, err := h.conn.DeleteAccount(h.ctx(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.conn.FinishErasure(h.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the name is free", func() bool {
+		p, err := h.conn.Directory().Person(h.ctx(), "alice")
+		return err == nil && !p.Deleted
+	})
+	second := h.join(token(at + 1))
+	bob.ack(waits.MessageID)
+	bob.roundTrip()
+	own := second.tell("bob", "of the second")
+	bob.take()
+	if r := want[*schemas.Delivered](second); r.MessageID != own.MessageID {
+		t.Errorf("a receipt of %s, not of her own %s", r.MessageID, own.MessageID)
+	}
+	goAway(t, h, "alice", second)
+	bob.leave()
+	third := second.welcome.DeviceID
+	receipts := func() []schemas.ReceiptItem {
+		d := h.dial()
+		d.hello(&schemas.Hello{Token: token(at + 1), DeviceID: third})
+		var items []schemas.ReceiptItem
+		for {
+			f, err := d.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch f := f.(type) {
+			case *schemas.Receipts:
+				items = append(items, f.Items...)
+			case *schemas.InboxDrained:
+				d.leave()
+				return items
+			}
+		}
+	}
+	// A watermark in a message of the first one, which carol's device got only now.
+	if err := h.conn.AdvanceReceipt(h.ctx(), "alice", "carol", schemas.Watermark{DeliveredUpTo: waits.MessageID}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "her own receipt", func() bool {
+		items := receipts()
+		for _, i := range items {
+			if i.UserID == "carol" {
+				t.Fatalf("a receipt of the first one's: %+v", i)
+			}
+		}
+		return len(items) == 1 && items[0].DeliveredUpTo == own.MessageID
+	})
+}

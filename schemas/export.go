@@ -1,0 +1,46 @@
+package schemas
+
+import "encoding/json"
+
+// ExportKind says what a line of GET /export is about. The list only grows.
+type ExportKind string
+
+// Values of ExportKind, each with the fields of [ExportLine] that it fills.
+const (
+	ExportAccount       ExportKind = "account"        // Account
+	ExportSettings      ExportKind = "settings"       // Settings
+	ExportDevice        ExportKind = "device"         // Device
+	ExportRemovedDevice ExportKind = "removed_device" // DeviceID
+	ExportSession       ExportKind = "session"        // DeviceID, Session
+	ExportReceipt       ExportKind = "receipt"        // Receipt
+	ExportSent          ExportKind = "sent"           // DeviceID, Sent
+	ExportWaiting       ExportKind = "waiting"        // DeviceID where a device has it to get, Entry
+	ExportMessage       ExportKind = "message"        // Chat, Message: of history
+	ExportEnd           ExportKind = "end"            // Items: everything is there
+	ExportFailed        ExportKind = "error"          // Error: the rest is missing
+)
+
+// ExportLine is one line of GET /export. The last one is of kind end or error.
+type ExportLine struct {
+	Kind     ExportKind      `json:"kind"`
+	DeviceID DeviceID        `json:"device_id,omitempty"`
+	Account  *AccountCreated `json:"account,omitempty"`
+	Settings *Settings       `json:"settings,omitempty"`
+	Device   *DeviceInfo     `json:"device,omitempty"`
+	Session  *Session        `json:"session,omitempty"`
+	Receipt  *Receipt        `json:"receipt,omitempty"`
+	Sent     *SentRecord     `json:"sent,omitempty"`
+	Entry    json.RawMessage `json:"entry,omitempty"` // a frame of the server without its cursor
+	Chat     string          `json:"chat,omitempty"`  // the participant, as the person names it
+	Message  *Message        `json:"message,omitempty"`
+	Items    *int64          `json:"items,omitempty"` // how many lines stand before
+	Error    *AnswerError    `json:"error,omitempty"`
+}
+
+// Receipt is a [Watermark] and whose it is.
+type Receipt struct {
+	SenderID      UserID    `json:"sender_id"`
+	ReaderID      UserID    `json:"reader_id"`
+	DeliveredUpTo MessageID `json:"delivered_up_to,omitempty"`
+	ReadUpTo      MessageID `json:"read_up_to,omitempty"`
+}

@@ -1,0 +1,155 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"roost/schemas"
+)
+
+// An account is deleted in steps, each of which may be repeated by anybody. The
+// record in DEVICES says how far it has come:
+//
+//	DeletedAt   from here on there is no such person and no such device; everything
+//	            that is stored about them is being deleted (DeleteAccount, EraseAccount)
+//	Erased      it is deleted, what came late included; the name is free again, and
+//	            tokens from before are refused (FinishErasure, by a worker)
+//	no record   tokens from before have expired (ForgetAccount, by a worker)
+
+// ErrDeleted: the account was deleted, or the token is of one that was.
+var ErrDeleted = errors.New("the account was deleted")
+
+const (
+	// EraseSettle is how long after the deletion everything has arrived that others
+	// still stored for the person, not knowing of it: they know within cacheTTL.
+	EraseSettle = cacheTTL + 30*time.Second
+	// EraseMemory is how long a deleted account is remembered: as long as its tokens
+	// might be good, and messages of it wait for others, whose receipts name it.
+	EraseMemory = 31 * 24 * time.Hour
+)
+
+// DeleteAccount makes a person not exist any more, ends the connections of their
+// devices and deletes what is stored about them, but history, which is a worker's
+// to delete. It may be repeated. It returns when the account was deleted; zero
+// where there is none.
+func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID) (schemas.Timestamp, error) {
+	defer c.directory.forget(u)
+	var devices []schemas.Device
+	record, err := update(ctx, c.directory.devices, userKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+		if !exists || all.Deleted() {
+			return all, errUnchanged
+		}
+		devices = all.Devices
+		left := schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, DeletedAt: max(schemas.Now(), all.TokensAfter+1)}
+		for _, d := range devices { // one that comes back is told
+			left = left.WithRemoved(d.DeviceID)
+		}
+		return left, nil
+	})
+	if err != nil || !record.Deleted() {
+		return 0, err
+	}
+	for _, d := range devices { // the record tells as well, a moment later
+		c.PublishRemoved(Address{User: u, Device: d.DeviceID})
+	}
+	if record.Erased {
+		return record.DeletedAt, nil
+	}
+	return record.DeletedAt, c.EraseAccount(ctx, u)
+}
+
+// EraseAccount deletes what is stored about somebody whose account was deleted,
+// history excepted. It may be repeated, by several at once.
+func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
+	return c.erase(ctx, u, func(d schemas.Devices) bool { return !d.Erased })
+}
+
+// erase deletes what is stored about somebody in whose stead is a record of which
+// due is true. The ends of the streams are read before the record is confirmed, so
+// nothing that a later person of that name stores is deleted, whenever the rest is
+// done.
+func (c *Conn) erase(ctx context.Context, u schemas.UserID, due func(schemas.Devices) bool) error {
+	if err := c.allOnRecord(ctx); err != nil { // what is written later stays
+		return err
+	}
+	all := slices.DeleteFunc(c.personal(u), func(h holding) bool { return h.stays })
+	ends := make(map[string]uint64, len(all))
+	for _, h := range all {
+		if _, ok := ends[h.stream]; ok {
+			continue
+		}
+		end, err := c.endOf(ctx, h.stream)
+		if err != nil {
+			return err
+		}
+		ends[h.stream] = end
+	}
+	_, err := update(ctx, c.directory.devices, userKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+		if !d.Deleted() || !due(d) {
+			return d, ErrDeleted
+		}
+		return d, nil // written as it is: that confirms it, which a read from a replica does not
+	})
+	if errors.Is(err, ErrDeleted) {
+		return nil // somebody was faster
+	}
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		if err := c.purge(ctx, h.stream, h.subject, ends[h.stream]); err != nil {
+			return fmt.Errorf("failed to delete what is stored of a person: %w", err)
+		}
+	}
+	return nil
+}
+
+// endOf is the sequence that a stream gave last.
+func (c *Conn) endOf(ctx context.Context, stream string) (end uint64, err error) {
+	err = c.withAPI(ctx, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, stream)
+		if err != nil {
+			return fmt.Errorf("failed to look at %s: %w", stream, err)
+		}
+		end = s.CachedInfo().State.LastSeq
+		return nil
+	})
+	return end, err
+}
+
+// FinishErasure says that everything of a deleted account is deleted: its name may
+// be taken again. Call it after [EraseSettle], with its history deleted, behind
+// one more [Conn.EraseAccount]. It is first where nobody has said so before.
+func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool, err error) {
+	defer c.directory.forget(u)
+	_, err = update(ctx, c.directory.devices, userKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+		if first = d.Deleted() && !d.Erased; !first {
+			return d, errUnchanged
+		}
+		d.Erased = true
+		return d, nil
+	})
+	return first && err == nil, err
+}
+
+// ForgetAccount forgets that an account was deleted, once its tokens are of no use
+// any more, and what others still stored of it meanwhile: receipts for its
+// messages. Where the name was taken again nothing is done.
+func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
+	if err := c.erase(ctx, u, func(d schemas.Devices) bool { return d.Erased }); err != nil {
+		return err
+	}
+	defer c.directory.forget(u)
+	record, revision, ok, err := get[schemas.Devices](ctx, c.directory.devices, userKey(u))
+	if err != nil || !ok || !record.Erased {
+		return err
+	}
+	// What was written since then is newer, and stays.
+	if err := c.purge(ctx, "KV_"+devicesBucket, "$KV."+devicesBucket+"."+userKey(u), revision); err != nil {
+		return fmt.Errorf("failed to forget a deleted account: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package streams_test
+
+import (
+	"errors"
+	"testing"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+// settle fills every place where something is stored about a person.
+func settle(t *testing.T, c *streams.Conn, u, friend schemas.UserID) streams.Address {
+	t.Helper()
+	ctx := timeout(t)
+	if err := c.Directory().CreateAccount(ctx, schemas.Account{UserID: u, PasswordHash: "x", CreatedAt: schemas.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	a := streams.Address{User: u, Device: addDevice(t, c, u).DeviceID}
+	if _, err := c.Directory().ChangeSettings(ctx, u, func(s schemas.Settings) schemas.Settings { return s }); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Presence().Begin(ctx, a, &schemas.Session{ConnectedAt: schemas.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range [][2]schemas.UserID{{u, friend}, {friend, u}} {
+		if err := c.AdvanceReceipt(ctx, pair[0], pair[1], schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recordSent(t, c, a, 1, "one")
+	(&streamstest.Sender{T: t, Conn: c, From: friend, To: a}).Commit("1")
+	(&streamstest.Sender{T: t, Conn: c, From: friend, To: streams.Unclaimed(u)}).Commit("2")
+	return a
+}
+
+func storedOf(t *testing.T, c *streams.Conn, u schemas.UserID) map[string]int {
+	t.Helper()
+	found, err := c.Stored(timeout(t), u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// onlyTheRecord fails where more is left of a person than that the account was
+// deleted.
+func onlyTheRecord(t *testing.T, c *streams.Conn, u schemas.UserID) {
+	t.Helper()
+	if left := storedOf(t, c, u); len(left) != 1 || left["KV_DEVICES $KV.DEVICES."+u.Token()] != 1 {
+		t.Errorf("this is left of %s: %v", u, left)
+	}
+}
+
+func TestDeleteAccount(t *testing.T) {
+	c, other := pair(t)
+	ctx := timeout(t)
+	settle(t, c, "alicia", "carl") // whose name alice's begins like
+	before := storedOf(t, c, "alicia")
+	a := settle(t, c, "alice", "bob")
+	if all := storedOf(t, c, "alice"); len(all) != 8 {
+		t.Fatalf("the test stores too little: %v", all)
+	}
+	cs, err := other.StartConsumers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cs.Close()
+	d := streamstest.Start(t, cs, a, "")
+	d.AwaitDrained(t)
+	if at, err := c.DeleteAccount(ctx, "nobody"); at != 0 || err != nil {
+		t.Errorf("of nobody: %d, %v", at, err)
+	}
+	at, err := c.DeleteAccount(ctx, "alice")
+	if err != nil || at == 0 {
+		t.Fatal(at, err)
+	}
+	if reason := d.AwaitEnd(t); reason != streams.EndRemoved {
+		t.Errorf("the connection ended with %d", reason)
+	}
+	d.Close(t)
+	onlyTheRecord(t, c, "alice")
+	after := storedOf(t, c, "alicia")
+	for place, n := range before {
+		if after[place] != n {
+			t.Errorf("of another one %d of %d are left in %s", after[place], n, place)
+		}
+	}
+	until(t, other, "alice", func(p *streams.Person) bool { return !p.Exists && p.Deleted && p.Lost(a.Device) })
+	for what, err := range map[string]error{
+		"exist":      other.Directory().EnsureUser(ctx, "alice"),
+		"new token":  other.Directory().Admit(ctx, "alice", schemas.Now()+1000),
+		"old token":  other.Directory().Admit(ctx, "alice", at),
+		"new device": func() error { _, err := other.Directory().AddDevice(ctx, "alice", newDevice(c), 3); return err }(),
+	} {
+		if !errors.Is(err, streams.ErrDeleted) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := other.Directory().CreateAccount(ctx, schemas.Account{UserID: "alice"}); !errors.Is(err, streams.ErrExists) {
+		t.Errorf("the name: %v", err)
+	}
+	if again, err := other.DeleteAccount(ctx, "alice"); again != at || err != nil {
+		t.Errorf("a second time: %d, %v, not %d", again, err, at)
+	}
+	onlyTheRecord(t, c, "alice")
+}
+
+// TestDeletionCutShort: whoever comes later completes it.
+func TestDeletionCutShort(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c, other := streamstest.Connect(t, server, onePartition()), streamstest.Connect(t, server, onePartition())
+	for u, complete := range map[schemas.UserID]func() error{
+		"alice": func() error { _, err := other.DeleteAccount(timeout(t), "alice"); return err }, // asked again
+		"bob":   func() error { return other.EraseAccount(timeout(t), "bob") },                   // by a worker
+	} {
+		settle(t, c, u, "carol of "+u)
+		streamstest.Tombstone(t, server, u)
+		until(t, c, u, func(p *streams.Person) bool { return p.Deleted })
+		if all := storedOf(t, c, u); len(all) != 8 {
+			t.Fatalf("there is nothing to complete: %v", all)
+		}
+		for range 2 {
+			if err := complete(); err != nil {
+				t.Fatal(err)
+			}
+			onlyTheRecord(t, c, u)
+		}
+	}
+}
+
+// TestNameOfADeletedAccount: it is free once everything is deleted, and who has it
+// then is somebody else.
+func TestNameOfADeletedAccount(t *testing.T) {
+	c, other := pair(t)
+	ctx := timeout(t)
+	a := settle(t, c, "alice", "bob")
+	at, err := c.DeleteAccount(ctx, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A gateway that does not know it yet still stores for her.
+	(&streamstest.Sender{T: t, Conn: c, From: "bob", To: a}).Commit("late")
+	if err := c.EraseAccount(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	onlyTheRecord(t, c, "alice")
+	for _, want := range []bool{true, false} {
+		if first, err := c.FinishErasure(ctx, "alice"); first != want || err != nil {
+			t.Errorf("%t, %v", first, err)
+		}
+	}
+	until(t, other, "alice", func(p *streams.Person) bool { return !p.Exists && !p.Deleted })
+	if err := other.Directory().Admit(ctx, "alice", at); !errors.Is(err, streams.ErrDeleted) {
+		t.Errorf("a token of before: %v", err)
+	}
+	if person(t, other, "alice").Exists {
+		t.Fatal("a token of before made her exist again")
+	}
+	settle(t, other, "alice", "bob")
+	stored := storedOf(t, c, "alice")
+	until(t, c, "alice", func(p *streams.Person) bool { return p.Exists })
+	if err := c.Directory().Admit(ctx, "alice", at); !errors.Is(err, streams.ErrDeleted) {
+		t.Errorf("a token of the one before, with the name taken again: %v", err)
+	}
+	if err := c.Directory().Admit(ctx, "alice", at+1); err != nil {
+		t.Errorf("her own token: %v", err)
+	}
+	if p := person(t, c, "alice"); !p.Lost(a.Device) || len(p.Devices) != 1 {
+		t.Errorf("the device of before is not told that it was removed: %+v", p)
+	}
+	// Whoever is late with the deletion of the first one deletes nothing of the second.
+	for _, late := range []error{
+		c.EraseAccount(ctx, "alice"), c.ForgetAccount(ctx, "alice"),
+		func() error { _, err := c.FinishErasure(ctx, "alice"); return err }(),
+	} {
+		if late != nil {
+			t.Error(late)
+		}
+	}
+	for place, n := range storedOf(t, c, "alice") {
+		if stored[place] != n {
+			t.Errorf("%s has %d, not %d", place, n, stored[place])
+		}
+	}
+	if len(stored) != 8 {
+		t.Errorf("the test stores too little: %v", stored)
+	}
+	second, err := c.DeleteAccount(ctx, "alice")
+	if err != nil || second <= at {
+		t.Errorf("the second was deleted at %d, the first at %d, %v", second, at, err)
+	}
+}
+
+// TestSlowErasure: what is stored after an erasure looked at the streams stays,
+// and one that was overtaken does nothing.
+func TestSlowErasure(t *testing.T) {
+	c, other := pair(t)
+	ctx := timeout(t)
+	a := settle(t, c, "alice", "bob")
+	to := &streamstest.Sender{T: t, Conn: other, From: "bob", To: a}
+	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	early := to.Commit("early")
+	var late streamstest.Sent
+	err := c.Erase(ctx, "alice", func(schemas.Devices) bool {
+		late = to.Commit("late")
+		return true
+	})
+	if err != nil || to.Held(early.ID) || !to.Held(late.ID) {
+		t.Errorf("early: %t, late: %t, %v", to.Held(early.ID), to.Held(late.ID), err)
+	}
+	overtaken := 0
+	err = c.Erase(ctx, "alice", func(d schemas.Devices) bool {
+		if overtaken++; overtaken > 1 {
+			return !d.Erased
+		}
+		if _, err := other.FinishErasure(ctx, "alice"); err != nil {
+			t.Error(err)
+		}
+		if err := other.Directory().EnsureUser(ctx, "alice"); err != nil {
+			t.Error(err)
+		}
+		return true
+	})
+	if err != nil || !to.Held(late.ID) || !person(t, other, "alice").Exists {
+		t.Errorf("the one who has the name now lost a message: %v", err)
+	}
+}
+
+func TestForgetAccount(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	settle(t, c, "alice", "bob")
+	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ForgetAccount(ctx, "alice"); err != nil || !person(t, c, "alice").Deleted {
+		t.Errorf("forgotten before everything is deleted: %v", err)
+	}
+	if _, err := c.FinishErasure(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	// A message that waited for bob arrives.
+	if err := c.AdvanceReceipt(ctx, "alice", "bob", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.ForgetAccount(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := storedOf(t, c, "alice"); len(left) != 0 {
+		t.Errorf("this is left: %v", left)
+	}
+	if p := person(t, c, "alice"); p.Exists || p.Deleted || p.TokensAfter != 0 {
+		t.Errorf("she is %+v", p)
+	}
+	if err := c.Directory().EnsureUser(ctx, "alice"); err != nil || !person(t, c, "alice").Exists {
+		t.Errorf("the name cannot be taken: %v", err)
+	}
+}

@@ -1,0 +1,157 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"roost/schemas"
+)
+
+// Export calls line with all that is stored about a person, history last, until
+// one fails. It holds a read of a stream or a page of history in memory, not more.
+func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.ExportLine) error) error {
+	if err := c.allOnRecord(ctx); err != nil {
+		return err
+	}
+	for _, h := range c.personal(u) {
+		if err := c.exportHolding(ctx, h, line); err != nil {
+			return err
+		}
+	}
+	return c.exportHistory(ctx, u, line)
+}
+
+// maxExported is how many messages of a stream an export reads at a time.
+const maxExported = 256
+
+func (c *Conn) exportHolding(ctx context.Context, h holding, line func(schemas.ExportLine) error) error {
+	for from := uint64(0); ; {
+		all, more, err := c.readers.next(ctx, h.stream, h.subject, from, maxExported)
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			from = m.sequence + 1
+			if len(m.data) == 0 {
+				continue // what a bucket has in place of a key that was deleted
+			}
+			lines, err := h.lines(m)
+			if err != nil {
+				return fmt.Errorf("failed to export %s: %w", m.subject, err)
+			}
+			for _, l := range lines {
+				if err := line(l); err != nil {
+					return err
+				}
+			}
+		}
+		if !more || len(all) == 0 {
+			return nil
+		}
+	}
+}
+
+// exportHistory asks the workers for one page after the other of each chat.
+func (c *Conn) exportHistory(ctx context.Context, u schemas.UserID, line func(schemas.ExportLine) error) error {
+	for after := ""; ; {
+		reply, err := c.HistoryChats(ctx, schemas.ChatsRequest{UserID: u, After: after})
+		if err != nil {
+			return err
+		}
+		for _, chat := range reply.Chats {
+			after = chat
+			if err := c.exportChat(ctx, u, chat, line); err != nil {
+				return err
+			}
+		}
+		if len(reply.Chats) < schemas.MaxChats {
+			return nil
+		}
+	}
+}
+
+func (c *Conn) exportChat(ctx context.Context, u schemas.UserID, chat string, line func(schemas.ExportLine) error) error {
+	for before := schemas.MessageID(""); ; {
+		page, err := c.HistoryPage(ctx, schemas.HistoryRequest{UserID: u, Chat: chat, Before: before})
+		if err != nil {
+			return err
+		}
+		for i := range page.Messages {
+			m := &page.Messages[i]
+			before = m.MessageID
+			if err := line(schemas.ExportLine{Kind: schemas.ExportMessage, Chat: chat, Message: m}); err != nil {
+				return err
+			}
+		}
+		if len(page.Messages) < schemas.HistoryPageSize {
+			return nil
+		}
+	}
+}
+
+func accountLines(m stored) ([]schemas.ExportLine, error) {
+	a, err := schemas.Decode[schemas.Account](m.data)
+	return []schemas.ExportLine{{Kind: schemas.ExportAccount,
+		Account: &schemas.AccountCreated{UserID: a.UserID, CreatedAt: a.CreatedAt}}}, err
+}
+
+func settingsLines(m stored) ([]schemas.ExportLine, error) {
+	s, err := schemas.Decode[schemas.Settings](m.data)
+	return []schemas.ExportLine{{Kind: schemas.ExportSettings, Settings: &s}}, err
+}
+
+func deviceLines(m stored) ([]schemas.ExportLine, error) {
+	record, err := schemas.Decode[schemas.Devices](m.data)
+	var lines []schemas.ExportLine
+	for _, d := range record.Devices {
+		info := d.Info()
+		lines = append(lines, schemas.ExportLine{Kind: schemas.ExportDevice, Device: &info})
+	}
+	for _, id := range record.Removed {
+		lines = append(lines, schemas.ExportLine{Kind: schemas.ExportRemovedDevice, DeviceID: id})
+	}
+	return lines, err
+}
+
+func sessionLines(m stored) ([]schemas.ExportLine, error) {
+	s, err := schemas.Decode[schemas.Session](m.data)
+	return []schemas.ExportLine{{Kind: schemas.ExportSession, DeviceID: deviceOf(m.subject), Session: &s}}, err
+}
+
+func receiptLines(m stored) ([]schemas.ExportLine, error) {
+	w, err := schemas.Decode[schemas.Watermark](m.data)
+	if err != nil {
+		return nil, err
+	}
+	tokens := strings.Split(m.subject, ".") // $KV, the bucket, and both people
+	sender, errSender := schemas.ParseUserToken(tokens[len(tokens)-2])
+	reader, errReader := schemas.ParseUserToken(tokens[len(tokens)-1])
+	if errSender != nil || errReader != nil {
+		return nil, fmt.Errorf("not the key of a receipt")
+	}
+	return []schemas.ExportLine{{Kind: schemas.ExportReceipt, Receipt: &schemas.Receipt{
+		SenderID: sender, ReaderID: reader, DeliveredUpTo: w.DeliveredUpTo, ReadUpTo: w.ReadUpTo}}}, nil
+}
+
+func sentLines(m stored) ([]schemas.ExportLine, error) {
+	rec, err := schemas.Decode[schemas.SentRecord](m.data)
+	return []schemas.ExportLine{{Kind: schemas.ExportSent, DeviceID: deviceOf(m.subject), Sent: &rec}}, err
+}
+
+func waitingLines(m stored) ([]schemas.ExportLine, error) {
+	if _, err := schemas.DecodeEntryHead(m.data); err != nil {
+		return nil, nil // nobody can read it, and its device is never shown it
+	}
+	return []schemas.ExportLine{{Kind: schemas.ExportWaiting, DeviceID: deviceOf(m.subject), Entry: m.data}}, nil
+}
+
+// deviceOf is the device at the end of a subject; none for the inbox of who has
+// none.
+func deviceOf(subject string) schemas.DeviceID {
+	id := schemas.DeviceID(subject[strings.LastIndexByte(subject, '.')+1:])
+	if id == unclaimed {
+		return ""
+	}
+	return id
+}

@@ -1,0 +1,53 @@
+package streams
+
+import (
+	"context"
+	"strings"
+
+	"roost/schemas"
+)
+
+// maxPeople is how many people [Conn.EachPerson] reads at a time.
+const maxPeople = 256
+
+// EachPerson calls do with the record of devices of everybody there is, in no
+// order, until one fails. Who changes meanwhile may come twice.
+func (c *Conn) EachPerson(ctx context.Context, do func(schemas.UserID, schemas.Devices) error) error {
+	prefix := "$KV." + devicesBucket + "."
+	for from := uint64(0); ; {
+		all, more, err := c.readers.next(ctx, "KV_"+devicesBucket, prefix+">", from, maxPeople)
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			from = m.sequence + 1
+			u, err := schemas.ParseUserToken(strings.TrimPrefix(m.subject, prefix))
+			if err != nil {
+				continue
+			}
+			record, err := schemas.Decode[schemas.Devices](m.data)
+			if err != nil {
+				c.log.Warn("a record of devices cannot be read", "subject", m.subject, "error", err)
+				continue
+			}
+			if err := do(u, record); err != nil {
+				return err
+			}
+		}
+		if !more || len(all) == 0 {
+			return ctx.Err()
+		}
+	}
+}
+
+// Deactivate removes a device that was last used before the time given, as
+// [Conn.RemoveDevice] does; false where it was used since, or is connected. A
+// device that comes back writes so into the same record, before it has a session:
+// one of the two is first, and the other sees it.
+func (c *Conn) Deactivate(ctx context.Context, a Address, before schemas.Timestamp) (bool, error) {
+	connected, err := c.presence.Connected(ctx, a)
+	if err != nil || connected {
+		return false, err
+	}
+	return c.removeDevice(ctx, a, func(d schemas.Device) bool { return d.Idle(before) })
+}

@@ -1,0 +1,121 @@
+package streams_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+const month = 30 * 24 * time.Hour
+
+// addIdle registers a device that was used last so long ago.
+func addIdle(t *testing.T, c *streams.Conn, u schemas.UserID, ago time.Duration) streams.Address {
+	t.Helper()
+	d := newDevice(c)
+	d.CreatedAt = schemas.TimestampOf(time.Now().Add(-2 * month))
+	d.LastActive = schemas.TimestampOf(time.Now().Add(-ago))
+	if _, err := c.Directory().AddDevice(timeout(t), u, d, 100); err != nil {
+		t.Fatal(err)
+	}
+	return streams.Address{User: u, Device: d.DeviceID}
+}
+
+func TestDeactivate(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	before := schemas.TimestampOf(time.Now().Add(-month))
+	used, forgotten := addIdle(t, c, "bob", month-time.Hour), addIdle(t, c, "bob", month+time.Hour)
+	connected, orphaned := addIdle(t, c, "bob", month+time.Hour), addIdle(t, c, "bob", month+time.Hour)
+	defer keepLease(t, c, "here")()
+	alive(t, c, "here", true)
+	for a, gateway := range map[streams.Address]string{connected: "here", orphaned: "a gateway that died"} {
+		if _, _, err := c.Presence().Begin(ctx, a, &schemas.Session{Gateway: gateway, ConnectedAt: before - 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := (&streamstest.Sender{T: t, Conn: c, From: "alice", To: forgotten}).Commit("1")
+	recordSent(t, c, forgotten, 1, "one")
+	for a, want := range map[streams.Address]bool{used: false, forgotten: true, connected: false, orphaned: true, streamstest.NewAddress(c): false} {
+		if gone, err := c.Deactivate(ctx, a, before); err != nil || gone != want {
+			t.Errorf("%s: removed %t, %v; want %t", a.Device, gone, err, want)
+		}
+		if _, there := person(t, c, "bob").Device(a.Device); a.User == "bob" && there == want {
+			t.Errorf("%s: still there: %t", a.Device, there)
+		}
+		if lost := person(t, c, "bob").Lost(a.Device); lost != want {
+			t.Errorf("%s: remembered as removed: %t", a.Device, lost)
+		}
+	}
+	if held, err := c.Holds(ctx, forgotten, e.ID); held || err != nil {
+		t.Errorf("its inbox is still there: %v", err)
+	}
+	if _, ok, err := c.LastSent(ctx, forgotten); ok || err != nil {
+		t.Errorf("its sends are still there: %v", err)
+	}
+}
+
+// A device that comes back while it is deactivated, at another process: one of the
+// two is first, and the other sees it.
+func TestDeactivateRace(t *testing.T) {
+	c, other := pair(t)
+	ctx := timeout(t)
+	won := map[bool]int{}
+	for range 40 {
+		a := addIdle(t, c, "bob", 2*month)
+		var wg sync.WaitGroup
+		var gone, back bool
+		var errGone, errBack error
+		wg.Go(func() {
+			gone, errGone = c.Deactivate(ctx, a, schemas.TimestampOf(time.Now().Add(-month)))
+		})
+		wg.Go(func() {
+			back, errBack = other.Directory().ChangeDevice(ctx, a, func(d *schemas.Device) { d.LastActive = schemas.Now() })
+		})
+		wg.Wait()
+		if errGone != nil || errBack != nil || gone == back {
+			t.Fatalf("deactivated: %t, %v; used: %t, %v", gone, errGone, back, errBack)
+		}
+		won[back]++
+		if _, err := c.RemoveDevice(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("the device won %d times of %d", won[true], won[true]+won[false])
+}
+
+func TestEachPerson(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	const people = 600
+	var wg sync.WaitGroup
+	for i := range people {
+		wg.Go(func() {
+			if err := c.Directory().EnsureUser(ctx, schemas.UserID(fmt.Sprintf("user %d@example.org", i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	device := addDevice(t, c, "user 7@example.org")
+	seen := make(map[schemas.UserID]schemas.Devices)
+	collect := func(u schemas.UserID, d schemas.Devices) error { seen[u] = d; return nil }
+	if err := c.EachPerson(ctx, collect); err != nil {
+		t.Fatal(err)
+	}
+	if got := seen["user 7@example.org"].Devices; len(seen) != people || len(got) != 1 || got[0] != device {
+		t.Errorf("%d people, and one has %v", len(seen), got)
+	}
+	stop := fmt.Errorf("stop")
+	if err := c.EachPerson(ctx, func(schemas.UserID, schemas.Devices) error { return stop }); err != stop {
+		t.Errorf("it ended with %v", err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := c.EachPerson(ended, collect); err == nil {
+		t.Error("it went on behind the end of its context")
+	}
+}

@@ -1,0 +1,79 @@
+package workers
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+const month = 30 * 24 * time.Hour
+
+// device registers a device that was used last so long ago.
+func (b *bench) device(u schemas.UserID, ago time.Duration) streams.Address {
+	b.t.Helper()
+	at := schemas.TimestampOf(time.Now().Add(-ago))
+	d := schemas.Device{DeviceID: schemas.DeviceID(b.conn.Clock().NextULID()), Name: "phone", CreatedAt: at, LastActive: at}
+	if _, err := b.conn.Directory().AddDevice(b.ctx(), u, d, 100); err != nil {
+		b.t.Fatal(err)
+	}
+	return streams.Address{User: u, Device: d.DeviceID}
+}
+
+func (b *bench) devices(u schemas.UserID) int {
+	b.t.Helper()
+	p, err := b.conn.Directory().Fresh(b.ctx(), u)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return len(p.Devices)
+}
+
+// TestDevicesThatNobodyUses are removed, once, by however many workers.
+func TestDevicesThatNobodyUses(t *testing.T) {
+	b := newBench(t)
+	b.device("alice", month+time.Hour)
+	used := b.device("alice", month-time.Hour)
+	b.device("bob", 3*month)
+	b.device("carol", time.Hour)
+	var registries []*prometheus.Registry
+	for range 3 {
+		registries = append(registries, b.runWith(Options{Store: b.store, DeviceMaxIdle: month}))
+	}
+	b.eventually("the devices are gone", func() bool { return b.devices("alice") == 1 && b.devices("bob") == 0 })
+	b.eventually("and counted", func() bool {
+		sum := 0.0
+		for _, r := range registries {
+			sum += counter(t, r, "devices_deactivated_total")
+		}
+		return sum == 2
+	})
+	p, err := b.conn.Directory().Fresh(b.ctx(), "alice")
+	if _, ok := p.Device(used.Device); err != nil || !ok || len(p.Removed) != 1 || b.devices("carol") != 1 {
+		t.Errorf("what is left: %+v, %v", p, err)
+	}
+}
+
+// TestRounds: each round finds who is idle by then, and no maximum is for ever.
+func TestRounds(t *testing.T) {
+	b := newBench(t)
+	b.device("alice", 0)
+	k := newUpkeep(Options{Streams: b.conn, DeviceMaxIdle: month, Log: streamstest.Log(t)}, newMetrics(prometheus.NewRegistry()), nil)
+	for _, after := range []time.Duration{0, month - time.Minute} {
+		if err := k.round(b.ctx(), time.Now().Add(after)); err != nil || b.devices("alice") != 1 {
+			t.Fatalf("gone after %s (%v)", after, err)
+		}
+	}
+	k.maxIdle = 0
+	if err := k.round(b.ctx(), time.Now().Add(100*month)); err != nil || b.devices("alice") != 1 {
+		t.Fatalf("gone though there is no maximum (%v)", err)
+	}
+	k.maxIdle = month
+	if err := k.round(b.ctx(), time.Now().Add(month+time.Minute)); err != nil || b.devices("alice") != 0 {
+		t.Errorf("still there after its time (%v)", err)
+	}
+}
