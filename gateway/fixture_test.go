@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"sync"
 	"testing"
 
 	"roost/schemas"
@@ -40,4 +41,22 @@ func goAway(t *testing.T, h *house, u schemas.UserID, d *device) {
 		online, _, err := h.conn.Presence().Status(h.ctx(), u, []schemas.Device{{DeviceID: d.welcome.DeviceID}})
 		return err == nil && !online
 	})
+}
+
+// exist makes users exist, all at once.
+func exist(h *house, users []schemas.UserID) error {
+	var mu sync.Mutex
+	var failed error
+	var wg sync.WaitGroup
+	for _, u := range users {
+		wg.Go(func() {
+			if err := h.conn.Directory().EnsureUser(h.ctx(), u); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = err
+			}
+		})
+	}
+	wg.Wait()
+	return failed
 }

@@ -128,8 +128,8 @@ const (
 	GroupRole    GroupChangeKind = "role"    // of user_id
 )
 
-// GroupChange is one change of a group as an inbox entry has it. Its message_id
-// is larger than that of every message which was sent by the state before.
+// GroupChange is one change of a group as an inbox entry has it. Messages that
+// were sent after it have a larger message_id.
 type GroupChange struct {
 	MessageID      MessageID       `json:"message_id"`
 	GroupID        GroupID         `json:"group_id"`
