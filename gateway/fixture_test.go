@@ -13,7 +13,7 @@ func addr(u schemas.UserID, d *device) streams.Address {
 }
 
 // fill commits as many entries to an inbox as it takes.
-func fill(t *testing.T, h *house, to streams.Address, from *device) {
+func fill(t testing.TB, h *house, to streams.Address, from *device) {
 	t.Helper()
 	const step = 500
 	for sent := 0; sent < streams.DefaultInboxMaxMessages; sent += step {
@@ -34,7 +34,7 @@ func fill(t *testing.T, h *house, to streams.Address, from *device) {
 
 // goAway ends a connection and waits until the gateway has left everything in
 // order: the session's end is recorded last.
-func goAway(t *testing.T, h *house, u schemas.UserID, d *device) {
+func goAway(t testing.TB, h *house, u schemas.UserID, d *device) {
 	t.Helper()
 	_ = d.ws.CloseNow()
 	eventually(t, "the end of the session", func() bool {

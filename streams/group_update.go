@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"roost/schemas"
@@ -103,45 +102,4 @@ func (g *Groups) show(to []Address, outcomes []Outcome, entry []byte) error {
 		}
 	}
 	return nil
-}
-
-// Missing are the inboxes of to that do not hold the message now. recorded is when
-// the first of its copies can have been stored, by the clock of this process or of
-// NATS. The stream's own window against duplicates is short.
-func (c *Conn) Missing(ctx context.Context, id schemas.MessageID, recorded time.Time, to []Address) ([]Address, error) {
-	const slack = 10 * time.Minute // between clocks
-	held := make([]bool, len(to))
-	err := atOnce(ctx, len(to), func(ctx context.Context, i int) (err error) {
-		held[i], err = c.heldSince(ctx, to[i], id, recorded.Add(-slack))
-		return err
-	})
-	missing := make([]Address, 0, len(to))
-	for i, a := range to {
-		if !held[i] {
-			missing = append(missing, a)
-		}
-	}
-	return missing, err
-}
-
-// heldSince says whether an inbox holds a message that was stored at t or later.
-// It reads nothing older.
-func (c *Conn) heldSince(ctx context.Context, a Address, id schemas.MessageID, t time.Time) (bool, error) {
-	p := c.partition(a.User)
-	entries, more, err := c.readers.since(ctx, inboxStream(p), inboxSubject(p, a), t, schemas.MaxInFlight)
-	for {
-		if err != nil {
-			return false, err
-		}
-		if slices.ContainsFunc(entries, func(e stored) bool {
-			head, err := schemas.DecodeEntryHead(e.data)
-			return err == nil && head.MessageID == id
-		}) {
-			return true, nil
-		}
-		if !more || len(entries) == 0 {
-			return false, nil
-		}
-		entries, more, err = c.readers.next(ctx, inboxStream(p), inboxSubject(p, a), entries[len(entries)-1].sequence+1, schemas.MaxInFlight)
-	}
 }
