@@ -2,16 +2,18 @@ package workers
 
 import (
 	"context"
+	"errors"
 
 	"roost/schemas"
 	"roost/streams"
 )
 
 // history answers requests for pages. Who sees what follows from the reader's
-// settings now, not from what the store has.
+// settings and memberships now, not from what the store has.
 type history struct {
 	store     Store
 	directory *streams.Directory
+	groups    *streams.Groups
 }
 
 var _ streams.HistoryHandler = (*history)(nil)
@@ -24,27 +26,148 @@ func (h *history) Page(ctx context.Context, req schemas.HistoryRequest) (schemas
 	if err != nil {
 		return reply, schemas.InvalidField("chat", "%v.", err)
 	}
-	if chat.Group != "" {
-		return reply, schemas.Errorf(schemas.CodeNotAMember, "chat: you are not a member of that group.")
+	v := view{chat: schemas.ChatWith(req.UserID, chat), upTo: req.UpTo}
+	if v.upTo == 0 {
+		v.upTo = schemas.Now()
 	}
-	settings, err := h.directory.Settings(ctx, req.UserID)
+	switch {
+	case chat.Group == "" && req.Whole:
+		return reply, schemas.InvalidField("whole", "is about groups.")
+	case chat.Group == "":
+		err = h.viewOfUser(ctx, req.UserID, &v)
+	case req.Whole:
+		err = h.viewOfGroup(ctx, req.UserID, chat.Group, &v)
+	default:
+		err = h.viewOfMember(ctx, req.UserID, chat.Group, &v)
+	}
 	if err != nil {
-		return reply, schemas.Unavailable(err)
+		return reply, err
 	}
-	if !settings.KeepsHistory() {
-		return reply, nil
-	}
-	upTo := req.UpTo
-	if upTo == 0 {
-		upTo = schemas.Now()
-	}
-	messages, err := h.store.Page(ctx, schemas.ChatWith(req.UserID, chat), settings.HistorySince, upTo, schemas.HistoryPageSize)
+	messages, err := h.read(ctx, v)
 	if err != nil {
 		return reply, &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
 			Message: "The history store does not answer. Try again later; messages flow on without it."}
 	}
 	reply.Messages = append(reply.Messages, messages...)
 	return reply, nil
+}
+
+// view is what of a chat somebody sees.
+type view struct {
+	chat  schemas.ChatID
+	since schemas.Timestamp // 0: nothing
+	upTo  schemas.Timestamp
+	spans []schemas.Span // oldest first
+}
+
+// always is a span that has every message.
+var always = []schemas.Span{{}}
+
+// viewOfUser is that of one of two.
+func (h *history) viewOfUser(ctx context.Context, u schemas.UserID, v *view) error {
+	settings, err := h.directory.Settings(ctx, u)
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	v.spans = always
+	if settings.KeepsHistory() {
+		v.since = settings.HistorySince
+	}
+	return nil
+}
+
+// viewOfMember is what a person saw of a group: while they were a member, and as
+// long as they or the group keep history.
+func (h *history) viewOfMember(ctx context.Context, u schemas.UserID, id schemas.GroupID, v *view) error {
+	group, err := h.groups.Peek(ctx, id)
+	if err != nil && !errors.Is(err, streams.ErrNoGroup) {
+		return schemas.Unavailable(err)
+	}
+	membership, err := h.groups.Membership(ctx, u, id)
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	if v.spans = membership.Seen(u, group); len(v.spans) == 0 {
+		return notAMember(group)
+	}
+	settings, err := h.directory.Settings(ctx, u)
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	if settings.KeepsHistory() {
+		v.since = settings.HistorySince
+	}
+	if group != nil && group.KeepsHistory() && (v.since == 0 || group.HistorySince < v.since) {
+		v.since = group.HistorySince
+	}
+	return nil
+}
+
+// viewOfGroup is what the group keeps, for who is a member now.
+func (h *history) viewOfGroup(ctx context.Context, u schemas.UserID, id schemas.GroupID, v *view) error {
+	group, err := h.groups.Peek(ctx, id)
+	if errors.Is(err, streams.ErrNoGroup) {
+		return notAMember(nil)
+	}
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	if _, ok := group.Member(u); !ok {
+		return notAMember(group)
+	}
+	if !group.KeepsHistory() {
+		return schemas.Errorf(schemas.CodeHistoryOff, "This group keeps no history; its owner or an admin can switch it on.")
+	}
+	v.since, v.spans = group.HistorySince, always
+	return nil
+}
+
+func notAMember(group *schemas.Group) error {
+	if group == nil {
+		return schemas.Errorf(schemas.CodeNotFound, "There is no such group.")
+	}
+	return schemas.Errorf(schemas.CodeNotAMember, "You are not a member of that group.")
+}
+
+// read reads a page of what the view has, newest first.
+func (h *history) read(ctx context.Context, v view) (page []schemas.Message, err error) {
+	if v.since == 0 {
+		return nil, nil
+	}
+	for i := len(v.spans) - 1; i >= 0 && len(page) < schemas.HistoryPageSize; i-- {
+		some, err := h.readSpan(ctx, v, v.spans[i], schemas.HistoryPageSize-len(page))
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, some...)
+	}
+	return page, nil
+}
+
+// readSpan reads the newest limit messages of a span. The store knows times and no
+// ids, so it is asked for more where messages of the millisecond in which the span
+// begins or ends do not belong to it.
+func (h *history) readSpan(ctx context.Context, v view, s schemas.Span, limit int) ([]schemas.Message, error) {
+	since, upTo := max(v.since, s.From.Time()), v.upTo
+	if s.To != "" {
+		upTo = min(upTo, s.To.Time())
+	}
+	for n := limit; ; n *= 2 {
+		found, err := h.store.Page(ctx, v.chat, since, upTo, n)
+		if err != nil {
+			return nil, err
+		}
+		whole := len(found) < n
+		kept := found[:0]
+		for _, m := range found {
+			if s.Has(m.MessageID) {
+				kept = append(kept, m)
+			}
+		}
+		if whole || len(kept) >= limit {
+			return kept[:min(limit, len(kept))], nil
+		}
+	}
 }
 
 // Ready implements [streams.HistoryHandler].
