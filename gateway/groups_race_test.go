@@ -14,7 +14,8 @@ import (
 // TestMembersChangeWhileOthersSend: at two gateways, people are removed and added
 // again while others send. What was sent after a removal was answered does not
 // reach the one removed, what was sent before they were added neither, and
-// everything in between, and for who stays everything, arrives exactly once.
+// everything in between, and for who stays everything, arrives exactly once. In an
+// inbox each change stands before the messages that were sent after it was answered.
 func TestMembersChangeWhileOthersSend(t *testing.T) {
 	h, other := pairOfHouses(t, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
 	const senders, rounds = 3, 6
@@ -31,6 +32,9 @@ func TestMembersChangeWhileOthersSend(t *testing.T) {
 	for i, u := range append([]schemas.UserID{"owner"}, guests...) {
 		readers[u] = houses[i%2].connect(u)
 	}
+
+	tablet := h.connect("owner").welcome.DeviceID
+	goAway(t, h, "owner", &device{ws: h.ws[len(h.ws)-1], welcome: &schemas.Welcome{DeviceID: tablet}})
 
 	// moment orders what happens in this process: begins and ends of sends and changes.
 	var moment atomic.Int64
@@ -94,7 +98,7 @@ func TestMembersChangeWhileOthersSend(t *testing.T) {
 	h.must("owner", "PATCH", "/groups/"+string(id), `{"group_name":"over"}`) // stands behind everything
 
 	// collect reads until the last update.
-	collect := func(u schemas.UserID, d *device) (got map[string]int) {
+	collect := func(u schemas.UserID, d *device) (got map[string]int, order []string) {
 		got = make(map[string]int)
 		seen := make(map[schemas.MessageID]bool)
 		for {
@@ -110,20 +114,23 @@ func TestMembersChangeWhileOthersSend(t *testing.T) {
 				}
 				seen[f.MessageID] = true
 				got[f.Content]++
+				order = append(order, f.Content)
 			case *schemas.GroupUpdate:
 				d.ack(f.MessageID)
 				if seen[f.MessageID] {
 					t.Errorf("%s got the update %s twice", u, f.MessageID)
 				}
 				seen[f.MessageID] = true
+				order = append(order, string(f.Change)+" "+string(f.UserID))
 				if f.GroupName == "over" {
-					return got
+					return got, order
 				}
 			}
 		}
 	}
 	for u, d := range readers {
-		got, out := collect(u, d), 0
+		got, _ := collect(u, d)
+		out := 0
 		for text, s := range sent {
 			n := got[text]
 			must, mustNot := true, false
@@ -146,6 +153,30 @@ func TestMembersChangeWhileOthersSend(t *testing.T) {
 		}
 		if u != "owner" && out < rounds {
 			t.Errorf("%d messages were sent while %s was no member, which proves little", out, u)
+		}
+	}
+
+	_, order := collect("owner", h.reconnect("owner", tablet, "")) // all of it from the stream
+	at := make(map[string]int)
+	for i, what := range order {
+		at[what] = i
+	}
+	for _, u := range guests {
+		k := 0
+		for i, what := range order {
+			if what != "removed "+string(u) && what != "added "+string(u) {
+				continue
+			}
+			change := changes[u][k]
+			k++
+			for text, s := range sent {
+				if s.begun > change.done && at[text] < i || s.done < change.begun && at[text] > i {
+					t.Errorf("%s and change %d of %s are not in the order in which they were made", text, k, u)
+				}
+			}
+		}
+		if k != 2*rounds {
+			t.Errorf("%d changes of %s are in the inbox", k, u)
 		}
 	}
 }
