@@ -128,8 +128,10 @@ func TestMembersChangeWhileOthersSend(t *testing.T) {
 			}
 		}
 	}
+	received := make(map[schemas.UserID]map[string]int)
 	for u, d := range readers {
 		got, _ := collect(u, d)
+		received[u] = got
 		out := 0
 		for text, s := range sent {
 			n := got[text]
@@ -164,6 +166,14 @@ func TestMembersChangeWhileOthersSend(t *testing.T) {
 	for _, u := range guests {
 		k := 0
 		for i, what := range order {
+			if s, ok := sent[what]; ok {
+				// Whom a message went to says which state its sender saw: the one of
+				// now, the next, or, if it began before the last change, the one before.
+				member, reached := k%2 == 0, received[u][what] > 0
+				if reached != member && (k == 0 || s.begun > changes[u][k-1].done) {
+					t.Errorf("%s, sent by a state that change %d of %s made, stands before that change", what, k+1, u)
+				}
+			}
 			if what != "removed "+string(u) && what != "added "+string(u) {
 				continue
 			}
