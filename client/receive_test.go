@@ -240,7 +240,6 @@ func TestGroupUpdateHasAPlaceInTheInbox(t *testing.T) {
 			Change: schemas.GroupRenamed, ByUserID: bob, GroupName: "friends"}, Cursor: cursor(2)}
 		p.message(1)
 		p.send(update)
-		p.send(update)
 		m := event[Message](t, c)
 		if ev := event[GroupUpdate](t, c); ev.Change != "renamed" {
 			t.Errorf("GroupUpdate: %+v", ev)
