@@ -25,6 +25,7 @@ type benchCommand struct {
 	Scale   benchScale   `cmd:"" help:"CPU a message with few and with many devices connected."`
 	History benchHistory `cmd:"" help:"Throughput kept with history for everybody."`
 	Mixed   benchMixed   `cmd:"" help:"A day in a chat app, at a rate."`
+	Fanout  benchFanout  `cmd:"" help:"Messages to groups."`
 	Raw     benchRaw     `cmd:"" help:"The limit: JetStream itself."`
 	Hold    benchHold    `cmd:"" hidden:"" help:"Hold silent devices; used by scale."`
 	NATS    benchNATS    `cmd:"" hidden:"" name:"nats" help:"A NATS server alone; used by raw."`

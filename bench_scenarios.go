@@ -74,6 +74,13 @@ type benchMixed struct {
 	Stay   time.Duration `help:"How long a person stays connected or away, on average." default:"2m"`
 }
 
+type benchFanout struct {
+	benchFlags
+	Groups  int `help:"Groups, of different people." default:"10"`
+	Members int `help:"Members of each group, all of them connected; at most 1024." default:"100"`
+	Window  int `help:"Sends outstanding in each group, 1 to 64." default:"4"`
+}
+
 type benchRaw struct {
 	benchFlags
 	Clients int  `help:"Connections that publish." default:"8"`
@@ -190,6 +197,15 @@ func (c benchMixed) Run(p process) error {
 	}
 	o := bench.MixedOptions{Rate: c.Rate, People: c.People, Stay: c.Stay, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
 	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Mixed(ctx, env, o) })
+}
+
+// Run implements `roost bench fanout`.
+func (c benchFanout) Run(p process) error {
+	if c.Groups < 1 || c.Members < 2 || c.Members > schemas.DefaultGroupMembers || c.Window < 1 || c.Window > schemas.MaxOutstanding {
+		return cannotStart(fmt.Errorf("--groups is at least 1, --members 2 to %d, --window 1 to %d", schemas.DefaultGroupMembers, schemas.MaxOutstanding))
+	}
+	o := bench.FanoutOptions{Groups: c.Groups, Members: c.Members, Window: c.Window, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
+	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Fanout(ctx, env, o) })
 }
 
 // Run implements `roost bench raw`.

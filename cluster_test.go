@@ -327,6 +327,44 @@ func TestCluster(t *testing.T) {
 		t.Errorf("with a worker: %d %+v", status, r)
 	}
 
+	// A group: made at one gateway, changed at the other, with its own history.
+	onA, onB := client.API{URL: a.url, Token: alices}, client.API{URL: b.url, Token: token(t, c.dir, "bob")}
+	group, err := onA.CreateGroup(t.Context(), schemas.NewGroup{GroupName: "friends", Members: []schemas.UserID{"bob"}, HistoryStorage: keep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := next[client.GroupUpdate](t, bob); u.Change != schemas.GroupCreated || u.GroupID != group.GroupID || u.GroupName != "friends" {
+		t.Errorf("bob was told %+v", u)
+	}
+	toAll, err := bob.Send(t.Context(), schemas.Participant{Group: group.GroupID}, "hello, all", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := next[client.Message](t, alice); m.MessageID != toAll.MessageID || m.GroupID != group.GroupID || m.Ack() != nil {
+		t.Errorf("alice got %+v", m)
+	}
+	eventually(t, "history of the group", func() bool {
+		page, err := onB.GroupChat(t.Context(), group.GroupID, 0)
+		own, ownErr := onA.History(t.Context(), schemas.Participant{Group: group.GroupID}, 0)
+		return err == nil && ownErr == nil && len(page) == 1 && len(own) == 1 && page[0].Content == "hello, all" && own[0].GroupID == group.GroupID
+	})
+	if err := onA.RemoveMember(t.Context(), group.GroupID, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if u := next[client.GroupUpdate](t, bob); u.Change != schemas.GroupRemoved || u.UserID != "bob" {
+		t.Errorf("bob was told %+v", u)
+	}
+	if groups, err := onB.Groups(t.Context()); err != nil || len(groups) != 0 {
+		t.Errorf("bob is a member of %+v, %v", groups, err)
+	}
+	for _, want := range []string{"msg.bob.", "evt.group." + string(group.GroupID)} {
+		for {
+			if m := streamstest.Receive(t, services); strings.HasPrefix(m.Subject, want) && strings.HasSuffix(m.Subject, string(group.GroupID)) {
+				break
+			}
+		}
+	}
+
 	// A device resumes on the other gateway.
 	closeAll([]*client.Client{bob})
 	accepted := send(t, alice, "bob", "while away")

@@ -237,7 +237,7 @@ func TestComposeNATS(t *testing.T) {
 				t.Errorf("%s: the route to %s has not the password of the cluster", name, route.Hostname())
 			}
 		}
-		if o.ServerName != name || !hosts[name] || len(hosts) != 3 || !o.SyncAlways || o.MaxPayload != 256<<10 ||
+		if o.ServerName != name || !hosts[name] || len(hosts) != 3 || !o.SyncAlways || o.MaxPayload != 1<<20 ||
 			o.JetStreamMaxStore != 20<<30 || o.HTTPHost != "127.0.0.1" || o.SystemAccount != "SYS" || o.NoAuthUser != "" {
 			t.Errorf("%s: %+v", name, o)
 		}
@@ -326,12 +326,13 @@ func TestClusterRoles(t *testing.T) {
 	}
 	nobody := append(api("STREAM.CREATE.NEW", "STREAM.UPDATE.INBOX_0", "STREAM.DELETE.INBOX_0", "STREAM.DELETE.MESSAGES",
 		"STREAM.PURGE.KV_GATEWAYS", "STREAM.MSG.DELETE.KV_DEVICES", "STREAM.MSG.GET.INBOX_0",
+		"STREAM.PURGE.KV_GROUPS", "STREAM.MSG.DELETE.KV_GROUPS", "STREAM.MSG.DELETE.KV_MEMBERSHIPS", "STREAM.MSG.GET.KV_MEMBERSHIPS",
 		"STREAM.SNAPSHOT.INBOX_0", "STREAM.RESTORE.NEW", "DIRECT.GET.MESSAGES", "CONSUMER.CREATE.MESSAGES",
 		"CONSUMER.CREATE.MESSAGES.x.msg.>", "CONSUMER.DURABLE.CREATE.MESSAGES.x", "CONSUMER.DURABLE.CREATE.INBOX_0.x", "CONSUMER.DELETE.MESSAGES.mirror", "CONSUMER.CREATE.KV_ACCOUNTS.x.$KV.ACCOUNTS.>"),
 		"$SYS.REQ.SERVER.PING", "_INBOX.roost-gateway.x", "_INBOX.roost-admin.x")
 	notWorkers := append(api("STREAM.MSG.DELETE.INBOX_0", "DIRECT.GET.INBOX_0", "DIRECT.GET.INBOX_0.inbox.>",
-		"DIRECT.GET.KV_ACCOUNTS.$KV.ACCOUNTS.x", "DIRECT.GET.KV_RECEIPTS"),
-		"sent.0.x.x", "inbox.0.x.x", "msg.x", "evt.x", "svc.history.page", "svc.history.chats", "$KV.SETTINGS.x", "$KV.ACCOUNTS.x")
+		"DIRECT.GET.KV_ACCOUNTS.$KV.ACCOUNTS.x", "DIRECT.GET.KV_RECEIPTS", "DIRECT.GET.KV_GROUPS.$KV.GROUPS.x"),
+		"sent.0.x.x", "inbox.0.x.x", "msg.x", "evt.x", "svc.history.page", "svc.history.chats", "$KV.SETTINGS.x", "$KV.ACCOUNTS.x", "$KV.GROUPS.x")
 	notWorkers = append(notWorkers, api("CONSUMER.CREATE.INBOX_0.x.inbox.>", "CONSUMER.MSG.NEXT.INBOX_0.x", "CONSUMER.DELETE.INBOX_0.x")...)
 	for _, role := range []struct {
 		name                    string

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"roost/gateway"
+	"roost/schemas"
 	"roost/streams"
 )
 
@@ -56,16 +57,17 @@ type topologyFlags struct {
 }
 
 type gatewayFlags struct {
-	HTTP           string        `name:"http" help:"Address to listen on." default:"127.0.0.1:8080" env:"ROOST_HTTP"`
-	AuthJWKS       string        `name:"auth-jwks" help:"File or URL with the public keys of an external issuer; without it, accounts are built in." env:"ROOST_AUTH_JWKS" placeholder:"FILE-OR-URL"`
-	AuthIssuer     string        `help:"Issuer that tokens must have, with --auth-jwks." env:"ROOST_AUTH_ISSUER"`
-	AuthAudience   string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
-	AllowedOrigins []string      `help:"Hosts of web pages that may connect, as patterns." env:"ROOST_ALLOWED_ORIGINS" placeholder:"HOST"`
-	MaxDevices     int           `help:"Devices a user." default:"3" env:"ROOST_MAX_DEVICES"`
-	Events         bool          `help:"Put every message into MESSAGES, for other services." env:"ROOST_EVENTS"`
-	Heartbeat      time.Duration `help:"How often a client shall send something." default:"30s" env:"ROOST_HEARTBEAT"`
-	AckTimeout     time.Duration `help:"How long a connected device may leave a message unacknowledged." default:"30s" env:"ROOST_ACK_TIMEOUT"`
-	DeviceConsumer string        `help:"What a connected device reads its inbox by: direct, or jetstream, a consumer of its own in JetStream." enum:"direct,jetstream" default:"direct" env:"ROOST_DEVICE_CONSUMER"`
+	HTTP            string        `name:"http" help:"Address to listen on." default:"127.0.0.1:8080" env:"ROOST_HTTP"`
+	AuthJWKS        string        `name:"auth-jwks" help:"File or URL with the public keys of an external issuer; without it, accounts are built in." env:"ROOST_AUTH_JWKS" placeholder:"FILE-OR-URL"`
+	AuthIssuer      string        `help:"Issuer that tokens must have, with --auth-jwks." env:"ROOST_AUTH_ISSUER"`
+	AuthAudience    string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
+	AllowedOrigins  []string      `help:"Hosts of web pages that may connect, as patterns." env:"ROOST_ALLOWED_ORIGINS" placeholder:"HOST"`
+	MaxDevices      int           `help:"Devices a user." default:"3" env:"ROOST_MAX_DEVICES"`
+	MaxGroupMembers int           `help:"Members a group, at most 2048; times --max-devices at most 8192." default:"1024" env:"ROOST_MAX_GROUP_MEMBERS"`
+	Events          bool          `help:"Put every message into MESSAGES, for other services." env:"ROOST_EVENTS"`
+	Heartbeat       time.Duration `help:"How often a client shall send something." default:"30s" env:"ROOST_HEARTBEAT"`
+	AckTimeout      time.Duration `help:"How long a connected device may leave a message unacknowledged." default:"30s" env:"ROOST_ACK_TIMEOUT"`
+	DeviceConsumer  string        `help:"What a connected device reads its inbox by: direct, or jetstream, a consumer of its own in JetStream." enum:"direct,jetstream" default:"direct" env:"ROOST_DEVICE_CONSUMER"`
 
 	Limits                string  `help:"off lifts every limit below, for load tests." enum:"on,off" default:"on" env:"ROOST_LIMITS"`
 	ConnectionsPerUser    int     `help:"Open connections a user." default:"12" env:"ROOST_CONNECTIONS_PER_USER"`
@@ -89,6 +91,10 @@ func (f gatewayFlags) validate() error {
 	switch {
 	case f.MaxDevices < 1:
 		return errors.New("--max-devices: is at least 1")
+	case f.MaxGroupMembers < 1 || f.MaxGroupMembers > schemas.MaxGroupMembers:
+		return fmt.Errorf("--max-group-members: is 1 to %d", schemas.MaxGroupMembers)
+	case f.MaxGroupMembers*f.MaxDevices > streams.MaxCopies:
+		return fmt.Errorf("--max-group-members: times --max-devices, it is at most %d, the copies of one message", streams.MaxCopies)
 	case f.Heartbeat < time.Second || f.AckTimeout < time.Second:
 		return errors.New("--heartbeat and --ack-timeout: are at least 1s")
 	case f.AuthJWKS == "" && (f.AuthIssuer != "" || f.AuthAudience != ""):

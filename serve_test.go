@@ -61,6 +61,8 @@ func TestCannotStart(t *testing.T) {
 		{"bad value", serve("--limits", "maybe"), "--limits"},
 		{"bad number", serve("--max-devices", "many"), "--max-devices"},
 		{"number out of range", serve("--data-dir", t.TempDir(), "--max-devices", "0"), "--max-devices"},
+		{"too many members", serve("--data-dir", t.TempDir(), "--max-group-members", "2049"), "--max-group-members"},
+		{"too many copies", serve("--data-dir", t.TempDir(), "--max-group-members", "2048", "--max-devices", "5"), "--max-devices"},
 		{"inbox age out of range", serve("--data-dir", t.TempDir(), "--inbox-max-age", "9000h"), "inbox-max-age"},
 		{"no command", nil, "expected"},
 		{"configuration is no YAML", append([]string{"--config", file}, serve()...), "YAML"},

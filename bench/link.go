@@ -209,6 +209,8 @@ func (l *link) text(frame []byte) error {
 	switch string(textField(frame, fieldType)) {
 	case "incoming_message":
 		l.traffic.incoming(l, frame)
+	case "group_update":
+		l.delivered(textField(frame, fieldMessageID))
 	case "message_received":
 		l.traffic.answer(l, numberField(frame, fieldNumber), true)
 	case "message_delivered":
@@ -271,12 +273,27 @@ func (l *link) send(to *person, size int, at int64) {
 	p := l.person
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	number := p.note(to, at)
+	l.write(`receiver_id`, string(to.user), p.note(to, at), size)
+}
+
+// sendGroup queues a message to a group. Its latency counts from at.
+func (l *link) sendGroup(to *group, size int, at int64) {
+	p := l.person
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.write(`group_id`, to.id, p.noteGroup(to, at), size)
+}
+
+// write queues a send, with the person's lock held, so that numbers go out in order.
+func (l *link) write(field, to string, number int64, size int) {
+	p := l.person
 	now := time.Now().UnixMilli()
-	l.push(func(b []byte) []byte { // with p.mu held, so that numbers go out in order
+	l.push(func(b []byte) []byte {
 		return appendFrame(b, ws.OpText, func(b []byte) []byte {
-			b = append(b, `{"type":"send_message","receiver_id":"`...)
-			b = append(b, to.user...)
+			b = append(b, `{"type":"send_message","`...)
+			b = append(b, field...)
+			b = append(b, `":"`...)
+			b = append(b, to...)
 			b = append(b, `","content":"`...)
 			b = appendContent(b, p.index, number, size)
 			b = append(b, `","message_id_by_client":`...)

@@ -209,7 +209,7 @@ func (m *mixed) acknowledge() {
 		}
 		for _, a := range list {
 			if l.delivered([]byte(a.id)) {
-				a.sender.acknowledge(a.number)
+				a.sender.acknowledge(a.number, l.person)
 				l.person.have([]byte(a.cursor))
 			}
 		}

@@ -13,16 +13,19 @@ type state uint8
 const (
 	answered state = 1 << iota // by message_received or error
 	accepted                   // by message_received
-	arrived                    // at the receiver
-	acked                      // by the receiver
+	arrived                    // at the receiver; in a group at all of them
+	acked                      // by the receiver; of a group, see copies
 )
 
 // record is one message that a person sent.
 type record struct {
 	at    int64 // nanoseconds since epoch: when it was sent, or was due
-	to    int32 // index of the receiver
+	to    int32 // index of the receiver, or toGroup
 	state state
 }
+
+// toGroup stands in place of a receiver where there are many; copies has them.
+const toGroup = -1
 
 // person is one user with one device, and the record of what that device sent.
 type person struct {
@@ -35,9 +38,10 @@ type person struct {
 	device  schemas.DeviceID
 	base    int64 // the number before that of records[0]
 	records []record
-	highest map[int]int64 // by sender: the newest number that arrived here
-	cursor  []byte        // of the newest message that was acknowledged here; all before it were too
-	last    stay          // of the last link that ended
+	copies  map[int64]*copies // by number: of the messages to groups
+	highest map[int]int64     // by sender: the newest number that arrived here
+	cursor  []byte            // of the newest message that was acknowledged here; all before it were too
+	last    stay              // of the last link that ended
 }
 
 // stay is a time during which a person was connected and had the backlog, since
@@ -53,6 +57,17 @@ func sinceEpoch() int64 { return int64(time.Since(epoch)) }
 func (p *person) note(to *person, at int64) int64 {
 	p.records = append(p.records, record{at: at, to: int32(to.index)})
 	return p.base + int64(len(p.records))
+}
+
+// noteGroup is note for a message to a group.
+func (p *person) noteGroup(g *group, at int64) int64 {
+	p.records = append(p.records, record{at: at, to: toGroup})
+	number := p.base + int64(len(p.records))
+	if p.copies == nil {
+		p.copies = make(map[int64]*copies)
+	}
+	p.copies[number] = newCopies(g)
+	return number
 }
 
 // answer enters the server's answer and returns when the message was sent; false
@@ -97,7 +112,15 @@ func (p *person) arrive(number int64, at *person) (sent int64, what arrival) {
 	switch {
 	case r == nil && number <= p.base && number > 0:
 		return 0, duplicate // of a scenario that was checked and closed
-	case r == nil || int(r.to) != at.index:
+	case r == nil:
+		return 0, unknown
+	case r.to == toGroup:
+		c := p.copies[number]
+		if what = c.arrive(at); c.missing == 0 {
+			r.state |= arrived
+		}
+		return r.at, what
+	case int(r.to) != at.index:
 		return 0, unknown
 	case r.state&acked != 0:
 		return r.at, duplicate
@@ -108,11 +131,15 @@ func (p *person) arrive(number int64, at *person) (sent int64, what arrival) {
 	return r.at, fresh
 }
 
-// acknowledge enters that the receiver said it has the message.
-func (p *person) acknowledge(number int64) {
+// acknowledge enters that a receiver said it has the message.
+func (p *person) acknowledge(number int64, by *person) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r := p.record(number); r != nil {
+	switch r := p.record(number); {
+	case r == nil:
+	case r.to == toGroup:
+		p.copies[number].acknowledge(by)
+	default:
 		r.state |= acked
 	}
 }
@@ -177,9 +204,14 @@ func (p *person) missing() (list []lost) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, r := range p.records {
-		if r.state&(accepted|arrived) == accepted {
-			list = append(list, lost{p.base + int64(i) + 1, r.to})
+		if r.state&(accepted|arrived) != accepted {
+			continue
 		}
+		number := p.base + int64(i) + 1
+		if r.to == toGroup {
+			r.to = p.copies[number].lost()
+		}
+		list = append(list, lost{number, r.to})
 	}
 	return list
 }
@@ -207,4 +239,5 @@ func (p *person) settle(c *Check) {
 	}
 	p.base += int64(len(p.records))
 	p.records = p.records[:0]
+	clear(p.copies)
 }

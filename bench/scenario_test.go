@@ -89,6 +89,9 @@ func TestScenarios(t *testing.T) {
 		{"mixed", func(ctx context.Context) (Result, error) {
 			return Mixed(ctx, env, MixedOptions{People: 12, Rate: 200, Size: 100, Warmup: moment, Duration: moment})
 		}, []string{FigureRate, FigureSends}, true},
+		{"fanout", func(ctx context.Context) (Result, error) {
+			return Fanout(ctx, env, FanoutOptions{Groups: 2, Members: 6, Window: 3, Size: 100, Warmup: moment, Duration: moment})
+		}, []string{FigureSends, FigureDelivered, FigureCPU}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := c.run(within(t))
@@ -154,6 +157,15 @@ func TestWrongMessages(t *testing.T) {
 			report := Report{Results: []Result{r}}
 			if report.Err() == nil {
 				t.Error("the report is content")
+			}
+
+			env.server.URLs = []string{direct[0], spoil(t, direct[0], 3, c.spoil)} // odd places in the group
+			r, err = Fanout(within(t), env, FanoutOptions{Groups: 1, Members: 4, Window: 2, Size: 100, Duration: moment})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.wrong(r.Check); got < 1 || r.Check.Err() == nil {
+				t.Errorf("copies for a group were spoiled, and not found: %s", r.Check.text())
 			}
 		})
 	}

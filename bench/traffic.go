@@ -123,7 +123,7 @@ func (t *traffic) incoming(l *link, frame []byte) {
 		return
 	}
 	if l.delivered(id) {
-		sender.acknowledge(number)
+		sender.acknowledge(number, l.person)
 		l.person.have(cursor)
 	}
 }

@@ -175,7 +175,7 @@ func (c *Client) Receive(ctx context.Context) (Event, error) {
 
 // shown acknowledges the one kind of event that the application does not.
 func (c *Client) shown(ev Event) Event {
-	if update, ok := ev.(GroupUpdate); ok && update.delivery != nil {
+	if update, ok := ev.(GroupUpdate); ok {
 		if err := c.acknowledge(update.delivery); err != nil && !errors.Is(err, ErrClosed) {
 			c.log.Warn("a group update may be shown again", "error", err)
 		}

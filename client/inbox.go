@@ -15,26 +15,21 @@ const (
 // delivery is one message, or group update, that the application was shown, or
 // is about to be.
 type delivery struct {
-	seen   Seen
+	seen   Seen // of a group update the message id alone
 	cursor schemas.Cursor
-	update bool // a group update: it has no id, and only a cursor acknowledges it
 
 	repeats []schemas.MessageID // ids under which it came again before it was acknowledged
 	acked   bool                // by the application
 	passed  bool                // the inbox's cursor is at or behind it
 }
 
-// seenKey finds a delivery: by message id, by sender's device and its number, or
-// (number -1) by the cursor of a group update.
+// seenKey finds a delivery: by message id, or by sender's device and its number.
 type seenKey struct {
 	id     string
 	number schemas.ClientMessageID
 }
 
 func (d *delivery) keys() []seenKey {
-	if d.update {
-		return []seenKey{{string(d.cursor), -1}}
-	}
 	keys := []seenKey{{string(d.seen.MessageID), 0}}
 	if d.seen.SenderDeviceID != "" && d.seen.MessageIDByClient > 0 {
 		keys = append(keys, seenKey{string(d.seen.SenderDeviceID), d.seen.MessageIDByClient})
@@ -52,8 +47,7 @@ type inbox struct {
 	known map[seenKey]*delivery // open, and the acknowledged ones in past
 	past  []*delivery           // acknowledged, oldest first, at most seenLimit
 
-	due       []ackDue // acknowledged by the application, to be told to the server
-	cursorDue bool     // the cursor passed something that no message_delivered names
+	due []ackDue // acknowledged by the application, to be told to the server
 }
 
 // ackDue is one message_delivered that has to be written.
@@ -90,8 +84,6 @@ func (b *inbox) arrive(d *delivery) (fresh bool) {
 func (b *inbox) repeat(first, again *delivery) {
 	id := again.seen.MessageID
 	switch {
-	case again.update:
-		b.cursorDue = b.cursorDue || first.passed
 	case first.acked:
 		b.due = append(b.due, ackDue{id: id})
 	case id != first.seen.MessageID && !slices.Contains(first.repeats, id):
@@ -112,11 +104,9 @@ func (b *inbox) acknowledge(d *delivery) bool {
 		return false
 	}
 	d.acked = true
-	if !d.update {
-		b.due = append(b.due, ackDue{id: d.seen.MessageID, of: d})
-		for _, id := range d.repeats {
-			b.due = append(b.due, ackDue{id: id})
-		}
+	b.due = append(b.due, ackDue{id: d.seen.MessageID, of: d})
+	for _, id := range d.repeats {
+		b.due = append(b.due, ackDue{id: id})
 	}
 	b.remember(d)
 	n := 0
@@ -124,7 +114,6 @@ func (b *inbox) acknowledge(d *delivery) bool {
 		passed := b.open[n]
 		passed.passed = true
 		b.cursor = passed.cursor
-		b.cursorDue = b.cursorDue || passed.update
 		n++
 	}
 	b.open = slices.Delete(b.open, 0, n)
@@ -134,14 +123,14 @@ func (b *inbox) acknowledge(d *delivery) bool {
 // resume begins a new connection and is its resume_after. What was due is
 // either covered by it, or comes again and is acknowledged then.
 func (b *inbox) resume() schemas.Cursor {
-	b.due, b.cursorDue = nil, false
+	b.due = nil
 	return b.cursor
 }
 
 // takeAcks gives the frames that tell the server what is due: one for each
 // message, or, where many are, one cursor for all that it covers.
 func (b *inbox) takeAcks(now schemas.Timestamp) []schemas.ClientFrame {
-	if len(b.due) == 0 && !b.cursorDue {
+	if len(b.due) == 0 {
 		return nil
 	}
 	covered := func(a ackDue) bool { return a.of != nil && a.of.passed }
@@ -152,7 +141,7 @@ func (b *inbox) takeAcks(now schemas.Timestamp) []schemas.ClientFrame {
 		}
 	}
 	var frames []schemas.ClientFrame
-	byCursor := b.cursorDue || many > coalesceAbove
+	byCursor := many > coalesceAbove
 	for _, a := range b.due {
 		if !byCursor || !covered(a) {
 			frames = append(frames, &schemas.DeliveredAck{MessageID: a.id, Timestamp: now})
@@ -161,7 +150,7 @@ func (b *inbox) takeAcks(now schemas.Timestamp) []schemas.ClientFrame {
 	if byCursor {
 		frames = append(frames, &schemas.Ack{Cursor: b.cursor})
 	}
-	b.due, b.cursorDue = nil, false
+	b.due = nil
 	return frames
 }
 
@@ -169,9 +158,7 @@ func (b *inbox) takeAcks(now schemas.Timestamp) []schemas.ClientFrame {
 func (b *inbox) seenLately() []Seen {
 	seen := make([]Seen, 0, len(b.past))
 	for _, d := range b.past {
-		if !d.update {
-			seen = append(seen, d.seen)
-		}
+		seen = append(seen, d.seen)
 	}
 	return seen
 }

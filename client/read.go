@@ -55,11 +55,7 @@ func (k *connection) handle(ctx context.Context, frame schemas.ServerFrame) {
 		d := &delivery{cursor: f.Cursor, seen: Seen{f.MessageID, f.SenderDeviceID, f.MessageIDByClient}}
 		k.deliver(ctx, d, Message{Message: f.Message, client: k.c, delivery: d})
 	case *schemas.GroupUpdate:
-		if f.Cursor == "" {
-			k.show(ctx, GroupUpdate{GroupUpdate: *f})
-			return
-		}
-		d := &delivery{cursor: f.Cursor, update: true}
+		d := &delivery{cursor: f.Cursor, seen: Seen{MessageID: f.MessageID}}
 		k.deliver(ctx, d, GroupUpdate{*f, d})
 	case *schemas.InboxDrained:
 		k.show(ctx, Drained{})

@@ -236,27 +236,32 @@ func TestGroupUpdateHasAPlaceInTheInbox(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		event[Connected](t, c)
-		update := &schemas.GroupUpdate{GroupID: "g-01JD000000000000000000000A", Change: "renamed", ByUserID: bob, Cursor: cursor(2)}
+		update := &schemas.GroupUpdate{GroupChange: schemas.GroupChange{MessageID: messageID(2), GroupID: "g-01JD000000000000000000000A",
+			Change: schemas.GroupRenamed, ByUserID: bob, GroupName: "friends"}, Cursor: cursor(2)}
 		p.message(1)
-		p.send(update)
 		p.send(update)
 		m := event[Message](t, c)
 		if ev := event[GroupUpdate](t, c); ev.Change != "renamed" {
 			t.Errorf("GroupUpdate: %+v", ev)
 		}
-		p.quiet() // it is behind a message without Ack
-		ack(t, m)
-		if f := want[*schemas.Ack](p); f.Cursor != cursor(2) {
-			t.Errorf("ack: %+v", f)
+		if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(2) {
+			t.Errorf("acknowledged: %+v", f)
 		}
 		p.send(update)
-		if f := want[*schemas.Ack](p); f.Cursor != cursor(2) {
-			t.Errorf("ack of a repeat: %+v", f)
+		if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(2) {
+			t.Errorf("a repeat, acknowledged: %+v", f)
 		}
-		update.Cursor = "" // one without a place
-		p.send(update)
-		event[GroupUpdate](t, c)
 		noEvent(t, c)
+		ack(t, m)
+		if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(1) {
+			t.Errorf("acknowledged: %+v", f)
+		}
+		p.close(1011)
+		event[Disconnected](t, c)
+		p = srv.next()
+		if hello := p.welcome(schemas.Welcome{}); hello.ResumeAfter != cursor(2) {
+			t.Errorf("it resumes after %s, want %s", hello.ResumeAfter, cursor(2))
+		}
 		closeClient(t, c)
 	})
 }

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"sync"
 	"testing"
 
 	"roost/schemas"
@@ -12,7 +13,7 @@ func addr(u schemas.UserID, d *device) streams.Address {
 }
 
 // fill commits as many entries to an inbox as it takes.
-func fill(t *testing.T, h *house, to streams.Address, from *device) {
+func fill(t testing.TB, h *house, to streams.Address, from *device) {
 	t.Helper()
 	const step = 500
 	for sent := 0; sent < streams.DefaultInboxMaxMessages; sent += step {
@@ -33,11 +34,29 @@ func fill(t *testing.T, h *house, to streams.Address, from *device) {
 
 // goAway ends a connection and waits until the gateway has left everything in
 // order: the session's end is recorded last.
-func goAway(t *testing.T, h *house, u schemas.UserID, d *device) {
+func goAway(t testing.TB, h *house, u schemas.UserID, d *device) {
 	t.Helper()
 	_ = d.ws.CloseNow()
 	eventually(t, "the end of the session", func() bool {
 		online, _, err := h.conn.Presence().Status(h.ctx(), u, []schemas.Device{{DeviceID: d.welcome.DeviceID}})
 		return err == nil && !online
 	})
+}
+
+// exist makes users exist, all at once.
+func exist(h *house, users []schemas.UserID) error {
+	var mu sync.Mutex
+	var failed error
+	var wg sync.WaitGroup
+	for _, u := range users {
+		wg.Go(func() {
+			if err := h.conn.Directory().EnsureUser(h.ctx(), u); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = err
+			}
+		})
+	}
+	wg.Wait()
+	return failed
 }

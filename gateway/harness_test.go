@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // house is a gateway on a real NATS server in the process.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	nats   *embedded.Server
 	conn   *streams.Conn
 	server *gateway.Server
@@ -51,18 +51,18 @@ type house struct {
 var secret = bytes.Repeat([]byte("s"), 32)
 
 // newHouse starts a gateway on a new server.
-func newHouse(t *testing.T, change ...func(*gateway.Options)) *house {
+func newHouse(t testing.TB, change ...func(*gateway.Options)) *house {
 	t.Helper()
 	return joinHouse(t, streamstest.Server(t, t.TempDir()), change...)
 }
 
 // joinHouse starts one more gateway on a server.
-func joinHouse(t *testing.T, nats *embedded.Server, change ...func(*gateway.Options)) *house {
+func joinHouse(t testing.TB, nats *embedded.Server, change ...func(*gateway.Options)) *house {
 	t.Helper()
 	return furnish(t, nats, streams.Topology{}, change...)
 }
 
-func furnish(t *testing.T, nats *embedded.Server, topology streams.Topology, change ...func(*gateway.Options)) *house {
+func furnish(t testing.TB, nats *embedded.Server, topology streams.Topology, change ...func(*gateway.Options)) *house {
 	t.Helper()
 	return moveIn(t, nats, streamstest.Connect(t, nats, topology), change...)
 }
@@ -79,7 +79,7 @@ func eachConsumer(t *testing.T, test func(*testing.T, *house)) {
 }
 
 // moveIn starts a gateway on a connection.
-func moveIn(t *testing.T, nats *embedded.Server, conn *streams.Conn, change ...func(*gateway.Options)) *house {
+func moveIn(t testing.TB, nats *embedded.Server, conn *streams.Conn, change ...func(*gateway.Options)) *house {
 	t.Helper()
 	tokens, err := gateway.NewTokens(secret)
 	if err != nil {
@@ -169,7 +169,7 @@ func (h *house) do(req *http.Request) (int, schemas.Answer) {
 
 // device is a WebSocket of one device, spoken to frame by frame.
 type device struct {
-	t       *testing.T
+	t       testing.TB
 	ws      *websocket.Conn
 	welcome *schemas.Welcome
 	next    schemas.ClientMessageID
@@ -349,7 +349,7 @@ func (d *device) backlog() []*schemas.Incoming {
 }
 
 // eventually waits, bounded, for a state that no frame tells of.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(streamstest.Timeout); time.Now().Before(deadline); {
 		if ok() {

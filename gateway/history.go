@@ -11,18 +11,28 @@ import (
 // answers it: the gateway knows no database.
 func (s *Server) getHistory(r *http.Request, u schemas.UserID) (int, any, error) {
 	chat := r.PathValue("chat_participant_id")
-	p, err := schemas.ParseParticipant(chat)
-	if err != nil {
+	if _, err := schemas.ParseParticipant(chat); err != nil {
 		return 0, nil, schemas.InvalidField("chat_participant_id", "%v.", err)
 	}
-	if p.Group != "" {
-		return 0, nil, schemas.Errorf(schemas.CodeNotAMember, "chat_participant_id: you are not a member of that group.")
+	return s.historyPage(r, schemas.HistoryRequest{UserID: u, Chat: chat}, "last_timestamp")
+}
+
+// getChat is GET /chat/{group_id}?timestamp=: what a group keeps, for its members,
+// whenever they joined.
+func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
+	id, err := groupOfPath(r)
+	if err != nil {
+		return 0, nil, err
 	}
-	req := schemas.HistoryRequest{UserID: u, Chat: chat}
-	if text := r.URL.Query().Get("last_timestamp"); text != "" {
+	return s.historyPage(r, schemas.HistoryRequest{UserID: u, Chat: string(id), Whole: true}, "timestamp")
+}
+
+// historyPage asks a worker for the page at or before the time in the query.
+func (s *Server) historyPage(r *http.Request, req schemas.HistoryRequest, parameter string) (int, any, error) {
+	if text := r.URL.Query().Get(parameter); text != "" {
 		ms, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || ms <= 0 {
-			return 0, nil, schemas.InvalidField("last_timestamp", "is not a positive number of milliseconds since 1970.")
+			return 0, nil, schemas.InvalidField(parameter, "is not a positive number of milliseconds since 1970.")
 		}
 		req.UpTo = schemas.Timestamp(ms)
 	}

@@ -17,8 +17,14 @@ import (
 // maxBody bounds the body of an HTTP request.
 const maxBody = 16 << 10
 
-// routeWS is where clients connect.
-const routeWS = "GET /ws"
+// maxGroupBody bounds the body of routeNewGroup, which may name all members.
+const maxGroupBody = 512 << 10
+
+// routeWS is where clients connect, routeNewGroup where they make a group.
+const (
+	routeWS       = "GET /ws"
+	routeNewGroup = "POST /groups"
+)
 
 // open and private are handlers of requests without and with a token: they
 // return the status and the data of the answer, or an error.
@@ -42,14 +48,27 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("PUT /user/settings", s.private(s.putSettings))
 	mux.HandleFunc("GET /user/{user_id}/status", s.private(s.getStatus))
 	mux.HandleFunc("GET /history/{chat_participant_id}", s.private(s.getHistory))
+	mux.HandleFunc("GET /chat/{group_id}", s.private(s.getChat))
+	mux.HandleFunc(routeNewGroup, s.private(s.createGroup))
+	mux.HandleFunc("GET /groups", s.private(s.listGroups))
+	mux.HandleFunc("GET /groups/{group_id}", s.private(s.getGroup))
+	mux.HandleFunc("PATCH /groups/{group_id}", s.private(s.patchGroup))
+	mux.HandleFunc("POST /groups/{group_id}/members", s.private(s.addMember))
+	mux.HandleFunc("PATCH /groups/{group_id}/members/{user_id}", s.private(s.patchMember))
+	mux.HandleFunc("DELETE /groups/{group_id}/members/{user_id}", s.private(s.removeMember))
 	mux.HandleFunc("GET /healthz", s.open(s.healthz))
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc(routeWS, s.serveWS)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		// The mux answers in plain text; find out first whether it would.
-		switch h, pattern := mux.Handler(r); pattern {
+		h, pattern := mux.Handler(r)
+		limit := int64(maxBody)
+		if pattern == routeNewGroup {
+			limit = maxGroupBody
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		switch pattern {
 		case "":
 			s.noRoute(w, r, mux)
 		case routeWS:
@@ -155,6 +174,8 @@ var httpStatus = map[schemas.Code]int{
 	schemas.CodeMethodNotAllow:  http.StatusMethodNotAllowed,
 	schemas.CodeConflict:        http.StatusConflict,
 	schemas.CodeDeviceLimit:     http.StatusConflict,
+	schemas.CodeGroupFull:       http.StatusConflict,
+	schemas.CodeHistoryOff:      http.StatusConflict,
 	schemas.CodeRateLimited:     http.StatusTooManyRequests,
 	schemas.CodeUnavailable:     http.StatusServiceUnavailable,
 }

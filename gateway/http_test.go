@@ -11,7 +11,7 @@ import (
 	"roost/schemas"
 )
 
-func data[T any](t *testing.T, a schemas.Answer) T {
+func data[T any](t testing.TB, a schemas.Answer) T {
 	t.Helper()
 	v, err := schemas.Decode[T](a.Data)
 	if err != nil {

@@ -27,6 +27,7 @@ type pendingSend struct {
 	hash    schemas.ContentHash
 	repeats int // how often the client sent it again meanwhile
 	started time.Time
+	release func() // gives back the room of a large send; nil where it has none
 }
 
 // lookupTimeout bounds what a send reads before it is committed.
@@ -65,6 +66,9 @@ func (s *session) sendMessage(f *schemas.SendMessage) {
 	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
 	defer cancel()
 	to, err := s.targets(ctx, f)
+	if err == nil {
+		to, err = s.reserve(p, to)
+	}
 	if err != nil {
 		s.refuse(p, err)
 		return
@@ -100,8 +104,9 @@ func conflict() *schemas.Error {
 // targets are the devices that a message is for, and whether it is kept.
 type targets struct {
 	to        []streams.Address
-	unclaimed bool // the receiver has no device
+	unclaimed []schemas.UserID // receivers without a device
 	keep      bool
+	group     *schemas.Group // nil for the message to one person
 }
 
 func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets, error) {
@@ -109,7 +114,7 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 		return targets{}, schemas.Unavailable(err)
 	}
 	if f.GroupID != "" {
-		return targets{}, schemas.Errorf(schemas.CodeNotAMember, "group_id: you are not a member of that group.")
+		return s.groupTargets(ctx, f.GroupID)
 	}
 	sender, err := s.server.directory.Person(ctx, s.addr.User)
 	if err != nil {
@@ -140,12 +145,10 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 	if f.ReceiverID == s.addr.User {
 		return t, nil // a note to oneself
 	}
-	for _, d := range receiver.Devices {
-		t.to = append(t.to, streams.Address{User: f.ReceiverID, Device: d.DeviceID})
+	if len(receiver.Devices) == 0 {
+		t.unclaimed = []schemas.UserID{f.ReceiverID}
 	}
-	if t.unclaimed = len(receiver.Devices) == 0; t.unclaimed {
-		t.to = append(t.to, streams.Unclaimed(f.ReceiverID))
-	}
+	t.to = streams.AppendInboxes(t.to, f.ReceiverID, receiver)
 	return t, nil
 }
 
@@ -212,27 +215,38 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 		return
 	}
 	s.server.metrics.retries.Inc()
+	t = t.sentBy(rec.MessageID)
+	if t.to, err = s.missing(ctx, rec.MessageID, t); err != nil {
+		s.refuse(p, err)
+		return
+	}
+	s.commit(p, rec.MessageID, t)
+}
+
+// missing are the targets that do not hold the message now.
+func (s *session) missing(ctx context.Context, id schemas.MessageID, t targets) ([]streams.Address, error) {
+	if t.group != nil { // many, perhaps
+		return s.server.streams.Missing(ctx, id, id.Time().Time(), t.to)
+	}
 	missing := make([]streams.Address, 0, len(t.to))
 	for _, a := range t.to {
-		held, err := s.server.streams.Holds(ctx, a, rec.MessageID)
+		held, err := s.server.streams.Holds(ctx, a, id)
 		if err != nil {
-			s.refuse(p, err)
-			return
+			return nil, err
 		}
 		if !held {
 			missing = append(missing, a)
 		}
 	}
-	t.to = missing
-	s.commit(p, rec.MessageID, t)
+	return missing, nil
 }
 
 // commit commits the copies of a message whose send is on record, and then
 // answers and shows them to connected devices.
 func (s *session) commit(p *pendingSend, id schemas.MessageID, t targets) {
 	m := &schemas.Message{
-		MessageID: id, SenderID: s.addr.User, ReceiverID: p.frame.ReceiverID, Content: p.frame.Content,
-		Timestamp: id.Time(), ReplyTo: p.frame.ReplyTo,
+		MessageID: id, SenderID: s.addr.User, ReceiverID: p.frame.ReceiverID, GroupID: p.frame.GroupID,
+		Content: p.frame.Content, Timestamp: id.Time(), ReplyTo: p.frame.ReplyTo,
 		SenderDeviceID: s.addr.Device, MessageIDByClient: p.frame.MessageIDByClient,
 	}
 	copies := streams.Copies{Message: m, Entry: m.StoredMessage(), To: t.to, Log: t.keep || s.server.opts.Events, Keep: t.keep}
@@ -246,27 +260,23 @@ func (s *session) commit(p *pendingSend, id schemas.MessageID, t targets) {
 				s.server.streams.PublishEntry(a, sequences[i], copies.Entry)
 			}
 		}
-		if t.unclaimed {
-			s.later(p, func(ctx context.Context) { s.recheck(ctx, p, id) })
+		if len(t.unclaimed) > 0 {
+			s.later(p, func(ctx context.Context) { s.recheck(ctx, p, id, t.unclaimed) })
 			return
 		}
 		s.accept(p, m)
 	})
 }
 
-// recheck looks, after a copy went to the inbox of a user without a device,
+// recheck looks, after copies went to the inboxes of users without a device,
 // whether the first device came meanwhile and claimed before that copy was there.
-func (s *session) recheck(ctx context.Context, p *pendingSend, id schemas.MessageID) {
-	receiver, err := s.server.directory.Fresh(ctx, p.frame.ReceiverID)
+func (s *session) recheck(ctx context.Context, p *pendingSend, id schemas.MessageID, unclaimed []schemas.UserID) {
+	to, err := s.server.directory.Claimed(ctx, unclaimed)
 	if err != nil {
 		s.refuse(p, err)
 		return
 	}
-	t := targets{}
-	for _, d := range receiver.Devices {
-		t.to = append(t.to, streams.Address{User: p.frame.ReceiverID, Device: d.DeviceID})
-	}
-	s.commit(p, id, t)
+	s.commit(p, id, targets{to: to})
 }
 
 // accept tells the client that its message is durable everywhere.
@@ -304,6 +314,9 @@ func (s *session) settle(p *pendingSend, answer []byte) {
 	s.sending.mu.Unlock()
 	for range times {
 		s.conn.send(answer)
+	}
+	if p.release != nil {
+		p.release()
 	}
 	<-s.conn.slots
 }

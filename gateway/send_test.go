@@ -231,13 +231,6 @@ func TestNoteToSelf(t *testing.T) {
 	}
 }
 
-func TestGroupsAreRefusedUntilTheyExist(t *testing.T) {
-	h := newHouse(t)
-	alice := h.connect("alice")
-	alice.send(&schemas.SendMessage{GroupID: "g-01ARZ3NDEKTSV4RRFFQ69G5FAV", Content: "x", MessageIDByClient: 1, Timestamp: 1})
-	alice.wantError(schemas.CodeNotAMember)
-}
-
 func TestInboxFull(t *testing.T) {
 	nats := streamstest.Server(t, t.TempDir())
 	h := joinHouse(t, nats)

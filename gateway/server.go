@@ -29,6 +29,8 @@ type Options struct {
 	Name string
 	// MaxDevices a user. Default 3.
 	MaxDevices int
+	// MaxGroupMembers a group. Default schemas.DefaultGroupMembers.
+	MaxGroupMembers int
 	// Events puts every message into MESSAGES, for other services. Default false:
 	// only messages that somebody keeps.
 	Events bool
@@ -82,6 +84,9 @@ func New(opts Options) *Server {
 	}
 	if opts.MaxDevices == 0 {
 		opts.MaxDevices = 3
+	}
+	if opts.MaxGroupMembers == 0 {
+		opts.MaxGroupMembers = schemas.DefaultGroupMembers
 	}
 	if opts.Heartbeat == 0 {
 		opts.Heartbeat = 30 * time.Second

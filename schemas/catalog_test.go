@@ -27,6 +27,13 @@ var direct = schemas.Message{
 
 var toGroup = schemas.Message{MessageID: first, SenderID: "alice", GroupID: group, Content: "hello, all", Timestamp: now}
 
+var alice = schemas.Member{UserID: "alice", Role: schemas.RoleOwner, Since: first}
+
+var bobAdded = schemas.GroupChange{MessageID: second, GroupID: group, Change: schemas.GroupAdded, ByUserID: "alice", UserID: "bob",
+	Role: schemas.RoleMember, GroupName: "friends", Timestamp: now}
+
+var friends = schemas.Group{GroupID: group, GroupName: "friends", CreatedAt: now, Members: []schemas.Member{alice}, Changed: first}
+
 // example is a fixed value, its golden file below testdata/golden, its schema,
 // and how the package writes and reads it.
 type example struct {
@@ -116,8 +123,9 @@ var catalog = []example{
 	serverFrame("presence.hidden", &schemas.Presence{UserID: "bob"}),
 	serverFrame("typing", &schemas.Typing{UserID: "bob"}),
 	serverFrame("typing.group", &schemas.Typing{UserID: "bob", GroupID: group}),
-	serverFrame("group_update", &schemas.GroupUpdate{GroupID: group, Change: "added", ByUserID: "alice", UserID: "bob", Timestamp: now, Cursor: cursor}),
-	serverFrame("group_update.renamed", &schemas.GroupUpdate{GroupID: group, Change: "renamed", ByUserID: "alice", GroupName: "friends", Timestamp: now, Cursor: cursor}),
+	serverFrame("group_update", &schemas.GroupUpdate{GroupChange: bobAdded, Cursor: cursor}),
+	serverFrame("group_update.renamed", &schemas.GroupUpdate{GroupChange: schemas.GroupChange{MessageID: second, GroupID: group,
+		Change: schemas.GroupRenamed, ByUserID: "alice", GroupName: "friends", HistoryStorage: schemas.HistoryDays, Timestamp: now}, Cursor: cursor}),
 	serverFrame("error", &schemas.ErrorFrame{Code: schemas.CodeUnavailable, Message: "Not stored in time. Send the same message_id_by_client again.", MessageIDByClient: 17, RetryAfterMS: 1000}),
 	serverFrame("error.frame", &schemas.ErrorFrame{Code: schemas.CodeBadFrame, Message: "Not valid JSON: unexpected end of JSON input."}),
 	serverFrame("reconnect", &schemas.Reconnect{AfterMS: 1234}),
@@ -150,6 +158,19 @@ var catalog = []example{
 	record("chats_reply.none", schemas.ChatsReply{}),
 	record("history_reply", schemas.HistoryReply{Messages: []schemas.Message{direct, toGroup}}),
 	record("history_reply.none", schemas.HistoryReply{}),
+	record("history_request.whole", schemas.HistoryRequest{UserID: "alice", Chat: string(group), Whole: true}),
+	record("group", schemas.Group{GroupID: group, GroupName: "friends", CreatedAt: now, HistoryStorage: schemas.HistoryDays, HistorySince: now,
+		Members: []schemas.Member{alice, {UserID: "bob", Role: schemas.RoleMember, Since: second}}, Changed: second,
+		Pending: &schemas.PendingChange{Updates: []schemas.GroupChange{bobAdded}}}),
+	record("group.deleted", schemas.Group{GroupID: group, GroupName: "friends", CreatedAt: now, Changed: second,
+		Pending: &schemas.PendingChange{Gone: []schemas.Member{alice}, Updates: []schemas.GroupChange{{MessageID: second, GroupID: group,
+			Change: schemas.GroupLeft, ByUserID: "alice", UserID: "alice", GroupName: "friends", Timestamp: now}}}}),
+	record("group_change", bobAdded),
+	{"record/inbox_update", bobAdded, bobAdded.StoredUpdate, func(data []byte) (any, error) { return schemas.Decode[schemas.GroupChange](data) }},
+	record("pending_change", schemas.PendingChange{Updates: []schemas.GroupChange{bobAdded}}),
+	record("member", alice),
+	record("membership", schemas.Membership{Spans: []schemas.Span{{From: first, To: second}, {From: second}}}),
+	record("span", schemas.Span{From: first, To: second}),
 
 	body("answer", schemas.Answer{Status: schemas.StatusSuccess, Data: json.RawMessage(`{"user_id":"alice","created_at":1760000000000}`)}),
 	body("answer.empty", schemas.Answer{Status: schemas.StatusSuccess}),
@@ -180,6 +201,14 @@ var catalog = []example{
 	body("settings_change.one", schemas.SettingsChange{ReadReceipts: ptr(true)}),
 	body("user_settings", schemas.DefaultSettings().Public()),
 	body("history_message", direct.History()),
+	body("new_group", schemas.NewGroup{GroupName: "friends", Members: []schemas.UserID{"bob"}, HistoryStorage: schemas.HistoryDays}),
+	body("new_group.alone", schemas.NewGroup{GroupName: "friends"}),
+	body("group_patch", schemas.GroupPatch{GroupName: ptr("friends"), HistoryStorage: ptr(0)}),
+	body("new_member", schemas.NewMember{UserID: "bob", Role: schemas.RoleAdmin}),
+	body("role_change", schemas.RoleChange{Role: schemas.RoleAdmin}),
+	body("group_info", friends.Info()),
+	body("group_member", friends.Info().Members[0]),
+	body("group_summary", friends.Summary(alice)),
 	body("user_status", schemas.UserStatus{LastActiveTime: now, ConnectionState: "online 5 minutes ago"}),
 	body("user_status.hidden", schemas.UserStatus{ConnectionState: "offline"}),
 	body("readiness", schemas.Readiness{Missing: map[string]string{"streams": "no leader"}, Degraded: map[string]string{"history": "no answer from the store"}}),

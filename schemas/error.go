@@ -28,6 +28,8 @@ const (
 	CodeDeviceRemoved   Code = "device_removed"     // hello with a device that was removed
 	CodeMethodNotAllow  Code = "method_not_allowed" // HTTP
 	CodeReplaced        Code = "replaced"           // a newer connection of the device took over
+	CodeGroupFull       Code = "group_full"         // HTTP: the group has as many members as it may
+	CodeHistoryOff      Code = "history_off"        // HTTP: the group keeps no history
 )
 
 // Error is what a client is told: a code for its program, a sentence for its

@@ -182,15 +182,11 @@ type Typing struct {
 	GroupID GroupID `json:"group_id,omitempty"`
 }
 
-// GroupUpdate reports a change of a group.
+// GroupUpdate reports a change of a group: an entry of the device's inbox, as a
+// message is.
 type GroupUpdate struct {
-	GroupID   GroupID   `json:"group_id"`
-	Change    string    `json:"change"` // "created", "renamed", "added", "removed", "left", "role"
-	ByUserID  UserID    `json:"by_user_id"`
-	UserID    UserID    `json:"user_id,omitempty"`
-	GroupName string    `json:"group_name,omitempty"`
-	Timestamp Timestamp `json:"timestamp"`
-	Cursor    Cursor    `json:"cursor"`
+	GroupChange
+	Cursor Cursor `json:"cursor"`
 }
 
 // ErrorFrame reports what was wrong with a frame; the socket lives.

@@ -180,6 +180,7 @@ type HistoryRequest struct {
 	UserID UserID    `json:"user_id"`         // whose view
 	Chat   string    `json:"chat"`            // the participant, as that user names it
 	UpTo   Timestamp `json:"up_to,omitempty"` // messages at or before this; 0 is now
+	Whole  bool      `json:"whole,omitempty"` // what a group keeps, for a member, whenever they joined
 	// Before is for who wants all pages: messages with a smaller id alone.
 	Before MessageID `json:"before,omitempty"`
 }

@@ -134,6 +134,8 @@ func TestEveryConstantHasItsEntry(t *testing.T) {
 		{"LastSeen", "record/settings", enum("record/settings#/properties/last_seen")},
 		{"LastSeen", "http/user_settings", enum("http/user_settings#/properties/last_seen")},
 		{"LastSeen", "http/settings_change", enum("http/settings_change#/properties/last_seen")},
+		{"Role", "ids", enum("ids#/$defs/role")},
+		{"GroupChangeKind", "record/group_change", enum("record/group_change#/properties/change")},
 	}
 	for _, tt := range tests {
 		want := sourceConstants(t, tt.typ)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
 
 	"roost/schemas"
 )
@@ -67,8 +68,9 @@ type Conn struct {
 	lives    *nats.Conn // live subjects and events, both ways
 	reads    *nats.Conn // Direct Get
 	js       jetstream.JetStream
-	apiCalls chan struct{}   // maxAPICalls; holds one for each request under way
-	ctx      context.Context // ends with Close
+	apiCalls chan struct{}       // maxAPICalls; holds one for each request under way
+	room     *semaphore.Weighted // maxReserved, see Reserve
+	ctx      context.Context     // ends with Close
 	cancel   context.CancelFunc
 	watches  sync.WaitGroup
 
@@ -79,6 +81,7 @@ type Conn struct {
 	live       *live
 	readers    *readerPool
 	receipts   *receipts
+	groups     *Groups
 	shown      []shown // by partition
 
 	// Static after StartConsumers. Nil where records are durable before copies.
@@ -109,7 +112,7 @@ func Dial(opts Options) (*Conn, error) {
 		opts.Name = "roost"
 	}
 	c := &Conn{opts: opts, log: opts.Log, clock: NewClock(opts.Now), writers: make(map[string]*writer),
-		apiCalls: make(chan struct{}, maxAPICalls)}
+		apiCalls: make(chan struct{}, maxAPICalls), room: semaphore.NewWeighted(maxReserved)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
 		to   **nats.Conn
@@ -156,6 +159,9 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return err
 	}
 	if c.receipts, err = openReceipts(ctx, c); err != nil {
+		return err
+	}
+	if c.groups, err = openGroups(ctx, c); err != nil {
 		return err
 	}
 	return nil
@@ -268,6 +274,9 @@ func (c *Conn) Clock() *Clock { return c.clock }
 
 // Directory knows accounts, devices and settings.
 func (c *Conn) Directory() *Directory { return c.directory }
+
+// Groups knows groups and their members.
+func (c *Conn) Groups() *Groups { return c.groups }
 
 // Presence knows sessions and gateways.
 func (c *Conn) Presence() *Presence { return c.presence }

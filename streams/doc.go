@@ -13,6 +13,8 @@
 //	$KV.DEVICES.<user>              KV_DEVICES        gateway             gateway                    for good
 //	$KV.SETTINGS.<user>             KV_SETTINGS       gateway             gateway, workers           for good
 //	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
+//	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until nobody is left
+//	$KV.MEMBERSHIPS.<user>.<group>  KV_MEMBERSHIPS    gateway             gateway, workers           for good
 //	$KV.SESSIONS.<user>.<device>    KV_SESSIONS       gateway             gateway                    memory
 //	$KV.GATEWAYS.<gateway>          KV_GATEWAYS       gateway             gateway                    memory, 15 s
 //

@@ -283,3 +283,20 @@ func BenchmarkTend(b *testing.B) {
 		}
 	}
 }
+
+func TestSparse(t *testing.T) {
+	at := func(seqs ...uint64) (entries []windowEntry) {
+		for _, seq := range seqs {
+			entries = append(entries, windowEntry{seq: seq})
+		}
+		return entries
+	}
+	for _, test := range []struct {
+		entries []windowEntry
+		want    bool
+	}{{at(7), false}, {at(7, 8), false}, {at(7, 600), false}, {at(7, 1000), true}, {at(7, 8, 9, 1000), false}, {at(7, 500, 1000, 1400), true}} {
+		if got := sparse(test.entries); got != test.want {
+			t.Errorf("%v: %v", test.entries, got)
+		}
+	}
+}

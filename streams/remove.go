@@ -119,7 +119,7 @@ func (b *deviceInbox) removeVerified(ctx context.Context) (more bool, err error)
 // drop removes the entries, all that the inbox holds up to the last, from the
 // stream: by one purge, or one by one where that costs the server less.
 func (b *deviceInbox) drop(ctx context.Context, entries []windowEntry) error {
-	if len(entries) > b.owner.deletes() {
+	if len(entries) > b.owner.deletes() && !sparse(entries) {
 		return b.c.purge(ctx, b.stream, b.subject, entries[len(entries)-1].seq)
 	}
 	for _, e := range entries {
@@ -128,6 +128,15 @@ func (b *deviceInbox) drop(ctx context.Context, entries []windowEntry) error {
 		}
 	}
 	return nil
+}
+
+// sparse says whether the entries stand so far apart in the stream, as those of a
+// large group's members do, that deletes cost the server less than a purge: it
+// looks at all messages between the first and the last, about 0.4 µs each.
+func sparse(entries []windowEntry) bool {
+	const looksADelete = 256
+	first, last := entries[0].seq, entries[len(entries)-1].seq
+	return (last-first)/looksADelete > uint64(len(entries))
 }
 
 // deletes is how many deletes cost the server no more than one purge. A purge

@@ -55,10 +55,14 @@ func messageSubject(m *schemas.Message) string {
 // Subjects of events for other services: core NATS, at most once.
 func deliveredEventSubject(u schemas.UserID) string { return "evt.delivered." + u.Token() }
 func sessionEventSubject(u schemas.UserID) string   { return "evt.session." + u.Token() }
+func groupEventSubject(g schemas.GroupID) string    { return "evt.group." + string(g) }
 
 // Keys of the buckets.
 func userKey(u schemas.UserID) string { return u.Token() }
 func sessionKey(a Address) string     { return a.User.Token() + "." + string(a.Device) }
+func membershipKey(u schemas.UserID, g schemas.GroupID) string {
+	return u.Token() + "." + string(g)
+}
 func receiptKey(sender, reader schemas.UserID) string {
 	return sender.Token() + "." + reader.Token()
 }

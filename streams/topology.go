@@ -50,12 +50,14 @@ const (
 
 // Names of buckets.
 const (
-	accountsBucket = "ACCOUNTS"
-	devicesBucket  = "DEVICES"
-	settingsBucket = "SETTINGS"
-	receiptsBucket = "RECEIPTS"
-	sessionsBucket = "SESSIONS"
-	gatewaysBucket = "GATEWAYS"
+	accountsBucket    = "ACCOUNTS"
+	devicesBucket     = "DEVICES"
+	settingsBucket    = "SETTINGS"
+	receiptsBucket    = "RECEIPTS"
+	sessionsBucket    = "SESSIONS"
+	gatewaysBucket    = "GATEWAYS"
+	groupsBucket      = "GROUPS"
+	membershipsBucket = "MEMBERSHIPS"
 )
 
 func (t Topology) withDefaults() Topology {
@@ -84,10 +86,12 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	for p := range t.Partitions {
 		all = append(all, t.sent(p), t.inbox(p))
 	}
-	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, receiptsBucket} {
+	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, receiptsBucket, membershipsBucket} {
 		all = append(all, t.bucket(name, jetstream.FileStorage, 0))
 	}
-	return append(all,
+	groups := t.bucket(groupsBucket, jetstream.FileStorage, 0)
+	groups.AllowDirect = false // so that the leader answers reads: a follower may not know yet who was removed
+	return append(all, groups,
 		t.bucket(sessionsBucket, jetstream.MemoryStorage, sessionTTL),
 		t.bucket(gatewaysBucket, jetstream.MemoryStorage, leaseTTL))
 }

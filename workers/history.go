@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"roost/schemas"
@@ -9,10 +10,11 @@ import (
 )
 
 // history answers requests for pages. Who sees what follows from the reader's
-// settings now, not from what the store has.
+// settings and memberships now, not from what the store has.
 type history struct {
 	store     Store
 	directory *streams.Directory
+	groups    *streams.Groups
 }
 
 var _ streams.HistoryHandler = (*history)(nil)
@@ -58,21 +60,24 @@ func (h *history) Page(ctx context.Context, req schemas.HistoryRequest) (schemas
 	if err != nil {
 		return reply, schemas.InvalidField("chat", "%v.", err)
 	}
-	if chat.Group != "" {
-		return reply, schemas.Errorf(schemas.CodeNotAMember, "chat: you are not a member of that group.")
+	v := view{chat: schemas.ChatWith(req.UserID, chat), upTo: req.UpTo, before: req.Before}
+	if v.upTo == 0 {
+		v.upTo = schemas.Now()
 	}
-	settings, err := h.directory.Settings(ctx, req.UserID)
+	switch {
+	case chat.Group == "" && req.Whole:
+		return reply, schemas.InvalidField("whole", "is about groups.")
+	case chat.Group == "":
+		err = h.viewOfUser(ctx, req.UserID, &v)
+	case req.Whole:
+		err = h.viewOfGroup(ctx, req.UserID, chat.Group, &v)
+	default:
+		err = h.viewOfMember(ctx, req.UserID, chat.Group, &v)
+	}
 	if err != nil {
-		return reply, schemas.Unavailable(err)
+		return reply, err
 	}
-	if !settings.KeepsHistory() {
-		return reply, nil
-	}
-	upTo := req.UpTo
-	if upTo == 0 {
-		upTo = schemas.Now()
-	}
-	messages, err := h.page(ctx, schemas.ChatWith(req.UserID, chat), settings.HistorySince, upTo, req.Before)
+	messages, err := h.read(ctx, v)
 	if err != nil {
 		return reply, storeAway(err)
 	}
@@ -80,22 +85,124 @@ func (h *history) Page(ctx context.Context, req schemas.HistoryRequest) (schemas
 	return reply, nil
 }
 
-// page reads a page of messages with ids smaller than before, where that is set.
-// The store pages by time: of one millisecond with many messages it is asked for
-// more until a page of them is left.
-func (h *history) page(ctx context.Context, chat schemas.ChatID, since, upTo schemas.Timestamp, before schemas.MessageID) ([]schemas.Message, error) {
-	if before == "" {
-		return h.store.Page(ctx, chat, since, upTo, schemas.HistoryPageSize)
+// view is what of a chat somebody sees.
+type view struct {
+	chat   schemas.ChatID
+	since  schemas.Timestamp // 0: nothing
+	upTo   schemas.Timestamp
+	before schemas.MessageID // messages with a smaller id alone; empty: no such bound
+	spans  []schemas.Span    // oldest first
+}
+
+// always is a span that has every message.
+var always = []schemas.Span{{}}
+
+// viewOfUser is that of one of two.
+func (h *history) viewOfUser(ctx context.Context, u schemas.UserID, v *view) error {
+	settings, err := h.directory.Settings(ctx, u)
+	if err != nil {
+		return schemas.Unavailable(err)
 	}
-	upTo = min(upTo, before.Time())
-	for limit := 2 * schemas.HistoryPageSize; ; limit *= 2 {
-		all, err := h.store.Page(ctx, chat, since, upTo, limit)
+	v.spans = always
+	if settings.KeepsHistory() {
+		v.since = settings.HistorySince
+	}
+	return nil
+}
+
+// viewOfMember is what a person saw of a group: while they were a member, and as
+// long as they or the group keep history.
+func (h *history) viewOfMember(ctx context.Context, u schemas.UserID, id schemas.GroupID, v *view) error {
+	group, err := h.groups.Peek(ctx, id)
+	if err != nil && !errors.Is(err, streams.ErrNoGroup) {
+		return schemas.Unavailable(err)
+	}
+	membership, err := h.groups.Membership(ctx, u, id)
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	if v.spans = membership.Seen(u, group); len(v.spans) == 0 {
+		return notAMember(group)
+	}
+	settings, err := h.directory.Settings(ctx, u)
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	if settings.KeepsHistory() {
+		v.since = settings.HistorySince
+	}
+	if group != nil && group.KeepsHistory() && (v.since == 0 || group.HistorySince < v.since) {
+		v.since = group.HistorySince
+	}
+	return nil
+}
+
+// viewOfGroup is what the group keeps, for who is a member now.
+func (h *history) viewOfGroup(ctx context.Context, u schemas.UserID, id schemas.GroupID, v *view) error {
+	group, err := h.groups.Peek(ctx, id)
+	if errors.Is(err, streams.ErrNoGroup) {
+		return notAMember(nil)
+	}
+	if err != nil {
+		return schemas.Unavailable(err)
+	}
+	if _, ok := group.Member(u); !ok {
+		return notAMember(group)
+	}
+	if !group.KeepsHistory() {
+		return schemas.Errorf(schemas.CodeHistoryOff, "This group keeps no history; its owner or an admin can switch it on.")
+	}
+	v.since, v.spans = group.HistorySince, always
+	return nil
+}
+
+func notAMember(group *schemas.Group) error {
+	if group == nil {
+		return schemas.Errorf(schemas.CodeNotFound, "There is no such group.")
+	}
+	return schemas.Errorf(schemas.CodeNotAMember, "You are not a member of that group.")
+}
+
+// read reads a page of what the view has, newest first.
+func (h *history) read(ctx context.Context, v view) (page []schemas.Message, err error) {
+	if v.since == 0 {
+		return nil, nil
+	}
+	for i := len(v.spans) - 1; i >= 0 && len(page) < schemas.HistoryPageSize; i-- {
+		some, err := h.readSpan(ctx, v, v.spans[i], schemas.HistoryPageSize-len(page))
 		if err != nil {
 			return nil, err
 		}
-		page := slices.DeleteFunc(slices.Clone(all), func(m schemas.Message) bool { return m.MessageID >= before })
-		if len(page) >= schemas.HistoryPageSize || len(all) < limit {
-			return page[:min(len(page), schemas.HistoryPageSize)], nil
+		page = append(page, some...)
+	}
+	return page, nil
+}
+
+// readSpan reads the newest limit messages of a span. The store knows times and no
+// ids, so it is asked for more where messages of the millisecond in which the span,
+// or the view, begins or ends do not belong to it.
+func (h *history) readSpan(ctx context.Context, v view, s schemas.Span, limit int) ([]schemas.Message, error) {
+	since, upTo := max(v.since, s.From.Time()), v.upTo
+	if s.To != "" {
+		upTo = min(upTo, s.To.Time())
+	}
+	if v.before != "" {
+		upTo = min(upTo, v.before.Time())
+	}
+	for n := limit; ; n *= 2 {
+		found, err := h.store.Page(ctx, v.chat, since, upTo, n)
+		if err != nil {
+			return nil, err
+		}
+		whole := len(found) < n
+		kept := found[:0]
+		for _, m := range found {
+			if s.Has(m.MessageID) && (v.before == "" || m.MessageID < v.before) {
+				kept = append(kept, m)
+			}
+		}
+		if whole || len(kept) >= limit {
+			return kept[:min(limit, len(kept))], nil
 		}
 	}
 }

@@ -45,7 +45,7 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	directory := opts.Streams.Directory()
-	stop, err := opts.Streams.ServeHistory(&history{store: opts.Store, directory: directory})
+	stop, err := opts.Streams.ServeHistory(&history{store: opts.Store, directory: directory, groups: opts.Streams.Groups()})
 	if err != nil {
 		return fmt.Errorf("failed to serve history: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 type Device struct {
 	Inbox   streams.Inbox // of this connection
 	Session schemas.SessionID
+	help    func() // called each second that something is awaited; may be nil
 
 	mu      sync.Mutex // guards the rest
 	got     []Delivery
@@ -160,7 +161,17 @@ func (d *Device) Faults() []string {
 }
 
 // await waits until reached, which is called with the lock held.
-func (d *Device) await(reached func() bool) bool { return d.awaitFor(Timeout, reached) }
+func (d *Device) await(reached func() bool) bool {
+	if d.help == nil {
+		return d.awaitFor(Timeout, reached)
+	}
+	for end := time.Now().Add(Timeout); time.Now().Before(end); d.help() {
+		if d.awaitFor(time.Second, reached) {
+			return true
+		}
+	}
+	return false
+}
 
 func (d *Device) awaitFor(bound time.Duration, reached func() bool) bool {
 	timeout := time.NewTimer(bound)

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"testing"
-	"time"
 
 	"roost/schemas"
 	"roost/streams"
@@ -357,7 +356,7 @@ func (h *history) finish() {
 	h.begin(pick(h.r, "last resume", len(h.cursors)+1)-1, 0)
 	c := h.now
 	for done := 0; ; {
-		if !h.await(c.Device, func() bool { return len(c.got) > done || len(c.drained) > 0 || len(c.ended) > 0 }) {
+		if !c.await(func() bool { return len(c.got) > done || len(c.drained) > 0 || len(c.ended) > 0 }) {
 			h.r.Fatal("the inbox was not drained")
 		}
 		got := c.Got()
@@ -378,27 +377,13 @@ func (h *history) finish() {
 	}
 	h.close()
 	h.begin(-1, 1)
-	if c := h.now.Device; !h.await(c, func() bool { return len(c.drained) > 0 }) {
+	if c := h.now.Device; !c.await(func() bool { return len(c.drained) > 0 }) {
 		h.r.Fatal("the inbox was not drained")
 	}
 	if left := h.now.Got(); len(left) > 0 {
 		h.r.Fatalf("%d messages are left after all were acknowledged: %s", len(left), Contents(left))
 	}
 	h.close()
-}
-
-// await is that of the device; where the sweeper has to help, it does.
-func (h *history) await(d *Device, reached func() bool) bool {
-	if !h.s.suite.Forgets {
-		return d.await(reached)
-	}
-	for end := time.Now().Add(Timeout); time.Now().Before(end); {
-		if d.awaitFor(time.Second, reached) {
-			return true
-		}
-		h.sweep(h.r)
-	}
-	return false
 }
 
 func (h *history) cleanUp() {

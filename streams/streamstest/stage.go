@@ -31,7 +31,7 @@ type InboxSuite struct {
 	// not, and always in the order of the stream. Otherwise a live message is a
 	// shortcut: its entry may come before others, and one without may come late.
 	InOrder bool
-	// Forgets: the end of a backlog may be found by Sweep alone, within a few calls.
+	// Forgets: what a device waits for may be found by Sweep alone, within a few calls.
 	Forgets bool
 	// Disturb makes an inbox believe that it lost live messages. Nil where the
 	// implementation has no live messages.
@@ -219,7 +219,11 @@ func (s *Sender) AwaitGone(id schemas.MessageID) {
 // connect opens a connection of the device at a gateway, and lets it go.
 func (s *stage) connect(t testing.TB, g gateway, a streams.Address, resume schemas.Cursor) *Device {
 	t.Helper()
-	return Start(t, g.inboxes, a, resume)
+	d := Start(t, g.inboxes, a, resume)
+	if s.suite.Forgets {
+		d.help = func() { s.suite.sweep(g.inboxes) }
+	}
+	return d
 }
 
 // Start opens a connection of a device, and lets it go.

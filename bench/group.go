@@ -1,0 +1,100 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"roost/schemas"
+)
+
+// group is a group of people. It does not change.
+type group struct {
+	id      string
+	members []*person
+	place   map[int]int // of each member, by the person's index
+}
+
+// copies is what became of a message to a group, guarded by its sender's lock.
+type copies struct {
+	group   *group
+	state   []state // by place: arrived and acked
+	missing int     // have not arrived
+}
+
+func newCopies(g *group) *copies {
+	return &copies{group: g, state: make([]state, len(g.members)), missing: len(g.members) - 1} // not at the sender
+}
+
+// arrive enters that the message came in at a member.
+func (c *copies) arrive(at *person) arrival {
+	i, ok := c.group.place[at.index]
+	switch {
+	case !ok:
+		return unknown
+	case c.state[i]&acked != 0:
+		return duplicate
+	case c.state[i]&arrived != 0:
+		return repeated
+	}
+	c.state[i] |= arrived
+	c.missing--
+	return fresh
+}
+
+func (c *copies) acknowledge(by *person) {
+	if i, ok := c.group.place[by.index]; ok {
+		c.state[i] |= acked
+	}
+}
+
+// lost is the index of somebody at whom the message has not arrived.
+func (c *copies) lost() int32 {
+	for i, s := range c.state[1:] { // behind the sender
+		if s&arrived == 0 {
+			return int32(c.group.members[i+1].index)
+		}
+	}
+	return int32(c.group.members[0].index)
+}
+
+// makeGroup makes a group at the server. The first of members, who makes it, is the
+// only one who may send.
+func (e *Env) makeGroup(ctx context.Context, members []*person) (*group, error) {
+	g := &group{members: members, place: make(map[int]int, len(members))}
+	body := schemas.NewGroup{GroupName: "bench"}
+	for i, p := range members {
+		g.place[p.index] = i
+		if i > 0 {
+			body.Members = append(body.Members, p.user)
+		}
+	}
+	url := e.server.URLs[0] + "/groups"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(schemas.Encode(body)))
+	if err != nil {
+		return nil, fmt.Errorf("failed to make a group: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+members[0].token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("failed to make a group: %w", err)
+	}
+	defer resp.Body.Close()
+	const most = 1 << 20
+	var answer struct {
+		Data  schemas.GroupInfo    `json:"data"`
+		Error *schemas.AnswerError `json:"error"`
+	}
+	err = json.NewDecoder(io.LimitReader(resp.Body, most)).Decode(&answer)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("failed to make a group: %s: %w", resp.Status, err)
+	case answer.Error != nil:
+		return nil, fmt.Errorf("failed to make a group: %s: %s", answer.Error.Code, answer.Error.Message)
+	}
+	g.id = string(answer.Data.GroupID)
+	return g, nil
+}

@@ -1,0 +1,171 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"roost/gateway"
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/embedded"
+	"roost/streams/streamstest"
+)
+
+// makeLarge makes a group whose members have two devices each, none of them
+// connected, and returns all of their inboxes.
+func makeLarge(h *house, members int) (schemas.GroupID, []streams.Address) {
+	h.t.Helper()
+	to := make([]streams.Address, 2*members)
+	users := make([]schemas.UserID, members)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 32)
+	for i := range members {
+		users[i] = schemas.UserID(fmt.Sprintf("member-%04d", i))
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := h.conn.Directory().EnsureUser(context.Background(), users[i]); err != nil {
+				h.t.Error(err)
+			}
+			for k := range 2 {
+				d := schemas.Device{DeviceID: schemas.DeviceID(h.conn.Clock().NextULID()), Name: "test", CreatedAt: schemas.Now(), LastActive: schemas.Now()}
+				if _, err := h.conn.Directory().AddDevice(context.Background(), users[i], d, 3); err != nil {
+					h.t.Error(err)
+				}
+				to[2*i+k] = streams.Address{User: users[i], Device: d.DeviceID}
+			}
+		})
+	}
+	wg.Wait()
+	return h.makeGroup(users[0], users[1:]...), to
+}
+
+// TestLargeGroupUnderLoad: several members of a group of 1,024 with two devices
+// each send at once more than the streams let wait. All of it is accepted, by and
+// by, and is in every inbox once.
+func TestLargeGroupUnderLoad(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
+	id, to := makeLarge(h, schemas.DefaultGroupMembers)
+	const senders, each = 4, 4 // of 2,047 copies each
+	var sending []*device
+	for i := range senders {
+		d := h.reconnect(to[2*i].User, to[2*i].Device, "")
+		sending = append(sending, d)
+	}
+	reader := h.reconnect(to[100].User, to[100].Device, "")
+	for _, d := range sending {
+		for n := range each {
+			d.shout(id, fmt.Sprint(n))
+		}
+	}
+	var accepted []schemas.MessageID
+	for _, d := range sending {
+		for range each {
+			accepted = append(accepted, want[*schemas.MessageReceived](d).MessageID)
+		}
+	}
+	got := make(map[schemas.MessageID]int)
+	for range accepted {
+		got[reader.take().MessageID]++
+	}
+	reader.roundTrip()
+	for _, m := range accepted {
+		if got[m] != 1 {
+			t.Errorf("the reader got %s %d times", m, got[m])
+		}
+	}
+	first, last := slices.Min(accepted), slices.Max(accepted)
+	away := slices.DeleteFunc(to, func(a streams.Address) bool { // those who are connected may have acknowledged
+		return a == to[100] || slices.ContainsFunc(sending, func(d *device) bool { return d.welcome.DeviceID == a.Device })
+	})
+	for m, to := range map[schemas.MessageID][]streams.Address{first: away[:100], last: away} {
+		missing, err := h.conn.Missing(h.ctx(), m, m.Time().Time(), to)
+		if err != nil || len(missing) != 0 {
+			t.Errorf("%d inboxes lack %s (%v)", len(missing), m, err)
+		}
+	}
+}
+
+// TestRetryInAGroup: a send that is on record, and that a part of the inboxes have,
+// goes to the others; not to who joined meanwhile.
+func TestRetryInAGroup(t *testing.T) {
+	h, other := pairOfHouses(t)
+	alice, bob, carol := h.connect("alice"), other.connect("bob"), h.connect("carol")
+	id := h.makeGroup("alice", "bob", "carol")
+	frame := &schemas.SendMessage{GroupID: id, Content: "once", MessageIDByClient: 1, Timestamp: 1}
+	rec := schemas.SentRecord{MessageIDByClient: 1, MessageID: h.conn.Clock().Next(), ContentHash: frame.Hash()}
+	recorded := make(chan streams.Outcome, 1)
+	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o streams.Outcome) { recorded <- o }); err != nil {
+		t.Fatal(err)
+	}
+	if o := <-recorded; o.Err != nil {
+		t.Fatal(o.Err)
+	}
+	m := &schemas.Message{MessageID: rec.MessageID, SenderID: "alice", GroupID: id, Content: "once", Timestamp: rec.MessageID.Time(),
+		SenderDeviceID: alice.welcome.DeviceID, MessageIDByClient: 1}
+	stored := make(chan error, 1)
+	h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{addr("bob", bob)}},
+		func(_ []uint64, err error) { stored <- err })
+	if err := <-stored; err != nil {
+		t.Fatal(err)
+	}
+	dave := h.connect("dave")
+	h.add("alice", id, "dave")
+	alice.send(frame)
+	if got := want[*schemas.MessageReceived](alice); got.MessageID != rec.MessageID {
+		t.Errorf("got %+v, want the first id %s", got, rec.MessageID)
+	}
+	for name, d := range map[string]*device{"bob": other.reconnect("bob", bob.welcome.DeviceID, ""), "carol": h.reconnect("carol", carol.welcome.DeviceID, "")} {
+		if got := d.backlog(); len(got) != 1 || got[0].MessageID != rec.MessageID {
+			t.Errorf("%s has %d messages, want the one", name, len(got))
+		}
+	}
+	alice.next = 2
+	alice.shout(id, "next")
+	if m := dave.take(); m.Content != "next" {
+		t.Errorf("dave, who joined later, got %q", m.Content)
+	}
+}
+
+// TestFullInboxInAGroup: it refuses messages, as in a chat of two, and no changes.
+func TestFullInboxInAGroup(t *testing.T) {
+	h := furnish(t, streamstest.Server(t, t.TempDir()), streams.Topology{InboxMaxMessages: 2})
+	alice, bob := h.connect("alice"), h.connect("bob")
+	id := h.makeGroup("alice", "bob")
+	alice.wantUpdates("alice created")
+	goAway(t, h, "bob", bob)
+	alice.shout(id, "fits")
+	want[*schemas.MessageReceived](alice)
+	n := alice.shout(id, "does not")
+	if e := alice.wantError(schemas.CodeInboxFull); e.MessageIDByClient != n {
+		t.Errorf("got %+v", e)
+	}
+	h.remove("alice", id, "bob")
+	alice.wantUpdates("alice removed bob")
+	alice.send(&schemas.SendMessage{GroupID: id, Content: "does not", MessageIDByClient: n, Timestamp: 1})
+	want[*schemas.MessageReceived](alice)
+	if got := h.reconnect("bob", bob.welcome.DeviceID, "").backlog(); len(got) != 1 || got[0].Content != "fits" {
+		t.Errorf("bob got %d messages", len(got))
+	}
+}
+
+// BenchmarkSendToLargeGroup is a message to 1,024 members with two devices each,
+// from send_message to message_received: 2,047 copies on disk.
+func BenchmarkSendToLargeGroup(b *testing.B) {
+	nats := streamstest.Server(b, b.TempDir(), func(o *embedded.Options) { o.SyncInterval = 0 })
+	h := furnish(b, nats, streams.Topology{InboxMaxMessages: 1 << 20}, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
+	id, to := makeLarge(h, schemas.DefaultGroupMembers)
+	sender := h.reconnect(to[0].User, to[0].Device, "")
+	started := time.Now()
+	n := 0
+	for b.Loop() {
+		sender.shout(id, "hello, all of you who are members of this group")
+		want[*schemas.MessageReceived](sender)
+		n++
+	}
+	b.ReportMetric(float64(n*(len(to)-1))/time.Since(started).Seconds(), "copies/s")
+}

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"net/http"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// addMember is POST /groups/{group_id}/members.
+func (s *Server) addMember(r *http.Request, u schemas.UserID) (int, any, error) {
+	var body schemas.NewMember
+	if e := schemas.DecodeBody(r.Body, &body); e != nil {
+		return 0, nil, e
+	}
+	if e := body.Validate(); e != nil {
+		return 0, nil, e
+	}
+	if body.Role == "" {
+		body.Role = schemas.RoleMember
+	}
+	if err := s.allExist(r, body.UserID); err != nil {
+		return 0, nil, err
+	}
+	return s.changeGroup(r, u, func(e *streams.Edit) error {
+		if err := manages(e.Group, u); err != nil {
+			return err
+		}
+		if me, _ := e.Group.Member(u); body.Role == schemas.RoleAdmin && me.Role != schemas.RoleOwner {
+			return ownerOnly()
+		}
+		if _, ok := e.Group.Member(body.UserID); ok {
+			return schemas.Errorf(schemas.CodeConflict, "user_id: %q is a member already.", body.UserID)
+		}
+		if len(e.Group.Members) >= s.opts.MaxGroupMembers {
+			return s.groupFull()
+		}
+		since := e.Note(schemas.GroupAdded, body.UserID, body.Role)
+		e.Group.Members = append(e.Group.Members, schemas.Member{UserID: body.UserID, Role: body.Role, Since: since})
+		return nil
+	})
+}
+
+// patchMember is PATCH /groups/{group_id}/members/{user_id}: the role.
+func (s *Server) patchMember(r *http.Request, u schemas.UserID) (int, any, error) {
+	var body schemas.RoleChange
+	if e := schemas.DecodeBody(r.Body, &body); e != nil {
+		return 0, nil, e
+	}
+	if e := body.Validate(); e != nil {
+		return 0, nil, e
+	}
+	user := schemas.UserID(r.PathValue("user_id"))
+	return s.changeGroup(r, u, func(e *streams.Edit) error {
+		me, _ := e.Group.Member(u)
+		if me.Role != schemas.RoleOwner {
+			return ownerOnly()
+		}
+		member, ok := e.Group.Member(user)
+		switch {
+		case !ok:
+			return noSuchMember()
+		case member.Role == body.Role:
+			return nil
+		case user == u:
+			return schemas.InvalidField("role", "You are the owner until you make another member the owner.")
+		}
+		demoted := e.Group.SetRole(user, body.Role)
+		e.Note(schemas.GroupRole, user, body.Role)
+		if demoted != "" {
+			e.Note(schemas.GroupRole, demoted, schemas.RoleAdmin)
+		}
+		return nil
+	})
+}
+
+// removeMember is DELETE /groups/{group_id}/members/{user_id}. Who names themselves
+// leaves.
+func (s *Server) removeMember(r *http.Request, u schemas.UserID) (int, any, error) {
+	user := schemas.UserID(r.PathValue("user_id"))
+	status, _, err := s.changeGroup(r, u, func(e *streams.Edit) error {
+		if user != u {
+			if err := manages(e.Group, u); err != nil {
+				return err
+			}
+		}
+		member, ok := e.Group.Member(user)
+		if !ok {
+			return noSuchMember()
+		}
+		me, _ := e.Group.Member(u)
+		switch {
+		case user == u:
+			e.Note(schemas.GroupLeft, user, "")
+		case me.Role == schemas.RoleOwner || member.Role == schemas.RoleMember:
+			e.Note(schemas.GroupRemoved, user, "")
+		default:
+			return ownerOnly()
+		}
+		if heir := e.Group.Remove(user); heir != "" {
+			e.Note(schemas.GroupRole, heir, schemas.RoleOwner)
+		}
+		return nil
+	})
+	return status, nil, err
+}
+
+func ownerOnly() error {
+	return schemas.Errorf(schemas.CodeForbidden, "The owner of the group alone may do this.")
+}
+
+func noSuchMember() error {
+	return schemas.Errorf(schemas.CodeNotFound, "user_id: is not a member of the group.")
+}

@@ -1,0 +1,141 @@
+package schemas
+
+// The bodies of /groups.
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// NewGroup is the body of POST /groups.
+type NewGroup struct {
+	GroupName      string   `json:"group_name"`
+	Members        []UserID `json:"members,omitempty"`         // besides the one who asks
+	HistoryStorage int      `json:"history_storage,omitempty"` // 0 or HistoryDays
+}
+
+// Validate checks the form of all fields; by is who asks.
+func (n *NewGroup) Validate(by UserID) *Error {
+	if e := validateGroupName(n.GroupName); e != nil {
+		return e
+	}
+	if e := validateHistoryStorage(n.HistoryStorage); e != nil {
+		return e
+	}
+	seen := map[UserID]bool{by: true}
+	for _, u := range n.Members {
+		if _, err := ParseUserID(string(u)); err != nil {
+			return InvalidField("members", "%v.", err)
+		}
+		if seen[u] {
+			return InvalidField("members", "names %q twice; you yourself are a member without being named.", clip(string(u)))
+		}
+		seen[u] = true
+	}
+	return nil
+}
+
+// GroupPatch is the body of PATCH /groups/{group_id}: any subset of the fields.
+type GroupPatch struct {
+	GroupName      *string `json:"group_name,omitempty"`
+	HistoryStorage *int    `json:"history_storage,omitempty"`
+}
+
+// Validate checks the fields that are there.
+func (p *GroupPatch) Validate() *Error {
+	if p.GroupName != nil {
+		if e := validateGroupName(*p.GroupName); e != nil {
+			return e
+		}
+	}
+	if p.HistoryStorage != nil {
+		return validateHistoryStorage(*p.HistoryStorage)
+	}
+	return nil
+}
+
+func validateGroupName(name string) *Error {
+	if len(name) > MaxGroupNameBytes || strings.TrimSpace(name) == "" || !utf8.ValidString(name) {
+		return InvalidField("group_name", "has 1 to %d bytes and is not blank.", MaxGroupNameBytes)
+	}
+	return nil
+}
+
+func validateHistoryStorage(days int) *Error {
+	if days != 0 && days != HistoryDays {
+		return InvalidField("history_storage", "is 0 or %d.", HistoryDays)
+	}
+	return nil
+}
+
+// NewMember is the body of POST /groups/{group_id}/members.
+type NewMember struct {
+	UserID UserID `json:"user_id"`
+	Role   Role   `json:"role,omitempty"` // RoleMember unless said
+}
+
+// Validate checks the form of both fields.
+func (n *NewMember) Validate() *Error {
+	if _, err := ParseUserID(string(n.UserID)); err != nil {
+		return InvalidField("user_id", "%v.", err)
+	}
+	if n.Role != "" && n.Role != RoleMember && n.Role != RoleAdmin {
+		return InvalidField("role", "is %q or %q; a group has one owner, who can make another member the owner.", RoleMember, RoleAdmin)
+	}
+	return nil
+}
+
+// RoleChange is the body of PATCH /groups/{group_id}/members/{user_id}.
+type RoleChange struct {
+	Role Role `json:"role"`
+}
+
+// Validate checks the role.
+func (c *RoleChange) Validate() *Error {
+	if c.Role != RoleOwner && c.Role != RoleAdmin && c.Role != RoleMember {
+		return InvalidField("role", "is %q, %q or %q.", RoleOwner, RoleAdmin, RoleMember)
+	}
+	return nil
+}
+
+// GroupInfo is a group as a member sees it: the answer to every request for one.
+type GroupInfo struct {
+	GroupID        GroupID       `json:"group_id"`
+	GroupName      string        `json:"group_name"`
+	CreatedAt      Timestamp     `json:"created_at"`
+	HistoryStorage int           `json:"history_storage"`
+	Members        []GroupMember `json:"members"` // the longest-standing first
+}
+
+// GroupMember is one member of a [GroupInfo].
+type GroupMember struct {
+	UserID UserID    `json:"user_id"`
+	Role   Role      `json:"role"`
+	Since  Timestamp `json:"since"`
+}
+
+// Info is what members see of the group.
+func (g *Group) Info() GroupInfo {
+	info := GroupInfo{GroupID: g.GroupID, GroupName: g.GroupName, CreatedAt: g.CreatedAt,
+		HistoryStorage: g.HistoryStorage, Members: make([]GroupMember, 0, len(g.Members))}
+	for _, m := range g.Members {
+		info.Members = append(info.Members, GroupMember{UserID: m.UserID, Role: m.Role, Since: m.Since.Time()})
+	}
+	return info
+}
+
+// GroupSummary is one group in the answer to GET /groups.
+type GroupSummary struct {
+	GroupID        GroupID   `json:"group_id"`
+	GroupName      string    `json:"group_name"`
+	CreatedAt      Timestamp `json:"created_at"`
+	HistoryStorage int       `json:"history_storage"`
+	MemberCount    int       `json:"member_count"`
+	Role           Role      `json:"role"` // of the one who asks
+}
+
+// Summary is the group in the list of a member.
+func (g *Group) Summary(m Member) GroupSummary {
+	return GroupSummary{GroupID: g.GroupID, GroupName: g.GroupName, CreatedAt: g.CreatedAt,
+		HistoryStorage: g.HistoryStorage, MemberCount: len(g.Members), Role: m.Role}
+}

@@ -1,0 +1,186 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"roost/schemas"
+)
+
+// Edit is a change of a group that is being made.
+type Edit struct {
+	Group *schemas.Group // as it was, to be changed
+	At    schemas.Timestamp
+
+	by      schemas.UserID
+	clock   *Clock
+	updates []schemas.GroupChange
+}
+
+// Note says what was changed, in the order in which members shall hear of it, and
+// returns its id. user and role are empty where it is about nobody alone.
+func (e *Edit) Note(kind schemas.GroupChangeKind, user schemas.UserID, role schemas.Role) schemas.MessageID {
+	id := e.clock.Next()
+	e.updates = append(e.updates, schemas.GroupChange{MessageID: id, GroupID: e.Group.GroupID, Change: kind,
+		ByUserID: e.by, UserID: user, Role: role, Timestamp: id.Time()})
+	return id
+}
+
+// pending makes what was noted the last change of the group.
+func (e *Edit) pending(gone []schemas.Member) {
+	for i := range e.updates {
+		e.updates[i].GroupName, e.updates[i].HistoryStorage = e.Group.GroupName, e.Group.HistoryStorage
+	}
+	e.Group.Changed = e.updates[len(e.updates)-1].MessageID
+	e.Group.Pending = &schemas.PendingChange{Updates: e.updates, Gone: gone}
+}
+
+// errPending: the group's last change is to be finished first.
+var errPending = errors.New("a change of the group is pending")
+
+// Create makes a group of its creator and other members, and returns once all of
+// them have been told.
+func (g *Groups) Create(ctx context.Context, by schemas.UserID, body schemas.NewGroup) (*schemas.Group, error) {
+	group := &schemas.Group{GroupID: schemas.GroupID("g-" + g.c.clock.NextULID()), GroupName: body.GroupName, CreatedAt: schemas.Now(),
+		Members: make([]schemas.Member, 0, len(body.Members)+1)}
+	group.SetHistory(body.HistoryStorage, group.CreatedAt)
+	edit := Edit{Group: group, by: by, clock: g.c.clock}
+	id := edit.Note(schemas.GroupCreated, "", "")
+	group.Members = append(group.Members, schemas.Member{UserID: by, Role: schemas.RoleOwner, Since: id})
+	for _, u := range body.Members {
+		group.Members = append(group.Members, schemas.Member{UserID: u, Role: schemas.RoleMember, Since: id})
+	}
+	edit.pending(nil)
+	if err := g.open(ctx, group, group.Members); err != nil {
+		return nil, err
+	}
+	if _, err := g.kv.Create(ctx, string(group.GroupID), schemas.Encode(group)); err != nil {
+		return nil, fmt.Errorf("failed to write group %s: %w", group.GroupID, err)
+	}
+	return group, g.finish(ctx, group)
+}
+
+// Change changes a group, and returns once everybody who was or is a member has
+// been told. edit may be called several times, each time with the newest state;
+// where it notes nothing, the group stays as it is, and where it fails, too. The
+// error is [ErrNoGroup] where there is none. Any other error may mean that the
+// change was written: whoever reads the group next finishes it.
+func (g *Groups) Change(ctx context.Context, id schemas.GroupID, by schemas.UserID, edit func(*Edit) error) (*schemas.Group, error) {
+	for range casAttempts {
+		if _, err := g.Group(ctx, id); err != nil {
+			return nil, err
+		}
+		group, err := update(ctx, g.kv, string(id), func(old schemas.Group, exists bool) (schemas.Group, error) {
+			switch {
+			case !exists || len(old.Members) == 0 && old.Pending == nil:
+				return old, ErrNoGroup
+			case old.Pending != nil:
+				return old, errPending
+			}
+			return g.apply(ctx, old, by, edit)
+		})
+		switch {
+		case errors.Is(err, errPending):
+			continue
+		case err != nil:
+			return nil, err
+		case group.Pending != nil:
+			err = g.finish(ctx, &group)
+		}
+		return &group, err
+	}
+	return nil, fmt.Errorf("failed to change group %s: %w", id, errContended)
+}
+
+// apply is the state after an edit. Who joins has it in MEMBERSHIPS before.
+func (g *Groups) apply(ctx context.Context, old schemas.Group, by schemas.UserID, change func(*Edit) error) (schemas.Group, error) {
+	g.c.clock.Observe(old.Changed)
+	before := make(map[schemas.UserID]schemas.Member, len(old.Members))
+	for _, m := range old.Members {
+		before[m.UserID] = m
+	}
+	edit := Edit{Group: &old, At: schemas.Now(), by: by, clock: g.c.clock}
+	if err := change(&edit); err != nil {
+		return old, err
+	}
+	if len(edit.updates) == 0 {
+		return old, errUnchanged
+	}
+	var joined, gone []schemas.Member
+	for _, m := range old.Members {
+		if _, ok := before[m.UserID]; !ok {
+			joined = append(joined, m)
+		}
+		delete(before, m.UserID)
+	}
+	for _, m := range before {
+		gone = append(gone, m)
+	}
+	edit.pending(gone)
+	return old, g.open(ctx, &old, joined)
+}
+
+// open writes that members are about to join.
+func (g *Groups) open(ctx context.Context, group *schemas.Group, joined []schemas.Member) error {
+	return atOnce(ctx, len(joined), func(ctx context.Context, i int) error {
+		m := joined[i]
+		_, err := update(ctx, g.memberships, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+			return old.Open(m.Since), nil
+		})
+		return err
+	})
+}
+
+// finishTimeout bounds finish.
+const finishTimeout = 15 * time.Second
+
+// finish does what is left of a pending change. In a process it is done once for
+// all who wait, under none of their contexts.
+func (g *Groups) finish(ctx context.Context, group *schemas.Group) error {
+	_, err, _ := g.finishing.Do(string(group.Changed), func() (any, error) {
+		ctx, cancel := context.WithTimeout(g.c.ctx, finishTimeout)
+		defer cancel()
+		return nil, g.finishOnce(ctx, group)
+	})
+	if err != nil {
+		return fmt.Errorf("failed to finish the last change of group %s: %w", group.GroupID, err)
+	}
+	return ctx.Err()
+}
+
+func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
+	updates, gone := group.Pending.Updates, group.Pending.Gone
+	users := make([]schemas.UserID, 0, len(group.Members)+len(gone))
+	for _, m := range gone {
+		users = append(users, m.UserID)
+		over := schemas.Span{From: m.Since, To: updates[0].MessageID}
+		_, err := update(ctx, g.memberships, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+			return old.Close(over), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, m := range group.Members {
+		users = append(users, m.UserID)
+	}
+	for i := range updates {
+		if err := g.tell(ctx, users, &updates[i]); err != nil {
+			return err
+		}
+	}
+	_, err := update(ctx, g.kv, string(group.GroupID), func(v schemas.Group, exists bool) (schemas.Group, error) {
+		if !exists || v.Pending == nil || v.Changed != group.Changed {
+			return v, errUnchanged // somebody else was as far
+		}
+		v.Pending = nil
+		return v, nil
+	})
+	if err == nil && len(group.Members) == 0 {
+		// Nobody changes a group without members, so this needs no comparison.
+		err = g.kv.Delete(ctx, string(group.GroupID))
+	}
+	return err
+}

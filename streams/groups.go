@@ -1,0 +1,206 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+
+	"roost/schemas"
+)
+
+// Groups are the group chats: one record a group in bucket GROUPS, changed with
+// compare-and-set, and in MEMBERSHIPS when each person was a member of what.
+//
+// A record is read from the leader of its bucket each time, so what is read after
+// a change was answered has it. It holds its last change as long as that is
+// pending: whoever reads it first commits the updates to the inboxes of all
+// members (group_change.go), so in every inbox they stand before the messages of
+// those who saw the new state, and a crash in between loses none.
+type Groups struct {
+	c               *Conn
+	kv, memberships jetstream.KeyValue
+	finishing       singleflight.Group // of pending changes, by their id
+
+	mu      sync.Mutex // guards the rest
+	known   map[schemas.GroupID]knownGroup
+	members int // of all known groups
+}
+
+// knownGroup is a record that was read, decoded. It is shared: nobody changes it.
+type knownGroup struct {
+	group    *schemas.Group
+	revision uint64
+}
+
+// maxKnownMembers bounds the members of all groups that are kept decoded, about
+// 100 bytes each; beyond, any others go.
+const maxKnownMembers = 1 << 20
+
+// ErrNoGroup: there is no such group.
+var ErrNoGroup = errors.New("there is no such group")
+
+func openGroups(ctx context.Context, c *Conn) (*Groups, error) {
+	g := &Groups{c: c, known: make(map[schemas.GroupID]knownGroup)}
+	for name, kv := range map[string]*jetstream.KeyValue{groupsBucket: &g.kv, membershipsBucket: &g.memberships} {
+		var err error
+		if *kv, err = c.js.KeyValue(ctx, name); err != nil {
+			return nil, fmt.Errorf("failed to open bucket %s: %w", name, err)
+		}
+	}
+	return g, nil
+}
+
+// Group reads a group, once the updates of its last change are in the inboxes of
+// its members, or fails with [ErrNoGroup]. It is shared: do not change it.
+func (g *Groups) Group(ctx context.Context, id schemas.GroupID) (*schemas.Group, error) {
+	group, err := g.Peek(ctx, id)
+	if err != nil || group.Pending == nil {
+		return group, err
+	}
+	if err := g.finish(ctx, group); err != nil {
+		return nil, err
+	}
+	if len(group.Members) == 0 {
+		return nil, ErrNoGroup
+	}
+	settled := *group
+	settled.Pending = nil
+	return &settled, nil
+}
+
+// Peek reads a group as it is, its last change perhaps pending, in which case it
+// may have no members any more; or fails with [ErrNoGroup]. It is shared: do not
+// change it.
+func (g *Groups) Peek(ctx context.Context, id schemas.GroupID) (group *schemas.Group, err error) {
+	err = g.c.withAPI(ctx, func(ctx context.Context) error {
+		e, err := g.kv.Get(ctx, string(id))
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			return ErrNoGroup
+		}
+		if err != nil {
+			return fmt.Errorf("failed to read group %s: %w", id, err)
+		}
+		group, err = g.decode(id, e)
+		return err
+	})
+	if err == nil && len(group.Members) == 0 && group.Pending == nil {
+		return nil, ErrNoGroup // a deletion that was cut short
+	}
+	return group, err
+}
+
+func (g *Groups) decode(id schemas.GroupID, e jetstream.KeyValueEntry) (*schemas.Group, error) {
+	g.mu.Lock()
+	k, ok := g.known[id]
+	g.mu.Unlock()
+	if ok && k.revision == e.Revision() {
+		return k.group, nil
+	}
+	v, err := schemas.Decode[schemas.Group](e.Value())
+	if err != nil {
+		return nil, fmt.Errorf("failed to read group %s: %w", id, err)
+	}
+	// So that messages to the new state have larger ids than the change.
+	g.c.clock.Observe(v.Changed)
+	g.remember(id, knownGroup{&v, e.Revision()})
+	return &v, nil
+}
+
+func (g *Groups) remember(id schemas.GroupID, k knownGroup) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if old, ok := g.known[id]; ok {
+		if old.revision > k.revision {
+			return
+		}
+		g.drop(id, old)
+	}
+	for other, old := range g.known { // any: map order is random
+		if g.members+len(k.group.Members) <= maxKnownMembers {
+			break
+		}
+		g.drop(other, old)
+	}
+	g.known[id] = k
+	g.members += len(k.group.Members)
+}
+
+func (g *Groups) drop(id schemas.GroupID, k knownGroup) {
+	delete(g.known, id)
+	g.members -= len(k.group.Members)
+}
+
+// Membership is when a person was a member of a group.
+func (g *Groups) Membership(ctx context.Context, u schemas.UserID, id schemas.GroupID) (schemas.Membership, error) {
+	m, _, _, err := get[schemas.Membership](ctx, g.memberships, membershipKey(u, id))
+	return m, err
+}
+
+// Of lists the groups of a person. In a cluster it may be a moment behind.
+func (g *Groups) Of(ctx context.Context, u schemas.UserID) ([]*schemas.Group, error) {
+	const page = 500
+	subject, from := "$KV."+membershipsBucket+"."+u.Token()+".*", uint64(0)
+	var ids []schemas.GroupID
+	for {
+		all, more, err := g.c.readers.next(ctx, "KV_"+membershipsBucket, subject, from, page)
+		if err != nil {
+			return nil, fmt.Errorf("failed to read the memberships of a user: %w", err)
+		}
+		for _, m := range all {
+			from = m.sequence + 1
+			id, err := schemas.ParseGroupID(m.subject[len(subject)-len("*"):])
+			if err != nil {
+				continue
+			}
+			if spans, err := schemas.Decode[schemas.Membership](m.data); err == nil && spans.IsOpen() {
+				ids = append(ids, id)
+			}
+		}
+		if !more || len(all) == 0 {
+			break
+		}
+	}
+	found := make([]*schemas.Group, len(ids))
+	err := atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
+		group, err := g.Peek(ctx, ids[i])
+		if errors.Is(err, ErrNoGroup) {
+			return nil
+		}
+		found[i] = group
+		return err
+	})
+	groups := make([]*schemas.Group, 0, len(found))
+	for _, group := range found {
+		if group == nil {
+			continue
+		}
+		if _, ok := group.Member(u); ok { // else they were about to become one
+			groups = append(groups, group)
+		}
+	}
+	return groups, err
+}
+
+// maxAtOnce bounds the requests of one caller that are under way together.
+const maxAtOnce = 16
+
+// atOnce calls do for 0 to n-1, some at a time, and returns the first error.
+func atOnce(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	group, each := errgroup.WithContext(ctx)
+	group.SetLimit(maxAtOnce)
+	for i := range n {
+		if each.Err() != nil {
+			break
+		}
+		group.Go(func() error { return do(each, i) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,117 @@
+package streams
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"roost/schemas"
+)
+
+// Missing are the inboxes of to that do not hold the message now, in their order.
+// recorded is when the first of its copies can have been stored, by the clock of
+// this process or of NATS. The stream's own window against duplicates is short.
+//
+// It is for many inboxes: the newest entry of each comes in a few answers, and
+// where that is another one, what was stored since is read, and nothing older.
+func (c *Conn) Missing(ctx context.Context, id schemas.MessageID, recorded time.Time, to []Address) ([]Address, error) {
+	const slack = 10 * time.Minute // between clocks
+	byPartition := make(map[int][]Address)
+	for _, a := range to {
+		p := c.partition(a.User)
+		byPartition[p] = append(byPartition[p], a)
+	}
+	held := make(map[Address]bool, len(to))
+	for p, some := range byPartition {
+		if err := c.holding(ctx, p, id, recorded.Add(-slack), some, held); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(to), func(a Address) bool { return held[a] }), nil
+}
+
+// holding enters in held which inboxes of a partition have a message that was
+// stored at t or later.
+func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.Time, to []Address, held map[Address]bool) error {
+	first, _, err := c.readers.since(ctx, inboxStream(p), inSubject("inbox", p), t, 1)
+	if err != nil || len(first) == 0 {
+		return err
+	}
+	newest := make(map[string]stored, len(to))
+	for chunk := range slices.Chunk(to, maxMultiLast) {
+		subjects := make([]string, len(chunk))
+		for i, a := range chunk {
+			subjects[i] = inboxSubject(p, a)
+		}
+		lasts, err := c.readers.lasts(ctx, inboxStream(p), subjects)
+		if err != nil {
+			return err
+		}
+		for _, m := range lasts {
+			newest[m.subject] = m
+		}
+	}
+	var open []Address
+	for _, a := range to {
+		m, ok := newest[inboxSubject(p, a)]
+		switch {
+		case !ok || m.sequence < first[0].sequence:
+		case m.has(id):
+			held[a] = true
+		default:
+			open = append(open, a)
+		}
+	}
+	found := make([]bool, len(open))
+	err = atOnce(ctx, len(open), func(ctx context.Context, i int) (err error) {
+		found[i], err = c.holdsFrom(ctx, open[i], id, first[0].sequence)
+		return err
+	})
+	for i, a := range open {
+		held[a] = found[i]
+	}
+	return err
+}
+
+// singleReads is how many entries of an inbox holdsFrom reads one by one: to begin
+// a batch in the midst of a stream, the server counts what is left of a block.
+const singleReads = 8
+
+// holdsFrom says whether an inbox has a message at sequence seq or behind.
+func (c *Conn) holdsFrom(ctx context.Context, a Address, id schemas.MessageID, seq uint64) (bool, error) {
+	p := c.partition(a.User)
+	for n := 1; ; n = schemas.MaxInFlight {
+		for range singleReads {
+			entries, more, err := c.readers.from(ctx, inboxStream(p), inboxSubject(p, a), seq, n)
+			if err != nil {
+				return false, err
+			}
+			if slices.ContainsFunc(entries, func(m stored) bool { return m.has(id) }) {
+				return true, nil
+			}
+			if len(entries) == 0 || n > 1 && !more {
+				return false, nil
+			}
+			seq = entries[len(entries)-1].sequence + 1
+		}
+	}
+}
+
+// from reads up to n messages of a subject from sequence seq on. One alone costs
+// the server less than a batch of one, and more is unknown then.
+func (p *readerPool) from(ctx context.Context, stream, subject string, seq uint64, n int) (all []stored, more bool, err error) {
+	if n > 1 {
+		return p.next(ctx, stream, subject, seq, n)
+	}
+	err = p.with(ctx, func(r *reader) error {
+		all, _, err = r.get(ctx, stream, directRequest{Seq: seq, NextFor: subject})
+		return err
+	})
+	return all, false, err
+}
+
+// has says whether the entry is the message of that id.
+func (m *stored) has(id schemas.MessageID) bool {
+	head, err := schemas.DecodeEntryHead(m.data)
+	return err == nil && head.MessageID == id
+}

@@ -1,0 +1,30 @@
+package streams
+
+import "context"
+
+// maxReserved bounds the copies of large sends that are on their way together,
+// half of what a writer lets wait, so that many of them wait here and none is
+// refused for want of room. The other half is for sends that do not ask.
+const maxReserved = maxQueued / 2
+
+// MaxCopies is how many copies one message may have.
+const MaxCopies = maxReserved
+
+// Reserve waits until there is room for n copies and returns a function that gives
+// it back, once they have been answered. Waiters come in the order of their calls.
+func (c *Conn) Reserve(ctx context.Context, n int) (release func(), err error) {
+	room := int64(min(n, maxReserved))
+	if err := c.room.Acquire(ctx, room); err != nil {
+		return nil, err
+	}
+	return func() { c.room.Release(room) }, nil
+}
+
+// TryReserve is Reserve where there is room at once.
+func (c *Conn) TryReserve(n int) (release func(), ok bool) {
+	room := int64(min(n, maxReserved))
+	if !c.room.TryAcquire(room) {
+		return nil, false
+	}
+	return func() { c.room.Release(room) }, true
+}
