@@ -144,7 +144,7 @@ func (m *mirror) handle(ctx context.Context, jobs []streams.Job) ([]outcome, err
 }
 
 // kept says whether a participant still keeps history; one who switched it off a
-// moment ago does not want what was on its way. Of a group, whose settings and
+// moment ago does not want what was on its way, not even having switched it on again. Of a group, whose settings and
 // members are many, the gateway that took the message has said so.
 func (m *mirror) kept(ctx context.Context, msg *schemas.Message) (bool, error) {
 	if msg.GroupID != "" {
@@ -155,7 +155,7 @@ func (m *mirror) kept(ctx context.Context, msg *schemas.Message) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if p.Settings.KeepsHistory() {
+		if p.Settings.KeepsHistory() && msg.Timestamp >= p.Settings.HistorySince {
 			return true, nil
 		}
 	}
