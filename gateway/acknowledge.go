@@ -27,10 +27,19 @@ func (s *session) ack(f *schemas.Ack) {
 // tellSenders shows each sender that the message arrived. It is the live part
 // only; the durable part is the watermark, which moves before the message leaves
 // the inbox.
+//
+// A sender whom the reader blocks is told nothing.
 func (s *session) tellSenders(heads []schemas.EntryHead) {
 	s.server.metrics.acknowledged.Add(float64(len(heads)))
+	if len(heads) == 0 {
+		return
+	}
+	reader, err := s.server.directory.Person(s.conn.ctx, s.addr.User)
+	if err != nil {
+		return // the watermark will tell
+	}
 	for _, h := range heads {
-		if h.Type != schemas.TypeIncomingMessage || h.SenderID == s.addr.User || h.GroupID != "" {
+		if h.Type != schemas.TypeIncomingMessage || h.SenderID == s.addr.User || h.GroupID != "" || reader.Blocks(h.SenderID) {
 			continue
 		}
 		frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, Timestamp: schemas.Now()})

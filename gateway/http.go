@@ -36,6 +36,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /user/settings", s.private(s.getSettings))
 	mux.HandleFunc("PUT /user/settings", s.private(s.putSettings))
 	mux.HandleFunc("GET /user/{user_id}/status", s.private(s.getStatus))
+	mux.HandleFunc("GET /blocks", s.private(s.getBlocks))
+	mux.HandleFunc("PUT /blocks/{user_id}", s.private(s.putBlock))
+	mux.HandleFunc("DELETE /blocks/{user_id}", s.private(s.deleteBlock))
 	mux.HandleFunc("GET /history/{chat_participant_id}", s.private(s.getHistory))
 	mux.HandleFunc("GET /healthz", s.open(s.healthz))
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -133,6 +136,7 @@ var httpStatus = map[schemas.Code]int{
 	schemas.CodeMethodNotAllow:  http.StatusMethodNotAllowed,
 	schemas.CodeConflict:        http.StatusConflict,
 	schemas.CodeDeviceLimit:     http.StatusConflict,
+	schemas.CodeBlockLimit:      http.StatusConflict,
 	schemas.CodeRateLimited:     http.StatusTooManyRequests,
 	schemas.CodeUnavailable:     http.StatusServiceUnavailable,
 }

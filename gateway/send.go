@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,9 +100,18 @@ func conflict() *schemas.Error {
 
 // targets are the devices that a message is for, and whether it is kept.
 type targets struct {
-	to        []streams.Address
-	unclaimed bool // the receiver has no device
-	keep      bool
+	to          []streams.Address
+	unclaimed   bool // the receiver has no device
+	keep        bool
+	senderKeeps bool
+	blocked     bool // by the receiver
+}
+
+// withhold leaves the sender's other devices alone: the receiver had blocked the
+// sender when the message was sent.
+func (t *targets) withhold(receiver schemas.UserID) {
+	t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool { return a.User == receiver })
+	t.blocked, t.unclaimed, t.keep = true, false, t.senderKeeps
 }
 
 func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets, error) {
@@ -124,7 +134,8 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 	if !receiver.Exists {
 		return targets{}, schemas.Errorf(schemas.CodeUnknownReceiver, "receiver_id: there is no such user. Nothing was stored.")
 	}
-	t := targets{keep: sender.Settings.KeepsHistory() || receiver.Settings.KeepsHistory()}
+	t := targets{senderKeeps: sender.Settings.KeepsHistory()}
+	t.keep = t.senderKeeps || receiver.Settings.KeepsHistory()
 	for _, d := range sender.Devices {
 		if d.DeviceID != s.addr.Device {
 			t.to = append(t.to, streams.Address{User: s.addr.User, Device: d.DeviceID})
@@ -132,6 +143,10 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 	}
 	if f.ReceiverID == s.addr.User {
 		return t, nil // a note to oneself
+	}
+	if receiver.Blocks(s.addr.User) {
+		t.withhold(f.ReceiverID)
+		return t, nil
 	}
 	for _, d := range receiver.Devices {
 		t.to = append(t.to, streams.Address{User: f.ReceiverID, Device: d.DeviceID})
@@ -146,6 +161,9 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 func (s *session) recordSend(p *pendingSend, t targets) {
 	rec := schemas.SentRecord{MessageIDByClient: p.frame.MessageIDByClient,
 		MessageID: s.server.streams.Clock().Next(), ContentHash: p.hash}
+	if t.blocked {
+		rec.BlockedBy = p.frame.ReceiverID
+	}
 	s.sending.mu.Lock()
 	if s.sending.newest > rec.MessageIDByClient {
 		rec.Highest = s.sending.newest
@@ -205,6 +223,9 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 		return
 	}
 	s.server.metrics.retries.Inc()
+	if rec.BlockedBy != "" { // perhaps unblocked meanwhile
+		t.withhold(rec.BlockedBy)
+	}
 	missing := make([]streams.Address, 0, len(t.to))
 	for _, a := range t.to {
 		held, err := s.server.streams.Holds(ctx, a, rec.MessageID)

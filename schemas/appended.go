@@ -114,14 +114,15 @@ func (r SentRecord) size() int {
 	if r.Highest != 0 {
 		n += numberRoom + len("highest_message_id_by_client")
 	}
-	return n
+	return n + optionalRoom("blocked_by", string(r.BlockedBy))
 }
 
 func (r SentRecord) appendMembers(dst []byte) []byte {
 	dst = appendNumber(dst, "message_id_by_client", int64(r.MessageIDByClient))
 	dst = appendText(dst, "message_id", string(r.MessageID))
 	dst = appendText(dst, "content_hash", string(r.ContentHash))
-	return appendOptionalNumber(dst, "highest_message_id_by_client", int64(r.Highest))
+	dst = appendOptionalNumber(dst, "highest_message_id_by_client", int64(r.Highest))
+	return appendOptionalText(dst, "blocked_by", string(r.BlockedBy))
 }
 
 func (w Watermark) size() int {

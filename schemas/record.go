@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -17,6 +18,9 @@ type SentRecord struct {
 	// Highest is the largest number of the device so far, where that is not this
 	// one: a send that was refused comes again behind its successors.
 	Highest ClientMessageID `json:"highest_message_id_by_client,omitempty"`
+	// BlockedBy is the receiver where they had blocked the sender: no retry,
+	// however late, is delivered to them.
+	BlockedBy UserID `json:"blocked_by,omitempty"`
 }
 
 // Newest is the largest number of the device, this record included.
@@ -100,6 +104,25 @@ func DefaultSettings() Settings {
 
 // KeepsHistory says whether the person asked for history.
 func (s Settings) KeepsHistory() bool { return s.HistoryStorage > 0 }
+
+// Blocks are the people whose messages a person does not want, in bucket BLOCKS.
+// The key is absent for who never blocked anybody.
+type Blocks struct {
+	UserIDs []UserID `json:"user_ids"` // ascending, each once, at most MaxBlocks
+}
+
+// Limits of Blocks. NATS takes no message of more than 256 KB, so where ids are
+// long fewer of them fit.
+const (
+	MaxBlocks      = 10_000
+	MaxBlocksBytes = 192 << 10 // of the encoded record
+)
+
+// Has says whether u is blocked.
+func (b Blocks) Has(u UserID) bool {
+	_, ok := slices.BinarySearch(b.UserIDs, u)
+	return ok
+}
 
 // Session is a device's connection, or when the last one ended, in bucket
 // SESSIONS. Gateway is empty once it ended.

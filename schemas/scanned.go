@@ -231,6 +231,8 @@ func (r *SentRecord) scan(s *scanner) {
 			s.text((*string)(&r.ContentHash))
 		case "highest_message_id_by_client":
 			s.number((*int64)(&r.Highest))
+		case "blocked_by":
+			s.text((*string)(&r.BlockedBy))
 		default:
 			s.giveUp()
 		}

@@ -12,13 +12,13 @@ import (
 	"roost/schemas"
 )
 
-// Directory knows who there is: accounts, devices and settings, each one key a
+// Directory knows who there is: accounts, devices, settings and blocks, each one key a
 // user in its bucket, changed with compare-and-set. What sends need of a person
 // is cached, and the cache is told of changes by one watch a bucket; another
 // gateway's change is seen here a network hop later.
 type Directory struct {
-	accounts, devices, settings jetstream.KeyValue
-	now                         func() time.Time
+	accounts, devices, settings, blocks jetstream.KeyValue
+	now                                 func() time.Time
 
 	mu     sync.Mutex // guards people
 	people map[schemas.UserID]*slot
@@ -30,6 +30,7 @@ type Person struct {
 	Devices  []schemas.Device
 	Removed  []schemas.DeviceID // the devices removed last
 	Settings schemas.Settings
+	Blocked  schemas.Blocks
 }
 
 // Device finds one of the person's devices.
@@ -66,7 +67,7 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 	for _, b := range []struct {
 		kv   *jetstream.KeyValue
 		name string
-	}{{&d.accounts, accountsBucket}, {&d.devices, devicesBucket}, {&d.settings, settingsBucket}} {
+	}{{&d.accounts, accountsBucket}, {&d.devices, devicesBucket}, {&d.settings, settingsBucket}, {&d.blocks, blocksBucket}} {
 		kv, err := c.js.KeyValue(ctx, b.name)
 		if err != nil {
 			return nil, fmt.Errorf("failed to open bucket %s: %w", b.name, err)
@@ -154,7 +155,11 @@ func (d *Directory) load(ctx context.Context, u schemas.UserID) (*Person, error)
 		return &Person{}, err
 	}
 	settings, err := d.Settings(ctx, u)
-	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings}, err
+	if err != nil {
+		return &Person{}, err
+	}
+	blocked, err := d.Blocks(ctx, u)
+	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings, Blocked: blocked}, err
 }
 
 // ErrExists: somebody has that name already.

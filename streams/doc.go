@@ -12,6 +12,7 @@
 //	$KV.ACCOUNTS.<user>             KV_ACCOUNTS       gateway             gateway                    for good
 //	$KV.DEVICES.<user>              KV_DEVICES        gateway             gateway                    for good
 //	$KV.SETTINGS.<user>             KV_SETTINGS       gateway             gateway, workers           for good
+//	$KV.BLOCKS.<user>               KV_BLOCKS         gateway             gateway                    for good
 //	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
 //	$KV.SESSIONS.<user>.<device>    KV_SESSIONS       gateway             gateway                    memory
 //	$KV.GATEWAYS.<gateway>          KV_GATEWAYS       gateway             gateway                    memory, 15 s
@@ -22,8 +23,8 @@
 // # Goroutines
 //
 // A [Conn] runs: one writer per stream that it commits to (commit.go), one
-// dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS
-// and GATEWAYS (kv.go) and, where a gateway runs, one sweeper
+// dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS,
+// BLOCKS and GATEWAYS (kv.go) and, where a gateway runs, one sweeper
 // for all local inboxes (consumers.go), one dispatcher of what their consumers in
 // JetStream send, where the devices have such (pull.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its

@@ -53,6 +53,7 @@ const (
 	accountsBucket = "ACCOUNTS"
 	devicesBucket  = "DEVICES"
 	settingsBucket = "SETTINGS"
+	blocksBucket   = "BLOCKS"
 	receiptsBucket = "RECEIPTS"
 	sessionsBucket = "SESSIONS"
 	gatewaysBucket = "GATEWAYS"
@@ -84,7 +85,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	for p := range t.Partitions {
 		all = append(all, t.sent(p), t.inbox(p))
 	}
-	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, receiptsBucket} {
+	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, blocksBucket, receiptsBucket} {
 		all = append(all, t.bucket(name, jetstream.FileStorage, 0))
 	}
 	return append(all,
