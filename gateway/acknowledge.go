@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
 )
 
 // messageDelivered is the verb message_delivered: this device has stored that
@@ -24,7 +23,8 @@ func (s *session) ack(f *schemas.Ack) {
 	s.tellSenders(heads)
 }
 
-// tellSenders shows each sender that the message arrived. It is the live part
+// tellSenders shows each sender that the message arrived, at the first of the
+// reader's devices that has it. It is the live part
 // only; the durable part is the watermark, which moves before the message leaves
 // the inbox.
 //
@@ -38,19 +38,25 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 	if err != nil {
 		return // the watermark will tell
 	}
+	now := time.Now()
 	for _, h := range heads {
-		if h.Type != schemas.TypeIncomingMessage || h.SenderID == s.addr.User || h.GroupID != "" || reader.Blocks(h.SenderID) {
+		if h.Type != schemas.TypeIncomingMessage || h.SenderID == s.addr.User || h.GroupID != "" {
 			continue
 		}
-		frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, Timestamp: schemas.Now()})
+		if s.recent == nil {
+			s.recent = new(recent)
+		}
+		s.recent.add(h.MessageID, h.SenderID, now)
+		if reader.Blocks(h.SenderID) || len(reader.Devices) > 1 && !s.server.told.first(s.addr.User, h.MessageID) {
+			continue
+		}
+		frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, Timestamp: schemas.TimestampOf(now)})
 		s.server.streams.PublishDelivered(s.addr.User, frame)
 		sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID)
 		if err != nil {
 			continue // the watermark will tell
 		}
-		for _, d := range sender.Devices {
-			s.server.streams.PublishFrame(streams.Address{User: h.SenderID, Device: d.DeviceID}, frame)
-		}
+		s.show(h.SenderID, sender, frame)
 	}
 }
 
@@ -60,13 +66,24 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 const receiptsSlack = time.Minute
 
 // sendReceipts shows what changed while the device was away. Where nobody knows
-// since when, it shows all since the device was last active.
+// since when, it shows all since the device was last active. Who has read receipts
+// off sees nobody's.
 func (s *session) sendReceipts(ctx context.Context, device schemas.Device, before schemas.Session) {
 	since := max(before.EndedAt, before.ConnectedAt)
 	if since == 0 {
 		since = device.LastActive
 	}
-	err := s.server.streams.ReceiptsSince(ctx, s.addr.User, since.Time().Add(-receiptsSlack), func(items []schemas.ReceiptItem) {
+	me, err := s.server.directory.Person(ctx, s.addr.User)
+	if err != nil {
+		s.server.log.Warn("receipts could not be read; the next connection shows them", "error", err)
+		return
+	}
+	err = s.server.streams.ReceiptsSince(ctx, s.addr.User, since.Time().Add(-receiptsSlack), func(items []schemas.ReceiptItem) {
+		if !me.Settings.ReadReceipts {
+			for i := range items {
+				items[i].ReadUpTo = ""
+			}
+		}
 		s.conn.sendFrame(&schemas.Receipts{Items: items})
 	})
 	if err != nil {

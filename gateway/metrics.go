@@ -13,6 +13,7 @@ type metrics struct {
 	opened, delivered, accepted, acknowledged, retries, unavailable prometheus.Counter
 	frames, errors, closed, refused                                 *prometheus.CounterVec
 	heartbeats                                                      prometheus.Counter // of frames
+	readsWritten                                                    prometheus.Counter
 	acceptSeconds                                                   prometheus.Histogram
 }
 
@@ -34,6 +35,7 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		acknowledged: counter("messages_acknowledged_total", "Inbox entries that devices acknowledged."),
 		retries:      counter("sends_repeated_total", "Sends that were on record already."),
 		unavailable:  counter("sends_unavailable_total", "Sends that were not stored in time."),
+		readsWritten: counter("reads_written_total", "Watermarks written for message_read; a burst is one."),
 		frames:       vector("frames_total", "Frames of clients, by type.", "type"),
 		errors:       vector("errors_total", "Errors told to clients, by code.", "code"),
 		closed:       vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),

@@ -42,6 +42,9 @@ type Options struct {
 	Heartbeat time.Duration
 	// HelloTimeout is how long a connection may wait with its hello. Default 10 s.
 	HelloTimeout time.Duration
+	// ReadDelay is how long message_read may wait to be durable, so that a burst
+	// costs one write. Default 1 s.
+	ReadDelay time.Duration
 	// Refuse says why no send is accepted now, nil that all is well: a disk that
 	// is nearly full. It is asked for every send. Default: never.
 	Refuse func() error
@@ -61,9 +64,11 @@ type Server struct {
 	consumers *streams.Consumers
 	metrics   *metrics
 	logins    *addressLimiter
+	told      *told
+	reads     *reads
 	ctx       context.Context // ends with Drain's last step
 	cancel    context.CancelFunc
-	wg        sync.WaitGroup // lease keeper, sweeper, connections
+	wg        sync.WaitGroup // lease keeper, sweeper, writer of reads, connections
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
@@ -87,6 +92,9 @@ func New(opts Options) *Server {
 	if opts.HelloTimeout == 0 {
 		opts.HelloTimeout = 10 * time.Second
 	}
+	if opts.ReadDelay == 0 {
+		opts.ReadDelay = readsEvery
+	}
 	if opts.Refuse == nil {
 		opts.Refuse = func() error { return nil }
 	}
@@ -99,6 +107,7 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
 		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
+		told:   newTold(),
 		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID]int), byAddress: make(map[string]int),
 	}
 }
@@ -111,6 +120,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.consumers = consumers
 	s.metrics = newMetrics(s.opts.Registry, s)
+	s.reads = newReads(&s.opts, s.metrics.readsWritten)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	lease := schemas.GatewayLease{Gateway: s.opts.Name, StartedAt: schemas.Now()}
 	s.wg.Go(func() {
@@ -119,6 +129,7 @@ func (s *Server) Start(ctx context.Context) error {
 		})
 	})
 	s.wg.Go(s.sweep)
+	s.wg.Go(func() { s.reads.run(s.ctx) })
 	return nil
 }
 

@@ -21,6 +21,8 @@ type session struct {
 	inbox   streams.Inbox
 	sending *sending
 
+	recent *recent // of the reader; nil while nothing was acknowledged lately
+
 	mu       sync.Mutex // guards the rest
 	welcomed bool
 	early    [][]byte // frames from before welcome, at most maxOutbox; more are dropped: the watermark tells
@@ -33,6 +35,7 @@ const endTimeout = 5 * time.Second
 var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
 	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(*schemas.SendMessage)) },
 	schemas.TypeMessageDelivered: func(s *session, f schemas.ClientFrame) { s.messageDelivered(f.(*schemas.DeliveredAck)) },
+	schemas.TypeMessageRead:      func(s *session, f schemas.ClientFrame) { s.messageRead(f.(*schemas.Read)) },
 	schemas.TypeAck:              func(s *session, f schemas.ClientFrame) { s.ack(f.(*schemas.Ack)) },
 	schemas.TypeHeartbeat:        func(*session, schemas.ClientFrame) {}, // reading it was all
 }
@@ -44,6 +47,9 @@ const heartbeat = `{"type":"heartbeat"}`
 func (s *session) handle(data []byte) {
 	if string(data) == heartbeat { // decoding would grow the stack of an idle connection
 		s.server.metrics.heartbeats.Inc()
+		if s.recent != nil && s.recent.over(time.Now()) {
+			s.recent = nil
+		}
 		return
 	}
 	frame, number, e := schemas.DecodeClientFrame(data)
@@ -212,12 +218,15 @@ func (s *session) welcome(f *schemas.Welcome) {
 	s.welcomed, s.early = true, nil
 }
 
-// end leaves everything in order: acknowledged messages are removed, the record
-// says since when the device is away.
+// end leaves everything in order: acknowledged messages are removed, what was
+// read is durable, the record says since when the device is away.
 func (s *session) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.conn.ctx), endTimeout)
 	defer cancel()
 	s.inbox.Close(ctx)
+	if err := s.server.reads.flush(ctx, s.addr.User); err != nil {
+		s.server.log.Warn("what was read is not written yet; it is tried again", "error", err)
+	}
 	if s.recordEnd(ctx) {
 		s.announce(false)
 	}

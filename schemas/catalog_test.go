@@ -93,6 +93,8 @@ var catalog = []example{
 	clientFrame("message_delivered", &schemas.DeliveredAck{MessageID: second, Timestamp: now}),
 	clientFrame("ack", &schemas.Ack{Cursor: cursor}),
 	clientFrame("message_read", &schemas.Read{MessageID: second}),
+	clientFrame("message_read.sender", &schemas.Read{MessageID: second, SenderID: "alice"}),
+	clientFrame("message_read.group", &schemas.Read{MessageID: second, SenderID: "alice", GroupID: group}),
 	clientFrame("typing", &schemas.TypingNotice{ReceiverID: "bob"}),
 	clientFrame("typing.group", &schemas.TypingNotice{GroupID: group}),
 	clientFrame("presence_subscribe", &schemas.PresenceSubscribe{UserIDs: []schemas.UserID{"bob", "carol@example.org"}}),

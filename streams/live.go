@@ -230,6 +230,11 @@ func (c *Conn) PublishDelivered(reader schemas.UserID, frame []byte) {
 	c.publishEvent(deliveredEventSubject(reader), frame)
 }
 
+// PublishRead tells other services that reader has read a message.
+func (c *Conn) PublishRead(reader schemas.UserID, frame []byte) {
+	c.publishEvent(readEventSubject(reader), frame)
+}
+
 // PublishSession tells other services of a connection's begin or end.
 func (c *Conn) PublishSession(e schemas.SessionEvent) {
 	if c.opts.Alone {

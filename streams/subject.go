@@ -54,6 +54,7 @@ func messageSubject(m *schemas.Message) string {
 
 // Subjects of events for other services: core NATS, at most once.
 func deliveredEventSubject(u schemas.UserID) string { return "evt.delivered." + u.Token() }
+func readEventSubject(u schemas.UserID) string      { return "evt.read." + u.Token() }
 func sessionEventSubject(u schemas.UserID) string   { return "evt.session." + u.Token() }
 
 // Keys of the buckets.
