@@ -22,6 +22,7 @@ type session struct {
 	sending *sending
 
 	recent *recent // of the reader; nil while nothing was acknowledged lately
+	typing *typing // of the reader; nil while nothing was typed lately
 
 	mu       sync.Mutex // guards the rest
 	welcomed bool
@@ -36,6 +37,7 @@ var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
 	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(*schemas.SendMessage)) },
 	schemas.TypeMessageDelivered: func(s *session, f schemas.ClientFrame) { s.messageDelivered(f.(*schemas.DeliveredAck)) },
 	schemas.TypeMessageRead:      func(s *session, f schemas.ClientFrame) { s.messageRead(f.(*schemas.Read)) },
+	schemas.TypeTyping:           func(s *session, f schemas.ClientFrame) { s.typingNotice(f.(*schemas.TypingNotice)) },
 	schemas.TypeAck:              func(s *session, f schemas.ClientFrame) { s.ack(f.(*schemas.Ack)) },
 	schemas.TypeHeartbeat:        func(*session, schemas.ClientFrame) {}, // reading it was all
 }
@@ -47,9 +49,7 @@ const heartbeat = `{"type":"heartbeat"}`
 func (s *session) handle(data []byte) {
 	if string(data) == heartbeat { // decoding would grow the stack of an idle connection
 		s.server.metrics.heartbeats.Inc()
-		if s.recent != nil && s.recent.over(time.Now()) {
-			s.recent = nil
-		}
+		s.tidy()
 		return
 	}
 	frame, number, e := schemas.DecodeClientFrame(data)
@@ -66,6 +66,20 @@ func (s *session) handle(data []byte) {
 		s.conn.sendError(schemas.Errorf(schemas.CodeBadFrame, "hello was said already; a connection is one device."), 0)
 	default:
 		s.conn.sendError(schemas.Errorf(schemas.CodeUnknownType, "type: this server does not offer %s.", frame.Type()), 0)
+	}
+}
+
+// tidy gives back what an idle connection does not need.
+func (s *session) tidy() {
+	if s.recent == nil && s.typing == nil {
+		return
+	}
+	now := time.Now()
+	if s.recent != nil && s.recent.over(now) {
+		s.recent = nil
+	}
+	if s.typing != nil && s.typing.over(now) {
+		s.typing = nil
 	}
 }
 
