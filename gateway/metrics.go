@@ -15,6 +15,7 @@ type metrics struct {
 	heartbeats                                                      prometheus.Counter // of frames
 	readsWritten                                                    prometheus.Counter
 	acceptSeconds                                                   prometheus.Histogram
+	watched                                                         prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer, s *Server) *metrics {
@@ -47,7 +48,8 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		}),
 	}
 	m.heartbeats = m.frames.WithLabelValues(string(schemas.TypeHeartbeat))
-	r.MustRegister(m.acceptSeconds,
+	m.watched = prometheus.NewGauge(prometheus.GaugeOpts{Name: "roost_gateway_presence_watched", Help: "People whose presence connections look at."})
+	r.MustRegister(m.acceptSeconds, m.watched,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_connections", Help: "Open WebSockets."},
 			func() float64 { return float64(s.connections()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_unreadable_total",

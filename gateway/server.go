@@ -42,6 +42,12 @@ type Options struct {
 	Heartbeat time.Duration
 	// HelloTimeout is how long a connection may wait with its hello. Default 10 s.
 	HelloTimeout time.Duration
+	// PresenceGrace is how long a person counts as online after their last device's
+	// connection ended. Default 10 s.
+	PresenceGrace time.Duration
+	// PresenceRecheck is within what time a change of somebody's presence shows
+	// though the word of it was lost. Default 60 s.
+	PresenceRecheck time.Duration
 	// ReadDelay is how long message_read may wait to be durable, so that a burst
 	// costs one write. Default 1 s.
 	ReadDelay time.Duration
@@ -66,9 +72,12 @@ type Server struct {
 	logins    *addressLimiter
 	told      *told
 	reads     *reads
-	ctx       context.Context // ends with Drain's last step
+	presences *presences
+	ctx       context.Context // ends when Drain has closed the connections
 	cancel    context.CancelFunc
-	wg        sync.WaitGroup // lease keeper, sweeper, writer of reads, connections
+	wg        sync.WaitGroup // sweeper, connections
+	endRest   context.CancelFunc
+	rest      sync.WaitGroup // lease keeper, writer of reads, presence: what outlives connections
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
@@ -91,6 +100,12 @@ func New(opts Options) *Server {
 	}
 	if opts.HelloTimeout == 0 {
 		opts.HelloTimeout = 10 * time.Second
+	}
+	if opts.PresenceGrace == 0 {
+		opts.PresenceGrace = presenceGrace
+	}
+	if opts.PresenceRecheck == 0 {
+		opts.PresenceRecheck = presenceRecheck
 	}
 	if opts.ReadDelay == 0 {
 		opts.ReadDelay = readsEvery
@@ -123,13 +138,16 @@ func (s *Server) Start(ctx context.Context) error {
 	s.reads = newReads(&s.opts, s.metrics.readsWritten)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	lease := schemas.GatewayLease{Gateway: s.opts.Name, StartedAt: schemas.Now()}
-	s.wg.Go(func() {
-		s.streams.Presence().KeepLease(s.ctx, lease, func(err error) {
+	ctx, s.endRest = context.WithCancel(context.WithoutCancel(ctx))
+	s.rest.Go(func() {
+		s.streams.Presence().KeepLease(ctx, lease, func(err error) {
 			s.log.Warn("the gateway's lease is in danger; its users will look offline", "error", err)
 		})
 	})
 	s.wg.Go(s.sweep)
-	s.wg.Go(func() { s.reads.run(s.ctx) })
+	s.rest.Go(func() { s.reads.run(ctx) })
+	s.presences = startPresences(&s.opts, s.metrics.watched)
+	s.rest.Go(func() { s.presences.run(ctx) })
 	return nil
 }
 
@@ -172,6 +190,10 @@ func (s *Server) Drain(ctx context.Context) {
 		s.cancel()
 	}
 	s.wg.Wait()
+	if s.endRest != nil { // the lease holds until every session's end is on record: nobody looks offline in between
+		s.endRest()
+	}
+	s.rest.Wait()
 	if s.consumers != nil {
 		s.consumers.Close()
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"roost/schemas"
 	"roost/streams"
 )
@@ -23,6 +25,9 @@ type session struct {
 
 	recent *recent // of the reader; nil while nothing was acknowledged lately
 	typing *typing // of the reader; nil while nothing was typed lately
+	// subscribes limits presence_subscribe; nil before the first, of the reader.
+	subscribes *rate.Limiter
+	watching   map[schemas.UserID]*watched // whom it looks at, guarded by presences.mu; nil for nobody
 
 	mu       sync.Mutex // guards the rest
 	welcomed bool
@@ -38,8 +43,11 @@ var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
 	schemas.TypeMessageDelivered: func(s *session, f schemas.ClientFrame) { s.messageDelivered(f.(*schemas.DeliveredAck)) },
 	schemas.TypeMessageRead:      func(s *session, f schemas.ClientFrame) { s.messageRead(f.(*schemas.Read)) },
 	schemas.TypeTyping:           func(s *session, f schemas.ClientFrame) { s.typingNotice(f.(*schemas.TypingNotice)) },
-	schemas.TypeAck:              func(s *session, f schemas.ClientFrame) { s.ack(f.(*schemas.Ack)) },
-	schemas.TypeHeartbeat:        func(*session, schemas.ClientFrame) {}, // reading it was all
+	schemas.TypePresenceSubscribe: func(s *session, f schemas.ClientFrame) {
+		s.presenceSubscribe(f.(*schemas.PresenceSubscribe))
+	},
+	schemas.TypeAck:       func(s *session, f schemas.ClientFrame) { s.ack(f.(*schemas.Ack)) },
+	schemas.TypeHeartbeat: func(*session, schemas.ClientFrame) {}, // reading it was all
 }
 
 // heartbeat is how clients write the frame that an idle connection gets.
@@ -198,7 +206,9 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	s.rev = rev
 	s.inbox, err = s.server.consumers.Open(ctx, s.addr, s.record.SessionID, hello.ResumeAfter, s)
 	if err != nil {
-		s.recordEnd(ctx)
+		if s.recordEnd(ctx) {
+			s.announce(false) // who read the record in between would go by it
+		}
 		if streams.IsBadCursor(err) {
 			return schemas.InvalidField("resume_after", "%v.", err)
 		}
@@ -237,6 +247,7 @@ func (s *session) welcome(f *schemas.Welcome) {
 func (s *session) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.conn.ctx), endTimeout)
 	defer cancel()
+	s.server.presences.leave(s, func(*watched, *view) bool { return true })
 	s.inbox.Close(ctx)
 	if err := s.server.reads.flush(ctx, s.addr.User); err != nil {
 		s.server.log.Warn("what was read is not written yet; it is tried again", "error", err)
@@ -257,7 +268,7 @@ func (s *session) recordEnd(ctx context.Context) bool {
 
 func (s *session) announce(online bool) {
 	s.server.streams.PublishSession(schemas.SessionEvent{UserID: s.addr.User, DeviceID: s.addr.Device,
-		SessionID: s.record.SessionID, Online: online, Timestamp: schemas.Now()})
+		SessionID: s.record.SessionID, Gateway: s.record.Gateway, Online: online, Timestamp: schemas.Now()})
 }
 
 var _ streams.Sink = (*session)(nil)

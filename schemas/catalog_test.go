@@ -144,7 +144,7 @@ var catalog = []example{
 	record("session.ended", schemas.Session{SessionID: session, ConnectedAt: now, EndedAt: now + 1000}),
 	record("gateway_lease", schemas.GatewayLease{Gateway: "gateway-1", StartedAt: now, Address: "10.0.0.7:8080"}),
 	record("watermark", schemas.Watermark{DeliveredUpTo: second, ReadUpTo: first}),
-	record("session_event", schemas.SessionEvent{UserID: "alice", DeviceID: device, SessionID: session, Online: true, Timestamp: now}),
+	record("session_event", schemas.SessionEvent{UserID: "alice", DeviceID: device, SessionID: session, Gateway: "gateway-1", Online: true, Timestamp: now}),
 	record("history_request", schemas.HistoryRequest{UserID: "alice", Chat: "bob", UpTo: now}),
 	record("history_reply", schemas.HistoryReply{Messages: []schemas.Message{direct, toGroup}}),
 	record("history_reply.none", schemas.HistoryReply{}),

@@ -158,6 +158,7 @@ type SessionEvent struct {
 	UserID    UserID    `json:"user_id"`
 	DeviceID  DeviceID  `json:"device_id"`
 	SessionID SessionID `json:"session_id"`
+	Gateway   string    `json:"gateway,omitempty"` // that holds the connection, or held it
 	Online    bool      `json:"online"`
 	Timestamp Timestamp `json:"timestamp"`
 }

@@ -19,6 +19,7 @@ import (
 type Directory struct {
 	accounts, devices, settings, blocks jetstream.KeyValue
 	now                                 func() time.Time
+	told                                func(schemas.UserID) // that somebody changed, after the cache forgot them
 
 	mu     sync.Mutex // guards people
 	people map[schemas.UserID]*slot
@@ -63,7 +64,8 @@ const (
 )
 
 func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
-	d := &Directory{people: make(map[schemas.UserID]*slot), now: time.Now}
+	d := &Directory{people: make(map[schemas.UserID]*slot), now: time.Now,
+		told: func(u schemas.UserID) { c.tellWatch(func(l SessionListener) { l.Person(u) }) }}
 	for _, b := range []struct {
 		kv   *jetstream.KeyValue
 		name string
@@ -90,6 +92,7 @@ func (d *Directory) changed(e jetstream.KeyValueEntry) {
 	}
 	if u, err := schemas.ParseUserToken(e.Key()); err == nil {
 		d.forget(u)
+		d.told(u)
 	}
 }
 

@@ -7,6 +7,7 @@
 //	msg.<user>.<device>.user.<user> MESSAGES          gateway             workers, services          until every consumer has it
 //	msg.<user>.<device>.group.<g>   MESSAGES          gateway             workers, services          until every consumer has it
 //	live.<p>.<user>.<device>        – (core)          gateway             the device's gateway       none
+//	evt.session.<user>              – (core)          gateway             watching gateways, services none
 //	evt.…                           – (core)          gateway             services                   none
 //	svc.history.page                – (core)          gateway             workers, as a queue group  none
 //	$KV.ACCOUNTS.<user>             KV_ACCOUNTS       gateway             gateway                    for good
@@ -24,7 +25,8 @@
 //
 // A [Conn] runs: one writer per stream that it commits to (commit.go), one
 // dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS,
-// BLOCKS and GATEWAYS (kv.go) and, where a gateway runs, one sweeper
+// BLOCKS and GATEWAYS (kv.go), one dispatcher of the sessions that presence is told of
+// (watch.go) and, where a gateway runs, one sweeper
 // for all local inboxes (consumers.go), one dispatcher of what their consumers in
 // JetStream send, where the devices have such (pull.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its

@@ -235,9 +235,13 @@ func (c *Conn) PublishRead(reader schemas.UserID, frame []byte) {
 	c.publishEvent(readEventSubject(reader), frame)
 }
 
-// PublishSession tells other services of a connection's begin or end.
+// PublishSession tells of a connection's begin or end: gateways that watch the
+// person, and other services.
 func (c *Conn) PublishSession(e schemas.SessionEvent) {
 	if c.opts.Alone {
+		if w := c.watching.Load(); w != nil {
+			w.here(e)
+		}
 		return
 	}
 	c.publishEvent(sessionEventSubject(e.UserID), schemas.Encode(e))
