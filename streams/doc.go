@@ -25,11 +25,10 @@
 //
 // A [Conn] runs: one writer per stream that it commits to (commit.go), one
 // dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS,
-// BLOCKS and GATEWAYS (kv.go), one dispatcher of the sessions that presence is told of
-// (watch.go) and, where a gateway runs, one sweeper
-// for all local inboxes (consumers.go), one dispatcher of what their consumers in
-// JetStream send, where the devices have such (pull.go), and one lease keeper
-// (presence.go). A read of the stream for one device runs in a goroutine of its
+// BLOCKS and GATEWAYS (kv.go) and, where a gateway runs, one sweeper for all local
+// inboxes (consumers.go), one dispatcher of what their consumers in JetStream send,
+// where the devices have such (pull.go), one dispatcher of the sessions that presence
+// is told of (watch.go), and one lease keeper (presence.go). A read of the stream for one device runs in a goroutine of its
 // own, at most maxCatchUps at a time, and so does a removal, at most maxRemovals.
 // Close stops and waits for all of them.
 //
