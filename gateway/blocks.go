@@ -14,7 +14,7 @@ func (s *Server) getBlocks(r *http.Request, u schemas.UserID) (int, any, error) 
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
-	list := schemas.BlockList{UserIDs: blocked.UserIDs}
+	list := schemas.BlockList(blocked)
 	if list.UserIDs == nil {
 		list.UserIDs = []schemas.UserID{}
 	}
