@@ -271,7 +271,11 @@ func (c *chat) message(ctx context.Context, m client.Message) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, chatCallTime)
 	defer cancel()
-	_ = c.client.MarkRead(ctx, m.MessageID) // the next one covers it
+	in := schemas.Participant{User: m.SenderID}
+	if m.GroupID != "" {
+		in = schemas.Participant{Group: m.GroupID}
+	}
+	_ = c.client.MarkRead(ctx, in, m.MessageID) // the next one covers it
 }
 
 func participant(p schemas.Participant) string { return string(p.User) + string(p.Group) }

@@ -364,6 +364,22 @@ func TestCluster(t *testing.T) {
 			}
 		}
 	}
+	// Who is connected to one gateway is online to who looks from the other.
+	if err := alice.SubscribePresence([]schemas.UserID{"dave"}); err != nil {
+		t.Fatal(err)
+	}
+	if p := next[client.Presence](t, alice); p.Online {
+		t.Errorf("got %+v", p)
+	}
+	c.device("dave", &client.MemoryStore{}, b, a)
+	for !next[client.Presence](t, alice).Online { // first that dave has a device
+	}
+	if err := bob.MarkRead(t.Context(), schemas.Participant{User: "alice"}, schemas.MessageIDAt(schemas.Now())); err != nil {
+		t.Fatal(err)
+	}
+	next[client.Read](t, alice)
+	for !strings.HasPrefix(streamstest.Receive(t, services).Subject, "evt.read.bob") {
+	}
 
 	// A device resumes on the other gateway.
 	closeAll([]*client.Client{bob})

@@ -325,33 +325,33 @@ func TestClusterRoles(t *testing.T) {
 		return verbs
 	}
 	nobody := append(api("STREAM.CREATE.NEW", "STREAM.UPDATE.INBOX_0", "STREAM.DELETE.INBOX_0", "STREAM.DELETE.MESSAGES",
-		"STREAM.PURGE.KV_GATEWAYS", "STREAM.MSG.DELETE.KV_DEVICES", "STREAM.MSG.GET.INBOX_0",
+		"STREAM.PURGE.KV_GATEWAYS", "STREAM.MSG.DELETE.KV_BLOCKS", "STREAM.MSG.DELETE.KV_DEVICES", "STREAM.MSG.GET.INBOX_0",
 		"STREAM.PURGE.KV_GROUPS", "STREAM.MSG.DELETE.KV_GROUPS", "STREAM.MSG.DELETE.KV_MEMBERSHIPS", "STREAM.MSG.GET.KV_MEMBERSHIPS",
 		"STREAM.SNAPSHOT.INBOX_0", "STREAM.RESTORE.NEW", "DIRECT.GET.MESSAGES", "CONSUMER.CREATE.MESSAGES",
 		"CONSUMER.CREATE.MESSAGES.x.msg.>", "CONSUMER.DURABLE.CREATE.MESSAGES.x", "CONSUMER.DURABLE.CREATE.INBOX_0.x", "CONSUMER.DELETE.MESSAGES.mirror", "CONSUMER.CREATE.KV_ACCOUNTS.x.$KV.ACCOUNTS.>"),
 		"$SYS.REQ.SERVER.PING", "_INBOX.roost-gateway.x", "_INBOX.roost-admin.x")
 	notWorkers := append(api("STREAM.MSG.DELETE.INBOX_0", "DIRECT.GET.INBOX_0", "DIRECT.GET.INBOX_0.inbox.>",
 		"DIRECT.GET.KV_ACCOUNTS.$KV.ACCOUNTS.x", "DIRECT.GET.KV_RECEIPTS", "DIRECT.GET.KV_GROUPS.$KV.GROUPS.x"),
-		"sent.0.x.x", "inbox.0.x.x", "msg.x", "evt.x", "svc.history.page", "svc.history.chats", "$KV.SETTINGS.x", "$KV.ACCOUNTS.x", "$KV.GROUPS.x")
+		"sent.0.x.x", "inbox.0.x.x", "msg.x", "evt.x", "svc.history.page", "svc.history.chats", "$KV.SETTINGS.x", "$KV.ACCOUNTS.x", "$KV.GROUPS.x", "$KV.BLOCKS.x")
 	notWorkers = append(notWorkers, api("CONSUMER.CREATE.INBOX_0.x.inbox.>", "CONSUMER.MSG.NEXT.INBOX_0.x", "CONSUMER.DELETE.INBOX_0.x")...)
 	for _, role := range []struct {
 		name                    string
 		may, publish, subscribe []string
 	}{
 		{"gateway",
-			append(api("CONSUMER.DELETE.KV_DEVICES.x", "CONSUMER.DELETE.KV_SETTINGS.x", "CONSUMER.DELETE.KV_GATEWAYS.x",
+			append(api("CONSUMER.DELETE.KV_DEVICES.x", "CONSUMER.DELETE.KV_SETTINGS.x", "CONSUMER.DELETE.KV_BLOCKS.x", "CONSUMER.DELETE.KV_GATEWAYS.x",
 				"CONSUMER.CREATE.INBOX_0.x.inbox.0.x.x", "CONSUMER.MSG.NEXT.INBOX_0.x", "CONSUMER.DELETE.INBOX_0.x"),
 				"$JS.FC.KV_DEVICES.x.1", "$JS.ACK.INBOX_0.x.1.1.1.1.0", "$JS.ACK._.account.INBOX_0.x.1.1.1.1.0"),
 			append(api("CONSUMER.MSG.NEXT.MESSAGES.mirror", "CONSUMER.INFO.MESSAGES.mirror", "CONSUMER.LIST.MESSAGES",
 				"STREAM.PURGE.MESSAGES", "STREAM.PURGE.KV_DEVICES"),
 				"$JS.ACK.MESSAGES.mirror.1.1.1.1.0", "$JS.ACK._.account.MESSAGES.mirror.1.1.1.1.0"),
-			[]string{">", "_INBOX.>", "_INBOX.roost-worker.>", "inbox.>", "msg.>", "svc.history.page", "svc.history.chats", "svc.history.chats", "$KV.>", "$JS.API.>"}},
+			[]string{">", "_INBOX.>", "_INBOX.roost-worker.>", "inbox.>", "msg.>", "evt.>", "svc.history.page", "svc.history.chats", "$KV.>", "$JS.API.>"}},
 		{"worker",
-			append(api("CONSUMER.DELETE.KV_DEVICES.x", "CONSUMER.DELETE.KV_GATEWAYS.x", "STREAM.PURGE.INBOX_0", "STREAM.PURGE.KV_RECEIPTS",
+			append(api("CONSUMER.DELETE.KV_DEVICES.x", "CONSUMER.DELETE.KV_BLOCKS.x", "CONSUMER.DELETE.KV_GATEWAYS.x", "STREAM.PURGE.INBOX_0", "STREAM.PURGE.KV_RECEIPTS",
 				"DIRECT.GET.KV_SESSIONS.$KV.SESSIONS.x.x"), "live.0.x.x", "$KV.DEVICES.x", "$KV.SESSIONS.x.x",
 				"$JS.FC.KV_DEVICES.x.1", "$JS.ACK.MESSAGES.mirror.1.1.1.1.0", "$JS.ACK._.account.MESSAGES.mirror.1.1.1.1.0"),
 			notWorkers,
-			[]string{">", "_INBOX.>", "_INBOX.roost-gateway.>", "inbox.>", "msg.>", "live.>", "$KV.>", "$JS.API.>"}},
+			[]string{">", "_INBOX.>", "_INBOX.roost-gateway.>", "inbox.>", "msg.>", "live.>", "evt.session.>", "$KV.>", "$JS.API.>"}},
 		{"services", nil,
 			slices.Concat(notWorkers, api("INFO", "STREAM.INFO.MESSAGES", "STREAM.NAMES", "STREAM.INFO.INBOX_0", "STREAM.PURGE.MESSAGES", "STREAM.PURGE.INBOX_0"), []string{"live.0.x.x"}),
 			[]string{">", "_INBOX.>", "inbox.>", "live.>", "sent.>", "svc.>", "$KV.>", "$JS.>"}},

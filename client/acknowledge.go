@@ -26,16 +26,17 @@ func (c *Client) acknowledge(d *delivery) error {
 	return nil
 }
 
-// MarkRead says that the person has read the message, and all before it in its
-// chat. It returns when a connection has taken it, or ctx ends. The server does
+// MarkRead says that the person has read the message, and all before it in that
+// chat. The sender hears of it where both have read receipts on, the user's other
+// devices do in any case: see [Read]. It returns when a connection has taken it, or ctx ends. The server does
 // not answer; should the connection break at that moment, the next MarkRead in
 // the chat makes up for it.
-func (c *Client) MarkRead(ctx context.Context, id schemas.MessageID) error {
-	return c.notify(ctx, &schemas.Read{MessageID: id})
+func (c *Client) MarkRead(ctx context.Context, in schemas.Participant, id schemas.MessageID) error {
+	return c.notify(ctx, &schemas.Read{MessageID: id, SenderID: in.User, GroupID: in.Group})
 }
 
-// SendTyping says that the person types. That is worth nothing a moment later:
-// without a connection it does nothing.
+// SendTyping says that the person types; more often than every 3 s is no use. That
+// is worth nothing a moment later: without a connection it does nothing.
 func (c *Client) SendTyping(ctx context.Context, to schemas.Participant) error {
 	c.mu.Lock()
 	online := c.online
@@ -47,8 +48,10 @@ func (c *Client) SendTyping(ctx context.Context, to schemas.Participant) error {
 }
 
 // SubscribePresence asks for the presence of these users, at most
-// [schemas.MaxPresenceUsers], instead of any asked for before. It lasts across
-// connections.
+// [schemas.MaxPresenceUsers] and 16 KiB of ids, instead of any asked for before. Each
+// is answered by a [Presence]; so is each change. It lasts across connections. Where
+// the server cannot look them up there is a [ServerError] with the code unavailable:
+// ask again.
 func (c *Client) SubscribePresence(users []schemas.UserID) error {
 	if users == nil {
 		users = []schemas.UserID{}

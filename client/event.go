@@ -48,20 +48,22 @@ func (m Message) Ack() error {
 // Drained says that all that waited while the device was away has been shown.
 type Drained struct{}
 
-// Delivered says that a device of UserID has a message of this user.
+// Delivered says that a device of UserID has a message of this user. It is told of
+// the first of their devices, and perhaps of others.
 type Delivered struct{ schemas.Delivered }
 
-// Read says that UserID has read a message of this user, and all before it.
+// Read says that UserID has read a message of this user, and all before it in the
+// chat. Where UserID is this user, it was read on another device of theirs.
 type Read struct{ schemas.ReadBy }
 
 // Receipts say what was delivered and read while the device was away. Ids
 // compare: one watermark covers all messages before it.
 type Receipts struct{ schemas.Receipts }
 
-// Presence follows SubscribePresence.
+// Presence follows SubscribePresence: one for each user, and one at each change.
 type Presence struct{ schemas.Presence }
 
-// Typing says that somebody types.
+// Typing says that somebody types. Show it for 5 s; nothing says that they stopped.
 type Typing struct{ schemas.Typing }
 
 // GroupUpdate says that a group changed. It counts as acknowledged once Receive

@@ -113,6 +113,25 @@ func (a *API) Status(ctx context.Context, user schemas.UserID) (schemas.UserStat
 	return status, err
 }
 
+// Blocks lists whom the user blocks.
+func (a *API) Blocks(ctx context.Context) ([]schemas.UserID, error) {
+	var list schemas.BlockList
+	err := a.call(ctx, http.MethodGet, "/blocks", nil, &list)
+	return list.UserIDs, err
+}
+
+// Block keeps away what another user sends in their chat with this one: it is never
+// delivered, and the other is not told. The code is block_limit when there are
+// enough.
+func (a *API) Block(ctx context.Context, user schemas.UserID) error {
+	return a.call(ctx, http.MethodPut, "/blocks/"+url.PathEscape(string(user)), nil, nil)
+}
+
+// Unblock lets through what another user sends from now on.
+func (a *API) Unblock(ctx context.Context, user schemas.UserID) error {
+	return a.call(ctx, http.MethodDelete, "/blocks/"+url.PathEscape(string(user)), nil, nil)
+}
+
 func (a *API) call(ctx context.Context, method, path string, body, data any) error {
 	resp, err := a.do(ctx, method, path, body)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"roost/client"
@@ -68,6 +69,10 @@ func TestAPIRequests(t *testing.T) {
 		}, `{"history_storage":90,"last_seen":"everyone","read_receipts":true}`,
 			request{"PUT", "/user/settings", "Bearer secret", asJSON, `{"history_storage":90}`},
 			schemas.UserSettings{HistoryStorage: 90, LastSeen: "everyone", ReadReceipts: true}},
+		"block": {func() (any, error) { return nil, api.Block(ctx, "a/b") },
+			`{}`, request{"PUT", "/blocks/a%2Fb", "Bearer secret", "", ""}, nil},
+		"unblock": {func() (any, error) { return nil, api.Unblock(ctx, "a/b") },
+			`{}`, request{"DELETE", "/blocks/a%2Fb", "Bearer secret", "", ""}, nil},
 		"status": {func() (any, error) { return api.Status(ctx, "idp|ä/b") },
 			`{"connection_state":"online"}`,
 			request{"GET", "/user/idp%7C%C3%A4%2Fb/status", "Bearer secret", "", ""},
@@ -83,6 +88,11 @@ func TestAPIRequests(t *testing.T) {
 				t.Errorf("the server saw %+v, instead of %+v", seen, test.expected)
 			}
 		})
+	}
+
+	data = `{"user_ids":["bob","carol"]}`
+	if blocked, err := api.Blocks(ctx); err != nil || !slices.Equal(blocked, []schemas.UserID{"bob", "carol"}) || seen.path != "/blocks" {
+		t.Errorf("blocks: %v, %v by %+v", blocked, err, seen)
 	}
 
 	data = `[{"message_id":"M","sender_id":"bob","content":"hi","timestamp":3}]`

@@ -25,26 +25,41 @@ func (s *session) ack(f *schemas.Ack) {
 	s.tellSenders(heads)
 }
 
-// tellSenders shows each sender that the message arrived. It is the live part
+// tellSenders shows each sender that the message arrived, at the first of the
+// reader's devices that has it. It is the live part
 // only; the durable part is the watermark, which moves before the message leaves
 // the inbox.
+//
+// A sender whom the reader blocks is told nothing.
 func (s *session) tellSenders(heads []schemas.EntryHead) {
 	s.server.metrics.acknowledged.Add(float64(len(heads)))
+	if len(heads) == 0 {
+		return
+	}
+	reader, err := s.server.directory.Person(s.conn.ctx, s.addr.User)
+	if err != nil {
+		return // the watermark will tell
+	}
+	now := time.Now()
 	for _, h := range heads {
 		if h.Type != schemas.TypeIncomingMessage || h.SenderID == s.addr.User || h.GroupID != "" {
 			continue
 		}
-		frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, Timestamp: schemas.Now()})
+		if s.recent == nil {
+			s.recent = new(recent)
+		}
+		s.recent.add(h.MessageID, h.SenderID, now)
+		if reader.Blocks(h.SenderID) || len(reader.Devices) > 1 && !s.server.told.first(s.addr.User, h.MessageID) {
+			continue
+		}
+		frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, Timestamp: schemas.TimestampOf(now)})
 		s.server.streams.PublishDelivered(s.addr.User, frame)
 		sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID)
 		if err != nil {
 			continue // the watermark will tell
 		}
-		if ofTheOneBefore(sender, h.MessageID) {
-			continue
-		}
-		for _, d := range sender.Devices {
-			s.server.streams.PublishFrame(streams.Address{User: h.SenderID, Device: d.DeviceID}, frame)
+		if !ofTheOneBefore(sender, h.MessageID) {
+			s.show(h.SenderID, sender, frame)
 		}
 	}
 }
@@ -61,18 +76,24 @@ func ofTheOneBefore(now *streams.Person, id schemas.MessageID) bool {
 const receiptsSlack = time.Minute
 
 // sendReceipts shows what changed while the device was away. Where nobody knows
-// since when, it shows all since the device was last active.
+// since when, it shows all since the device was last active. Who has read receipts
+// off sees nobody's.
 func (s *session) sendReceipts(ctx context.Context, device schemas.Device, before schemas.Session) {
 	since := max(before.EndedAt, before.ConnectedAt)
 	if since == 0 {
 		since = device.LastActive
 	}
-	person, err := s.server.directory.Person(ctx, s.addr.User)
+	me, err := s.server.directory.Person(ctx, s.addr.User)
 	if err == nil {
 		err = s.server.streams.ReceiptsSince(ctx, s.addr.User, since.Time().Add(-receiptsSlack), func(items []schemas.ReceiptItem) {
 			items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
-				return ofTheOneBefore(person, max(i.DeliveredUpTo, i.ReadUpTo))
+				return ofTheOneBefore(me, max(i.DeliveredUpTo, i.ReadUpTo))
 			})
+			if !me.Settings.ReadReceipts {
+				for i := range items {
+					items[i].ReadUpTo = ""
+				}
+			}
 			if len(items) > 0 {
 				s.conn.sendFrame(&schemas.Receipts{Items: items})
 			}

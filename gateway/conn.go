@@ -17,8 +17,9 @@ import (
 )
 
 // maxOutbox bounds the frames that wait to be written. Messages among them are
-// bounded by max_in_flight; beyond, the client does not read.
-const maxOutbox = 2 * schemas.MaxInFlight
+// bounded by max_in_flight, and all whom the client looks at may go offline at once;
+// beyond, the client does not read.
+const maxOutbox = 2*schemas.MaxInFlight + 2*schemas.MaxPresenceUsers
 
 // conn is one WebSocket.
 type conn struct {
@@ -39,12 +40,13 @@ type conn struct {
 	device      schemas.DeviceID  // of the session; empty before
 	noted       schemas.Timestamp // since when the device is on record as active
 
-	mu      sync.Mutex // guards the rest
-	outbox  [][]byte   // at most maxOutbox; more closes the connection with 4008
-	writing bool       // a writer runs
-	held    bool       // a few frames may wait for those that follow
-	closing bool       // nothing more is queued
-	ending  *ending    // what the writer closes with, once the outbox is empty
+	mu      sync.Mutex    // guards the rest
+	outbox  [][]byte      // at most maxOutbox; more closes the connection with 4008
+	writing bool          // a writer runs
+	held    bool          // a few frames may wait for those that follow
+	closing bool          // nothing more is queued
+	room    chan struct{} // closed once the outbox is taken; nil while nobody waits for it
+	ending  *ending       // what the writer closes with, once the outbox is empty
 
 	// slots holds one for each send without an answer. It is full at
 	// max_outstanding_sends, and then reading waits.
@@ -219,6 +221,28 @@ func (c *conn) send(frame []byte) {
 	}
 }
 
+// waitForRoom returns once few frames wait to be written; false where the
+// connection is over. It is for who has many to queue.
+func (c *conn) waitForRoom() bool {
+	for {
+		c.mu.Lock()
+		if c.closing || len(c.outbox) <= maxOutbox/4 {
+			defer c.mu.Unlock()
+			return !c.closing
+		}
+		if c.room == nil {
+			c.room = make(chan struct{})
+		}
+		room := c.room
+		c.mu.Unlock()
+		select {
+		case <-room:
+		case <-c.ctx.Done():
+			return false
+		}
+	}
+}
+
 // maxHeld is how many frames wait at most while the connection holds them.
 const maxHeld = 16
 
@@ -248,6 +272,10 @@ func (c *conn) write() {
 		c.mu.Lock()
 		batch, end := c.outbox, c.ending
 		c.outbox = nil
+		if c.room != nil {
+			close(c.room)
+			c.room = nil
+		}
 		if len(batch) == 0 {
 			c.writing = false
 			c.mu.Unlock()

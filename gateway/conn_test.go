@@ -49,7 +49,6 @@ func TestBadFrames(t *testing.T) {
 		{"foreign cursor", `{"type":"ack","cursor":"nonsense"}`, schemas.CodeInvalidArgument, "cursor", 0},
 		{"bad message id", `{"type":"message_delivered","message_id":"x","timestamp":1}`, schemas.CodeInvalidArgument, "message_id", 0},
 		{"second hello", `{"type":"hello","device_name":"x"}`, schemas.CodeBadFrame, "", 0},
-		{"not offered", `{"type":"typing","receiver_id":"bob"}`, schemas.CodeUnknownType, "type", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d.t = t

@@ -5,8 +5,10 @@
 // # Goroutines
 //
 // A [Server] runs one sweeper, which ends idle connections, one keeper of the
-// gateway's lease, and one of the last activity of connected devices (active.go).
-// It hears of removed devices on a goroutine of package streams (lost.go). A connection runs one goroutine that greets, and after it
+// gateway's lease, one of the last activity of connected devices (active.go), one writer
+// of what people have read (reads.go) and one that reads who is online (presences.go).
+// It hears of removed devices on a goroutine of package streams (lost.go). A connection
+// runs one goroutine that greets, and after it
 // one that reads frames and does what they ask for, in order (session.go), and one
 // that writes while there is something to be written (conn.go); an idle connection
 // has only the reader.
@@ -23,6 +25,9 @@
 //	session.go  decodes it and finds its verb in the dispatch table
 //	send.go     send_message: SENT_p, then INBOX_p and MESSAGES, then message_received
 //	acknowledge.go  message_delivered and ack: the inbox forgets, the sender hears
+//	read.go      message_read: the watermark moves, the sender and the reader's devices hear
+//	typing.go    typing: the receiver's devices hear
+//	presence.go  presence_subscribe: whom the connection looks at
 //
 // # Close codes
 //

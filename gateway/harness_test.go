@@ -43,6 +43,7 @@ type house struct {
 	conn   *streams.Conn
 	server *gateway.Server
 	http   *httptest.Server
+	name   string // of the gateway
 	tokens *gateway.Tokens
 	reg    *prometheus.Registry
 	ws     []*websocket.Conn
@@ -91,6 +92,10 @@ func moveIn(t testing.TB, nats *embedded.Server, conn *streams.Conn, change ...f
 	for _, c := range change {
 		c(&o)
 	}
+	if o.Name == "" {
+		o.Name = "gateway-" + conn.Clock().NextULID()
+	}
+	h.name = o.Name
 	h.server = gateway.New(o)
 	if err := h.server.Start(context.Background()); err != nil {
 		t.Fatal(err)

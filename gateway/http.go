@@ -47,6 +47,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /user/settings", s.private(s.getSettings))
 	mux.HandleFunc("PUT /user/settings", s.private(s.putSettings))
 	mux.HandleFunc("GET /user/{user_id}/status", s.private(s.getStatus))
+	mux.HandleFunc("GET /blocks", s.private(s.getBlocks))
+	mux.HandleFunc("PUT /blocks/{user_id}", s.private(s.putBlock))
+	mux.HandleFunc("DELETE /blocks/{user_id}", s.private(s.deleteBlock))
 	mux.HandleFunc("GET /history/{chat_participant_id}", s.private(s.getHistory))
 	mux.HandleFunc("GET /chat/{group_id}", s.private(s.getChat))
 	mux.HandleFunc(routeNewGroup, s.private(s.createGroup))
@@ -176,6 +179,7 @@ var httpStatus = map[schemas.Code]int{
 	schemas.CodeDeviceLimit:     http.StatusConflict,
 	schemas.CodeGroupFull:       http.StatusConflict,
 	schemas.CodeHistoryOff:      http.StatusConflict,
+	schemas.CodeBlockLimit:      http.StatusConflict,
 	schemas.CodeRateLimited:     http.StatusTooManyRequests,
 	schemas.CodeUnavailable:     http.StatusServiceUnavailable,
 }

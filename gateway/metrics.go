@@ -11,9 +11,11 @@ import (
 // metrics of one gateway. Every drop and refusal is among them.
 type metrics struct {
 	opened, delivered, accepted, acknowledged, retries, unavailable prometheus.Counter
-	frames, errors, closed, refused                                 *prometheus.CounterVec
+	frames, errors, closed, refused, typingDropped                  *prometheus.CounterVec
 	heartbeats                                                      prometheus.Counter // of frames
+	readsWritten                                                    prometheus.Counter
 	acceptSeconds                                                   prometheus.Histogram
+	watched                                                         prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer, s *Server) *metrics {
@@ -28,23 +30,26 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		return c
 	}
 	m := &metrics{
-		opened:       counter("connections_opened_total", "WebSockets accepted."),
-		delivered:    counter("messages_delivered_total", "Inbox entries sent to devices, repeats included."),
-		accepted:     counter("messages_accepted_total", "Sends that were answered with message_received."),
-		acknowledged: counter("messages_acknowledged_total", "Inbox entries that devices acknowledged."),
-		retries:      counter("sends_repeated_total", "Sends that were on record already."),
-		unavailable:  counter("sends_unavailable_total", "Sends that were not stored in time."),
-		frames:       vector("frames_total", "Frames of clients, by type.", "type"),
-		errors:       vector("errors_total", "Errors told to clients, by code.", "code"),
-		closed:       vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),
-		refused:      vector("connections_refused_total", "Upgrades that failed, by cause.", "reason"),
+		opened:        counter("connections_opened_total", "WebSockets accepted."),
+		delivered:     counter("messages_delivered_total", "Inbox entries sent to devices, repeats included."),
+		accepted:      counter("messages_accepted_total", "Sends that were answered with message_received."),
+		acknowledged:  counter("messages_acknowledged_total", "Inbox entries that devices acknowledged."),
+		retries:       counter("sends_repeated_total", "Sends that were on record already."),
+		unavailable:   counter("sends_unavailable_total", "Sends that were not stored in time."),
+		readsWritten:  counter("reads_written_total", "Watermarks written for message_read; a burst is one."),
+		frames:        vector("frames_total", "Frames of clients, by type.", "type"),
+		errors:        vector("errors_total", "Errors told to clients, by code.", "code"),
+		closed:        vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),
+		refused:       vector("connections_refused_total", "Upgrades that failed, by cause.", "reason"),
+		typingDropped: vector("typing_dropped_total", "Typing notices that went nowhere, by cause.", "reason"),
 		acceptSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "roost_gateway_accept_seconds", Help: "Time from send_message to message_received.",
 			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16),
 		}),
 	}
 	m.heartbeats = m.frames.WithLabelValues(string(schemas.TypeHeartbeat))
-	r.MustRegister(m.acceptSeconds,
+	m.watched = prometheus.NewGauge(prometheus.GaugeOpts{Name: "roost_gateway_presence_watched", Help: "People whose presence connections look at."})
+	r.MustRegister(m.acceptSeconds, m.watched,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_connections", Help: "Open WebSockets."},
 			func() float64 { return float64(s.connections()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_unreadable_total",

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,10 +104,19 @@ func conflict() *schemas.Error {
 
 // targets are the devices that a message is for, and whether it is kept.
 type targets struct {
-	to        []streams.Address
-	unclaimed []schemas.UserID // receivers without a device
-	keep      bool
-	group     *schemas.Group // nil for the message to one person
+	to          []streams.Address
+	unclaimed   []schemas.UserID // receivers without a device
+	keep        bool
+	senderKeeps bool
+	blocked     bool           // by the receiver
+	group       *schemas.Group // nil for the message to one person
+}
+
+// withhold leaves the sender's other devices alone: the receiver had blocked the
+// sender when the message was sent.
+func (t *targets) withhold(receiver schemas.UserID) {
+	t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool { return a.User == receiver })
+	t.blocked, t.unclaimed, t.keep = true, nil, t.senderKeeps
 }
 
 func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets, error) {
@@ -129,7 +139,8 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 	if !receiver.Exists {
 		return targets{}, schemas.Errorf(schemas.CodeUnknownReceiver, "receiver_id: there is no such user. Nothing was stored.")
 	}
-	t := targets{keep: sender.Settings.KeepsHistory() || receiver.Settings.KeepsHistory()}
+	t := targets{senderKeeps: sender.Settings.KeepsHistory()}
+	t.keep = t.senderKeeps || receiver.Settings.KeepsHistory()
 	mine := false
 	for _, d := range sender.Devices {
 		if d.DeviceID == s.addr.Device {
@@ -145,6 +156,10 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 	if f.ReceiverID == s.addr.User {
 		return t, nil // a note to oneself
 	}
+	if receiver.Blocks(s.addr.User) {
+		t.withhold(f.ReceiverID)
+		return t, nil
+	}
 	if len(receiver.Devices) == 0 {
 		t.unclaimed = []schemas.UserID{f.ReceiverID}
 	}
@@ -156,6 +171,9 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 func (s *session) recordSend(p *pendingSend, t targets) {
 	rec := schemas.SentRecord{MessageIDByClient: p.frame.MessageIDByClient,
 		MessageID: s.server.streams.Clock().Next(), ContentHash: p.hash}
+	if t.blocked {
+		rec.BlockedBy = p.frame.ReceiverID
+	}
 	s.sending.mu.Lock()
 	if s.sending.newest > rec.MessageIDByClient {
 		rec.Highest = s.sending.newest
@@ -216,6 +234,9 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 	}
 	s.server.metrics.retries.Inc()
 	t = t.sentBy(rec.MessageID)
+	if rec.BlockedBy != "" { // perhaps unblocked meanwhile
+		t.withhold(rec.BlockedBy)
+	}
 	if t.to, err = s.missing(ctx, rec.MessageID, t); err != nil {
 		s.refuse(p, err)
 		return

@@ -45,6 +45,15 @@ type Options struct {
 	Heartbeat time.Duration
 	// HelloTimeout is how long a connection may wait with its hello. Default 10 s.
 	HelloTimeout time.Duration
+	// PresenceGrace is how long a person counts as online after their last device's
+	// connection ended. Default 10 s.
+	PresenceGrace time.Duration
+	// PresenceRecheck is within what time a change of somebody's presence shows
+	// though the word of it was lost. Default 60 s.
+	PresenceRecheck time.Duration
+	// ReadDelay is how long message_read may wait to be durable, so that a burst
+	// costs one write. Default 1 s.
+	ReadDelay time.Duration
 	// Refuse says why no send is accepted now, nil that all is well: a disk that
 	// is nearly full. It is asked for every send. Default: never.
 	Refuse func() error
@@ -64,9 +73,14 @@ type Server struct {
 	consumers *streams.Consumers
 	metrics   *metrics
 	logins    *addressLimiter
-	ctx       context.Context // ends with Drain's last step
+	told      *told
+	reads     *reads
+	presences *presences
+	ctx       context.Context // ends when Drain has closed the connections
 	cancel    context.CancelFunc
-	wg        sync.WaitGroup // lease keeper, sweeper, noteActivity, connections
+	wg        sync.WaitGroup // sweeper, noteActivity, connections
+	endRest   context.CancelFunc
+	rest      sync.WaitGroup // lease keeper, writer of reads, presence: what outlives connections
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
@@ -94,6 +108,15 @@ func New(opts Options) *Server {
 	if opts.HelloTimeout == 0 {
 		opts.HelloTimeout = 10 * time.Second
 	}
+	if opts.PresenceGrace == 0 {
+		opts.PresenceGrace = presenceGrace
+	}
+	if opts.PresenceRecheck == 0 {
+		opts.PresenceRecheck = presenceRecheck
+	}
+	if opts.ReadDelay == 0 {
+		opts.ReadDelay = readsEvery
+	}
 	if opts.Refuse == nil {
 		opts.Refuse = func() error { return nil }
 	}
@@ -106,6 +129,7 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
 		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
+		told:   newTold(),
 		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
 		exporting: make(map[schemas.UserID]struct{}),
 	}
@@ -119,16 +143,21 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.consumers = consumers
 	s.metrics = newMetrics(s.opts.Registry, s)
+	s.reads = newReads(&s.opts, s.metrics.readsWritten)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	lease := schemas.GatewayLease{Gateway: s.opts.Name, StartedAt: schemas.Now()}
-	s.wg.Go(func() {
-		s.streams.Presence().KeepLease(s.ctx, lease, func(err error) {
+	ctx, s.endRest = context.WithCancel(context.WithoutCancel(ctx))
+	s.rest.Go(func() {
+		s.streams.Presence().KeepLease(ctx, lease, func(err error) {
 			s.log.Warn("the gateway's lease is in danger; its users will look offline", "error", err)
 		})
 	})
 	s.wg.Go(s.sweep)
 	s.wg.Go(s.noteActivity)
 	s.directory.OnDevices(s.devicesChanged)
+	s.rest.Go(func() { s.reads.run(ctx) })
+	s.presences = startPresences(&s.opts, s.metrics.watched)
+	s.rest.Go(func() { s.presences.run(ctx) })
 	return nil
 }
 
@@ -171,6 +200,10 @@ func (s *Server) Drain(ctx context.Context) {
 		s.cancel()
 	}
 	s.wg.Wait()
+	if s.endRest != nil { // the lease holds until every session's end is on record: nobody looks offline in between
+		s.endRest()
+	}
+	s.rest.Wait()
 	if s.consumers != nil {
 		s.consumers.Close()
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"roost/schemas"
 	"roost/streams"
 )
@@ -21,6 +23,12 @@ type session struct {
 	inbox   streams.Inbox
 	sending *sending
 
+	recent *recent // of the reader; nil while nothing was acknowledged lately
+	typing *typing // of the reader; nil while nothing was typed lately
+	// subscribes limits presence_subscribe; nil before the first, of the reader.
+	subscribes *rate.Limiter
+	watching   map[schemas.UserID]*watched // whom it looks at, guarded by presences.mu; nil for nobody
+
 	mu       sync.Mutex // guards the rest
 	welcomed bool
 	early    [][]byte // frames from before welcome, at most maxOutbox; more are dropped: the watermark tells
@@ -33,8 +41,13 @@ const endTimeout = 5 * time.Second
 var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
 	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(*schemas.SendMessage)) },
 	schemas.TypeMessageDelivered: func(s *session, f schemas.ClientFrame) { s.messageDelivered(f.(*schemas.DeliveredAck)) },
-	schemas.TypeAck:              func(s *session, f schemas.ClientFrame) { s.ack(f.(*schemas.Ack)) },
-	schemas.TypeHeartbeat:        func(*session, schemas.ClientFrame) {}, // reading it was all
+	schemas.TypeMessageRead:      func(s *session, f schemas.ClientFrame) { s.messageRead(f.(*schemas.Read)) },
+	schemas.TypeTyping:           func(s *session, f schemas.ClientFrame) { s.typingNotice(f.(*schemas.TypingNotice)) },
+	schemas.TypePresenceSubscribe: func(s *session, f schemas.ClientFrame) {
+		s.presenceSubscribe(f.(*schemas.PresenceSubscribe))
+	},
+	schemas.TypeAck:       func(s *session, f schemas.ClientFrame) { s.ack(f.(*schemas.Ack)) },
+	schemas.TypeHeartbeat: func(*session, schemas.ClientFrame) {}, // reading it was all
 }
 
 // heartbeat is how clients write the frame that an idle connection gets.
@@ -44,6 +57,7 @@ const heartbeat = `{"type":"heartbeat"}`
 func (s *session) handle(data []byte) {
 	if string(data) == heartbeat { // decoding would grow the stack of an idle connection
 		s.server.metrics.heartbeats.Inc()
+		s.tidy()
 		return
 	}
 	frame, number, e := schemas.DecodeClientFrame(data)
@@ -60,6 +74,20 @@ func (s *session) handle(data []byte) {
 		s.conn.sendError(schemas.Errorf(schemas.CodeBadFrame, "hello was said already; a connection is one device."), 0)
 	default:
 		s.conn.sendError(schemas.Errorf(schemas.CodeUnknownType, "type: this server does not offer %s.", frame.Type()), 0)
+	}
+}
+
+// tidy gives back what an idle connection does not need.
+func (s *session) tidy() {
+	if s.recent == nil && s.typing == nil {
+		return
+	}
+	now := time.Now()
+	if s.recent != nil && s.recent.over(now) {
+		s.recent = nil
+	}
+	if s.typing != nil && s.typing.over(now) {
+		s.typing = nil
 	}
 }
 
@@ -178,7 +206,9 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	s.rev = rev
 	s.inbox, err = s.server.consumers.Open(ctx, s.addr, s.record.SessionID, hello.ResumeAfter, s)
 	if err != nil {
-		s.recordEnd(ctx)
+		if s.recordEnd(ctx) {
+			s.announce(false) // who read the record in between would go by it
+		}
 		if streams.IsBadCursor(err) {
 			return schemas.InvalidField("resume_after", "%v.", err)
 		}
@@ -217,12 +247,16 @@ func (s *session) welcome(f *schemas.Welcome) {
 	s.welcomed, s.early = true, nil
 }
 
-// end leaves everything in order: acknowledged messages are removed, the record
-// says since when the device is away.
+// end leaves everything in order: acknowledged messages are removed, what was
+// read is durable, the record says since when the device is away.
 func (s *session) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.conn.ctx), endTimeout)
 	defer cancel()
+	s.server.presences.leave(s, func(*watched, *view) bool { return true })
 	s.inbox.Close(ctx)
+	if err := s.server.reads.flush(ctx, s.addr.User); err != nil {
+		s.server.log.Warn("what was read is not written yet; it is tried again", "error", err)
+	}
 	if s.recordEnd(ctx) {
 		s.announce(false)
 	}
@@ -239,7 +273,7 @@ func (s *session) recordEnd(ctx context.Context) bool {
 
 func (s *session) announce(online bool) {
 	s.server.streams.PublishSession(schemas.SessionEvent{UserID: s.addr.User, DeviceID: s.addr.Device,
-		SessionID: s.record.SessionID, Online: online, Timestamp: schemas.Now()})
+		SessionID: s.record.SessionID, Gateway: s.record.Gateway, Online: online, Timestamp: schemas.Now()})
 }
 
 var _ streams.Sink = (*session)(nil)

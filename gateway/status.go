@@ -6,13 +6,19 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams"
 )
 
 // recently is for how long after the last activity a status names the minutes.
 const recently = time.Hour
 
-// getStatus is GET /user/{user_id}/status. Who hides last-seen is shown as
-// offline to everybody else: "online" now and again would tell it all the same.
+// hides says whether a person's presence is nothing for viewer to see.
+func hides(person *streams.Person, viewer schemas.UserID) bool {
+	return person.Settings.LastSeen == schemas.LastSeenNobody || person.Blocks(viewer)
+}
+
+// getStatus is GET /user/{user_id}/status. Who hides last-seen, or blocks the
+// viewer, is shown as offline to everybody else: "online" now and again would tell it all the same.
 func (s *Server) getStatus(r *http.Request, u schemas.UserID) (int, any, error) {
 	of, err := schemas.ParseUserID(r.PathValue("user_id"))
 	if err != nil {
@@ -25,7 +31,7 @@ func (s *Server) getStatus(r *http.Request, u schemas.UserID) (int, any, error) 
 	if !person.Exists {
 		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "user_id: there is no such user.")
 	}
-	if person.Settings.LastSeen == schemas.LastSeenNobody && of != u {
+	if of != u && hides(person, u) {
 		return http.StatusOK, schemas.UserStatus{ConnectionState: "offline"}, nil
 	}
 	online, last, err := s.streams.Presence().Status(r.Context(), of, person.Devices)

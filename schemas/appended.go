@@ -117,7 +117,7 @@ func (r SentRecord) size() int {
 	if r.InboxFrom != 0 {
 		n += numberRoom + len("inbox_from")
 	}
-	return n
+	return n + optionalRoom("blocked_by", string(r.BlockedBy))
 }
 
 func (r SentRecord) appendMembers(dst []byte) []byte {
@@ -125,7 +125,8 @@ func (r SentRecord) appendMembers(dst []byte) []byte {
 	dst = appendText(dst, "message_id", string(r.MessageID))
 	dst = appendText(dst, "content_hash", string(r.ContentHash))
 	dst = appendOptionalNumber(dst, "highest_message_id_by_client", int64(r.Highest))
-	return appendOptionalNumber(dst, "inbox_from", int64(r.InboxFrom))
+	dst = appendOptionalNumber(dst, "inbox_from", int64(r.InboxFrom))
+	return appendOptionalText(dst, "blocked_by", string(r.BlockedBy))
 }
 
 func (w Watermark) size() int {

@@ -25,6 +25,7 @@ const (
 	CodeForbidden       Code = "forbidden"          // a valid token, but not yours to do
 	CodeNotFound        Code = "not_found"          // HTTP: no such thing
 	CodeDeviceLimit     Code = "device_limit"       // HTTP and hello: remove a device first
+	CodeBlockLimit      Code = "block_limit"        // HTTP: unblock somebody first
 	CodeDeviceRemoved   Code = "device_removed"     // hello with a device that was removed
 	CodeMethodNotAllow  Code = "method_not_allowed" // HTTP
 	CodeReplaced        Code = "replaced"           // a newer connection of the device took over

@@ -93,6 +93,8 @@ type Ack struct {
 // Read says that the person has read the message, and all before it in the chat.
 type Read struct {
 	MessageID MessageID `json:"message_id"`
+	SenderID  UserID    `json:"sender_id,omitempty"` // who sent it; the server has forgotten older messages
+	GroupID   GroupID   `json:"group_id,omitempty"`  // for a message of a group
 }
 
 // TypingNotice says that the person types.
@@ -148,7 +150,8 @@ type Delivered struct {
 	Timestamp Timestamp `json:"timestamp"`
 }
 
-// ReadBy tells the sender that UserID has read the message.
+// ReadBy tells the sender, and UserID's other devices, that UserID has read the
+// message.
 type ReadBy struct {
 	MessageID MessageID `json:"message_id"`
 	UserID    UserID    `json:"user_id"`

@@ -156,6 +156,11 @@ func (s Settings) Public() UserSettings {
 	return UserSettings{HistoryStorage: s.HistoryStorage, LastSeen: s.LastSeen, ReadReceipts: s.ReadReceipts}
 }
 
+// BlockList answers GET /blocks.
+type BlockList struct {
+	UserIDs []UserID `json:"user_ids"` // ascending
+}
+
 // HistoryMessage is one message of GET /history and GET /chat.
 type HistoryMessage struct {
 	MessageID  MessageID `json:"message_id"`

@@ -65,6 +65,8 @@ var invalid = []struct {
 	{file: "ack_cursor_empty", code: schemas.CodeInvalidArgument, field: "cursor"},
 	{file: "ack_cursor_number", code: schemas.CodeInvalidArgument, field: "cursor"},
 	{file: "read_malformed", code: schemas.CodeInvalidArgument, field: "message_id"},
+	{file: "read_sender_is_a_group", code: schemas.CodeInvalidArgument, field: "sender_id"},
+	{file: "read_group_is_a_user", code: schemas.CodeInvalidArgument, field: "group_id"},
 	{file: "typing_nowhere", code: schemas.CodeInvalidArgument, field: "receiver_id"},
 	{file: "presence_no_users", code: schemas.CodeInvalidArgument, field: "user_ids"},
 	{file: "presence_null", code: schemas.CodeInvalidArgument, field: "user_ids"},

@@ -21,6 +21,9 @@ type SentRecord struct {
 	// InboxFrom is there where records are committed behind their copies: the
 	// send of a copy from that sequence of INBOX_0 on may have no record yet.
 	InboxFrom int64 `json:"inbox_from,omitempty"`
+	// BlockedBy is the receiver where they had blocked the sender: no retry,
+	// however late, is delivered to them.
+	BlockedBy UserID `json:"blocked_by,omitempty"`
 }
 
 // Newest is the largest number of the device, this record included.
@@ -137,6 +140,25 @@ func DefaultSettings() Settings {
 // KeepsHistory says whether the person asked for history.
 func (s Settings) KeepsHistory() bool { return s.HistoryStorage > 0 }
 
+// Blocks are the people whose messages a person does not want, in bucket BLOCKS.
+// The key is absent for who never blocked anybody.
+type Blocks struct {
+	UserIDs []UserID `json:"user_ids"` // ascending, each once, at most MaxBlocks
+}
+
+// Limits of Blocks. NATS takes no message of more than 256 KB, so where ids are
+// long fewer of them fit.
+const (
+	MaxBlocks      = 10_000
+	MaxBlocksBytes = 192 << 10 // of the encoded record
+)
+
+// Has says whether u is blocked.
+func (b Blocks) Has(u UserID) bool {
+	_, ok := slices.BinarySearch(b.UserIDs, u)
+	return ok
+}
+
 // Session is a device's connection, or when the last one ended, in bucket
 // SESSIONS. Gateway is empty once it ended.
 type Session struct {
@@ -171,6 +193,7 @@ type SessionEvent struct {
 	UserID    UserID    `json:"user_id"`
 	DeviceID  DeviceID  `json:"device_id"`
 	SessionID SessionID `json:"session_id"`
+	Gateway   string    `json:"gateway,omitempty"` // that holds the connection, or held it
 	Online    bool      `json:"online"`
 	Timestamp Timestamp `json:"timestamp"`
 }

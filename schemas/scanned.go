@@ -233,6 +233,8 @@ func (r *SentRecord) scan(s *scanner) {
 			s.number((*int64)(&r.Highest))
 		case "inbox_from":
 			s.number(&r.InboxFrom)
+		case "blocked_by":
+			s.text((*string)(&r.BlockedBy))
 		default:
 			s.giveUp()
 		}

@@ -70,7 +70,22 @@ func (f *Ack) validate() *Error {
 	return nil
 }
 
-func (f *Read) validate() *Error { return validateMessageID("message_id", f.MessageID) }
+func (f *Read) validate() *Error {
+	if e := validateMessageID("message_id", f.MessageID); e != nil {
+		return e
+	}
+	if f.SenderID != "" {
+		if _, err := ParseUserID(string(f.SenderID)); err != nil {
+			return InvalidField("sender_id", "%v.", err)
+		}
+	}
+	if f.GroupID != "" {
+		if _, err := ParseGroupID(string(f.GroupID)); err != nil {
+			return InvalidField("group_id", "%v.", err)
+		}
+	}
+	return nil
+}
 
 func (f *TypingNotice) validate() *Error { return validateTarget(f.ReceiverID, f.GroupID) }
 

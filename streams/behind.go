@@ -94,7 +94,8 @@ func (b *behind) record(a Address, rec schemas.SentRecord, done func(Outcome)) e
 		return ErrBusy
 	}
 	of, known := b.devices[a]
-	isNew := known && rec.MessageIDByClient > of.newest
+	// Who is blocked no copy tells.
+	isNew := known && rec.MessageIDByClient > of.newest && rec.BlockedBy == ""
 	q := queuedRecord{to: a, rec: rec}
 	if !isNew {
 		q.done = done

@@ -43,6 +43,17 @@ func (c *Clock) Observe(id schemas.MessageID) {
 	}
 }
 
+// futureSlack is how far the clocks of gateways may be apart.
+const futureSlack = time.Minute
+
+// InFuture says whether no clock can have made id yet.
+func (c *Clock) InFuture(id schemas.MessageID) bool {
+	ms := ulid.Timestamp(c.now())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return id.Time().Time().Sub(time.UnixMilli(int64(max(ms, c.last.Time())))) > futureSlack
+}
+
 // Next makes an id.
 func (c *Clock) Next() schemas.MessageID { return schemas.MessageID(c.next().String()) }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -73,6 +74,7 @@ type Conn struct {
 	ctx      context.Context     // ends with Close
 	cancel   context.CancelFunc
 	watches  sync.WaitGroup
+	watching atomic.Pointer[SessionWatch] // nil while nobody watches
 
 	// Static after Open; directory and live are written with mu held.
 	partitions int
@@ -246,6 +248,9 @@ func (c *Conn) onAsyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if _, live := c.opened(); errors.Is(err, nats.ErrSlowConsumer) && sub != nil && live != nil && live.gap(sub) {
 		return
 	}
+	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && c.watching.Load().gap(sub) {
+		return
+	}
 	if errors.Is(err, nats.ErrPermissionViolation) && c.deny(err) {
 		return
 	}
@@ -257,8 +262,10 @@ func (c *Conn) onReconnect(purpose string) {
 	switch {
 	case purpose == "live" && live != nil:
 		live.gapAll()
+		c.tellWatch(SessionListener.Gap)
 	case purpose == "control" && directory != nil:
 		directory.forgetAll()
+		c.tellWatch(SessionListener.Gap)
 	}
 }
 

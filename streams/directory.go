@@ -13,13 +13,14 @@ import (
 	"roost/schemas"
 )
 
-// Directory knows who there is: accounts, devices and settings, each one key a
+// Directory knows who there is: accounts, devices, settings and blocks, each one key a
 // user in its bucket, changed with compare-and-set. What sends need of a person
 // is cached, and the cache is told of changes by one watch a bucket; another
 // gateway's change is seen here a network hop later.
 type Directory struct {
-	accounts, devices, settings jetstream.KeyValue
-	now                         func() time.Time
+	accounts, devices, settings, blocks jetstream.KeyValue
+	now                                 func() time.Time
+	told                                func(schemas.UserID) // that somebody changed, after the cache forgot them
 
 	mu        sync.Mutex // guards the rest
 	people    map[schemas.UserID]*slot
@@ -33,6 +34,7 @@ type Person struct {
 	Deleted  bool               // the account was deleted, and not everything of it yet
 	Removed  []schemas.DeviceID // the devices removed last
 	Settings schemas.Settings
+	Blocked  schemas.Blocks
 	// TokensAfter is when an account of that name was deleted last: no token from
 	// before is good any more.
 	TokensAfter schemas.Timestamp
@@ -72,11 +74,12 @@ const (
 )
 
 func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
-	d := &Directory{people: make(map[schemas.UserID]*slot), now: time.Now}
+	d := &Directory{people: make(map[schemas.UserID]*slot), now: time.Now,
+		told: func(u schemas.UserID) { c.tellWatch(func(l SessionListener) { l.Person(u) }) }}
 	for _, b := range []struct {
 		kv   *jetstream.KeyValue
 		name string
-	}{{&d.accounts, accountsBucket}, {&d.devices, devicesBucket}, {&d.settings, settingsBucket}} {
+	}{{&d.accounts, accountsBucket}, {&d.devices, devicesBucket}, {&d.settings, settingsBucket}, {&d.blocks, blocksBucket}} {
 		kv, err := c.js.KeyValue(ctx, b.name)
 		if err != nil {
 			return nil, fmt.Errorf("failed to open bucket %s: %w", b.name, err)
@@ -105,6 +108,7 @@ func (d *Directory) changed(e jetstream.KeyValueEntry) {
 	}
 	if u, err := schemas.ParseUserToken(e.Key()); err == nil {
 		d.forget(u)
+		d.told(u)
 	}
 }
 
@@ -203,7 +207,11 @@ func (d *Directory) load(ctx context.Context, u schemas.UserID) (*Person, error)
 		return &Person{Deleted: !devices.Erased, TokensAfter: devices.DeletedAt}, nil
 	}
 	settings, err := d.Settings(ctx, u)
-	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings,
+	if err != nil {
+		return &Person{}, err
+	}
+	blocked, err := d.Blocks(ctx, u)
+	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings, Blocked: blocked,
 		TokensAfter: devices.TokensAfter}, err
 }
 

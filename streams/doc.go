@@ -7,11 +7,13 @@
 //	msg.<user>.<device>.user.<user> MESSAGES          gateway             workers, services          until workers see that all consumers have it
 //	msg.<user>.<device>.group.<g>   MESSAGES          gateway             workers, services          until workers see that all consumers have it
 //	live.<p>.<user>.<device>        – (core)          gateway             the device's gateway       none
+//	evt.session.<user>              – (core)          gateway             watching gateways, services none
 //	evt.…                           – (core)          gateway             services                   none
 //	svc.history.page                – (core)          gateway             workers, as a queue group  none
 //	$KV.ACCOUNTS.<user>             KV_ACCOUNTS       gateway             gateway                    for good
 //	$KV.DEVICES.<user>              KV_DEVICES        gateway             gateway                    for good
 //	$KV.SETTINGS.<user>             KV_SETTINGS       gateway             gateway, workers           for good
+//	$KV.BLOCKS.<user>               KV_BLOCKS         gateway             gateway                    for good
 //	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
 //	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until nobody is left
 //	$KV.MEMBERSHIPS.<user>.<group>  KV_MEMBERSHIPS    gateway             gateway, workers           for good
@@ -24,10 +26,11 @@
 // # Goroutines
 //
 // A [Conn] runs: one writer per stream that it commits to (commit.go), one for records
-// of sends where a gateway is alone (behind.go), one dispatcher for live subjects (live.go), one watcher each for DEVICES, SETTINGS
-// and GATEWAYS (kv.go) and, where a gateway runs, one sweeper
-// for all local inboxes (consumers.go), one dispatcher of what their consumers in
-// JetStream send, where the devices have such (pull.go), and one lease keeper
+// of sends where a gateway is alone (behind.go), one dispatcher for live subjects
+// (live.go), one watcher each for DEVICES, SETTINGS, BLOCKS and GATEWAYS (kv.go) and,
+// where a gateway runs, one sweeper for all local inboxes (consumers.go), one dispatcher
+// of what their consumers in JetStream send, where the devices have such (pull.go), one
+// dispatcher of the sessions that presence is told of (watch.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its
 // own, at most maxCatchUps at a time, and so does a removal, one at a time in a stream.
 // Close stops and waits for all of them.

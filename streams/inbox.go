@@ -31,6 +31,10 @@ type Inbox interface {
 	// error for a cursor that is not of this inbox.
 	AcknowledgeUpTo(c schemas.Cursor) ([]schemas.EntryHead, error)
 
+	// Find is a message that the device was sent and that has not been removed
+	// yet, acknowledged or not.
+	Find(id schemas.MessageID) (schemas.EntryHead, bool)
+
 	// Close stops delivery, removes what was acknowledged before the first entry
 	// that was not, as far as ctx allows, and waits. What is left is delivered
 	// again to the next connection, unless that resumes behind it.
@@ -185,6 +189,13 @@ func (b *deviceInbox) AcknowledgeUpTo(c schemas.Cursor) ([]schemas.EntryHead, er
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.acknowledge(func(e *windowEntry) bool { return p.has(e.seq) }), nil
+}
+
+// Find implements [Inbox].
+func (b *deviceInbox) Find(id schemas.MessageID) (schemas.EntryHead, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.window.message(id)
 }
 
 func (b *deviceInbox) acknowledge(match func(*windowEntry) bool) []schemas.EntryHead {

@@ -230,9 +230,18 @@ func (c *Conn) PublishDelivered(reader schemas.UserID, frame []byte) {
 	c.publishEvent(deliveredEventSubject(reader), frame)
 }
 
-// PublishSession tells other services of a connection's begin or end.
+// PublishRead tells other services that reader has read a message.
+func (c *Conn) PublishRead(reader schemas.UserID, frame []byte) {
+	c.publishEvent(readEventSubject(reader), frame)
+}
+
+// PublishSession tells of a connection's begin or end: gateways that watch the
+// person, and other services.
 func (c *Conn) PublishSession(e schemas.SessionEvent) {
 	if c.opts.Alone {
+		if w := c.watching.Load(); w != nil {
+			w.here(e)
+		}
 		return
 	}
 	c.publishEvent(sessionEventSubject(e.UserID), schemas.Encode(e))

@@ -18,6 +18,8 @@ import (
 type Presence struct {
 	sessions, gateways jetstream.KeyValue
 	clock              *Clock
+	readers            *readerPool
+	told               func() // that a lease was taken or given up
 
 	mu     sync.Mutex // guards the rest
 	now    func() time.Time
@@ -37,7 +39,7 @@ type endedSession struct {
 const maxEnded = 100_000
 
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
-	p := &Presence{clock: c.clock, now: time.Now, leases: make(map[string]time.Time),
+	p := &Presence{clock: c.clock, readers: c.readers, told: func() { c.tellWatch(SessionListener.Leases) }, now: time.Now, leases: make(map[string]time.Time),
 		ended: make(map[string]endedSession)}
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
@@ -65,13 +67,22 @@ func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
 }
 
 func (p *Presence) changed(e jetstream.KeyValueEntry) {
+	if p.renewed(e.Key(), e.Operation() == jetstream.KeyValuePut) {
+		p.told()
+	}
+}
+
+// renewed notes a lease, or its end; true where that is news.
+func (p *Presence) renewed(gateway string, holds bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.Operation() == jetstream.KeyValuePut {
-		p.leases[e.Key()] = p.now()
+	_, before := p.leases[gateway]
+	if holds {
+		p.leases[gateway] = p.now()
 	} else {
-		delete(p.leases, e.Key())
+		delete(p.leases, gateway)
 	}
+	return holds != before
 }
 
 // Alive says whether a gateway's lease holds.
@@ -218,6 +229,36 @@ func (p *Presence) Status(ctx context.Context, u schemas.UserID, devices []schem
 		last = schemas.Now()
 	}
 	return online, last, nil
+}
+
+// Sessions are the newest sessions of devices, in their order; empty for a device
+// that has none on record.
+func (p *Presence) Sessions(ctx context.Context, devices []Address) ([]schemas.Session, error) {
+	all, at := make([]schemas.Session, len(devices)), make(map[string]int, len(devices))
+	subjects := make([]string, len(devices))
+	for i, a := range devices {
+		subjects[i] = "$KV." + sessionsBucket + "." + sessionKey(a)
+		at[subjects[i]] = i
+	}
+	for len(subjects) > 0 {
+		n := min(len(subjects), maxMultiLast)
+		newest, err := p.readers.lasts(ctx, "KV_"+sessionsBucket, subjects[:n])
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range newest {
+			if len(m.data) == 0 { // the mark of a deleted key
+				continue
+			}
+			s, err := schemas.Decode[schemas.Session](m.data)
+			if err != nil {
+				return nil, fmt.Errorf("failed to read %s: %w", m.subject, err)
+			}
+			all[at[m.subject]] = s
+		}
+		subjects = subjects[n:]
+	}
+	return all, nil
 }
 
 // Forget deletes the session record of a device that is no more.

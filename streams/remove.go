@@ -154,7 +154,7 @@ func (cs *Consumers) deletes() int {
 }
 
 // advanceReceipts moves each sender's watermark to the newest message of theirs
-// that goes.
+// that goes, unless the reader blocks the sender.
 func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.EntryHead) error {
 	newest := make(map[schemas.UserID]schemas.MessageID, 1)
 	for _, h := range heads {
@@ -162,7 +162,17 @@ func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.Entry
 			newest[h.SenderID] = max(newest[h.SenderID], h.MessageID)
 		}
 	}
+	if len(newest) == 0 {
+		return nil
+	}
+	reader, err := b.c.directory.Person(ctx, b.addr.User)
+	if err != nil {
+		return err
+	}
 	for sender, id := range newest {
+		if reader.Blocks(sender) {
+			continue
+		}
 		if err := b.c.AdvanceReceipt(ctx, sender, b.addr.User, schemas.Watermark{DeliveredUpTo: id}); err != nil {
 			return err
 		}

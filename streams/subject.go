@@ -52,9 +52,13 @@ func messageSubject(m *schemas.Message) string {
 	return head + ".user." + m.ReceiverID.Token()
 }
 
-// Subjects of events for other services: core NATS, at most once.
+// Subjects of events, for other services and for who watches presence: core NATS,
+// at most once.
+const sessionEventPrefix = "evt.session."
+
 func deliveredEventSubject(u schemas.UserID) string { return "evt.delivered." + u.Token() }
-func sessionEventSubject(u schemas.UserID) string   { return "evt.session." + u.Token() }
+func readEventSubject(u schemas.UserID) string      { return "evt.read." + u.Token() }
+func sessionEventSubject(u schemas.UserID) string   { return sessionEventPrefix + u.Token() }
 func groupEventSubject(g schemas.GroupID) string    { return "evt.group." + string(g) }
 
 // Keys of the buckets.

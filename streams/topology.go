@@ -53,6 +53,7 @@ const (
 	accountsBucket    = "ACCOUNTS"
 	devicesBucket     = "DEVICES"
 	settingsBucket    = "SETTINGS"
+	blocksBucket      = "BLOCKS"
 	receiptsBucket    = "RECEIPTS"
 	sessionsBucket    = "SESSIONS"
 	gatewaysBucket    = "GATEWAYS"
@@ -86,7 +87,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	for p := range t.Partitions {
 		all = append(all, t.sent(p), t.inbox(p))
 	}
-	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, receiptsBucket, membershipsBucket} {
+	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, blocksBucket, receiptsBucket, membershipsBucket} {
 		all = append(all, t.bucket(name, jetstream.FileStorage, 0))
 	}
 	groups := t.bucket(groupsBucket, jetstream.FileStorage, 0)

@@ -75,6 +75,16 @@ func (w *window) ack(match func(*windowEntry) bool) []schemas.EntryHead {
 	return newly
 }
 
+// message looks for a message, the newest first.
+func (w *window) message(id schemas.MessageID) (schemas.EntryHead, bool) {
+	for _, e := range slices.Backward(w.entries) {
+		if e.head.MessageID == id {
+			return e.head, true
+		}
+	}
+	return schemas.EntryHead{}, false
+}
+
 // ackedPrefix are the leading entries that are all acknowledged.
 func (w *window) ackedPrefix() []windowEntry { return w.entries[:w.prefix] }
 

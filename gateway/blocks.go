@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// getBlocks is GET /blocks.
+func (s *Server) getBlocks(r *http.Request, u schemas.UserID) (int, any, error) {
+	blocked, err := s.directory.Blocks(r.Context(), u)
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	list := schemas.BlockList(blocked)
+	if list.UserIDs == nil {
+		list.UserIDs = []schemas.UserID{}
+	}
+	return http.StatusOK, list, nil
+}
+
+// putBlock is PUT /blocks/{user_id}.
+func (s *Server) putBlock(r *http.Request, u schemas.UserID) (int, any, error) {
+	other, err := schemas.ParseUserID(r.PathValue("user_id"))
+	if err != nil {
+		return 0, nil, schemas.InvalidField("user_id", "%v.", err)
+	}
+	if other == u {
+		return 0, nil, schemas.InvalidField("user_id", "is you; you cannot block yourself.")
+	}
+	person, err := s.directory.Person(r.Context(), other)
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	if !person.Exists {
+		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "user_id: there is no such user.")
+	}
+	err = s.directory.Block(r.Context(), u, other)
+	if errors.Is(err, streams.ErrBlockLimit) {
+		return 0, nil, schemas.Errorf(schemas.CodeBlockLimit,
+			"You block as many as may be: %d, or %d KiB of ids. Unblock somebody first.", schemas.MaxBlocks, schemas.MaxBlocksBytes>>10)
+	}
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	return http.StatusOK, nil, nil
+}
+
+// deleteBlock is DELETE /blocks/{user_id}. That nobody of that name is blocked is
+// as good: they are not afterwards.
+func (s *Server) deleteBlock(r *http.Request, u schemas.UserID) (int, any, error) {
+	other, err := schemas.ParseUserID(r.PathValue("user_id"))
+	if err != nil {
+		return 0, nil, schemas.InvalidField("user_id", "%v.", err)
+	}
+	if err := s.directory.Unblock(r.Context(), u, other); err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	return http.StatusOK, nil, nil
+}

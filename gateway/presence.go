@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+const (
+	// subscribesPerSecond is how often a session may change its list, after a burst
+	// of as many as maxSubscribes; more are read later.
+	subscribesPerSecond = 1
+	maxSubscribes       = 5
+	// maxPresenceReads bounds the people that one read is of, and maxLookups how many
+	// of them are looked up at a time.
+	maxPresenceReads = 256
+	maxLookups       = 16
+	// presenceBurst is how many presence frames are queued before there is room for
+	// the next ones.
+	presenceBurst = 64
+)
+
+// presenceSubscribe is the verb presence_subscribe: it replaces whom the session
+// looks at, and answers with one presence each.
+func (s *session) presenceSubscribe(f *schemas.PresenceSubscribe) {
+	if s.subscribes == nil {
+		s.subscribes = rate.NewLimiter(subscribesPerSecond, maxSubscribes)
+	}
+	if s.subscribes.Wait(s.conn.ctx) != nil {
+		return // the connection is over
+	}
+	wanted, ids := make(map[schemas.UserID]bool, len(f.UserIDs)), make([]schemas.UserID, 0, len(f.UserIDs))
+	for _, u := range f.UserIDs {
+		if !wanted[u] {
+			wanted[u] = true
+			ids = append(ids, u)
+		}
+	}
+	p := s.server.presences
+	if err := p.begin(s, ids); err != nil {
+		p.leave(s, func(_ *watched, v *view) bool { return !v.told }) // the earlier list stays
+		s.conn.sendError(cannotTell(err), 0)
+		return
+	}
+	p.leave(s, func(w *watched, _ *view) bool { return !wanted[w.user] })
+	for some := range slices.Chunk(ids, presenceBurst) {
+		if !s.conn.waitForRoom() {
+			return
+		}
+		p.show(s, some)
+	}
+}
+
+// begin watches people for a session, and learns how they are.
+func (p *presences) begin(s *session, ids []schemas.UserID) error {
+	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
+	defer cancel()
+	list, err := p.look(s, ids)
+	if err != nil {
+		return err
+	}
+	if err := p.watch.Settle(ctx); err != nil {
+		return err
+	}
+	return p.read(ctx, list)
+}
+
+// show tells a session of people that it looks at, whether they changed or not.
+func (p *presences) show(s *session, ids []schemas.UserID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for _, u := range ids {
+		w := s.watching[u]
+		online, last := w.state(now, p.alive)
+		f := w.seenBy(s.addr.User, online, last)
+		*w.viewers[s] = view{told: true, last: f}
+		s.conn.sendFrame(&f)
+	}
+}
+
+// read learns anew how people are, and shows what changed to their viewers. Who
+// could not be read is dirty afterwards.
+func (p *presences) read(ctx context.Context, list []*watched) error {
+	for len(list) > 0 {
+		n := min(len(list), maxPresenceReads)
+		if err := p.readSome(ctx, list[:n]); err != nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for _, w := range list {
+				if p.people[w.user] == w {
+					p.dirty[w] = struct{}{}
+				}
+			}
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+func (p *presences) readSome(ctx context.Context, list []*watched) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	changes := make([]uint64, len(list))
+	p.mu.Lock()
+	for i, w := range list {
+		changes[i] = w.changes
+	}
+	p.mu.Unlock()
+	people, err := p.lookUp(ctx, list)
+	if err != nil {
+		return err
+	}
+	var devices []streams.Address
+	for i, w := range list {
+		for _, d := range people[i].Devices {
+			devices = append(devices, streams.Address{User: w.user, Device: d.DeviceID})
+		}
+	}
+	sessions, err := p.streams.Presence().Sessions(ctx, devices)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for i, w := range list {
+		n := len(people[i].Devices)
+		theirs, of := sessions[:n], devices[:n]
+		sessions, devices = sessions[n:], devices[n:]
+		if p.people[w.user] != w {
+			continue // nobody looks any more
+		}
+		switch {
+		case w.changes == changes[i]:
+			w.person = people[i]
+		case w.person == nil: // they changed meanwhile: better than nothing, and read again
+			w.person = people[i]
+			fallthrough
+		default:
+			p.dirty[w] = struct{}{}
+			p.rouse()
+		}
+		for k, s := range theirs {
+			p.merge(w, of[k].Device, s, now)
+		}
+		w.update(now, p.alive)
+	}
+	return nil
+}
+
+// lookUp finds people, in the cache first.
+func (p *presences) lookUp(ctx context.Context, list []*watched) ([]*streams.Person, error) {
+	people, errs := make([]*streams.Person, len(list)), make([]error, len(list))
+	var next atomic.Int64
+	var lookups sync.WaitGroup
+	for range min(len(list), maxLookups) {
+		lookups.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
+				people[i], errs[i] = p.streams.Directory().Person(ctx, list[i].user)
+			}
+		})
+	}
+	lookups.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return people, nil
+}

@@ -1,0 +1,96 @@
+package gateway
+
+import (
+	"context"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// messageRead is the verb message_read: the person has read that message and all
+// before it in the chat. Their other devices hear, and the sender does, unless one
+// of the two has read receipts off or the reader blocks the sender.
+func (s *session) messageRead(f *schemas.Read) {
+	if f.GroupID != "" {
+		s.conn.sendError(schemas.Errorf(schemas.CodeNotAMember, "group_id: you are not a member of that group."), 0)
+		return
+	}
+	sender, e := s.senderOf(f)
+	if e == nil {
+		ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
+		defer cancel()
+		e = s.tellRead(ctx, sender, f.MessageID)
+	}
+	if e != nil {
+		s.conn.sendError(e, 0)
+	}
+}
+
+// senderOf is who sent the message: as the frame says, or as this connection knows
+// from having had it. The server keeps no acknowledged message that it could ask.
+func (s *session) senderOf(f *schemas.Read) (schemas.UserID, *schemas.Error) {
+	if s.server.streams.Clock().InFuture(f.MessageID) {
+		return "", schemas.InvalidField("message_id", "is of the future; no message has it yet.")
+	}
+	if f.SenderID != "" {
+		return f.SenderID, nil
+	}
+	if head, ok := s.inbox.Find(f.MessageID); ok && head.GroupID == "" {
+		return head.SenderID, nil
+	}
+	if s.recent != nil {
+		if sender, ok := s.recent.sender(f.MessageID); ok {
+			return sender, nil
+		}
+	}
+	return "", schemas.InvalidField("sender_id", "is missing, and this connection did not have that message lately; say who sent it.")
+}
+
+// tellRead notes what was read, and shows it to whom it concerns.
+func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schemas.MessageID) *schemas.Error {
+	if sender == s.addr.User {
+		return nil // one's own messages are read
+	}
+	me, err := s.server.directory.Person(ctx, s.addr.User)
+	if err != nil {
+		return cannotTell(err)
+	}
+	from, err := s.server.directory.Person(ctx, sender)
+	if err != nil {
+		return cannotTell(err)
+	}
+	if !from.Exists {
+		return schemas.InvalidField("sender_id", "there is no such user.")
+	}
+	frame := schemas.EncodeFrame(&schemas.ReadBy{MessageID: id, UserID: s.addr.User, Timestamp: schemas.Now()})
+	if me.Settings.ReadReceipts && !me.Blocks(sender) {
+		news, err := s.server.reads.add(ctx, sender, s.addr.User, id)
+		if err != nil {
+			return cannotTell(err)
+		}
+		if !news {
+			return nil // told a moment ago
+		}
+		s.server.streams.PublishRead(s.addr.User, frame)
+		if from.Settings.ReadReceipts {
+			s.show(sender, from, frame)
+		}
+	}
+	s.show(s.addr.User, me, frame)
+	return nil
+}
+
+// show sends a frame to all connected devices of a person but this one.
+func (s *session) show(u schemas.UserID, person *streams.Person, frame []byte) {
+	for _, d := range person.Devices {
+		if a := (streams.Address{User: u, Device: d.DeviceID}); a != s.addr {
+			s.server.streams.PublishFrame(a, frame)
+		}
+	}
+}
+
+// cannotTell is about a frame that only passes something on.
+func cannotTell(err error) *schemas.Error {
+	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
+		Message: "A part of the server does not answer. Send the frame again later."}
+}

@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"roost/schemas"
+)
+
+// MaxReads is maxReads, for the tests beside this package.
+const MaxReads = maxReads
+
+func id(i int) schemas.MessageID { return schemas.MessageID(fmt.Sprintf("%026d", i)) }
+
+// A connection knows the senders of its last messages, and of no more.
+func TestRecent(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	var r recent
+	for i := range 2*maxRecent + 3 {
+		r.add(id(i), schemas.UserID(fmt.Sprint(i)), start)
+	}
+	for i := range 2*maxRecent + 3 {
+		sender, ok := r.sender(id(i))
+		if late := i >= maxRecent+3; ok != late || ok && sender != schemas.UserID(fmt.Sprint(i)) {
+			t.Errorf("message %d: %q, %t", i, sender, ok)
+		}
+	}
+	if cap(r.all) > 2*maxRecent {
+		t.Errorf("room for %d", cap(r.all))
+	}
+	if r.over(start.Add(recentFor)) || !r.over(start.Add(recentFor+1)) {
+		t.Error("it is kept for another time than said")
+	}
+}
+
+// What was told is remembered for at least maxTold receipts, and the memory is
+// bounded.
+func TestTold(t *testing.T) {
+	told := newTold()
+	if !told.first("bob", id(0)) || told.first("bob", id(0)) || !told.first("carol", id(0)) || !told.first("bob", id(1)) {
+		t.Error("first is not first")
+	}
+	for i := range maxTold - 1 {
+		told.first("dave", id(i))
+	}
+	if told.first("bob", id(0)) {
+		t.Errorf("forgotten after %d", maxTold)
+	}
+	for i := range 3 * maxTold {
+		told.first("erin", id(i))
+	}
+	if n := len(told.newer) + len(told.before); n > 2*maxTold {
+		t.Errorf("%d are remembered", n)
+	}
+	if !told.first("bob", id(0)) {
+		t.Error("never forgotten")
+	}
+}
+
+func TestTypingNowAndAgain(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	var typing typing
+	if !typing.may("bob", now) || typing.may("bob", now.Add(typingEvery-1)) || !typing.may("carol", now) {
+		t.Error("each chat has its own time")
+	}
+	if typing.over(now.Add(typingEvery-1)) || !typing.over(now.Add(typingEvery)) {
+		t.Error("it is kept for another time than said")
+	}
+	if !typing.may("bob", now.Add(typingEvery)) {
+		t.Error("not again after its time")
+	}
+	for i := range maxTyping {
+		typing.may(schemas.UserID(fmt.Sprint(i)), now.Add(typingEvery))
+	}
+	if n := len(typing.last); n > maxTyping {
+		t.Errorf("%d chats", n)
+	}
+	if typing.may("dave", now.Add(typingEvery)) || !typing.may("dave", now.Add(2*typingEvery)) {
+		t.Error("beyond the bound it waits for room")
+	}
+}

@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"roost/schemas"
+)
+
+const (
+	// typingEvery is how often a session may say in one chat that the person
+	// types; clients show it for 5 s, so once in between is enough.
+	typingEvery = 3 * time.Second
+	// maxTyping bounds the chats that a session types in within that time.
+	maxTyping = 16
+)
+
+// typing is when a session forwarded the last notice of each chat. It belongs to
+// the reader.
+type typing struct {
+	last map[schemas.UserID]time.Time // at most maxTyping
+}
+
+// may says whether one may go out now, and counts it.
+func (t *typing) may(to schemas.UserID, now time.Time) bool {
+	if now.Sub(t.last[to]) < typingEvery {
+		return false
+	}
+	if len(t.last) >= maxTyping {
+		for other, at := range t.last {
+			if now.Sub(at) >= typingEvery {
+				delete(t.last, other)
+			}
+		}
+		if len(t.last) >= maxTyping {
+			return false
+		}
+	}
+	if t.last == nil {
+		t.last = make(map[schemas.UserID]time.Time, 1)
+	}
+	t.last[to] = now
+	return true
+}
+
+// over says that all of it is out of date, so that the memory can go.
+func (t *typing) over(now time.Time) bool {
+	for _, at := range t.last {
+		if now.Sub(at) < typingEvery {
+			return false
+		}
+	}
+	return true
+}
+
+// typingNotice is the verb typing: the receiver's connected devices are shown it,
+// and nothing is stored. More of it than anybody can show is dropped, and so is
+// what is for somebody who blocks the sender or whom the sender blocks.
+func (s *session) typingNotice(f *schemas.TypingNotice) {
+	if f.GroupID != "" {
+		s.conn.sendError(schemas.Errorf(schemas.CodeNotAMember, "group_id: you are not a member of that group."), 0)
+		return
+	}
+	if s.typing == nil {
+		s.typing = new(typing)
+	}
+	if !s.typing.may(f.ReceiverID, time.Now()) {
+		s.server.metrics.typingDropped.WithLabelValues("too_often").Inc()
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
+	defer cancel()
+	to, err := s.server.directory.Person(ctx, f.ReceiverID)
+	if err != nil {
+		s.conn.sendError(cannotTell(err), 0)
+		return
+	}
+	if !to.Exists {
+		s.conn.sendError(schemas.Errorf(schemas.CodeUnknownReceiver, "receiver_id: there is no such user."), 0)
+		return
+	}
+	me, err := s.server.directory.Person(ctx, s.addr.User)
+	if err != nil {
+		s.conn.sendError(cannotTell(err), 0)
+		return
+	}
+	if to.Blocks(s.addr.User) || me.Blocks(f.ReceiverID) {
+		s.server.metrics.typingDropped.WithLabelValues("blocked").Inc()
+		return
+	}
+	s.show(f.ReceiverID, to, schemas.EncodeFrame(&schemas.Typing{UserID: s.addr.User}))
+}

@@ -1,0 +1,56 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"roost/schemas"
+)
+
+// Blocks in 1:1 chats: one key a person in bucket BLOCKS with all whom they block,
+// cached with the person.
+
+// Blocks says whether the person does not want to hear of u.
+func (p *Person) Blocks(u schemas.UserID) bool { return p.Blocked.Has(u) }
+
+// ErrBlockLimit: the person blocks as many as may be.
+var ErrBlockLimit = errors.New("too many blocks")
+
+// Blocks are all whom a user blocks, past the cache.
+func (d *Directory) Blocks(ctx context.Context, u schemas.UserID) (schemas.Blocks, error) {
+	b, _, _, err := get[schemas.Blocks](ctx, d.blocks, userKey(u))
+	return b, err
+}
+
+// Block adds other to those whom u blocks; it may be there already. It fails with
+// [ErrBlockLimit] where no more fit.
+func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
+	defer d.forget(u)
+	_, err := update(ctx, d.blocks, userKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
+		at, there := slices.BinarySearch(b.UserIDs, other)
+		if there {
+			return b, errUnchanged
+		}
+		b.UserIDs = slices.Insert(b.UserIDs, at, other)
+		if len(b.UserIDs) > schemas.MaxBlocks || len(schemas.Encode(b)) > schemas.MaxBlocksBytes {
+			return b, ErrBlockLimit
+		}
+		return b, nil
+	})
+	return err
+}
+
+// Unblock takes other out again; that they are not there is no error.
+func (d *Directory) Unblock(ctx context.Context, u, other schemas.UserID) error {
+	defer d.forget(u)
+	_, err := update(ctx, d.blocks, userKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
+		at, there := slices.BinarySearch(b.UserIDs, other)
+		if !there {
+			return b, errUnchanged
+		}
+		b.UserIDs = slices.Delete(b.UserIDs, at, at+1)
+		return b, nil
+	})
+	return err
+}
