@@ -223,7 +223,7 @@ func (b *deviceInbox) acked(n int) {
 	case len(b.window.ackedPrefix()) >= removeBatch:
 		b.startRemove()
 	case b.window.ackedAfter(b.pos) >= verifyBatch:
-		b.tidy(b.source.verify)
+		b.startVerify()
 	}
 }
 

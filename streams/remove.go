@@ -40,21 +40,27 @@ func (cs *Consumers) inTurn(ctx context.Context, partition int, do func(context.
 
 // startRemove removes the acknowledged prefix.
 func (b *deviceInbox) startRemove() {
-	b.tidy(func(ctx context.Context) error {
-		err := b.remove(ctx)
-		b.mu.Lock()
-		defer b.mu.Unlock()
+	b.tidy(b.remove, func() {
 		b.removeAt = time.Time{}
 		if len(b.window.ackedPrefix()) > 0 {
 			b.removeLater()
 		}
-		return err
+	})
+}
+
+// startVerify moves pos over what was acknowledged, and removes it where that
+// became enough meanwhile.
+func (b *deviceInbox) startVerify() {
+	b.tidy(b.source.verify, func() {
+		if len(b.window.ackedPrefix()) >= removeBatch {
+			b.startRemove()
+		}
 	})
 }
 
 // tidy runs do, which verifies or removes, in a goroutine of its own, unless one
-// does so.
-func (b *deviceInbox) tidy(do func(context.Context) error) {
+// does so, and then, with mu held, then.
+func (b *deviceInbox) tidy(do func(context.Context) error, then func()) {
 	if b.tidying || b.ended {
 		return
 	}
@@ -64,6 +70,7 @@ func (b *deviceInbox) tidy(do func(context.Context) error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.tidying = false
+		then()
 		if err != nil && ctx.Err() == nil {
 			b.c.log.Warn("acknowledged messages could not be removed; it is tried again", "subject", b.subject, "error", err)
 		}
