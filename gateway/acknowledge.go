@@ -70,6 +70,12 @@ func ofTheOneBefore(now *streams.Person, id schemas.MessageID) bool {
 	return now.TokensAfter > 0 && id <= schemas.MessageIDAt(now.TokensAfter)
 }
 
+// seesReads says whether the person has read receipts on.
+func (s *session) seesReads(ctx context.Context) bool {
+	me, err := s.server.directory.Person(ctx, s.addr.User)
+	return err == nil && me.Settings.ReadReceipts
+}
+
 // receiptsSlack is how much earlier than the device's end the receipts begin
 // that it is shown: live ones of that time may have been lost. A watermark shown
 // twice says nothing new.
@@ -83,13 +89,13 @@ func (s *session) sendReceipts(ctx context.Context, device schemas.Device, befor
 	if since == 0 {
 		since = device.LastActive
 	}
-	me, err := s.server.directory.Person(ctx, s.addr.User)
+	me, err := s.server.directory.Known(ctx, s.addr.User)
 	if err == nil {
 		err = s.server.streams.ReceiptsSince(ctx, s.addr.User, since.Time().Add(-receiptsSlack), func(items []schemas.ReceiptItem) {
 			items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
 				return ofTheOneBefore(me, max(i.DeliveredUpTo, i.ReadUpTo))
 			})
-			if !me.Settings.ReadReceipts {
+			if !s.seesReads(ctx) {
 				for i := range items {
 					items[i].ReadUpTo = ""
 				}

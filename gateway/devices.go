@@ -16,7 +16,7 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 		return s.register(ctx, u, hello.DeviceName)
 	}
 	addr := streams.Address{User: u, Device: hello.DeviceID}
-	person, err := s.directory.Person(ctx, u)
+	person, err := s.directory.Known(ctx, u)
 	if err != nil {
 		return schemas.Device{}, schemas.Unavailable(err)
 	}

@@ -23,7 +23,7 @@ type Directory struct {
 	told                                func(schemas.UserID) // that somebody changed, after the cache forgot them
 
 	mu        sync.Mutex // guards the rest
-	people    map[schemas.UserID]*slot
+	people    map[personPart]*slot
 	onDevices []func(schemas.UserID, schemas.Devices)
 }
 
@@ -54,6 +54,13 @@ func (p *Person) Device(id schemas.DeviceID) (schemas.Device, bool) {
 // among Devices does not say so: it may be newer than what was read.
 func (p *Person) Lost(id schemas.DeviceID) bool { return p.Deleted || slices.Contains(p.Removed, id) }
 
+// personPart is what of a person is cached together: all of a Person, which a send needs,
+// or all but the choices, which is one read less and enough for a connect.
+type personPart struct {
+	user  schemas.UserID
+	whole bool
+}
+
 // slot is one person's place in the cache; ready is closed once person and err
 // are there. An invalidation takes the slot out of the map, so what was loaded
 // before it is given to those who asked before it, and to nobody else.
@@ -74,7 +81,7 @@ const (
 )
 
 func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
-	d := &Directory{people: make(map[schemas.UserID]*slot), now: time.Now,
+	d := &Directory{people: make(map[personPart]*slot), now: time.Now,
 		told: func(u schemas.UserID) { c.tellWatch(func(l SessionListener) { l.Person(u) }) }}
 	for _, b := range []struct {
 		kv   *jetstream.KeyValue
@@ -145,7 +152,8 @@ func (d *Directory) OnDevices(told func(schemas.UserID, schemas.Devices)) {
 func (d *Directory) forget(u schemas.UserID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.people, u)
+	delete(d.people, personPart{u, true})
+	delete(d.people, personPart{u, false})
 }
 
 func (d *Directory) forgetAll() {
@@ -157,8 +165,21 @@ func (d *Directory) forgetAll() {
 // Person looks a user up, in the cache first. An unknown user is a Person that
 // does not exist, not an error.
 func (d *Directory) Person(ctx context.Context, u schemas.UserID) (*Person, error) {
+	return d.look(ctx, personPart{u, true})
+}
+
+// Known is Person, perhaps without what they chose: Settings and Blocked.
+func (d *Directory) Known(ctx context.Context, u schemas.UserID) (*Person, error) {
 	d.mu.Lock()
-	s, ok := d.people[u]
+	s, whole := d.people[personPart{u, true}]
+	whole = whole && !d.now().After(s.expires)
+	d.mu.Unlock()
+	return d.look(ctx, personPart{u, whole})
+}
+
+func (d *Directory) look(ctx context.Context, of personPart) (*Person, error) {
+	d.mu.Lock()
+	s, ok := d.people[of]
 	if !ok || d.now().After(s.expires) {
 		if len(d.people) >= maxCached {
 			for other := range d.people { // any one: map order is random
@@ -167,13 +188,13 @@ func (d *Directory) Person(ctx context.Context, u schemas.UserID) (*Person, erro
 			}
 		}
 		s = &slot{ready: make(chan struct{}), expires: d.now().Add(cacheTTL)}
-		d.people[u] = s
+		d.people[of] = s
 		d.mu.Unlock()
-		s.person, s.err = d.load(ctx, u)
+		s.person, s.err = d.load(ctx, of)
 		if s.err != nil {
 			d.mu.Lock()
-			if d.people[u] == s {
-				delete(d.people, u)
+			if d.people[of] == s {
+				delete(d.people, of)
 			}
 			d.mu.Unlock()
 		}
@@ -196,23 +217,25 @@ func (d *Directory) Fresh(ctx context.Context, u schemas.UserID) (*Person, error
 }
 
 // load serves everyone who waits for the slot, so it outlives the first asker.
-func (d *Directory) load(ctx context.Context, u schemas.UserID) (*Person, error) {
+func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
-	devices, _, exists, err := get[schemas.Devices](ctx, d.devices, userKey(u))
+	devices, _, exists, err := get[schemas.Devices](ctx, d.devices, userKey(of.user))
 	if err != nil || !exists {
 		return &Person{}, err
 	}
 	if devices.Deleted() {
 		return &Person{Deleted: !devices.Erased, TokensAfter: devices.DeletedAt}, nil
 	}
-	settings, err := d.Settings(ctx, u)
-	if err != nil {
+	p := &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, TokensAfter: devices.TokensAfter}
+	if !of.whole {
+		return p, nil
+	}
+	if p.Settings, err = d.Settings(ctx, of.user); err != nil {
 		return &Person{}, err
 	}
-	blocked, err := d.Blocks(ctx, u)
-	return &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, Settings: settings, Blocked: blocked,
-		TokensAfter: devices.TokensAfter}, err
+	p.Blocked, err = d.Blocks(ctx, of.user)
+	return p, err
 }
 
 // ErrExists: somebody has that name already.
@@ -255,7 +278,7 @@ func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Ac
 // an external issuer on the first connection. It fails with [ErrDeleted] while not
 // everything is deleted of an account that had the name.
 func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
-	p, err := d.Person(ctx, u)
+	p, err := d.Known(ctx, u)
 	if err != nil || p.Exists {
 		return err
 	}
@@ -279,7 +302,7 @@ func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 // fails with [ErrDeleted] for a token from before an account of that name was
 // deleted, for it is not one of the person who has the name now.
 func (d *Directory) Admit(ctx context.Context, u schemas.UserID, issued schemas.Timestamp) error {
-	p, err := d.Person(ctx, u)
+	p, err := d.Known(ctx, u)
 	if err != nil {
 		return err
 	}

@@ -278,3 +278,34 @@ func TestCacheExpires(t *testing.T) {
 		t.Errorf("fresh are %+v, %v", p, err)
 	}
 }
+
+// A connect needs the devices of a person, and not what they chose; both parts are
+// forgotten together.
+func TestKnownIsAPart(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	d := c.Directory()
+	addDevice(t, c, "alice")
+	if err := c.JetStream().DeleteKeyValue(ctx, "SETTINGS"); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := d.Known(ctx, "alice"); err != nil || !p.Exists || len(p.Devices) != 1 {
+		t.Errorf("without settings: %+v, %v", p, err)
+	}
+	if p, err := d.Person(ctx, "alice"); err == nil {
+		t.Errorf("a person without settings: %+v", p)
+	}
+	apply(t, c, onePartition())
+	if p, err := d.Person(ctx, "alice"); err != nil || p.Settings != schemas.DefaultSettings() {
+		t.Errorf("a person: %+v, %v", p, err)
+	}
+	for range 2 {
+		before, err := d.Known(ctx, "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addDevice(t, c, "alice")
+		if p, err := d.Known(ctx, "alice"); err != nil || len(p.Devices) != len(before.Devices)+1 {
+			t.Errorf("with one device more: %+v, %v", p, err)
+		}
+	}
+}

@@ -74,7 +74,7 @@ func (d *Directory) Remember(u schemas.UserID, p *Person) {
 	close(s.ready)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.people[u] = s
+	d.people[personPart{u, true}], d.people[personPart{u, false}] = s, s
 }
 
 // SetNow changes the clock of the directory's cache; call it before its use.

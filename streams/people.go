@@ -13,7 +13,7 @@ func (d *Directory) People(ctx context.Context, users []schemas.UserID) ([]*Pers
 	d.mu.Lock()
 	now := d.now()
 	for i, u := range users {
-		if s, ok := d.people[u]; ok && !now.After(s.expires) && s.loaded() {
+		if s, ok := d.people[personPart{u, true}]; ok && !now.After(s.expires) && s.loaded() {
 			people[i] = s.person
 		} else {
 			rest = append(rest, i)
