@@ -131,6 +131,42 @@ func TestRetryInAGroup(t *testing.T) {
 	}
 }
 
+// TestMembersWithoutADevice: what a group hears waits for each of them.
+func TestMembersWithoutADevice(t *testing.T) {
+	h := newHouse(t)
+	alice := h.connect("alice")
+	id := h.makeGroup("alice", "bob", "carol", "dave")
+	alice.shout(id, "hello, all")
+	want[*schemas.MessageReceived](alice)
+	for _, u := range []schemas.UserID{"bob", "carol", "dave"} {
+		d := h.connect(u)
+		if got := d.backlog(); len(got) != 1 || got[0].Content != "hello, all" {
+			t.Errorf("%s got %d messages, want the one", u, len(got))
+		}
+		d.leave()
+		if got := h.reconnect(u, d.welcome.DeviceID, "").entries(); got != 2 {
+			t.Errorf("%s has %d entries, want an update and a message", u, got)
+		}
+	}
+}
+
+// entries counts what comes up to inbox_drained.
+func (d *device) entries() (n int) {
+	d.t.Helper()
+	for {
+		f, err := d.read()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		switch f.(type) {
+		case *schemas.Incoming, *schemas.GroupUpdate:
+			n++
+		case *schemas.InboxDrained:
+			return n
+		}
+	}
+}
+
 // TestFullInboxInAGroup: it refuses messages, as in a chat of two, and no changes.
 func TestFullInboxInAGroup(t *testing.T) {
 	h := furnish(t, streamstest.Server(t, t.TempDir()), streams.Topology{InboxMaxMessages: 2})

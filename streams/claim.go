@@ -81,6 +81,11 @@ func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) er
 	}
 }
 
+// inboxEntry is a copy for one inbox. Its id is one in the stream: that of a device
+// says whose it is, the inbox of who has none bears the same name for everybody.
 func inboxEntry(p int, a Address, id string, data []byte) Entry {
+	if a.Device == unclaimed {
+		id += "." + a.User.Token()
+	}
 	return Entry{Subject: inboxSubject(p, a), ID: id + "." + string(a.Device), Data: data}
 }
