@@ -71,7 +71,7 @@ func (c *chat) reply(_ context.Context, args chatArgs) error {
 	_, text := cutWord(args.text)
 	n, err := strconv.Atoi(args.words[0])
 	if err != nil || n < 1 {
-		return errors.New("N is a number: 1 is the newest message that others wrote here, 2 the one before")
+		return errors.New("which one? 1 is the newest message that others wrote here, 2 the one before")
 	}
 	for _, m := range slices.Backward(c.known) {
 		if m.chat == c.peer && !m.mine {

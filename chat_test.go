@@ -192,7 +192,7 @@ func TestChatCommands(t *testing.T) {
 		{"/help", `  /quit +end the chat`},
 		{"/history", `whose\? /to NAME comes first`},
 		{"/reply 1 Gladly", `you were not shown so many.*`},
-		{"/reply one Gladly", `N is a number.*`},
+		{"/reply one Gladly", `which one\? 1 is the newest.*`},
 		{"/reply 1", `  /reply N TEXT .*`},
 		{"/devices", `01\w{24}  laptop, since \d{4}-\d\d-\d\d, this one`},
 		{"/device remove laptop", `that is this device.*`},
