@@ -80,7 +80,7 @@ func (c *chat) reply(_ context.Context, args chatArgs) error {
 			}
 		}
 	}
-	return errors.New("you were not shown so many messages of others here; /history shows earlier ones, if they are stored")
+	return errors.New("you were not shown so many here; /history shows what is stored")
 }
 
 // know remembers a message that is on the screen.

@@ -93,6 +93,9 @@ func (c *chat) happened(ev client.Event) {
 	case client.Typing:
 		c.types(ev)
 	case client.ServerError:
+		if ev.Err.Code == schemas.CodeUnknownReceiver {
+			return // of a typing notice; the message itself will be refused
+		}
 		c.screen.line("The server says: %s", clean(ev.Err.Message))
 	}
 }

@@ -120,6 +120,13 @@ func TestChatReadAndTyping(t *testing.T) {
 	bob.types(" gladly")
 	alice.sees(`\[\d\d:\d\d\] bob: so gladly`)
 	bob.sees(`.*✓✓ so gladly`)
+	bob.types("/to zoe", "/blocks")
+	bob.sees(`.*You block nobody\.`)
+	bob.types("Anyone?")
+	bob.sees(`.*✗ Anyone\?: not sent: .*`)
+	if text := bob.whole.String(); strings.Contains(text, "The server says") {
+		t.Errorf("bob saw:\n%s", text)
+	}
 	alice.types("/quit")
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
