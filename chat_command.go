@@ -3,199 +3,143 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
-	"strconv"
+	"fmt"
 	"strings"
 
-	"roost/client"
 	"roost/schemas"
 )
 
-// errQuit is the outcome of /quit.
+// errQuit is the outcome of what ends a chat.
 var errQuit = errors.New("quit")
 
-const chatHelp = `A line goes to whom you write to; one that begins with // is sent with a single /.
-  /to NAME               write to a user or group
-  /history [NAME]        the newest messages of a chat, if your history is stored
-  /devices               your devices
-  /status NAME           whether somebody is online
-  /settings [NAME VALUE] see or change: history_storage 0 or 90, last_seen everyone or nobody, read_receipts true or false
-  /quit
-✓ the server has it safely  ✓✓ a device of the other one has it  ✗ it was not sent`
+// chatCommand is one thing to type. Its name has one word or two.
+type chatCommand struct {
+	name, args  string
+	does        string
+	least, most int // words behind the name; most < 0: any number
+	run         func(*chat, context.Context, chatArgs) error
+}
+
+// chatArgs is what stands behind the name of a command.
+type chatArgs struct {
+	words []string
+	text  string // the same as it was typed
+}
+
+type chatTopic struct {
+	name     string
+	commands []chatCommand
+}
+
+// chatTopics are all commands, as /help lists them.
+func chatTopics() []chatTopic {
+	return []chatTopic{
+		{"Chats", chatCommands()},
+		{"Groups", groupCommands()},
+		{"People", peopleCommands()},
+		{"You", accountCommands()},
+		{"Here", []chatCommand{
+			{"/help", "", "this list", 0, 0, (*chat).help},
+			{"/quit", "", "end the chat", 0, 0, func(*chat, context.Context, chatArgs) error { return errQuit }},
+		}},
+	}
+}
+
+// usage is the line of /help; it fits 80 columns.
+func (k chatCommand) usage() string {
+	return strings.TrimRight(fmt.Sprintf("  %-30s %s", strings.TrimSpace(k.name+" "+k.args), k.does), " ")
+}
+
+// findCommand gives the command that the line is, or an error that shows how it
+// goes.
+func findCommand(line string) (chatCommand, chatArgs, error) {
+	first, rest := cutWord(line)
+	second, text := cutWord(rest)
+	var long, short *chatCommand
+	var like []string
+	for _, topic := range chatTopics() {
+		for _, k := range topic.commands {
+			head, _ := cutWord(k.name)
+			if head == first {
+				like = append(like, k.usage())
+			}
+			switch k.name {
+			case first + " " + second:
+				long = &k
+			case first:
+				short = &k
+			}
+		}
+	}
+	k := short
+	if long != nil {
+		k, rest, like = long, text, []string{long.usage()}
+	}
+	if k != nil {
+		args := chatArgs{strings.Fields(rest), rest}
+		if n := len(args.words); n >= k.least && (k.most < 0 || n <= k.most) {
+			return *k, args, nil
+		}
+	}
+	if len(like) == 0 {
+		return chatCommand{}, chatArgs{}, fmt.Errorf("there is no %s; /help lists the commands", clean(first))
+	}
+	return chatCommand{}, chatArgs{}, fmt.Errorf("it goes like this:\n%s", strings.Join(like, "\n"))
+}
+
+// cutWord takes the first word off.
+func cutWord(s string) (word, rest string) {
+	s = strings.TrimSpace(s)
+	if i := strings.IndexAny(s, " \t"); i >= 0 {
+		return s[:i], strings.TrimSpace(s[i:])
+	}
+	return s, ""
+}
 
 // typed does what a line asks for.
 func (c *chat) typed(ctx context.Context, line string) error {
 	line = strings.TrimRight(line, "\r\n")
-	words := strings.Fields(line)
 	switch {
-	case len(words) == 0:
+	case strings.TrimSpace(line) == "":
 		return nil
 	case strings.HasPrefix(line, "//"):
 		line = line[1:]
 	case strings.HasPrefix(line, "/"):
-		err := c.command(ctx, words[0], words[1:])
+		command, args, err := findCommand(line)
+		if err == nil {
+			err = command.run(c, ctx, args)
+		}
 		if err != nil && err != errQuit {
-			c.screen.line("%v", explain(err))
+			c.screen.lines(explain(err).Error())
 		}
 		return err
 	}
-	if participant(c.peer) == "" {
-		c.screen.line("Nobody to write to: /to NAME comes first.")
-		return nil
+	if err := c.say(line, ""); err != nil {
+		c.screen.line("%v", err)
 	}
-	c.outgoing <- outgoing{c.peer, line}
+	return nil
+}
+
+// say hands a message to the sender.
+func (c *chat) say(text string, replyTo schemas.MessageID) error {
+	if participant(c.peer) == "" {
+		return errors.New("nobody to write to; /to NAME comes first")
+	}
+	c.outgoing <- outgoing{c.peer, text, replyTo}
 	c.unanswered++
 	return nil
 }
 
-func (c *chat) command(ctx context.Context, name string, args []string) error {
-	switch {
-	case name == "/quit" && len(args) == 0:
-		return errQuit
-	case name == "/help":
-		for _, line := range strings.Split(chatHelp, "\n") {
-			c.screen.line("%s", line)
-		}
-		return nil
-	case name == "/to" && len(args) == 1:
-		peer, err := schemas.ParseParticipant(args[0])
-		if err != nil {
-			return err
-		}
-		c.peer = peer
-		c.screen.line("You write to %s.", clean(participant(peer)))
-		c.prompt()
-		return nil
-	case name == "/history" && len(args) <= 1:
-		return c.history(ctx, args)
-	case name == "/devices" && len(args) == 0:
-		return c.devices(ctx)
-	case name == "/status" && len(args) == 1:
-		return c.status(ctx, args[0])
-	case name == "/settings" && (len(args) == 0 || len(args) == 2):
-		return c.settings(ctx, args)
-	}
-	return errors.New("there is no such command; /help lists them")
-}
-
-// prompt shows whom a line goes to, where there is a prompt.
-func (c *chat) prompt() { c.screen.prompt(clean(participant(c.peer)) + "> ") }
-
-func (c *chat) history(ctx context.Context, args []string) error {
-	with := c.peer
-	if len(args) == 1 {
-		var err error
-		if with, err = schemas.ParseParticipant(args[0]); err != nil {
-			return err
+func (c *chat) help(context.Context, chatArgs) error {
+	c.screen.line("A line goes to whom you write to. One that begins with // is sent with one /.")
+	for _, topic := range chatTopics() {
+		c.screen.line("%s", topic.name)
+		for _, k := range topic.commands {
+			c.screen.line("%s", k.usage())
 		}
 	}
-	if participant(with) == "" {
-		return errors.New("whose? /history NAME")
-	}
-	var page []schemas.HistoryMessage
-	err := c.account.call(ctx, func(ctx context.Context, api *client.API) (err error) {
-		page, err = api.History(ctx, with, 0)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if len(page) == 0 {
-		c.screen.line("No history with %s is stored. /settings history_storage 90 stores what comes from now on.", clean(participant(with)))
-	}
-	for _, m := range slices.Backward(page) { // the newest comes first
-		c.screen.line("[%s] %s: %s", clock(m.Timestamp), clean(string(m.SenderID)), clean(m.Content))
-	}
+	c.screen.line("Marks")
+	c.screen.line("  ✓ the server has it safely     ✓✓ a device of the other one has it")
+	c.screen.line("  ● it and all before are read   ✗ it was not sent")
 	return nil
-}
-
-func (c *chat) devices(ctx context.Context) error {
-	var devices []schemas.DeviceInfo
-	err := c.account.call(ctx, func(ctx context.Context, api *client.API) (err error) {
-		devices, err = api.Devices(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	this := c.client.Welcome().DeviceID
-	for _, d := range devices {
-		note := ""
-		if d.DeviceID == this {
-			note = ", this one"
-		}
-		c.screen.line("%s  %s, since %s%s", d.DeviceID, clean(d.Name), d.CreatedAt.Time().Format("2006-01-02"), note)
-	}
-	return nil
-}
-
-func (c *chat) status(ctx context.Context, name string) error {
-	user, err := schemas.ParseUserID(name)
-	if err != nil {
-		return err
-	}
-	var status schemas.UserStatus
-	err = c.account.call(ctx, func(ctx context.Context, api *client.API) (err error) {
-		status, err = api.Status(ctx, user)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	seen := ""
-	if status.LastActiveTime > 0 {
-		seen = ", last active " + clock(status.LastActiveTime)
-	}
-	c.screen.line("%s is %s%s.", clean(name), clean(status.ConnectionState), seen)
-	return nil
-}
-
-func (c *chat) settings(ctx context.Context, args []string) error {
-	var change schemas.SettingsChange
-	if len(args) == 2 {
-		var err error
-		if change, err = parseSetting(args[0], args[1]); err != nil {
-			return err
-		}
-	}
-	var settings schemas.UserSettings
-	err := c.account.call(ctx, func(ctx context.Context, api *client.API) (err error) {
-		if len(args) == 0 {
-			settings, err = api.Settings(ctx)
-		} else {
-			settings, err = api.ChangeSettings(ctx, change)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	c.screen.line("history_storage %d, last_seen %s, read_receipts %t",
-		settings.HistoryStorage, clean(string(settings.LastSeen)), settings.ReadReceipts)
-	return nil
-}
-
-func parseSetting(name, value string) (schemas.SettingsChange, error) {
-	var change schemas.SettingsChange
-	var err error
-	switch name {
-	case "history_storage":
-		change.HistoryStorage = new(int)
-		*change.HistoryStorage, err = strconv.Atoi(value)
-	case "last_seen":
-		seen := schemas.LastSeen(value)
-		change.LastSeen = &seen
-	case "read_receipts":
-		change.ReadReceipts = new(bool)
-		*change.ReadReceipts, err = strconv.ParseBool(value)
-	default:
-		return change, errors.New("there is no such setting; /help lists them")
-	}
-	if err != nil {
-		return change, errors.New(name + ": that is no value for it; /help lists them")
-	}
-	if e := change.Validate(); e != nil {
-		return change, e
-	}
-	return change, nil
 }

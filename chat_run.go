@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"sync"
 
 	"roost/client"
@@ -11,13 +9,13 @@ import (
 )
 
 const (
-	chatUnanswered = 64  // lines without answer; beyond, no line is read
-	chatMarked     = 256 // sent messages that may still get their second mark
+	chatUnanswered = 64 // lines without answer; beyond, no line is read
+	chatNotices    = 16 // reads and typing that wait for a connection; beyond, the next one has to do
 )
 
-// chat is one person at one device. run owns all of it. Three goroutines serve
-// run and end with it: the reader of lines, the sender, which keeps the order of
-// what was typed, and the receiver.
+// chat is one person at one device. run owns all of it. Goroutines serve run and
+// end with it: the reader of lines, the sender, which keeps the order of what was
+// typed, the receiver, the notifier, and an export while there is one.
 type chat struct {
 	account *account
 	client  *client.Client
@@ -27,17 +25,38 @@ type chat struct {
 	outgoing chan outgoing // chatUnanswered long; written by run, which counts, so it is never full; read by the sender
 	results  chan result   // unbuffered; written by the sender, read by run
 	events   chan received // unbuffered; written by the receiver, read by run
+	notices  chan notice   // chatNotices long; written by run, read by the notifier; when full a notice is left out
+	exports  chan exported // unbuffered; written by an export, read by run
+	wg       sync.WaitGroup
 
 	unanswered int
-	leaving    bool                // stdin has ended
-	online     bool                // the first Connected is no news
-	sent       []sentLine          // not known to be delivered, oldest first, at most chatMarked
-	early      []schemas.MessageID // delivered before run heard that they were sent, at most chatMarked
+	leaving    bool // stdin has ended
+	online     bool // the first Connected is no news
+	exporting  bool
+	deleted    bool // the account
+
+	marks   marks
+	known   []knownMessage // by message id, at most chatKnown
+	page    historyPage    // of the chat with peer
+	groups  map[schemas.GroupID]string
+	unread  map[schemas.Participant]schemas.MessageID // the newest one that was shown while another chat was open
+	typing  typing
+	watched []schemas.UserID
+	present map[schemas.UserID]bool // who of watched was online when last heard of
+}
+
+func newChat(a *account, c *client.Client, s *screen, peer schemas.Participant) *chat {
+	return &chat{account: a, client: c, screen: s, peer: peer,
+		outgoing: make(chan outgoing, chatUnanswered), results: make(chan result), events: make(chan received),
+		notices: make(chan notice, chatNotices), exports: make(chan exported),
+		groups: make(map[schemas.GroupID]string), unread: make(map[schemas.Participant]schemas.MessageID),
+		typing: newTyping(), present: make(map[schemas.UserID]bool)}
 }
 
 type outgoing struct {
-	to   schemas.Participant
-	text string
+	to      schemas.Participant
+	text    string
+	replyTo schemas.MessageID
 }
 
 // result is what became of a line; sent is set where err is nil.
@@ -52,15 +71,13 @@ type received struct {
 	err   error
 }
 
-type sentLine struct {
-	outgoing
-	id schemas.MessageID
-}
-
 // run chats until it is over.
 func (c *chat) run(ctx context.Context, lines func() (string, error)) error {
 	welcome := c.client.Welcome()
 	c.screen.line("You are %s on %s. /help lists the commands.", clean(string(welcome.UserID)), clean(c.account.opts.Device))
+	if _, err := c.loadGroups(ctx); err != nil {
+		c.screen.line("The names of your groups are not known: %v", explain(err))
+	}
 	c.prompt()
 	restored := c.client.Restored()
 	if n := len(restored); n > 0 {
@@ -69,12 +86,12 @@ func (c *chat) run(ctx context.Context, lines func() (string, error)) error {
 	c.unanswered = len(restored)
 
 	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() { c.send(ctx, restored) })
-	wg.Go(func() { c.receive(ctx) })
+	c.wg.Go(func() { c.send(ctx, restored) })
+	c.wg.Go(func() { c.receive(ctx) })
+	c.wg.Go(func() { c.notify(ctx) })
 	defer func() {
 		cancel()
-		wg.Wait()
+		c.wg.Wait()
 	}()
 	return c.loop(ctx, readLines(ctx, lines))
 }
@@ -114,7 +131,7 @@ func (c *chat) send(ctx context.Context, restored []schemas.SendMessage) {
 		}
 	}
 	for _, f := range restored {
-		r := result{outgoing: outgoing{schemas.Participant{User: f.ReceiverID, Group: f.GroupID}, f.Content}}
+		r := result{outgoing: outgoing{schemas.Participant{User: f.ReceiverID, Group: f.GroupID}, f.Content, f.ReplyTo}}
 		r.sent, r.err = c.client.Resend(ctx, f.MessageIDByClient)
 		if !report(r) {
 			return
@@ -124,7 +141,7 @@ func (c *chat) send(ctx context.Context, restored []schemas.SendMessage) {
 		select {
 		case o := <-c.outgoing:
 			r := result{outgoing: o}
-			r.sent, r.err = c.client.Send(ctx, o.to, o.text, nil)
+			r.sent, r.err = c.client.Send(ctx, o.to, o.text, &client.SendOptions{ReplyTo: o.replyTo})
 			if !report(r) {
 				return
 			}
@@ -153,7 +170,7 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 		if c.screen.err != nil {
 			return c.screen.err
 		}
-		if c.leaving && (c.unanswered == 0 || c.screen.term != nil) {
+		if c.leaving && (c.unanswered == 0 && !c.exporting || c.screen.term != nil) {
 			return c.farewell()
 		}
 		in := lines
@@ -173,7 +190,13 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 			if r.err != nil {
 				return explain(r.err)
 			}
-			c.happened(ctx, r.event)
+			c.happened(r.event)
+		case e := <-c.exports:
+			c.exportEnded(e)
+		case <-c.screen.keys:
+			c.typingHere()
+		case <-c.typing.over.C:
+			c.screen.fade()
 		case <-ctx.Done():
 			return c.farewell()
 		}
@@ -188,94 +211,3 @@ func (c *chat) farewell() error {
 	}
 	return nil
 }
-
-// answered shows what became of a line.
-func (c *chat) answered(r result) {
-	var unknown *client.UnknownOutcomeError
-	switch {
-	case errors.As(r.err, &unknown):
-		c.screen.line("? %s: %v", clean(r.text), r.err)
-	case r.err != nil:
-		c.screen.line("✗ %s: not sent: %v", clean(r.text), explain(r.err))
-	default:
-		c.screen.mark(r.sent.MessageID, "✓", r.text)
-		c.sent = append(c.sent, sentLine{r.outgoing, r.sent.MessageID})
-		c.sent = c.sent[max(0, len(c.sent)-chatMarked):]
-		if i := slices.Index(c.early, r.sent.MessageID); i >= 0 {
-			c.early = slices.Delete(c.early, i, i+1)
-			c.delivered(func(s sentLine) bool { return s.id == r.sent.MessageID })
-		}
-	}
-}
-
-// delivered shows the second mark, once.
-func (c *chat) delivered(is func(sentLine) bool) (any bool) {
-	c.sent = slices.DeleteFunc(c.sent, func(s sentLine) bool {
-		if !is(s) {
-			return false
-		}
-		any = true
-		c.screen.mark(s.id, "✓✓", s.text)
-		return true
-	})
-	return any
-}
-
-// happened shows an event.
-func (c *chat) happened(ctx context.Context, ev client.Event) {
-	switch ev := ev.(type) {
-	case client.Connected:
-		if c.online {
-			c.screen.line("Connected again.")
-		}
-		c.online = true
-	case client.Disconnected:
-		c.screen.line("The connection is lost: %v. You can go on typing.", ev.Err)
-	case client.Message:
-		c.message(ctx, ev)
-	case client.Delivered:
-		if !c.delivered(func(s sentLine) bool { return s.id == ev.MessageID }) {
-			c.early = append(c.early, ev.MessageID)
-			c.early = c.early[max(0, len(c.early)-chatMarked):]
-		}
-	case client.Receipts:
-		for _, item := range ev.Items {
-			c.delivered(func(s sentLine) bool {
-				return item.Chat == participant(s.to) && s.id <= item.DeliveredUpTo
-			})
-		}
-	case client.ServerError:
-		c.screen.line("The server says: %s", clean(ev.Err.Message))
-	}
-}
-
-// message shows a message and acknowledges it: on this device, shown is stored.
-func (c *chat) message(ctx context.Context, m client.Message) {
-	me := c.client.Welcome().UserID
-	from := clean(string(m.SenderID))
-	switch {
-	case m.GroupID != "":
-		from += " in " + string(m.GroupID)
-	case m.SenderID == me:
-		from = "you to " + clean(string(m.ReceiverID)) // from another device
-	}
-	c.screen.line("[%s] %s: %s", clock(m.Timestamp), from, clean(m.Content))
-	if c.screen.err != nil {
-		return
-	}
-	if err := m.Ack(); err != nil && !errors.Is(err, client.ErrClosed) {
-		c.screen.line("This message may come again: %v", err)
-	}
-	if c.screen.term == nil || m.SenderID == me {
-		return // nobody is known to read it
-	}
-	ctx, cancel := context.WithTimeout(ctx, chatCallTime)
-	defer cancel()
-	in := schemas.Participant{User: m.SenderID}
-	if m.GroupID != "" {
-		in = schemas.Participant{Group: m.GroupID}
-	}
-	_ = c.client.MarkRead(ctx, in, m.MessageID) // the next one covers it
-}
-
-func participant(p schemas.Participant) string { return string(p.User) + string(p.Group) }

@@ -22,16 +22,18 @@ type screen struct {
 	term *term.Terminal // nil: no terminal
 	fd   int
 
-	typed atomic.Int64 // rows that the person typed, counted by the reader of lines
+	typed atomic.Int64  // rows that the person typed, counted by the reader of lines
+	keys  chan struct{} // 1 long; written where a key was pressed that makes a message, read by the chat; when full it knows
 
-	last    schemas.MessageID // on a terminal: the newest row is the mark of this message,
-	lastRow int64             // as long as nothing was typed since: typed was this
+	last    schemas.MessageID // on a terminal: the newest row is the mark of this message, or
+	passing bool              // the newest row goes away before the next one, as long as
+	lastRow int64             // nothing was typed since: typed was this
 	err     error             // of the first write that failed; nothing is written after it
 }
 
 // newScreen takes the terminal over, if both ends are one; restore gives it back.
 func newScreen(stdin io.Reader, stdout io.Writer) (s *screen, restore func(), err error) {
-	s = &screen{out: stdout}
+	s = &screen{out: stdout, keys: make(chan struct{}, 1)}
 	fd, in := terminal(stdin)
 	outFD, out := terminal(stdout)
 	if !in || !out {
@@ -47,6 +49,7 @@ func newScreen(stdin io.Reader, stdout io.Writer) (s *screen, restore func(), er
 		io.Writer
 	}{stdin, stdout}, "")
 	s.out = s.term
+	s.term.AutoCompleteCallback = s.pressed
 	return s, func() {
 		_, _ = io.WriteString(stdout, "\r\x1b[K") // the prompt
 		_ = term.Restore(fd, before)
@@ -82,10 +85,45 @@ func (s *screen) prompt(text string) {
 	}
 }
 
+// pressed hears of each key from the reader of lines. Only a line that is no
+// command, or a reply, becomes a message.
+func (s *screen) pressed(line string, _ int, _ rune) (string, int, bool) {
+	if line != "" && (!strings.HasPrefix(line, "/") || strings.HasPrefix(line, "//") || strings.HasPrefix(line, "/reply ")) {
+		select {
+		case s.keys <- struct{}{}:
+		default:
+		}
+	}
+	return "", 0, false // the key does what it does
+}
+
 // line shows a line.
 func (s *screen) line(format string, args ...any) {
+	s.fade()
 	s.last = ""
 	s.write(fmt.Sprintf(format, args...) + "\n")
+}
+
+// lines shows a text that may have several.
+func (s *screen) lines(text string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		s.line("%s", line)
+	}
+}
+
+// pass shows a line that is soon out of date: on a terminal it goes away with
+// fade, or when another one comes.
+func (s *screen) pass(text string) {
+	s.line("%s", text)
+	s.passing, s.lastRow = s.term != nil, s.typed.Load()
+}
+
+// fade takes a passing line away, if it can still be found.
+func (s *screen) fade() {
+	if s.passing && s.lastRow == s.typed.Load() {
+		s.write("\x1b[1A\r\x1b[K")
+	}
+	s.passing = false
 }
 
 // mark shows how far a sent message has got. On a terminal, where it stands right

@@ -12,8 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/term"
+	"unicode/utf8"
 
 	"roost/client"
 	"roost/schemas"
@@ -50,10 +49,11 @@ func (h *chatHouse) Break() {
 	h.server = serve(h.t, h.dir, h.address())
 }
 
-// chatter is a person at two pipes.
+// chatter is a person at two pipes, or at a terminal.
 type chatter struct {
 	t     *testing.T
-	stdin *io.PipeWriter
+	stdin io.WriteCloser
+	enter string // ends a line
 	end   context.CancelFunc
 	done  chan error
 
@@ -72,7 +72,7 @@ func startChat(t *testing.T, url, user string, change func(*ChatOptions)) *chatt
 	}
 	in, out := io.Pipe()
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &chatter{t: t, stdin: out, end: cancel, done: make(chan error, 1), change: make(chan struct{}, 1)}
+	p := &chatter{t: t, stdin: out, enter: "\n", end: cancel, done: make(chan error, 1), change: make(chan struct{}, 1)}
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
@@ -104,7 +104,7 @@ func (p *chatter) Write(data []byte) (int, error) {
 func (p *chatter) types(lines ...string) {
 	p.t.Helper()
 	for _, line := range lines {
-		if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
+		if _, err := io.WriteString(p.stdin, line+p.enter); err != nil {
 			p.t.Fatal(err)
 		}
 	}
@@ -113,14 +113,21 @@ func (p *chatter) types(lines ...string) {
 // sees waits for a line that matches, and forgets all up to it.
 func (p *chatter) sees(pattern string) {
 	p.t.Helper()
+	p.until(pattern)
+}
+
+// until is sees, and gives what stood before that line.
+func (p *chatter) until(pattern string) string {
+	p.t.Helper()
 	line := regexp.MustCompile(`(?m)^` + pattern + `$`)
 	late := time.After(20 * time.Second)
 	for {
 		p.mu.Lock()
 		if found := line.FindStringIndex(p.text); found != nil {
+			before := p.text[:found[0]]
 			p.text = p.text[found[1]:]
 			p.mu.Unlock()
-			return
+			return before
 		}
 		text := p.text
 		p.mu.Unlock()
@@ -157,7 +164,7 @@ func TestChat(t *testing.T) {
 	alice.sees(`✓✓ Dinner at eight\?`)
 
 	bob.types("with whom")
-	bob.sees(`Nobody to write to.*`)
+	bob.sees(`nobody to write to; /to NAME comes first`)
 	bob.types("/to alice", "", "//quit is a command", "So: gladly")
 	bob.sees(`You write to alice\.`)
 	for _, text := range []string{"/quit is a command", "So: gladly"} {
@@ -182,25 +189,47 @@ func TestChatCommands(t *testing.T) {
 	srv.Account("bob", "correct horse")
 	alice := startChat(t, srv.URL, "alice", nil)
 	for _, step := range []struct{ line, pattern string }{
-		{"/help", `  /quit`},
+		{"/help", `  /quit +end the chat`},
+		{"/history", `whose\? /to NAME comes first`},
+		{"/reply 1 Gladly", `you were not shown so many.*`},
+		{"/reply one Gladly", `which one\? 1 is the newest.*`},
+		{"/reply 1", `  /reply N TEXT .*`},
 		{"/devices", `01\w{24}  laptop, since \d{4}-\d\d-\d\d, this one`},
+		{"/device remove laptop", `that is this device.*`},
+		{"/device remove phone", `you have no device phone; .*`},
 		{"/status alice", `alice is online, last active \d\d:\d\d\.`},
 		{"/status bob", `bob is offline\.`},
 		{"/status carol", `user_id: there is no such user`},
 		{"/status g-x", `a user id does not start with.*`},
-		{"/settings", `history_storage 0, last_seen everyone, read_receipts true`},
-		{"/settings history_storage 90", `history_storage 90, last_seen everyone, read_receipts true`},
-		{"/settings last_seen nobody", `history_storage 90, last_seen nobody, read_receipts true`},
-		{"/settings read_receipts false", `history_storage 90, last_seen nobody, read_receipts false`},
-		{"/settings history_storage 7", `.*history_storage: is 0 or 90.*`},
-		{"/settings history_storage x", `history_storage: that is no value.*`},
-		{"/settings colour blue", `there is no such setting.*`},
-		{"/history", `whose\? /history NAME`},
-		{"/history bob", `No history with bob is stored.*`},
-		{"/history g-", `.*group id.*`},
+		{"/set", `history off, lastseen everyone, receipts on`},
+		{"/set history on", `history on, lastseen everyone, receipts on`},
+		{"/set lastseen nobody", `history on, lastseen nobody, receipts on`},
+		{"/set receipts off", `history on, lastseen nobody, receipts off`},
+		{"/set history 7", `it is on or off`},
+		{"/set receipts maybe", `it is on or off`},
+		{"/set lastseen friends", `last_seen: is "everyone" or "nobody"`},
+		{"/set colour blue", `it goes like this:`},
+		{"/to bob", `You write to bob\.`},
+		{"/history", `No history with bob is stored.*`},
+		{"/history older", `/history comes first`},
+		{"/history bob", `  /history older .*`},
+		{"/group add bob", `you write to no group; .*`},
+		{"/group list", `You are in no group.*`},
+		{"/group open Dinner", `you are in no group Dinner; .*`},
+		{"/group", `  /group create NAME .*`},
+		{"/watch", `You watch nobody.*`},
+		{"/watch g-x", `g-x: a user id does not start with.*`},
+		{"/unwatch bob", `you do not watch bob; .*`},
+		{"/blocks", `You block nobody\.`},
+		{"/block alice", `user_id: .*`},
+		{"/block carol", `user_id: there is no such user`},
+		{"/block", `  /block USER .*`},
+		{"/export", `  /export FILE .*`},
+		{"/export /nowhere/x", `.*no such file or directory`},
+		{"/delete-account bob", `you are alice; nothing was deleted`},
 		{"/to g-", `.*group id.*`},
-		{"/to", `there is no such command.*`},
-		{"/dance", `there is no such command.*`},
+		{"/to", `  /to NAME .*`},
+		{"/dance", `there is no /dance; /help lists the commands`},
 	} {
 		alice.types(step.line)
 		alice.sees(step.pattern)
@@ -333,27 +362,16 @@ func TestChatClean(t *testing.T) {
 	}
 }
 
-// On a terminal the second mark replaces the first, unless something came
-// between.
-func TestChatMarksOnATerminal(t *testing.T) {
-	var out bytes.Buffer
-	s := &screen{fd: -1, term: term.NewTerminal(struct {
-		io.Reader
-		io.Writer
-	}{strings.NewReader(""), &out}, "")}
-	s.out = s.term
-	const one, two, three schemas.MessageID = "1", "2", "3"
-	s.mark(one, "✓", "first\nline")
-	s.mark(one, "✓✓", "first\nline")
-	s.mark(two, "✓", "second")
-	s.line("[12:00] bob: hi")
-	s.mark(two, "✓✓", "second")
-	s.mark(three, "✓", strings.Repeat("x", 50))
-	s.typed.Add(1)
-	s.mark(three, "✓✓", "third")
-	expected := "  ✓  first\r\n\x1b[1A\r\x1b[K  ✓✓ first\r\n  ✓  second\r\n[12:00] bob: hi\r\n  ✓✓ second\r\n" +
-		"  ✓  " + strings.Repeat("x", 30) + "…\r\n  ✓✓ third\r\n"
-	if out.String() != expected || s.err != nil {
-		t.Errorf("shown: %q, %v", out.String(), s.err)
+// /help fits a terminal of 80 columns, and every command is in it.
+func TestChatHelpFits(t *testing.T) {
+	for _, topic := range chatTopics() {
+		for _, k := range topic.commands {
+			if n := utf8.RuneCountInString(k.usage()); n > 80 {
+				t.Errorf("%d columns: %s", n, k.usage())
+			}
+			if found, _, err := findCommand(k.name + strings.Repeat(" x", k.least)); err != nil || found.name != k.name {
+				t.Errorf("%s is found as %q, %v", k.name, found.name, err)
+			}
+		}
 	}
 }

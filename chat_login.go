@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"roost/client"
+	"roost/schemas"
+)
+
+// account is the person's right to talk to the server.
+type account struct {
+	opts   ChatOptions
+	stdin  io.Reader
+	lines  *bufio.Reader // of stdin
+	stdout io.Writer
+
+	mu    sync.Mutex
+	token string
+}
+
+func (a *account) api() *client.API {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return &client.API{URL: a.opts.Server, Token: a.token}
+}
+
+// renew gets another token, for the password that was good once.
+func (a *account) renew(ctx context.Context) (string, error) {
+	if a.opts.Password == "" {
+		return "", schemas.Errorf(schemas.CodeUnauthenticated, "The token has expired.")
+	}
+	token, err := a.api().Login(ctx, schemas.UserID(a.opts.User), a.opts.Password)
+	if err != nil {
+		return "", err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.token = token.Token
+	return token.Token, nil
+}
+
+// call makes one request, and again if the token has expired.
+func (a *account) call(ctx context.Context, request func(context.Context, *client.API) error) error {
+	return a.callFor(ctx, chatCallTime, request)
+}
+
+func (a *account) callFor(ctx context.Context, most time.Duration, request func(context.Context, *client.API) error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	err := request(ctx, a.api())
+	if isCode(err, schemas.CodeUnauthenticated) {
+		if _, renewErr := a.renew(ctx); renewErr == nil {
+			err = request(ctx, a.api())
+		}
+	}
+	return err
+}
+
+// logIn gets the first token. The server does not tell a wrong password from an
+// account that is not there, so making one is worth a try only if wanted.
+func (a *account) logIn(ctx context.Context) error {
+	if a.opts.Token != "" {
+		a.token, a.opts.Password = a.opts.Token, ""
+		return nil
+	}
+	fd, asks := terminal(a.stdin)
+	typed := a.opts.Password == ""
+	if typed {
+		if !asks {
+			return cannotStart(errors.New("set ROOST_PASSWORD, or run it on a terminal to be asked"))
+		}
+		password, err := a.ask(fd, "Password of "+a.opts.User)
+		if err != nil {
+			return err
+		}
+		a.opts.Password = password
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*chatCallTime) // the person types meanwhile
+	defer cancel()
+	_, err := a.renew(ctx)
+	if !isCode(err, schemas.CodeUnauthenticated) {
+		return explain(err)
+	}
+	if !a.opts.Register {
+		if !asks {
+			return fmt.Errorf("%w (if %s has no account yet: --register makes one)", explain(err), a.opts.User)
+		}
+		fmt.Fprintf(a.stdout, "There is no account %s with that password. Make one? [y/N] ", a.opts.User)
+		answer, _ := a.lines.ReadString('\n')
+		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+			return explain(err)
+		}
+		if typed {
+			again, askErr := a.ask(fd, "The password once more")
+			if askErr != nil {
+				return askErr
+			}
+			if again != a.opts.Password {
+				return errors.New("the two passwords differ")
+			}
+		}
+	}
+	_, createErr := a.api().Register(ctx, schemas.UserID(a.opts.User), a.opts.Password)
+	if isCode(createErr, schemas.CodeConflict) {
+		return explain(err) // there is one, and this is not its password
+	}
+	if createErr != nil {
+		return explain(createErr)
+	}
+	fmt.Fprintf(a.stdout, "The account %s is made.\n", a.opts.User)
+	_, err = a.renew(ctx)
+	return explain(err)
+}
+
+// ask reads a password without showing it.
+func (a *account) ask(fd int, what string) (string, error) {
+	fmt.Fprintf(a.stdout, "%s: ", what)
+	password, err := term.ReadPassword(fd)
+	fmt.Fprintln(a.stdout)
+	if err != nil {
+		return "", fmt.Errorf("failed to read the password: %w", err)
+	}
+	return string(password), nil
+}
+
+// stateFile is what this device has to remember.
+func (a *account) stateFile() string { return filepath.Join(a.opts.State, "device.json") }
+
+// forget removes what is left here of an account that was deleted.
+func (a *account) forget(deleted bool) error {
+	if !deleted {
+		return nil
+	}
+	if err := os.Remove(a.stateFile()); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// connect connects as the device that the state folder knows, else the user's
+// device of that name, else a new one.
+func (a *account) connect(ctx context.Context) (*client.Client, error) {
+	store := client.FileStore(a.stateFile())
+	state, err := store.Load()
+	if err != nil {
+		return nil, err
+	}
+	device := state.DeviceID
+	if device == "" {
+		if device, err = a.device(ctx); err != nil {
+			return nil, explain(err)
+		}
+	}
+	c, err := client.Connect(ctx, client.Options{URL: a.opts.Server, Token: a.api().Token, TokenSource: a.renew,
+		DeviceID: device, Store: store})
+	if isRemoved(err) {
+		return nil, fmt.Errorf("this device was removed; delete %s to begin as a new one", store)
+	}
+	return c, explain(err)
+}
+
+func (a *account) device(ctx context.Context) (schemas.DeviceID, error) {
+	var id schemas.DeviceID
+	err := a.call(ctx, func(ctx context.Context, api *client.API) error {
+		devices, err := api.Devices(ctx)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, d := range devices {
+			if d.Name == a.opts.Device {
+				id = d.DeviceID
+				return nil
+			}
+			names = append(names, d.Name)
+		}
+		d, err := api.RegisterDevice(ctx, a.opts.Device)
+		if isCode(err, schemas.CodeDeviceLimit) {
+			return fmt.Errorf("%w (--device takes one over: %s)", err, strings.Join(names, ", "))
+		}
+		id = d.DeviceID
+		return err
+	})
+	return id, err
+}

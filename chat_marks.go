@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"slices"
+
+	"roost/client"
+	"roost/schemas"
+)
+
+// chatMarked bounds the sent messages that may still get a mark, and the marks
+// that may still get their message.
+const chatMarked = 256
+
+// marks is how far what was sent from here has got.
+type marks struct {
+	sent  []sentLine // not known to be read, oldest first, at most chatMarked
+	early []earlyMark
+}
+
+type sentLine struct {
+	outgoing
+	id        schemas.MessageID
+	delivered bool
+}
+
+// earlyMark came before run heard that the message was sent.
+type earlyMark struct {
+	id   schemas.MessageID
+	user schemas.UserID // who has read up to id; "": id is delivered
+}
+
+// answered shows what became of a line.
+func (c *chat) answered(r result) {
+	var unknown *client.UnknownOutcomeError
+	switch {
+	case errors.As(r.err, &unknown):
+		c.screen.line("? %s: %v", clean(r.text), r.err)
+	case r.err != nil:
+		c.screen.line("✗ %s: not sent: %v", clean(r.text), explain(r.err))
+	default:
+		c.accepted(sentLine{outgoing: r.outgoing, id: r.sent.MessageID})
+	}
+}
+
+func (c *chat) accepted(s sentLine) {
+	c.screen.mark(s.id, "✓", s.text)
+	c.know(knownMessage{s.id, s.to, true, s.text})
+	c.marks.sent = append(c.marks.sent, s)
+	c.marks.sent = c.marks.sent[max(0, len(c.marks.sent)-chatMarked):]
+	early := c.marks.early
+	c.marks.early = nil
+	for _, e := range early {
+		if e.user == "" {
+			c.markDelivered(e.id)
+		} else {
+			c.markRead(e.user, e.id)
+		}
+	}
+}
+
+// markDelivered shows the second mark of one message.
+func (c *chat) markDelivered(id schemas.MessageID) {
+	if !c.delivered(func(s sentLine) bool { return s.id == id }) {
+		c.tooEarly(earlyMark{id: id})
+	}
+}
+
+// delivered shows the second marks, each once.
+func (c *chat) delivered(is func(sentLine) bool) (any bool) {
+	for i, s := range c.marks.sent {
+		if !is(s) {
+			continue
+		}
+		any = true
+		if !s.delivered {
+			c.marks.sent[i].delivered = true
+			c.screen.mark(s.id, "✓✓", s.text)
+		}
+	}
+	return any
+}
+
+// markRead shows the last mark of the newest message that user has read, which
+// stands for those before it.
+func (c *chat) markRead(user schemas.UserID, upTo schemas.MessageID) {
+	read := func(s sentLine) bool { return s.to.User == user && s.id <= upTo }
+	var newest sentLine
+	for _, s := range c.marks.sent {
+		if read(s) && s.id > newest.id {
+			newest = s
+		}
+	}
+	if newest.id != "" {
+		c.marks.sent = slices.DeleteFunc(c.marks.sent, read)
+		c.screen.mark(newest.id, "●", newest.text)
+	}
+	if newest.id < upTo {
+		c.tooEarly(earlyMark{upTo, user})
+	}
+}
+
+func (c *chat) tooEarly(e earlyMark) {
+	if c.unanswered == 0 {
+		return // of an earlier chat, or another device
+	}
+	if !slices.Contains(c.marks.early, e) {
+		c.marks.early = append(c.marks.early, e)
+		c.marks.early = c.marks.early[max(0, len(c.marks.early)-chatMarked):]
+	}
+}
+
+// receipts shows what happened while this device was away.
+func (c *chat) receipts(items []schemas.ReceiptItem) {
+	for _, item := range items {
+		c.delivered(func(s sentLine) bool { return item.Chat == participant(s.to) && s.id <= item.DeliveredUpTo })
+		if item.ReadUpTo != "" {
+			c.markRead(item.UserID, item.ReadUpTo)
+		}
+	}
+}

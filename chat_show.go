@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"roost/client"
+	"roost/schemas"
+)
+
+// Times of typing, as the protocol has them.
+const (
+	typingEvery = 3 * time.Second
+	typingLasts = 5 * time.Second
+)
+
+// typing is who types, here and elsewhere.
+type typing struct {
+	said   map[schemas.Participant]time.Time // when it was last told that this person types there
+	others map[client.Typing]time.Time       // until when somebody is taken to type
+	over   *time.Timer                       // fires when the row about it is out of date
+}
+
+func newTyping() typing {
+	t := typing{make(map[schemas.Participant]time.Time), make(map[client.Typing]time.Time), time.NewTimer(0)}
+	t.over.Stop()
+	return t
+}
+
+// notice is a frame that nobody answers.
+type notice struct {
+	to   schemas.Participant
+	read schemas.MessageID // "": the person types
+}
+
+// notify hands notices to the connection, which may be away for a while.
+func (c *chat) notify(ctx context.Context) {
+	for {
+		select {
+		case n := <-c.notices:
+			c.notifyOne(ctx, n)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *chat) notifyOne(ctx context.Context, n notice) {
+	ctx, cancel := context.WithTimeout(ctx, chatCallTime)
+	defer cancel()
+	if n.read == "" {
+		_ = c.client.SendTyping(ctx, n.to) // worth nothing a moment later
+	} else {
+		_ = c.client.MarkRead(ctx, n.to, n.read) // the next one covers it
+	}
+}
+
+func (c *chat) tell(n notice) {
+	if n.to.User == "" {
+		return // the server takes neither in groups
+	}
+	select {
+	case c.notices <- n:
+	default:
+	}
+}
+
+// happened shows an event.
+func (c *chat) happened(ev client.Event) {
+	switch ev := ev.(type) {
+	case client.Connected:
+		if c.online {
+			c.screen.line("Connected again.")
+		}
+		c.online = true
+	case client.Disconnected:
+		c.screen.line("The connection is lost: %v. You can go on typing.", ev.Err)
+	case client.Message:
+		c.message(ev)
+	case client.GroupUpdate:
+		c.groupUpdated(ev)
+	case client.Delivered:
+		c.markDelivered(ev.MessageID)
+	case client.Read:
+		if ev.UserID != c.client.Welcome().UserID {
+			c.markRead(ev.UserID, ev.MessageID)
+		}
+	case client.Receipts:
+		c.receipts(ev.Items)
+	case client.Presence:
+		c.presence(ev)
+	case client.Typing:
+		c.types(ev)
+	case client.ServerError:
+		if ev.Err.Code == schemas.CodeUnknownReceiver {
+			return // of a typing notice; the message itself will be refused
+		}
+		c.screen.line("The server says: %s", clean(ev.Err.Message))
+	}
+}
+
+// message shows a message and acknowledges it: on this device, shown is stored.
+func (c *chat) message(m client.Message) {
+	me := c.client.Welcome().UserID
+	chat := schemas.Participant{User: m.SenderID}
+	from := c.who(m.SenderID)
+	switch {
+	case m.GroupID != "":
+		chat = schemas.Participant{Group: m.GroupID}
+		from += " in " + c.name(chat)
+	case m.SenderID == me:
+		chat.User = m.ReceiverID
+		from += " to " + clean(string(m.ReceiverID)) // from another device
+	}
+	delete(c.typing.others, client.Typing{Typing: schemas.Typing{UserID: m.SenderID, GroupID: m.GroupID}})
+	c.screen.line("[%s] %s%s: %s", clock(m.Timestamp), from, c.about(m.ReplyTo), clean(m.Content))
+	if c.screen.err != nil {
+		return
+	}
+	if err := m.Ack(); err != nil && !errors.Is(err, client.ErrClosed) {
+		c.screen.line("This message may come again: %v", err)
+	}
+	c.know(knownMessage{m.MessageID, chat, m.SenderID == me, m.Content})
+	if m.SenderID == me {
+		return
+	}
+	if chat == c.peer {
+		c.read(chat, m.MessageID)
+	} else {
+		c.unread[chat] = max(c.unread[chat], m.MessageID)
+	}
+}
+
+// read says that the person has read a chat up to id. Where there is no terminal
+// nobody is known to read.
+func (c *chat) read(chat schemas.Participant, id schemas.MessageID) {
+	delete(c.unread, chat)
+	if c.screen.term != nil {
+		c.tell(notice{chat, id})
+	}
+}
+
+// types shows that somebody types, once until they stop.
+func (c *chat) types(t client.Typing) {
+	now := time.Now()
+	for other, until := range c.typing.others {
+		if now.After(until) {
+			delete(c.typing.others, other)
+		}
+	}
+	_, shown := c.typing.others[t]
+	c.typing.others[t] = now.Add(typingLasts)
+	c.typing.over.Reset(typingLasts)
+	if shown {
+		return
+	}
+	text := clean(string(t.UserID)) + " is typing"
+	if t.GroupID != "" {
+		text += " in " + c.name(schemas.Participant{Group: t.GroupID})
+	}
+	c.screen.pass(text + " ...")
+}
+
+// typingHere tells the one who is written to that the person types.
+func (c *chat) typingHere() {
+	now := time.Now()
+	for chat, at := range c.typing.said {
+		if now.Sub(at) >= typingEvery {
+			delete(c.typing.said, chat)
+		}
+	}
+	if _, lately := c.typing.said[c.peer]; lately || participant(c.peer) == "" {
+		return
+	}
+	c.typing.said[c.peer] = now
+	c.tell(notice{to: c.peer})
+}
+
+func participant(p schemas.Participant) string { return string(p.User) + string(p.Group) }
