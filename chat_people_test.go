@@ -192,6 +192,11 @@ func TestChatExportAndDelete(t *testing.T) {
 	alice.types("/export " + file)
 	alice.sees(`.*is there already; name another file`)
 
+	alice.types("/to alice", "A note")
+	alice.sees(`✓ A note`)
+	if _, err := os.Stat(filepath.Join(state, "device.json")); err != nil {
+		t.Fatal(err)
+	}
 	alice.types("/delete-account")
 	alice.sees(`/delete-account alice does it\.`)
 	alice.types("/delete-account alice")
