@@ -67,7 +67,7 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 // ofTheOneBefore says whether a message is of somebody who had the name before and
 // deleted the account; who has it now is not told of its receipts.
 func ofTheOneBefore(now *streams.Person, id schemas.MessageID) bool {
-	return now.TokensAfter > 0 && id <= schemas.MessageIDAt(now.TokensAfter)
+	return now.TokensAfter > 0 && id.Time() <= now.TokensAfter
 }
 
 // seesReads says whether the person has read receipts on.

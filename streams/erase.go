@@ -43,7 +43,9 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID) (schemas.Tim
 			return all, errUnchanged
 		}
 		devices = all.Devices
-		left := schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, DeletedAt: max(schemas.Now(), all.TokensAfter+1)}
+		// No message of theirs has a later id.
+		at := max(schemas.Now(), c.clock.Next().Time(), all.TokensAfter+1)
+		left := schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, DeletedAt: at}
 		for _, d := range devices { // one that comes back is told
 			left = left.WithRemoved(d.DeviceID)
 		}
