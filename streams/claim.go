@@ -81,6 +81,11 @@ func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) er
 	}
 }
 
+// inboxEntry is one copy. Devices differ, and those who have none share a name in its
+// place: without theirs, the stream would take the copies of two people for one.
 func inboxEntry(p int, a Address, id string, data []byte) Entry {
+	if a.Device == unclaimed {
+		id += "." + a.User.Token()
+	}
 	return Entry{Subject: inboxSubject(p, a), ID: id + "." + string(a.Device), Data: data}
 }
