@@ -332,7 +332,7 @@ func TestClusterRoles(t *testing.T) {
 		"$SYS.REQ.SERVER.PING", "_INBOX.roost-gateway.x", "_INBOX.roost-admin.x")
 	notWorkers := append(api("STREAM.MSG.DELETE.INBOX_0", "DIRECT.GET.INBOX_0", "DIRECT.GET.INBOX_0.inbox.>",
 		"DIRECT.GET.KV_ACCOUNTS.$KV.ACCOUNTS.x", "DIRECT.GET.KV_RECEIPTS", "DIRECT.GET.KV_GROUPS.$KV.GROUPS.x"),
-		"sent.0.x.x", "inbox.0.x.x", "msg.x", "evt.x", "svc.history.page", "svc.history.chats", "$KV.SETTINGS.x", "$KV.ACCOUNTS.x", "$KV.GROUPS.x", "$KV.BLOCKS.x")
+		"sent.0.x.x", "inbox.0.x.x", "msg.x", "evt.x", "svc.history.page", "svc.history.chats", "$KV.SETTINGS.x", "$KV.ACCOUNTS.x", "$KV.MEMBERSHIPS.x.x", "$KV.BLOCKS.x")
 	notWorkers = append(notWorkers, api("CONSUMER.CREATE.INBOX_0.x.inbox.>", "CONSUMER.MSG.NEXT.INBOX_0.x", "CONSUMER.DELETE.INBOX_0.x")...)
 	for _, role := range []struct {
 		name                    string
@@ -348,12 +348,12 @@ func TestClusterRoles(t *testing.T) {
 			[]string{">", "_INBOX.>", "_INBOX.roost-worker.>", "inbox.>", "msg.>", "evt.>", "svc.history.page", "svc.history.chats", "$KV.>", "$JS.API.>"}},
 		{"worker",
 			append(api("CONSUMER.DELETE.KV_DEVICES.x", "CONSUMER.DELETE.KV_BLOCKS.x", "CONSUMER.DELETE.KV_GATEWAYS.x", "STREAM.PURGE.INBOX_0", "STREAM.PURGE.KV_RECEIPTS",
-				"DIRECT.GET.KV_SESSIONS.$KV.SESSIONS.x.x"), "live.0.x.x", "$KV.DEVICES.x", "$KV.SESSIONS.x.x",
+				"DIRECT.GET.KV_SESSIONS.$KV.SESSIONS.x.x"), "live.0.x.x", "$KV.DEVICES.x", "$KV.SESSIONS.x.x", "$KV.GROUPS.x",
 				"$JS.FC.KV_DEVICES.x.1", "$JS.ACK.MESSAGES.mirror.1.1.1.1.0", "$JS.ACK._.account.MESSAGES.mirror.1.1.1.1.0"),
 			notWorkers,
 			[]string{">", "_INBOX.>", "_INBOX.roost-gateway.>", "inbox.>", "msg.>", "live.>", "evt.session.>", "$KV.>", "$JS.API.>"}},
 		{"services", nil,
-			slices.Concat(notWorkers, api("INFO", "STREAM.INFO.MESSAGES", "STREAM.NAMES", "STREAM.INFO.INBOX_0", "STREAM.PURGE.MESSAGES", "STREAM.PURGE.INBOX_0"), []string{"live.0.x.x"}),
+			slices.Concat(notWorkers, api("INFO", "STREAM.INFO.MESSAGES", "STREAM.NAMES", "STREAM.INFO.INBOX_0", "STREAM.PURGE.MESSAGES", "STREAM.PURGE.INBOX_0"), []string{"live.0.x.x", "$KV.GROUPS.x"}),
 			[]string{">", "_INBOX.>", "inbox.>", "live.>", "sent.>", "svc.>", "$KV.>", "$JS.>"}},
 	} {
 		nc := c.raw(role.name)

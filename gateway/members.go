@@ -91,14 +91,11 @@ func (s *Server) removeMember(r *http.Request, u schemas.UserID) (int, any, erro
 		me, _ := e.Group.Member(u)
 		switch {
 		case user == u:
-			e.Note(schemas.GroupLeft, user, "")
+			e.Remove(schemas.GroupLeft, user)
 		case me.Role == schemas.RoleOwner || member.Role == schemas.RoleMember:
-			e.Note(schemas.GroupRemoved, user, "")
+			e.Remove(schemas.GroupRemoved, user)
 		default:
 			return ownerOnly()
-		}
-		if heir := e.Group.Remove(user); heir != "" {
-			e.Note(schemas.GroupRole, heir, schemas.RoleOwner)
 		}
 		return nil
 	})

@@ -36,12 +36,14 @@ func (f *MessageReceived) appendMembers(dst []byte) []byte {
 }
 
 func (f *Delivered) size() int {
-	return 2*textRoom + numberRoom + len("message_id"+"user_id"+"timestamp") + len(f.MessageID) + len(f.UserID)
+	return 2*textRoom + numberRoom + len("message_id"+"user_id"+"timestamp") + len(f.MessageID) + len(f.UserID) +
+		optionalRoom("group_id", string(f.GroupID))
 }
 
 func (f *Delivered) appendMembers(dst []byte) []byte {
 	dst = appendText(dst, "message_id", string(f.MessageID))
 	dst = appendText(dst, "user_id", string(f.UserID))
+	dst = appendOptionalText(dst, "group_id", string(f.GroupID))
 	return appendNumber(dst, "timestamp", int64(f.Timestamp))
 }
 

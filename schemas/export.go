@@ -13,6 +13,8 @@ const (
 	ExportRemovedDevice ExportKind = "removed_device" // DeviceID
 	ExportSession       ExportKind = "session"        // DeviceID, Session
 	ExportReceipt       ExportKind = "receipt"        // Receipt
+	ExportBlocks        ExportKind = "blocks"         // Blocks: whom the person blocks
+	ExportMembership    ExportKind = "membership"     // Chat, Membership: when the person was a member of a group
 	ExportSent          ExportKind = "sent"           // DeviceID, Sent
 	ExportWaiting       ExportKind = "waiting"        // DeviceID where a device has it to get, Entry
 	ExportMessage       ExportKind = "message"        // Chat, Message: of history
@@ -22,24 +24,28 @@ const (
 
 // ExportLine is one line of GET /export. The last one is of kind end or error.
 type ExportLine struct {
-	Kind     ExportKind      `json:"kind"`
-	DeviceID DeviceID        `json:"device_id,omitempty"`
-	Account  *AccountCreated `json:"account,omitempty"`
-	Settings *Settings       `json:"settings,omitempty"`
-	Device   *DeviceInfo     `json:"device,omitempty"`
-	Session  *Session        `json:"session,omitempty"`
-	Receipt  *Receipt        `json:"receipt,omitempty"`
-	Sent     *SentRecord     `json:"sent,omitempty"`
-	Entry    json.RawMessage `json:"entry,omitempty"` // a frame of the server without its cursor
-	Chat     string          `json:"chat,omitempty"`  // the participant, as the person names it
-	Message  *Message        `json:"message,omitempty"`
-	Items    *int64          `json:"items,omitempty"` // how many lines stand before
-	Error    *AnswerError    `json:"error,omitempty"`
+	Kind       ExportKind      `json:"kind"`
+	DeviceID   DeviceID        `json:"device_id,omitempty"`
+	Account    *AccountCreated `json:"account,omitempty"`
+	Settings   *Settings       `json:"settings,omitempty"`
+	Device     *DeviceInfo     `json:"device,omitempty"`
+	Session    *Session        `json:"session,omitempty"`
+	Receipt    *Receipt        `json:"receipt,omitempty"`
+	Blocks     *Blocks         `json:"blocks,omitempty"`
+	Sent       *SentRecord     `json:"sent,omitempty"`
+	Entry      json.RawMessage `json:"entry,omitempty"` // a frame of the server without its cursor
+	Chat       string          `json:"chat,omitempty"`  // the participant, as the person names it
+	Message    *Message        `json:"message,omitempty"`
+	Membership *Membership     `json:"membership,omitempty"`
+	Items      *int64          `json:"items,omitempty"` // how many lines stand before
+	Error      *AnswerError    `json:"error,omitempty"`
 }
 
-// Receipt is a [Watermark] and whose it is.
+// Receipt is a [Watermark] and whose it is: of the messages of a sender, or of a
+// group.
 type Receipt struct {
-	SenderID      UserID    `json:"sender_id"`
+	SenderID      UserID    `json:"sender_id,omitempty"` // this or
+	GroupID       GroupID   `json:"group_id,omitempty"`  // this
 	ReaderID      UserID    `json:"reader_id"`
 	DeliveredUpTo MessageID `json:"delivered_up_to,omitempty"`
 	ReadUpTo      MessageID `json:"read_up_to,omitempty"`

@@ -9,6 +9,8 @@ const (
 	MaxPresenceUsers  = 500      // ids in one presence_subscribe
 	MaxDeviceNameByte = 128      // bytes of a device's name
 	MaxReceiptItems   = 100      // items in one receipts frame
+	MaxReceiptMembers = 64       // members of a group in which receipts and typing are shown live
+	MaxReceiptGroups  = 50       // groups of which a device that connects is shown receipts
 )
 
 // FrameType names a frame. The server always sends "type"; it accepts "action"
@@ -147,6 +149,7 @@ type InboxDrained struct {
 type Delivered struct {
 	MessageID MessageID `json:"message_id"`
 	UserID    UserID    `json:"user_id"`
+	GroupID   GroupID   `json:"group_id,omitempty"` // of a message to a group
 	Timestamp Timestamp `json:"timestamp"`
 }
 
@@ -155,6 +158,7 @@ type Delivered struct {
 type ReadBy struct {
 	MessageID MessageID `json:"message_id"`
 	UserID    UserID    `json:"user_id"`
+	GroupID   GroupID   `json:"group_id,omitempty"` // of a message of a group
 	Timestamp Timestamp `json:"timestamp"`
 }
 

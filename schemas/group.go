@@ -73,6 +73,11 @@ func (g *Group) index(u UserID) int {
 // KeepsHistory says whether the group as such asked for history.
 func (g *Group) KeepsHistory() bool { return g.HistoryStorage > 0 }
 
+// ShowsReceipts says whether members are shown each receipt of the others as it
+// arises, and who types: in a larger group a message would come back as two frames
+// of everybody, and so they ask for counts.
+func (g *Group) ShowsReceipts() bool { return len(g.Members) <= MaxReceiptMembers }
+
 // SetHistory switches history on or off; now becomes history_since where it is
 // switched on.
 func (g *Group) SetHistory(days int, now Timestamp) {

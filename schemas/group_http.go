@@ -139,3 +139,20 @@ func (g *Group) Summary(m Member) GroupSummary {
 	return GroupSummary{GroupID: g.GroupID, GroupName: g.GroupName, CreatedAt: g.CreatedAt,
 		HistoryStorage: g.HistoryStorage, MemberCount: len(g.Members), Role: m.Role}
 }
+
+// GroupReceipts answers GET /groups/{group_id}/receipts: how many of those whom a
+// message of the caller went to have it, and how far each of them is.
+type GroupReceipts struct {
+	MessageID MessageID      `json:"message_id"`
+	Members   int            `json:"members"`   // of now whom the message went to, besides the caller
+	Delivered int            `json:"delivered"` // of them
+	Read      int            `json:"read"`      // of them, as far as the caller may see
+	Items     []GroupReceipt `json:"items"`     // one each
+}
+
+// GroupReceipt is how far one member is in the messages of a group.
+type GroupReceipt struct {
+	UserID        UserID    `json:"user_id"`
+	DeliveredUpTo MessageID `json:"delivered_up_to,omitempty"`
+	ReadUpTo      MessageID `json:"read_up_to,omitempty"`
+}

@@ -144,6 +144,8 @@ func (f *Delivered) scan(s *scanner) {
 			s.text((*string)(&f.MessageID))
 		case "user_id":
 			s.text((*string)(&f.UserID))
+		case "group_id":
+			s.text((*string)(&f.GroupID))
 		case "timestamp":
 			s.number((*int64)(&f.Timestamp))
 		default:

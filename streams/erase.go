@@ -31,12 +31,19 @@ const (
 	EraseMemory = 31 * 24 * time.Hour
 )
 
-// DeleteAccount makes a person not exist any more, ends the connections of their
-// devices and deletes what is stored about them, but history, which is a worker's
-// to delete. It may be repeated. It returns when the account was deleted; zero
-// where there is none.
+// DeleteAccount has a person leave all groups, makes them not exist any more, ends
+// the connections of their devices and deletes what is stored about them, but
+// history, which is a worker's to delete. It may be repeated. It returns when the
+// account was deleted; zero where there is none.
 func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID) (schemas.Timestamp, error) {
 	defer c.directory.forget(u)
+	if before, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, userKey(u)); err != nil || !ok {
+		return 0, err
+	} else if !before.Deleted() {
+		if err := c.groups.leaveAll(ctx, u); err != nil {
+			return 0, err
+		}
+	}
 	var devices []schemas.Device
 	record, err := update(ctx, c.directory.devices, userKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		if !exists || all.Deleted() {
@@ -99,6 +106,9 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, due func(schemas.Dev
 		return nil // somebody was faster
 	}
 	if err != nil {
+		return err
+	}
+	if err := c.groups.leaveRest(ctx, u, ends["KV_"+membershipsBucket]); err != nil { // found by what is deleted now
 		return err
 	}
 	for _, h := range all {

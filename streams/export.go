@@ -124,14 +124,27 @@ func receiptLines(m stored) ([]schemas.ExportLine, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens := strings.Split(m.subject, ".") // $KV, the bucket, and both people
-	sender, errSender := schemas.ParseUserToken(tokens[len(tokens)-2])
-	reader, errReader := schemas.ParseUserToken(tokens[len(tokens)-1])
+	tokens := strings.Split(m.subject, ".") // $KV, the bucket, the sender or group, and the reader
+	r := schemas.Receipt{DeliveredUpTo: w.DeliveredUpTo, ReadUpTo: w.ReadUpTo}
+	var errSender, errReader error
+	if r.GroupID, err = schemas.ParseGroupID(tokens[len(tokens)-2]); err != nil { // no user's token begins so
+		r.SenderID, errSender = schemas.ParseUserToken(tokens[len(tokens)-2])
+	}
+	r.ReaderID, errReader = schemas.ParseUserToken(tokens[len(tokens)-1])
 	if errSender != nil || errReader != nil {
 		return nil, fmt.Errorf("not the key of a receipt")
 	}
-	return []schemas.ExportLine{{Kind: schemas.ExportReceipt, Receipt: &schemas.Receipt{
-		SenderID: sender, ReaderID: reader, DeliveredUpTo: w.DeliveredUpTo, ReadUpTo: w.ReadUpTo}}}, nil
+	return []schemas.ExportLine{{Kind: schemas.ExportReceipt, Receipt: &r}}, nil
+}
+
+func blockLines(m stored) ([]schemas.ExportLine, error) {
+	b, err := schemas.Decode[schemas.Blocks](m.data)
+	return []schemas.ExportLine{{Kind: schemas.ExportBlocks, Blocks: &b}}, err
+}
+
+func membershipLines(m stored) ([]schemas.ExportLine, error) {
+	spans, err := schemas.Decode[schemas.Membership](m.data)
+	return []schemas.ExportLine{{Kind: schemas.ExportMembership, Chat: m.subject[strings.LastIndexByte(m.subject, '.')+1:], Membership: &spans}}, err
 }
 
 func sentLines(m stored) ([]schemas.ExportLine, error) {

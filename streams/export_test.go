@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -167,6 +168,21 @@ func (c *Conn) HoldCommits(stream string) (release func(), err error) {
 // Erase deletes what is stored about a person where due says so of the record.
 func (c *Conn) Erase(ctx context.Context, u schemas.UserID, due func(schemas.Devices) bool) error {
 	return c.erase(ctx, u, due)
+}
+
+// MembershipsEnd is the newest sequence of MEMBERSHIPS.
+func (c *Conn) MembershipsEnd(t testing.TB) uint64 {
+	t.Helper()
+	end, err := c.endOf(t.Context(), "KV_"+membershipsBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return end
+}
+
+// LeaveRest takes somebody out of the groups of before.
+func (c *Conn) LeaveRest(ctx context.Context, u schemas.UserID, upTo uint64) error {
+	return c.groups.leaveRest(ctx, u, upTo)
 }
 
 // Stored is how many messages there are about a person, by stream and subject.

@@ -28,6 +28,15 @@ func (e *Edit) Note(kind schemas.GroupChangeKind, user schemas.UserID, role sche
 	return id
 }
 
+// Remove takes a member, who is there, out, and notes that and who owns the group
+// then; kind is left or removed.
+func (e *Edit) Remove(kind schemas.GroupChangeKind, user schemas.UserID) {
+	e.Note(kind, user, "")
+	if heir := e.Group.Remove(user); heir != "" {
+		e.Note(schemas.GroupRole, heir, schemas.RoleOwner)
+	}
+}
+
 // pending makes what was noted the last change of the group.
 func (e *Edit) pending(gone []schemas.Member) {
 	for i := range e.updates {
@@ -53,7 +62,7 @@ func (g *Groups) Create(ctx context.Context, by schemas.UserID, body schemas.New
 		group.Members = append(group.Members, schemas.Member{UserID: u, Role: schemas.RoleMember, Since: id})
 	}
 	edit.pending(nil)
-	if err := g.open(ctx, group, group.Members); err != nil {
+	if err := g.begin(ctx, group, group.Members); err != nil {
 		return nil, err
 	}
 	if _, err := g.kv.Create(ctx, string(group.GroupID), schemas.Encode(group)); err != nil {
@@ -119,14 +128,14 @@ func (g *Groups) apply(ctx context.Context, old schemas.Group, by schemas.UserID
 		gone = append(gone, m)
 	}
 	edit.pending(gone)
-	return old, g.open(ctx, &old, joined)
+	return old, g.begin(ctx, &old, joined)
 }
 
-// open writes that members are about to join.
-func (g *Groups) open(ctx context.Context, group *schemas.Group, joined []schemas.Member) error {
+// begin writes that members are about to join.
+func (g *Groups) begin(ctx context.Context, group *schemas.Group, joined []schemas.Member) error {
 	return atOnce(ctx, len(joined), func(ctx context.Context, i int) error {
 		m := joined[i]
-		_, err := update(ctx, g.memberships, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+		_, err := update(ctx, g.spans, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
 			return old.Open(m.Since), nil
 		})
 		return err
@@ -156,7 +165,7 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 	for _, m := range gone {
 		users = append(users, m.UserID)
 		over := schemas.Span{From: m.Since, To: updates[0].MessageID}
-		_, err := update(ctx, g.memberships, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+		_, err := update(ctx, g.spans, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
 			return old.Close(over), nil
 		})
 		if err != nil {

@@ -20,6 +20,9 @@ func (g *Groups) tell(ctx context.Context, users []schemas.UserID, change *schem
 	to := make([]Address, 0, len(users))
 	var unclaimed []schemas.UserID
 	for i, u := range users {
+		if people[i].Deleted {
+			continue // nobody reads it
+		}
 		if to = AppendInboxes(to, u, people[i]); len(people[i].Devices) == 0 {
 			unclaimed = append(unclaimed, u)
 		}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
@@ -22,9 +24,9 @@ import (
 // members (group_change.go), so in every inbox they stand before the messages of
 // those who saw the new state, and a crash in between loses none.
 type Groups struct {
-	c               *Conn
-	kv, memberships jetstream.KeyValue
-	finishing       singleflight.Group // of pending changes, by their id
+	c         *Conn
+	kv, spans jetstream.KeyValue // GROUPS and MEMBERSHIPS
+	finishing singleflight.Group // of pending changes, by their id
 
 	mu      sync.Mutex // guards the rest
 	known   map[schemas.GroupID]knownGroup
@@ -35,6 +37,7 @@ type Groups struct {
 type knownGroup struct {
 	group    *schemas.Group
 	revision uint64
+	at       time.Time // of the last read that found it so
 }
 
 // maxKnownMembers bounds the members of all groups that are kept decoded, about
@@ -46,7 +49,7 @@ var ErrNoGroup = errors.New("there is no such group")
 
 func openGroups(ctx context.Context, c *Conn) (*Groups, error) {
 	g := &Groups{c: c, known: make(map[schemas.GroupID]knownGroup)}
-	for name, kv := range map[string]*jetstream.KeyValue{groupsBucket: &g.kv, membershipsBucket: &g.memberships} {
+	for name, kv := range map[string]*jetstream.KeyValue{groupsBucket: &g.kv, membershipsBucket: &g.spans} {
 		var err error
 		if *kv, err = c.js.KeyValue(ctx, name); err != nil {
 			return nil, fmt.Errorf("failed to open bucket %s: %w", name, err)
@@ -78,14 +81,16 @@ func (g *Groups) Group(ctx context.Context, id schemas.GroupID) (*schemas.Group,
 // change it.
 func (g *Groups) Peek(ctx context.Context, id schemas.GroupID) (group *schemas.Group, err error) {
 	err = g.c.withAPI(ctx, func(ctx context.Context) error {
+		at := time.Now()
 		e, err := g.kv.Get(ctx, string(id))
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			g.forget(id)
 			return ErrNoGroup
 		}
 		if err != nil {
 			return fmt.Errorf("failed to read group %s: %w", id, err)
 		}
-		group, err = g.decode(id, e)
+		group, err = g.decode(id, e, at)
 		return err
 	})
 	if err == nil && len(group.Members) == 0 && group.Pending == nil {
@@ -94,20 +99,35 @@ func (g *Groups) Peek(ctx context.Context, id schemas.GroupID) (group *schemas.G
 	return group, err
 }
 
-func (g *Groups) decode(id schemas.GroupID, e jetstream.KeyValueEntry) (*schemas.Group, error) {
+// Recent is a group as this process read it within age, or else now. It is for what
+// may be shown by a state of a moment ago, and costs no request in most cases.
+func (g *Groups) Recent(ctx context.Context, id schemas.GroupID, age time.Duration) (*schemas.Group, error) {
 	g.mu.Lock()
 	k, ok := g.known[id]
 	g.mu.Unlock()
-	if ok && k.revision == e.Revision() {
+	if ok && time.Since(k.at) < age {
 		return k.group, nil
 	}
+	return g.Peek(ctx, id)
+}
+
+func (g *Groups) decode(id schemas.GroupID, e jetstream.KeyValueEntry, at time.Time) (*schemas.Group, error) {
+	g.mu.Lock()
+	k, ok := g.known[id]
+	if ok && k.revision == e.Revision() {
+		k.at = at
+		g.known[id] = k
+		g.mu.Unlock()
+		return k.group, nil
+	}
+	g.mu.Unlock()
 	v, err := schemas.Decode[schemas.Group](e.Value())
 	if err != nil {
 		return nil, fmt.Errorf("failed to read group %s: %w", id, err)
 	}
 	// So that messages to the new state have larger ids than the change.
 	g.c.clock.Observe(v.Changed)
-	g.remember(id, knownGroup{&v, e.Revision()})
+	g.remember(id, knownGroup{&v, e.Revision(), at})
 	return &v, nil
 }
 
@@ -130,6 +150,15 @@ func (g *Groups) remember(id schemas.GroupID, k knownGroup) {
 	g.members += len(k.group.Members)
 }
 
+// forget drops a group that is no more.
+func (g *Groups) forget(id schemas.GroupID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if k, ok := g.known[id]; ok {
+		g.drop(id, k)
+	}
+}
+
 func (g *Groups) drop(id schemas.GroupID, k knownGroup) {
 	delete(g.known, id)
 	g.members -= len(k.group.Members)
@@ -137,19 +166,19 @@ func (g *Groups) drop(id schemas.GroupID, k knownGroup) {
 
 // Membership is when a person was a member of a group.
 func (g *Groups) Membership(ctx context.Context, u schemas.UserID, id schemas.GroupID) (schemas.Membership, error) {
-	m, _, _, err := get[schemas.Membership](ctx, g.memberships, membershipKey(u, id))
+	m, _, _, err := get[schemas.Membership](ctx, g.spans, membershipKey(u, id))
 	return m, err
 }
 
-// Of lists the groups of a person. In a cluster it may be a moment behind.
-func (g *Groups) Of(ctx context.Context, u schemas.UserID) ([]*schemas.Group, error) {
+// memberships calls each with the groups that a person is or was a member of,
+// with the sequence in MEMBERSHIPS, until it says no. In a cluster it may be a moment behind.
+func (g *Groups) memberships(ctx context.Context, u schemas.UserID, each func(uint64, schemas.GroupID, schemas.Membership) bool) error {
 	const page = 500
 	subject, from := "$KV."+membershipsBucket+"."+u.Token()+".*", uint64(0)
-	var ids []schemas.GroupID
 	for {
 		all, more, err := g.c.readers.next(ctx, "KV_"+membershipsBucket, subject, from, page)
 		if err != nil {
-			return nil, fmt.Errorf("failed to read the memberships of a user: %w", err)
+			return fmt.Errorf("failed to read the memberships of a user: %w", err)
 		}
 		for _, m := range all {
 			from = m.sequence + 1
@@ -157,14 +186,60 @@ func (g *Groups) Of(ctx context.Context, u schemas.UserID) ([]*schemas.Group, er
 			if err != nil {
 				continue
 			}
-			if spans, err := schemas.Decode[schemas.Membership](m.data); err == nil && spans.IsOpen() {
-				ids = append(ids, id)
+			if spans, err := schemas.Decode[schemas.Membership](m.data); err == nil && !each(m.sequence, id, spans) {
+				return nil
 			}
 		}
 		if !more || len(all) == 0 {
-			break
+			return nil
 		}
 	}
+}
+
+// open are at most n groups that a person is a member of, or is about to be, by what
+// MEMBERSHIPS had up to a sequence.
+func (g *Groups) open(ctx context.Context, u schemas.UserID, upTo uint64, n int) (ids []schemas.GroupID, err error) {
+	err = g.memberships(ctx, u, func(seq uint64, id schemas.GroupID, m schemas.Membership) bool {
+		if seq <= upTo && m.IsOpen() {
+			ids = append(ids, id)
+		}
+		return len(ids) < n
+	})
+	return ids, err
+}
+
+// Seen are the groups of which a person was a member at some time.
+func (g *Groups) Seen(ctx context.Context, u schemas.UserID) (ids []schemas.GroupID, err error) {
+	var now []schemas.GroupID // they are, or were about to become one: the group says which
+	err = g.memberships(ctx, u, func(_ uint64, id schemas.GroupID, m schemas.Membership) bool {
+		if len(m.Seen(u, nil)) > 0 {
+			ids = append(ids, id)
+		} else {
+			now = append(now, id)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	groups, err := g.joined(ctx, u, now)
+	for _, group := range groups {
+		ids = append(ids, group.GroupID)
+	}
+	return ids, err
+}
+
+// Of lists the groups of a person. In a cluster it may be a moment behind.
+func (g *Groups) Of(ctx context.Context, u schemas.UserID) ([]*schemas.Group, error) {
+	ids, err := g.open(ctx, u, math.MaxUint64, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	return g.joined(ctx, u, ids)
+}
+
+// joined are those of some groups of which a person is a member.
+func (g *Groups) joined(ctx context.Context, u schemas.UserID, ids []schemas.GroupID) ([]*schemas.Group, error) {
 	found := make([]*schemas.Group, len(ids))
 	err := atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
 		group, err := g.Peek(ctx, ids[i])

@@ -24,7 +24,9 @@ func (c *Conn) personal(u schemas.UserID) []holding {
 		{"KV_" + devicesBucket, "$KV." + devicesBucket + "." + t, deviceLines, true}, // the deletion goes by it
 		inBucket(sessionsBucket, t+".*", sessionLines),
 		inBucket(receiptsBucket, t+".*", receiptLines),
-		inBucket(receiptsBucket, "*."+t, receiptLines),
+		inBucket(receiptsBucket, "*."+t, receiptLines), // in groups as well
+		inBucket(blocksBucket, t, blockLines),
+		inBucket(membershipsBucket, t+".*", membershipLines), // behind the groups that are left, see leaveRest
 		{sentStream(p), sentSubject(p, every), sentLines, false},
 		{inboxStream(p), inboxSubject(p, every), waitingLines, false},
 	}

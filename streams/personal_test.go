@@ -72,7 +72,8 @@ func TestExport(t *testing.T) {
 		}
 		return kinds, err
 	}
-	want := map[schemas.ExportKind]int{"account": 1, "settings": 1, "device": 1, "removed_device": 1, "session": 1, "receipt": 2, "sent": 1, "waiting": 602}
+	want := map[schemas.ExportKind]int{"account": 1, "settings": 1, "device": 1, "removed_device": 1, "session": 1, "receipt": 3, "blocks": 1,
+		"membership": 1, "sent": 1, "waiting": 603}
 	kinds, err := export()
 	if code(err) != schemas.CodeUnavailable || !maps.Equal(kinds, want) {
 		t.Errorf("without history: %v, %v, want %v", kinds, err, want)

@@ -13,7 +13,7 @@ import (
 )
 
 // receipts are the watermarks of who has got whose messages, one key a pair of
-// sender and reader. They only grow. Devices of one reader on several gateways
+// sender and reader, or of group and member. They only grow. Devices of one reader on several gateways
 // advance the same one, so each advance is a compare-and-set against the
 // revision that this process saw last, and a read where somebody was faster.
 type receipts struct {
@@ -62,7 +62,10 @@ func (r *receipts) remember(key string, k knownWatermark) {
 // AdvanceReceipt moves the watermark of reader in the messages of sender up to
 // w, if it is not there yet, and returns once that is durable.
 func (c *Conn) AdvanceReceipt(ctx context.Context, sender, reader schemas.UserID, w schemas.Watermark) error {
-	r, key := c.receipts, receiptKey(sender, reader)
+	return c.receipts.advance(ctx, receiptKey(sender, reader), w)
+}
+
+func (r *receipts) advance(ctx context.Context, key string, w schemas.Watermark) error {
 	k, known := r.recall(key)
 	for range casAttempts {
 		if !known {
@@ -99,8 +102,12 @@ func (r *receipts) write(ctx context.Context, key string, w schemas.Watermark, r
 // ReceiptsSince calls each with the watermarks in the messages of sender that
 // changed at or after t, a page at a time.
 func (c *Conn) ReceiptsSince(ctx context.Context, sender schemas.UserID, t time.Time, page func([]schemas.ReceiptItem)) error {
-	subject := "$KV." + receiptsBucket + "." + sender.Token() + ".*"
-	stream := "KV_" + receiptsBucket
+	return c.receiptsSince(ctx, sender.Token(), t, page)
+}
+
+// receiptsSince is about a sender, by their token, or a group.
+func (c *Conn) receiptsSince(ctx context.Context, of string, t time.Time, page func([]schemas.ReceiptItem)) error {
+	subject, stream := "$KV."+receiptsBucket+"."+of+".*", "KV_"+receiptsBucket
 	all, more, err := c.readers.since(ctx, stream, subject, t, schemas.MaxReceiptItems)
 	for {
 		if err != nil {
@@ -119,7 +126,7 @@ func (c *Conn) ReceiptsSince(ctx context.Context, sender schemas.UserID, t time.
 func receiptItems(all []stored) []schemas.ReceiptItem {
 	items := make([]schemas.ReceiptItem, 0, len(all))
 	for _, m := range all {
-		_, token, _ := strings.Cut(strings.TrimPrefix(m.subject, "$KV."+receiptsBucket+"."), ".")
+		of, token, _ := strings.Cut(strings.TrimPrefix(m.subject, "$KV."+receiptsBucket+"."), ".")
 		reader, err := schemas.ParseUserToken(token)
 		if err != nil {
 			continue
@@ -128,8 +135,11 @@ func receiptItems(all []stored) []schemas.ReceiptItem {
 		if err != nil || w == (schemas.Watermark{}) {
 			continue
 		}
-		items = append(items, schemas.ReceiptItem{
-			Chat: string(reader), UserID: reader, DeliveredUpTo: w.DeliveredUpTo, ReadUpTo: w.ReadUpTo})
+		item := schemas.ReceiptItem{Chat: string(reader), UserID: reader, DeliveredUpTo: w.DeliveredUpTo, ReadUpTo: w.ReadUpTo}
+		if _, err := schemas.ParseGroupID(of); err == nil {
+			item.Chat = of
+		}
+		items = append(items, item)
 	}
 	return items
 }

@@ -160,13 +160,26 @@ func (cs *Consumers) deletes() int {
 	return min(removeBatch, 1+len(cs.inboxes)/len(cs.keys)/consumersADelete)
 }
 
-// advanceReceipts moves each sender's watermark to the newest message of theirs
-// that goes, unless the reader blocks the sender.
+// advanceReceipts moves each sender's and each group's watermark to the newest
+// message of theirs that goes, unless the reader blocks the sender of a chat of two.
 func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.EntryHead) error {
 	newest := make(map[schemas.UserID]schemas.MessageID, 1)
+	var inGroups map[schemas.GroupID]schemas.MessageID
 	for _, h := range heads {
-		if h.Type == schemas.TypeIncomingMessage && h.GroupID == "" && h.SenderID != b.addr.User {
+		switch {
+		case h.Type != schemas.TypeIncomingMessage || h.SenderID == b.addr.User:
+		case h.GroupID == "":
 			newest[h.SenderID] = max(newest[h.SenderID], h.MessageID)
+		default:
+			if inGroups == nil {
+				inGroups = make(map[schemas.GroupID]schemas.MessageID)
+			}
+			inGroups[h.GroupID] = max(inGroups[h.GroupID], h.MessageID)
+		}
+	}
+	for id, upTo := range inGroups {
+		if err := b.c.AdvanceGroupReceipt(ctx, id, b.addr.User, schemas.Watermark{DeliveredUpTo: upTo}); err != nil {
+			return err
 		}
 	}
 	if len(newest) == 0 {

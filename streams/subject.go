@@ -70,3 +70,8 @@ func membershipKey(u schemas.UserID, g schemas.GroupID) string {
 func receiptKey(sender, reader schemas.UserID) string {
 	return sender.Token() + "." + reader.Token()
 }
+
+// groupReceiptKey is no receiptKey: no user id begins as group ids do.
+func groupReceiptKey(g schemas.GroupID, member schemas.UserID) string {
+	return string(g) + "." + member.Token()
+}

@@ -3,6 +3,7 @@ package workers
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"roost/schemas"
@@ -120,6 +121,46 @@ func TestGroupHistoryFollowsMembershipAndSettings(t *testing.T) {
 	b.wantGroup("bob", id, false, "6", "5", "4", "3", "1")
 	b.wantGroup("alice", id, false)
 	b.wantGroup("alice", id, true, "not_found")
+}
+
+// TestGroupsAmongChats: of a person's chats are the groups that they were ever a
+// member of, whether or not they sent there or keep history themselves.
+func TestGroupsAmongChats(t *testing.T) {
+	b := newBench(t)
+	b.run(b.store)
+	b.keep("alice", 90)
+	b.keep("bob", 0)
+	chats := func(u schemas.UserID, want ...schemas.GroupID) {
+		t.Helper()
+		slices.Sort(want)
+		var reply schemas.ChatsReply
+		b.eventually("a worker answers", func() (ok bool) {
+			var err error
+			reply, err = b.conn.HistoryChats(b.ctx(), schemas.ChatsRequest{UserID: u})
+			return err == nil
+		})
+		if fmt.Sprint(reply.Chats) != fmt.Sprint(want) {
+			t.Errorf("the chats of %s are %v, want %v", u, reply.Chats, want)
+		}
+		for _, chat := range reply.Chats { // none of them ends an export
+			if _, err := b.conn.HistoryPage(b.ctx(), schemas.HistoryRequest{UserID: u, Chat: chat}); err != nil {
+				t.Errorf("%s of %s: %v", chat, u, err)
+			}
+		}
+	}
+	one, two := b.group("alice", "bob"), b.group("alice", "bob")
+	b.postGroup(one, "hello")
+	b.wantGroup("alice", one, false, "hello")
+	chats("alice", one, two)
+	chats("bob", one, two)
+	b.remove(one, "bob")
+	b.remove(two, "alice")
+	chats("alice", one, two)
+	chats("bob", one, two)
+	chats("carol")
+	if reply, err := b.conn.HistoryChats(b.ctx(), schemas.ChatsRequest{UserID: "bob", After: string(min(one, two))}); err != nil || fmt.Sprint(reply.Chats) != fmt.Sprintf("[%s]", max(one, two)) {
+		t.Errorf("behind the first: %v, %v", reply, err)
+	}
 }
 
 // TestGroupPages: a page goes over spans, and has all that it may of the

@@ -19,19 +19,30 @@ type history struct {
 
 var _ streams.HistoryHandler = (*history)(nil)
 
-// Chats implements [streams.HistoryHandler]. A reader who keeps no history has none.
+// Chats implements [streams.HistoryHandler]. A reader who keeps no history has no
+// chats of two. Groups are those of which they were ever a member: the store knows
+// who has sent to a group, and not who has read, and the group may keep what the
+// reader does not.
 func (h *history) Chats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error) {
 	reply := schemas.ChatsReply{Chats: []string{}}
 	settings, err := h.directory.Settings(ctx, req.UserID)
 	if err != nil {
 		return reply, schemas.Unavailable(err)
 	}
-	if !settings.KeepsHistory() {
-		return reply, nil
-	}
-	all, err := h.store.Chats(ctx, req.UserID)
+	groups, err := h.groups.Seen(ctx, req.UserID)
 	if err != nil {
-		return reply, storeAway(err)
+		return reply, schemas.Unavailable(err)
+	}
+	for _, id := range groups {
+		if string(id) > req.After {
+			reply.Chats = append(reply.Chats, string(id))
+		}
+	}
+	var all []schemas.ChatID
+	if settings.KeepsHistory() {
+		if all, err = h.store.Chats(ctx, req.UserID); err != nil {
+			return reply, storeAway(err)
+		}
 	}
 	for _, chat := range all {
 		if name, ok := nameOf(chat, req.UserID); ok && name > req.After {

@@ -1,0 +1,76 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"roost/schemas"
+)
+
+// Receipts in groups: one watermark a member, in the messages of all others. That
+// of somebody who is a member no more stays, and is not shown.
+
+// AdvanceGroupReceipt moves the watermark of a member in the messages of a group up
+// to w, if it is not there yet, and returns once that is durable.
+func (c *Conn) AdvanceGroupReceipt(ctx context.Context, id schemas.GroupID, member schemas.UserID, w schemas.Watermark) error {
+	return c.receipts.advance(ctx, groupReceiptKey(id, member), w)
+}
+
+// GroupReceipts are the watermarks of some members of a group, in no order; who has
+// none is not among them.
+func (c *Conn) GroupReceipts(ctx context.Context, id schemas.GroupID, members []schemas.UserID) ([]schemas.ReceiptItem, error) {
+	items := make([]schemas.ReceiptItem, 0, len(members))
+	for some := range slices.Chunk(members, maxMultiLast) {
+		subjects := make([]string, len(some))
+		for i, u := range some {
+			subjects[i] = "$KV." + receiptsBucket + "." + groupReceiptKey(id, u)
+		}
+		all, err := c.readers.lasts(ctx, "KV_"+receiptsBucket, subjects)
+		if err != nil {
+			return nil, fmt.Errorf("failed to read the receipts of a group: %w", err)
+		}
+		items = append(items, receiptItems(all)...)
+	}
+	return items, nil
+}
+
+// GroupReceiptsSince are the watermarks that changed at or after t of the other
+// members of a person's groups: of at most n groups, and of those that receipts
+// are shown in, see [schemas.MaxReceiptMembers]. Whose membership began later than
+// what a watermark says, on either side, is left out.
+func (c *Conn) GroupReceiptsSince(ctx context.Context, u schemas.UserID, n int, t time.Time) ([]schemas.ReceiptItem, error) {
+	ids, err := c.groups.open(ctx, u, ^uint64(0), n)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex // guards items
+	var items []schemas.ReceiptItem
+	err = atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
+		group, err := c.groups.Recent(ctx, ids[i], cacheTTL)
+		if errors.Is(err, ErrNoGroup) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		me, ok := group.Member(u)
+		if !ok || !group.ShowsReceipts() {
+			return nil
+		}
+		return c.receiptsSince(ctx, string(ids[i]), t, func(page []schemas.ReceiptItem) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, item := range page {
+				other, ok := group.Member(item.UserID)
+				if ok && item.UserID != u && max(item.DeliveredUpTo, item.ReadUpTo) > max(me.Since, other.Since) {
+					items = append(items, item)
+				}
+			}
+		})
+	})
+	return items, err
+}

@@ -1,0 +1,117 @@
+package streams_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
+)
+
+// people make accounts.
+func people(t *testing.T, c *streams.Conn, users ...schemas.UserID) {
+	t.Helper()
+	for _, u := range users {
+		if err := c.Directory().EnsureUser(timeout(t), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func newGroup(t *testing.T, c *streams.Conn, owner schemas.UserID, members ...schemas.UserID) schemas.GroupID {
+	t.Helper()
+	g, err := c.Groups().Create(timeout(t), owner, schemas.NewGroup{GroupName: "friends", Members: members})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g.GroupID
+}
+
+// roles are who is in a group, and as what.
+func roles(t *testing.T, c *streams.Conn, id schemas.GroupID) string {
+	t.Helper()
+	g, err := c.Groups().Group(timeout(t), id)
+	if err != nil {
+		return err.Error()
+	}
+	var all []string
+	for _, m := range g.Members {
+		all = append(all, fmt.Sprint(m.UserID, " ", m.Role))
+	}
+	return fmt.Sprint(all)
+}
+
+// Who deletes the account has left all groups, as if one by one: ownership passes
+// on, the members are told, and a group of nobody else is gone.
+func TestDeletionLeavesGroups(t *testing.T) {
+	c, other := pair(t)
+	people(t, c, "alice", "bob", "carol")
+	owned, joined, alone := newGroup(t, c, "alice", "bob", "carol"), newGroup(t, c, "bob", "alice"), newGroup(t, c, "alice")
+	if _, err := other.DeleteAccount(timeout(t), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[schemas.GroupID]string{owned: "[bob owner carol member]", joined: "[bob owner]", alone: streams.ErrNoGroup.Error()} {
+		if got := roles(t, c, id); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	var changes []string
+	_ = c.Export(timeout(t), "bob", func(l schemas.ExportLine) error { // history is not there
+		if l.Kind != schemas.ExportWaiting {
+			return nil
+		}
+		u, err := schemas.Decode[schemas.GroupChange](l.Entry)
+		if err == nil && u.GroupID == owned {
+			changes = append(changes, fmt.Sprint(u.Change, " ", u.UserID))
+		}
+		return err
+	})
+	if want := []string{"created ", "left alice", "role bob"}; !slices.Equal(changes, want) {
+		t.Errorf("bob was told %v, want %v", changes, want)
+	}
+	onlyTheRecord(t, c, "alice")
+}
+
+// Somebody whom others added to groups while the account was deleted is taken out
+// again by whoever completes the deletion. It leaves nothing about them for the next
+// owner of the name, and what it has others told waits until the group is read.
+func TestLateMemberships(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c := streamstest.Connect(t, server, onePartition())
+	people(t, c, "alice", "bob")
+	with, alone := newGroup(t, c, "alice", "bob"), newGroup(t, c, "alice")
+	streamstest.Tombstone(t, server, "alice")
+	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	for range 2 {
+		if err := c.EraseAccount(timeout(t), "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if g, err := c.Groups().Peek(timeout(t), with); err != nil || g.Pending == nil {
+		t.Errorf("%+v, %v: bob is not told yet, and by nobody but who reads the group", g, err)
+	}
+	if got := roles(t, c, with); got != "[bob owner]" {
+		t.Error(got)
+	}
+	if got := roles(t, c, alone); got != streams.ErrNoGroup.Error() {
+		t.Error(got)
+	}
+	onlyTheRecord(t, c, "alice") // also behind what bob was told
+}
+
+// What a late erasure finds of the next owner of the name stays.
+func TestLateErasureLeavesNoGroupOfAnother(t *testing.T) {
+	c, _ := pair(t)
+	people(t, c, "alice", "bob")
+	id := newGroup(t, c, "alice", "bob")
+	before := c.MembershipsEnd(t)
+	again := newGroup(t, c, "alice", "bob")
+	if err := c.LeaveRest(timeout(t), "alice", before); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := roles(t, c, id), roles(t, c, again); a != "[bob owner]" || b != "[alice owner bob member]" {
+		t.Errorf("the one from before: %s, the one since: %s", a, b)
+	}
+}
