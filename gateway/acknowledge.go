@@ -42,7 +42,11 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 	}
 	now := time.Now()
 	for _, h := range heads {
-		if h.Type != schemas.TypeIncomingMessage || h.SenderID == s.addr.User || h.GroupID != "" {
+		if h.Type != schemas.TypeIncomingMessage || h.SenderID == s.addr.User {
+			continue
+		}
+		if h.GroupID != "" {
+			s.tellGroupSender(h, len(reader.Devices) > 1, now)
 			continue
 		}
 		if s.recent == nil {
@@ -104,6 +108,9 @@ func (s *session) sendReceipts(ctx context.Context, device schemas.Device, befor
 				s.conn.sendFrame(&schemas.Receipts{Items: items})
 			}
 		})
+	}
+	if err == nil {
+		err = s.sendGroupReceipts(ctx, me.Settings.ReadReceipts, since.Time().Add(-receiptsSlack))
 	}
 	if err != nil {
 		s.server.log.Warn("receipts could not be read; the next connection shows them", "error", err)

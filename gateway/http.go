@@ -55,6 +55,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc(routeNewGroup, s.private(s.createGroup))
 	mux.HandleFunc("GET /groups", s.private(s.listGroups))
 	mux.HandleFunc("GET /groups/{group_id}", s.private(s.getGroup))
+	mux.HandleFunc("GET /groups/{group_id}/receipts", s.private(s.groupReceipts))
 	mux.HandleFunc("PATCH /groups/{group_id}", s.private(s.patchGroup))
 	mux.HandleFunc("POST /groups/{group_id}/members", s.private(s.addMember))
 	mux.HandleFunc("PATCH /groups/{group_id}/members/{user_id}", s.private(s.patchMember))

@@ -11,15 +11,16 @@ import (
 // before it in the chat. Their other devices hear, and the sender does, unless one
 // of the two has read receipts off or the reader blocks the sender.
 func (s *session) messageRead(f *schemas.Read) {
+	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
+	defer cancel()
+	var e *schemas.Error
 	if f.GroupID != "" {
-		s.conn.sendError(schemas.Errorf(schemas.CodeNotAMember, "group_id: you are not a member of that group."), 0)
-		return
-	}
-	sender, e := s.senderOf(f)
-	if e == nil {
-		ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
-		defer cancel()
-		e = s.tellRead(ctx, sender, f.MessageID)
+		e = s.groupRead(ctx, f)
+	} else {
+		var sender schemas.UserID
+		if sender, e = s.senderOf(f); e == nil {
+			e = s.tellRead(ctx, sender, f.MessageID)
+		}
 	}
 	if e != nil {
 		s.conn.sendError(e, 0)
@@ -64,7 +65,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 	}
 	frame := schemas.EncodeFrame(&schemas.ReadBy{MessageID: id, UserID: s.addr.User, Timestamp: schemas.Now()})
 	if me.Settings.ReadReceipts && !me.Blocks(sender) {
-		news, err := s.server.reads.add(ctx, sender, s.addr.User, id)
+		news, err := s.server.reads.add(ctx, schemas.Participant{User: sender}, s.addr.User, id)
 		if err != nil {
 			return cannotTell(err)
 		}

@@ -39,8 +39,8 @@ type reads struct {
 
 // readerMarks are one reader's.
 type readerMarks struct {
-	upTo    map[schemas.UserID]schemas.MessageID // by sender, guarded by reads.mu
-	writing chan struct{}                        // 1 long; holds one while somebody writes, others wait for it to end
+	upTo    map[schemas.Participant]schemas.MessageID // by sender or group, guarded by reads.mu
+	writing chan struct{}                             // 1 long; holds one while somebody writes, others wait for it to end
 }
 
 func newReads(o *Options, written prometheus.Counter) *reads {
@@ -48,9 +48,9 @@ func newReads(o *Options, written prometheus.Counter) *reads {
 		readers: make(map[schemas.UserID]*readerMarks)}
 }
 
-// add notes that reader has read the messages of sender up to id. It is no news
+// add notes that reader has read the messages of a sender, or a group, up to id. It is no news
 // where that waits to be written already, or a later one.
-func (r *reads) add(ctx context.Context, sender, reader schemas.UserID, id schemas.MessageID) (news bool, err error) {
+func (r *reads) add(ctx context.Context, of schemas.Participant, reader schemas.UserID, id schemas.MessageID) (news bool, err error) {
 	if r.full(reader) {
 		if err := r.flush(ctx, reader); err != nil {
 			return false, err
@@ -60,13 +60,13 @@ func (r *reads) add(ctx context.Context, sender, reader schemas.UserID, id schem
 	defer r.mu.Unlock()
 	m := r.readers[reader]
 	if m == nil {
-		m = &readerMarks{upTo: make(map[schemas.UserID]schemas.MessageID, 1), writing: make(chan struct{}, 1)}
+		m = &readerMarks{upTo: make(map[schemas.Participant]schemas.MessageID, 1), writing: make(chan struct{}, 1)}
 		r.readers[reader] = m
 	}
-	if id <= m.upTo[sender] {
+	if id <= m.upTo[of] {
 		return false, nil
 	}
-	m.upTo[sender] = id
+	m.upTo[of] = id
 	return true, nil
 }
 
@@ -92,13 +92,13 @@ func (r *reads) flush(ctx context.Context, reader schemas.UserID) error {
 		return ctx.Err()
 	}
 	for {
-		sender, id, ok := r.take(reader, m)
+		of, id, ok := r.take(reader, m)
 		if !ok {
 			return nil
 		}
-		if err := r.write(ctx, sender, reader, id); err != nil {
+		if err := r.write(ctx, of, reader, id); err != nil {
 			r.mu.Lock()
-			m.upTo[sender] = max(m.upTo[sender], id)
+			m.upTo[of] = max(m.upTo[of], id)
 			r.mu.Unlock()
 			return err
 		}
@@ -107,24 +107,31 @@ func (r *reads) flush(ctx context.Context, reader schemas.UserID) error {
 
 // take removes one mark to be written; false where there is none, and then the
 // reader is forgotten.
-func (r *reads) take(reader schemas.UserID, m *readerMarks) (sender schemas.UserID, id schemas.MessageID, ok bool) {
+func (r *reads) take(reader schemas.UserID, m *readerMarks) (of schemas.Participant, id schemas.MessageID, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for sender, id := range m.upTo {
-		delete(m.upTo, sender)
-		return sender, id, true
+	for of, id := range m.upTo {
+		delete(m.upTo, of)
+		return of, id, true
 	}
 	if r.readers[reader] == m {
 		delete(r.readers, reader)
 	}
-	return "", "", false
+	return schemas.Participant{}, "", false
 }
 
 // write makes a mark durable. What was read was delivered.
-func (r *reads) write(ctx context.Context, sender, reader schemas.UserID, id schemas.MessageID) error {
+func (r *reads) write(ctx context.Context, of schemas.Participant, reader schemas.UserID, id schemas.MessageID) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if err := r.streams.AdvanceReceipt(ctx, sender, reader, schemas.Watermark{DeliveredUpTo: id, ReadUpTo: id}); err != nil {
+	mark := schemas.Watermark{DeliveredUpTo: id, ReadUpTo: id}
+	var err error
+	if of.Group != "" {
+		err = r.streams.AdvanceGroupReceipt(ctx, of.Group, reader, mark)
+	} else {
+		err = r.streams.AdvanceReceipt(ctx, of.User, reader, mark)
+	}
+	if err != nil {
 		return err
 	}
 	r.written.Inc()

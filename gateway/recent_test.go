@@ -61,22 +61,22 @@ func TestTold(t *testing.T) {
 func TestTypingNowAndAgain(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	var typing typing
-	if !typing.may("bob", now) || typing.may("bob", now.Add(typingEvery-1)) || !typing.may("carol", now) {
+	if !typing.may(schemas.Participant{User: "bob"}, now) || typing.may(schemas.Participant{User: "bob"}, now.Add(typingEvery-1)) || !typing.may(schemas.Participant{User: "carol"}, now) {
 		t.Error("each chat has its own time")
 	}
 	if typing.over(now.Add(typingEvery-1)) || !typing.over(now.Add(typingEvery)) {
 		t.Error("it is kept for another time than said")
 	}
-	if !typing.may("bob", now.Add(typingEvery)) {
+	if !typing.may(schemas.Participant{User: "bob"}, now.Add(typingEvery)) {
 		t.Error("not again after its time")
 	}
 	for i := range maxTyping {
-		typing.may(schemas.UserID(fmt.Sprint(i)), now.Add(typingEvery))
+		typing.may(schemas.Participant{User: schemas.UserID(fmt.Sprint(i))}, now.Add(typingEvery))
 	}
 	if n := len(typing.last); n > maxTyping {
 		t.Errorf("%d chats", n)
 	}
-	if typing.may("dave", now.Add(typingEvery)) || !typing.may("dave", now.Add(2*typingEvery)) {
+	if typing.may(schemas.Participant{User: "dave"}, now.Add(typingEvery)) || !typing.may(schemas.Participant{User: "dave"}, now.Add(2*typingEvery)) {
 		t.Error("beyond the bound it waits for room")
 	}
 }

@@ -18,11 +18,11 @@ const (
 // typing is when a session forwarded the last notice of each chat. It belongs to
 // the reader.
 type typing struct {
-	last map[schemas.UserID]time.Time // at most maxTyping
+	last map[schemas.Participant]time.Time // at most maxTyping
 }
 
 // may says whether one may go out now, and counts it.
-func (t *typing) may(to schemas.UserID, now time.Time) bool {
+func (t *typing) may(to schemas.Participant, now time.Time) bool {
 	if now.Sub(t.last[to]) < typingEvery {
 		return false
 	}
@@ -37,7 +37,7 @@ func (t *typing) may(to schemas.UserID, now time.Time) bool {
 		}
 	}
 	if t.last == nil {
-		t.last = make(map[schemas.UserID]time.Time, 1)
+		t.last = make(map[schemas.Participant]time.Time, 1)
 	}
 	t.last[to] = now
 	return true
@@ -57,19 +57,21 @@ func (t *typing) over(now time.Time) bool {
 // and nothing is stored. More of it than anybody can show is dropped, and so is
 // what is for somebody who blocks the sender or whom the sender blocks.
 func (s *session) typingNotice(f *schemas.TypingNotice) {
-	if f.GroupID != "" {
-		s.conn.sendError(schemas.Errorf(schemas.CodeNotAMember, "group_id: you are not a member of that group."), 0)
-		return
-	}
 	if s.typing == nil {
 		s.typing = new(typing)
 	}
-	if !s.typing.may(f.ReceiverID, time.Now()) {
+	if !s.typing.may(schemas.Participant{User: f.ReceiverID, Group: f.GroupID}, time.Now()) {
 		s.server.metrics.typingDropped.WithLabelValues("too_often").Inc()
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
 	defer cancel()
+	if f.GroupID != "" {
+		if e := s.groupTyping(ctx, f.GroupID); e != nil {
+			s.conn.sendError(e, 0)
+		}
+		return
+	}
 	to, err := s.server.directory.Person(ctx, f.ReceiverID)
 	if err != nil {
 		s.conn.sendError(cannotTell(err), 0)

@@ -1,0 +1,203 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"roost/schemas"
+)
+
+// groupAge is how old the members may be by which receipts and typing are shown.
+const groupAge = time.Minute
+
+// memberGroup is a group of which this person is a member, by what was read lately:
+// somebody who was removed may be let in for so long, and one who was added is not
+// kept out.
+func (s *session) memberGroup(ctx context.Context, id schemas.GroupID) (*schemas.Group, *schemas.Error) {
+	for _, age := range []time.Duration{groupAge, time.Second} { // at most one read a second for who is none
+		group, err := s.server.streams.Groups().Recent(ctx, id, age)
+		if err != nil {
+			if schemas.AsError(groupError(err)).Code == schemas.CodeNotFound {
+				return nil, notAMember()
+			}
+			return nil, cannotTell(err)
+		}
+		if _, ok := group.Member(s.addr.User); ok {
+			return group, nil
+		}
+	}
+	return nil, notAMember()
+}
+
+// tellGroupSender shows the sender of a message to a group that this person has it:
+// once, and in small groups alone.
+func (s *session) tellGroupSender(h schemas.EntryHead, several bool, now time.Time) {
+	group, err := s.server.streams.Groups().Recent(s.conn.ctx, h.GroupID, groupAge)
+	if err != nil || !group.ShowsReceipts() {
+		return // the watermark will tell
+	}
+	if _, ok := group.Member(h.SenderID); !ok && group.Changed > h.MessageID {
+		return // they left since
+	}
+	if several && !s.server.told.first(s.addr.User, h.MessageID) {
+		return
+	}
+	frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, GroupID: h.GroupID, Timestamp: schemas.TimestampOf(now)})
+	s.server.streams.PublishDelivered(s.addr.User, frame)
+	if sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID); err == nil {
+		s.show(h.SenderID, sender, frame)
+	}
+}
+
+// groupRead is message_read in a group. The watermark needs no sender; the live frame
+// goes to the one who is named, or whose message is in flight.
+func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error {
+	if s.server.streams.Clock().InFuture(f.MessageID) {
+		return schemas.InvalidField("message_id", "is of the future; no message has it yet.")
+	}
+	group, e := s.memberGroup(ctx, f.GroupID)
+	if e != nil {
+		return e
+	}
+	me, err := s.server.directory.Person(ctx, s.addr.User)
+	if err != nil {
+		return cannotTell(err)
+	}
+	frame := schemas.EncodeFrame(&schemas.ReadBy{MessageID: f.MessageID, UserID: s.addr.User, GroupID: f.GroupID, Timestamp: schemas.Now()})
+	if me.Settings.ReadReceipts {
+		news, err := s.server.reads.add(ctx, schemas.Participant{Group: f.GroupID}, s.addr.User, f.MessageID)
+		if err != nil {
+			return cannotTell(err)
+		}
+		if !news {
+			return nil // told a moment ago
+		}
+		if group.ShowsReceipts() {
+			s.server.streams.PublishRead(s.addr.User, frame)
+			sender := f.SenderID
+			if head, ok := s.inbox.Find(f.MessageID); ok && sender == "" && head.GroupID == f.GroupID {
+				sender = head.SenderID
+			}
+			if _, ok := group.Member(sender); ok && sender != s.addr.User {
+				from, err := s.server.directory.Person(ctx, sender)
+				if err != nil {
+					return cannotTell(err)
+				}
+				if from.Settings.ReadReceipts {
+					s.show(sender, from, frame)
+				}
+			}
+		}
+	}
+	s.show(s.addr.User, me, frame)
+	return nil
+}
+
+// groupTyping shows the other members of a small group that this person types.
+func (s *session) groupTyping(ctx context.Context, id schemas.GroupID) *schemas.Error {
+	group, e := s.memberGroup(ctx, id)
+	if e != nil {
+		return e
+	}
+	if !group.ShowsReceipts() {
+		s.server.metrics.typingDropped.WithLabelValues("large_group").Inc()
+		return nil
+	}
+	users := make([]schemas.UserID, 0, len(group.Members))
+	for _, m := range group.Members {
+		if m.UserID != s.addr.User {
+			users = append(users, m.UserID)
+		}
+	}
+	people, err := s.server.directory.People(ctx, users)
+	if err != nil {
+		return cannotTell(err)
+	}
+	frame := schemas.EncodeFrame(&schemas.Typing{UserID: s.addr.User, GroupID: id})
+	for i, p := range people {
+		s.show(users[i], p, frame)
+	}
+	return nil
+}
+
+// groupReceipts is GET /groups/{group_id}/receipts. Who joined after the message, and
+// the caller, are not counted.
+func (s *Server) groupReceipts(r *http.Request, u schemas.UserID) (int, any, error) {
+	id, err := groupOfPath(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	message, err := schemas.ParseMessageID(r.URL.Query().Get("message_id"))
+	if err != nil {
+		return 0, nil, schemas.InvalidField("message_id", "%v.", err)
+	}
+	ctx := r.Context()
+	group, err := s.streams.Groups().Peek(ctx, id)
+	if err != nil {
+		return 0, nil, groupError(err)
+	}
+	if _, err := memberOf(group, u); err != nil {
+		return 0, nil, err
+	}
+	users := []schemas.UserID{u}
+	for _, m := range group.Members {
+		if m.UserID != u && m.Since < message {
+			users = append(users, m.UserID)
+		}
+	}
+	people, err := s.directory.People(ctx, users)
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	found, err := s.streams.GroupReceipts(ctx, id, users[1:])
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	marks := make(map[schemas.UserID]schemas.ReceiptItem, len(found))
+	for _, item := range found {
+		marks[item.UserID] = item
+	}
+	answer := schemas.GroupReceipts{MessageID: message, Members: len(users) - 1, Items: make([]schemas.GroupReceipt, 0, len(users)-1)}
+	for i, other := range users[1:] {
+		mark := marks[other]
+		if !people[0].Settings.ReadReceipts || !people[i+1].Settings.ReadReceipts {
+			mark.ReadUpTo = ""
+		}
+		if mark.DeliveredUpTo >= message {
+			answer.Delivered++
+		}
+		if mark.ReadUpTo >= message {
+			answer.Read++
+		}
+		answer.Items = append(answer.Items, schemas.GroupReceipt{UserID: other, DeliveredUpTo: mark.DeliveredUpTo, ReadUpTo: mark.ReadUpTo})
+	}
+	return http.StatusOK, answer, nil
+}
+
+// sendGroupReceipts shows a device what changed in its groups while it was away.
+func (s *session) sendGroupReceipts(ctx context.Context, mine bool, since time.Time) error {
+	items, err := s.server.streams.GroupReceiptsSince(ctx, s.addr.User, schemas.MaxReceiptGroups, since)
+	if err != nil {
+		return err
+	}
+	users := make([]schemas.UserID, len(items))
+	for i := range items {
+		users[i] = items[i].UserID
+	}
+	people, err := s.server.directory.People(ctx, users)
+	if err != nil {
+		return err
+	}
+	for i := range items {
+		if !mine || !people[i].Settings.ReadReceipts {
+			items[i].ReadUpTo = ""
+		}
+	}
+	for len(items) > 0 {
+		n := min(len(items), schemas.MaxReceiptItems)
+		s.conn.sendFrame(&schemas.Receipts{Items: items[:n]})
+		items = items[n:]
+	}
+	return nil
+}
