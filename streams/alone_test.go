@@ -1,6 +1,7 @@
 package streams_test
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 
@@ -26,16 +27,19 @@ func TestAloneRemovesWithoutReading(t *testing.T) {
 	d.after(streams.RemoveDelay)
 	d.AwaitGone(first.ID)
 
+	for streams.Tidying(d.device.Inbox) { // a removal that ends now would put off the next
+		runtime.Gosched()
+	}
 	release := d.conn.HoldReaders()
 	for range 10 {
 		acknowledge(d.Send("told"))
 	}
-	d.after(streams.RemoveDelay)
 	s, err := d.conn.JetStream().Stream(timeout(t), "INBOX_0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := timeout(t)
+	d.after(streams.RemoveDelay)
 	for left := uint64(1); left > 0; {
 		info, err := s.Info(ctx)
 		if err != nil {

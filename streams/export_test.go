@@ -46,6 +46,14 @@ func (c *Conn) StartConsumersAt(ctx context.Context, now func() time.Time) (*Con
 // Sweep does at once what the sweeper does every second.
 func (cs *Consumers) Sweep(ctx context.Context) { cs.check(ctx, cs.tend()) }
 
+// Tidying says whether an inbox looks at the stream, or removes from it, now.
+func Tidying(i Inbox) bool {
+	b := i.(*directInbox)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tidying
+}
+
 // Gap is what an inbox hears when live messages were lost.
 func Gap(i Inbox) { i.(listener).gap() }
 
