@@ -26,11 +26,9 @@ func (s *session) ack(f *schemas.Ack) {
 }
 
 // tellSenders shows each sender that the message arrived, at the first of the
-// reader's devices that has it. It is the live part
-// only; the durable part is the watermark, which moves before the message leaves
+// reader's devices that has it; not one whom the reader blocks. It is the live part
+// only: the durable part is the watermark, which moves before the message leaves
 // the inbox.
-//
-// A sender whom the reader blocks is told nothing.
 func (s *session) tellSenders(heads []schemas.EntryHead) {
 	s.server.metrics.acknowledged.Add(float64(len(heads)))
 	if len(heads) == 0 {
@@ -62,7 +60,7 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 		if err != nil {
 			continue // the watermark will tell
 		}
-		if !ofTheOneBefore(sender, h.MessageID) {
+		if !ofTheOneBefore(&sender.Registration, h.MessageID) {
 			s.show(h.SenderID, sender, frame)
 		}
 	}
@@ -70,14 +68,8 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 
 // ofTheOneBefore says whether a message is of somebody who had the name before and
 // deleted the account; who has it now is not told of its receipts.
-func ofTheOneBefore(now *streams.Person, id schemas.MessageID) bool {
+func ofTheOneBefore(now *streams.Registration, id schemas.MessageID) bool {
 	return now.TokensAfter > 0 && id.Time() <= now.TokensAfter
-}
-
-// seesReads says whether the person has read receipts on.
-func (s *session) seesReads(ctx context.Context) bool {
-	me, err := s.server.directory.Person(ctx, s.addr.User)
-	return err == nil && me.Settings.ReadReceipts
 }
 
 // receiptsSlack is how much earlier than the device's end the receipts begin
@@ -93,26 +85,40 @@ func (s *session) sendReceipts(ctx context.Context, device schemas.Device, befor
 	if since == 0 {
 		since = device.LastActive
 	}
-	me, err := s.server.directory.Known(ctx, s.addr.User)
+	from := since.Time().Add(-receiptsSlack)
+	err := s.showReceipts(ctx, from)
 	if err == nil {
-		err = s.server.streams.ReceiptsSince(ctx, s.addr.User, since.Time().Add(-receiptsSlack), func(items []schemas.ReceiptItem) {
-			items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
-				return ofTheOneBefore(me, max(i.DeliveredUpTo, i.ReadUpTo))
-			})
-			if !s.seesReads(ctx) {
-				for i := range items {
-					items[i].ReadUpTo = ""
-				}
-			}
-			if len(items) > 0 {
-				s.conn.sendFrame(&schemas.Receipts{Items: items})
-			}
-		})
-	}
-	if err == nil {
-		err = s.sendGroupReceipts(ctx, me.Settings.ReadReceipts, since.Time().Add(-receiptsSlack))
+		err = s.showGroupReceipts(ctx, from)
 	}
 	if err != nil {
 		s.server.log.Warn("receipts could not be read; the next connection shows them", "error", err)
+	}
+}
+
+func (s *session) showReceipts(ctx context.Context, since time.Time) error {
+	me, err := s.server.directory.Registration(ctx, s.addr.User)
+	if err != nil {
+		return err
+	}
+	return s.server.streams.ReceiptsSince(ctx, s.addr.User, since, func(items []schemas.ReceiptItem) {
+		items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
+			return ofTheOneBefore(me, max(i.DeliveredUpTo, i.ReadUpTo))
+		})
+		s.sendItems(ctx, items)
+	})
+}
+
+// sendItems shows receipts, those of reading only to who has read receipts on.
+func (s *session) sendItems(ctx context.Context, items []schemas.ReceiptItem) {
+	if len(items) == 0 {
+		return
+	}
+	if me, err := s.server.directory.Person(ctx, s.addr.User); err != nil || !me.Settings.ReadReceipts {
+		for i := range items {
+			items[i].ReadUpTo = ""
+		}
+	}
+	for page := range slices.Chunk(items, schemas.MaxReceiptItems) {
+		s.conn.sendFrame(&schemas.Receipts{Items: page})
 	}
 }

@@ -16,15 +16,17 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 		return s.register(ctx, u, hello.DeviceName)
 	}
 	addr := streams.Address{User: u, Device: hello.DeviceID}
-	person, err := s.directory.Known(ctx, u)
+	person, err := s.directory.Registration(ctx, u)
 	if err != nil {
 		return schemas.Device{}, schemas.Unavailable(err)
 	}
 	device, ok := person.Device(hello.DeviceID)
 	if !ok { // registered a moment ago on another gateway, removed, or never theirs
-		if person, err = s.directory.Fresh(ctx, u); err != nil {
+		fresh, err := s.directory.Fresh(ctx, u)
+		if err != nil {
 			return device, schemas.Unavailable(err)
 		}
+		person = &fresh.Registration
 		if device, ok = person.Device(hello.DeviceID); !ok {
 			return device, notYours(person, hello.DeviceID)
 		}
@@ -42,17 +44,18 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 			return device, schemas.Unavailable(err)
 		}
 		if !found {
-			if person, err = s.directory.Fresh(ctx, u); err != nil {
+			fresh, err := s.directory.Fresh(ctx, u)
+			if err != nil {
 				return device, schemas.Unavailable(err)
 			}
-			return device, notYours(person, hello.DeviceID)
+			return device, notYours(&fresh.Registration, hello.DeviceID)
 		}
 	}
 	return device, nil
 }
 
 // notYours tells a removed device from one of another user.
-func notYours(p *streams.Person, id schemas.DeviceID) error {
+func notYours(p *streams.Registration, id schemas.DeviceID) error {
 	if p.Lost(id) {
 		return errRemoved()
 	}

@@ -175,8 +175,8 @@ func (s *Server) groupReceipts(r *http.Request, u schemas.UserID) (int, any, err
 	return http.StatusOK, answer, nil
 }
 
-// sendGroupReceipts shows a device what changed in its groups while it was away.
-func (s *session) sendGroupReceipts(ctx context.Context, mine bool, since time.Time) error {
+// showGroupReceipts shows a device what changed in its groups while it was away.
+func (s *session) showGroupReceipts(ctx context.Context, since time.Time) error {
 	items, err := s.server.streams.GroupReceiptsSince(ctx, s.addr.User, schemas.MaxReceiptGroups, since)
 	if err != nil {
 		return err
@@ -190,14 +190,10 @@ func (s *session) sendGroupReceipts(ctx context.Context, mine bool, since time.T
 		return err
 	}
 	for i := range items {
-		if !mine || !people[i].Settings.ReadReceipts {
+		if !people[i].Settings.ReadReceipts {
 			items[i].ReadUpTo = ""
 		}
 	}
-	for len(items) > 0 {
-		n := min(len(items), schemas.MaxReceiptItems)
-		s.conn.sendFrame(&schemas.Receipts{Items: items[:n]})
-		items = items[n:]
-	}
+	s.sendItems(ctx, items)
 	return nil
 }

@@ -21,7 +21,7 @@ func (s *Server) hold(ctx context.Context, c *conn, a streams.Address, d schemas
 		c.noted = now // the hello has just written it
 	}
 	s.mu.Unlock()
-	person, err := s.directory.Known(ctx, a.User)
+	person, err := s.directory.Registration(ctx, a.User)
 	if err != nil {
 		return schemas.Unavailable(err)
 	}

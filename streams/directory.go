@@ -29,19 +29,25 @@ type Directory struct {
 
 // Person is what a send needs to know of a user. It is shared: do not change it.
 type Person struct {
-	Exists   bool
-	Devices  []schemas.Device
-	Deleted  bool               // the account was deleted, and not everything of it yet
-	Removed  []schemas.DeviceID // the devices removed last
+	Registration
 	Settings schemas.Settings
 	Blocked  schemas.Blocks
+}
+
+// Registration is what a connect needs to know of a user: a Person without what
+// they chose. It is shared: do not change it.
+type Registration struct {
+	Exists  bool
+	Devices []schemas.Device
+	Deleted bool               // the account was deleted, and not everything of it yet
+	Removed []schemas.DeviceID // the devices removed last
 	// TokensAfter is when an account of that name was deleted last: no token from
 	// before is good any more.
 	TokensAfter schemas.Timestamp
 }
 
 // Device finds one of the person's devices.
-func (p *Person) Device(id schemas.DeviceID) (schemas.Device, bool) {
+func (p *Registration) Device(id schemas.DeviceID) (schemas.Device, bool) {
 	for _, d := range p.Devices {
 		if d.DeviceID == id {
 			return d, true
@@ -52,10 +58,12 @@ func (p *Person) Device(id schemas.DeviceID) (schemas.Device, bool) {
 
 // Lost says whether the person had a device that is no more. That a device is not
 // among Devices does not say so: it may be newer than what was read.
-func (p *Person) Lost(id schemas.DeviceID) bool { return p.Deleted || slices.Contains(p.Removed, id) }
+func (p *Registration) Lost(id schemas.DeviceID) bool {
+	return p.Deleted || slices.Contains(p.Removed, id)
+}
 
-// personPart is what of a person is cached together: all of a Person, which a send needs,
-// or all but the choices, which is one read less and enough for a connect.
+// personPart is what of a user is cached together: the whole Person, or the
+// Registration alone, which takes two reads less.
 type personPart struct {
 	user  schemas.UserID
 	whole bool
@@ -168,13 +176,17 @@ func (d *Directory) Person(ctx context.Context, u schemas.UserID) (*Person, erro
 	return d.look(ctx, personPart{u, true})
 }
 
-// Known is Person, perhaps without what they chose: Settings and Blocked.
-func (d *Directory) Known(ctx context.Context, u schemas.UserID) (*Person, error) {
+// Registration is the part of [Directory.Person] that a connect needs.
+func (d *Directory) Registration(ctx context.Context, u schemas.UserID) (*Registration, error) {
 	d.mu.Lock()
 	s, whole := d.people[personPart{u, true}]
 	whole = whole && !d.now().After(s.expires)
 	d.mu.Unlock()
-	return d.look(ctx, personPart{u, whole})
+	p, err := d.look(ctx, personPart{u, whole})
+	if err != nil {
+		return nil, err
+	}
+	return &p.Registration, nil
 }
 
 func (d *Directory) look(ctx context.Context, of personPart) (*Person, error) {
@@ -225,9 +237,9 @@ func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
 		return &Person{}, err
 	}
 	if devices.Deleted() {
-		return &Person{Deleted: !devices.Erased, TokensAfter: devices.DeletedAt}, nil
+		return &Person{Registration: Registration{Deleted: !devices.Erased, TokensAfter: devices.DeletedAt}}, nil
 	}
-	p := &Person{Exists: true, Devices: devices.Devices, Removed: devices.Removed, TokensAfter: devices.TokensAfter}
+	p := &Person{Registration: Registration{Exists: true, Devices: devices.Devices, Removed: devices.Removed, TokensAfter: devices.TokensAfter}}
 	if !of.whole {
 		return p, nil
 	}
@@ -278,7 +290,7 @@ func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Ac
 // an external issuer on the first connection. It fails with [ErrDeleted] while not
 // everything is deleted of an account that had the name.
 func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
-	p, err := d.Known(ctx, u)
+	p, err := d.Registration(ctx, u)
 	if err != nil || p.Exists {
 		return err
 	}
@@ -302,7 +314,7 @@ func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 // fails with [ErrDeleted] for a token from before an account of that name was
 // deleted, for it is not one of the person who has the name now.
 func (d *Directory) Admit(ctx context.Context, u schemas.UserID, issued schemas.Timestamp) error {
-	p, err := d.Known(ctx, u)
+	p, err := d.Registration(ctx, u)
 	if err != nil {
 		return err
 	}

@@ -281,14 +281,14 @@ func TestCacheExpires(t *testing.T) {
 
 // A connect needs the devices of a person, and not what they chose; both parts are
 // forgotten together.
-func TestKnownIsAPart(t *testing.T) {
+func TestRegistrationIsAPart(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
 	d := c.Directory()
 	addDevice(t, c, "alice")
 	if err := c.JetStream().DeleteKeyValue(ctx, "SETTINGS"); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := d.Known(ctx, "alice"); err != nil || !p.Exists || len(p.Devices) != 1 {
+	if p, err := d.Registration(ctx, "alice"); err != nil || !p.Exists || len(p.Devices) != 1 {
 		t.Errorf("without settings: %+v, %v", p, err)
 	}
 	if p, err := d.Person(ctx, "alice"); err == nil {
@@ -299,12 +299,12 @@ func TestKnownIsAPart(t *testing.T) {
 		t.Errorf("a person: %+v, %v", p, err)
 	}
 	for range 2 {
-		before, err := d.Known(ctx, "alice")
+		before, err := d.Registration(ctx, "alice")
 		if err != nil {
 			t.Fatal(err)
 		}
 		addDevice(t, c, "alice")
-		if p, err := d.Known(ctx, "alice"); err != nil || len(p.Devices) != len(before.Devices)+1 {
+		if p, err := d.Registration(ctx, "alice"); err != nil || len(p.Devices) != len(before.Devices)+1 {
 			t.Errorf("with one device more: %+v, %v", p, err)
 		}
 	}
