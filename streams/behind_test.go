@@ -235,30 +235,48 @@ func TestRecordsSurviveTheProcess(t *testing.T) {
 	})
 }
 
-// A record that is written again behind that of a later send does not make the
-// later number look new.
+// A process that starts after one that was behind writes the missing records, alone
+// before anything else, a gateway of a cluster before its first device. A record that
+// comes behind that of a later send does not make the later number look new.
 func TestRecoveredBehindItsSuccessor(t *testing.T) {
-	server := streamstest.Server(t, t.TempDir())
-	c := streamstest.Connect(t, server, onePartition())
-	a, to := streamstest.NewAddress(c), streamstest.NewAddress(c)
-	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: a.User, SenderDeviceID: a.Device, ReceiverID: to.User,
-		Content: "its record was lost", Timestamp: 1, MessageIDByClient: 1}
-	copied := make(chan error, 1)
-	c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}}, func(_ []uint64, err error) { copied <- err })
-	if err := streamstest.Receive(t, copied); err != nil {
-		t.Fatal(err)
+	for name, start := range map[string]func(*testing.T, *embedded.Server) *streams.Conn{
+		"alone": func(t *testing.T, server *embedded.Server) *streams.Conn {
+			return streamstest.Connect(t, server, onePartition(), impatient)
+		},
+		"in a cluster": func(t *testing.T, server *embedded.Server) *streams.Conn {
+			c := streamstest.Connect(t, server, onePartition())
+			cs, err := c.StartConsumers(timeout(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(cs.Close)
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := streamstest.Server(t, t.TempDir())
+			c := streamstest.Connect(t, server, onePartition())
+			a, to := streamstest.NewAddress(c), streamstest.NewAddress(c)
+			m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: a.User, SenderDeviceID: a.Device, ReceiverID: to.User,
+				Content: "its record was lost", Timestamp: 1, MessageIDByClient: 1}
+			copied := make(chan error, 1)
+			c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}}, func(_ []uint64, err error) { copied <- err })
+			if err := streamstest.Receive(t, copied); err != nil {
+				t.Fatal(err)
+			}
+			later := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: m.Hash(), InboxFrom: 1}
+			recorded := make(chan streams.Outcome, 1)
+			if err := c.RecordSent(a, later, func(o streams.Outcome) { recorded <- o }); err != nil {
+				t.Fatal(err)
+			}
+			if o := streamstest.Receive(t, recorded); o.Err != nil {
+				t.Fatal(o.Err)
+			}
+			c = start(t, server)
+			if newest := known(t, c, a).Newest(); newest != 2 {
+				t.Errorf("the newest number is %d", newest)
+			}
+			found(t, c, a, schemas.SentRecord{MessageIDByClient: 1, MessageID: m.MessageID, ContentHash: m.Hash()})
+		})
 	}
-	later := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: m.Hash(), InboxFrom: 1}
-	recorded := make(chan streams.Outcome, 1)
-	if err := c.RecordSent(a, later, func(o streams.Outcome) { recorded <- o }); err != nil {
-		t.Fatal(err)
-	}
-	if o := streamstest.Receive(t, recorded); o.Err != nil {
-		t.Fatal(o.Err)
-	}
-	c, _ = open(t, server)
-	if newest := known(t, c, a).Newest(); newest != 2 {
-		t.Errorf("the newest number is %d", newest)
-	}
-	found(t, c, a, schemas.SentRecord{MessageIDByClient: 1, MessageID: m.MessageID, ContentHash: m.Hash()})
 }

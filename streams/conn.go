@@ -85,9 +85,7 @@ type Conn struct {
 	receipts   *receipts
 	groups     *Groups
 	shown      []shown // by partition
-
-	// Static after StartConsumers. Nil where records are durable before copies.
-	behind *behind
+	behind     *behind // nil where records are durable before copies
 
 	mu      sync.Mutex // guards the rest
 	writers map[string]*writer
@@ -165,6 +163,13 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	}
 	if c.groups, err = openGroups(ctx, c); err != nil {
 		return err
+	}
+	if c.opts.Alone && c.partitions == 1 {
+		from, err := c.recoverRecords(ctx)
+		if err != nil {
+			return err
+		}
+		c.behind = startBehind(c, from)
 	}
 	return nil
 }
@@ -308,10 +313,9 @@ func (c *Conn) Close() {
 		c.mu.Unlock()
 		return
 	}
-	behind := c.behind
 	c.mu.Unlock()
-	if behind != nil {
-		behind.close() // it commits once more
+	if c.behind != nil {
+		c.behind.close() // it commits once more
 	}
 	c.mu.Lock()
 	writers := c.writers

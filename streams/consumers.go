@@ -57,12 +57,10 @@ func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consu
 			return nil, err
 		}
 	}
-	from, err := c.recoverRecords(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if c.opts.Alone && c.partitions == 1 && c.behind == nil {
-		c.behind = startBehind(c, from)
+	if c.behind == nil { // else Open has done so
+		if _, err := c.recoverRecords(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if c.opts.DeviceConsumer == JetStreamConsumer {
 		pulls, err := startPulls(c.lives, c.log)

@@ -204,27 +204,29 @@ func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.Entry
 // queues 10,000 and drops them all when one more comes.
 const maxAPICalls = 64
 
-// onRecord waits until the sends of all copies up to seq are on record: then the
-// copies may go.
-func (c *Conn) onRecord(ctx context.Context, seq uint64) error {
-	if c.behind == nil {
+// onRecord waits until the sends of all copies up to seq are on record, where the
+// stream is one of inboxes: then the copies may go.
+func (c *Conn) onRecord(ctx context.Context, stream string, seq uint64) error {
+	if c.behind == nil || stream != inboxStream(0) {
 		return nil
 	}
 	return c.behind.cover(ctx, seq)
 }
 
 // allOnRecord waits until every accepted send is on record.
-func (c *Conn) allOnRecord(ctx context.Context) error { return c.onRecord(ctx, math.MaxUint64) }
+func (c *Conn) allOnRecord(ctx context.Context) error {
+	return c.onRecord(ctx, inboxStream(0), math.MaxUint64)
+}
 
 // purge removes the messages of a subject up to seq.
 func (c *Conn) purge(ctx context.Context, stream, subject string, seq uint64) error {
-	if err := c.onRecord(ctx, seq); err != nil {
+	if err := c.onRecord(ctx, stream, seq); err != nil {
 		return err
 	}
 	return c.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject, "seq": seq + 1})
 }
 
-// purgeAll removes all messages of a subject.
+// purgeAll removes all messages of a subject, what is queued for SENT included.
 func (c *Conn) purgeAll(ctx context.Context, stream, subject string) error {
 	if err := c.allOnRecord(ctx); err != nil {
 		return err
@@ -235,7 +237,7 @@ func (c *Conn) purgeAll(ctx context.Context, stream, subject string) error {
 // deleteMessage removes one message of an inbox; that it is gone already is no
 // error.
 func (c *Conn) deleteMessage(ctx context.Context, stream string, seq uint64) error {
-	if err := c.onRecord(ctx, seq); err != nil {
+	if err := c.onRecord(ctx, stream, seq); err != nil {
 		return err
 	}
 	return c.api(ctx, "STREAM.MSG.DELETE."+stream, map[string]any{"seq": seq, "no_erase": true})
