@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,10 +16,8 @@ const (
 	// of as many as maxSubscribes; more are read later.
 	subscribesPerSecond = 1
 	maxSubscribes       = 5
-	// maxPresenceReads bounds the people that one read is of, and maxLookups how many
-	// of them are looked up at a time.
+	// maxPresenceReads bounds the people that one read is of.
 	maxPresenceReads = 256
-	maxLookups       = 16
 	// presenceBurst is how many presence frames are queued before there is room for
 	// the next ones.
 	presenceBurst = 64
@@ -115,7 +111,11 @@ func (p *presences) readSome(ctx context.Context, list []*watched) error {
 		changes[i] = w.changes
 	}
 	p.mu.Unlock()
-	people, err := p.lookUp(ctx, list)
+	users := make([]schemas.UserID, len(list))
+	for i, w := range list {
+		users[i] = w.user
+	}
+	people, err := p.streams.Directory().People(ctx, users)
 	if err != nil {
 		return err
 	}
@@ -155,25 +155,4 @@ func (p *presences) readSome(ctx context.Context, list []*watched) error {
 		w.update(now, p.alive)
 	}
 	return nil
-}
-
-// lookUp finds people, in the cache first.
-func (p *presences) lookUp(ctx context.Context, list []*watched) ([]*streams.Person, error) {
-	people, errs := make([]*streams.Person, len(list)), make([]error, len(list))
-	var next atomic.Int64
-	var lookups sync.WaitGroup
-	for range min(len(list), maxLookups) {
-		lookups.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
-				people[i], errs[i] = p.streams.Directory().Person(ctx, list[i].user)
-			}
-		})
-	}
-	lookups.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return people, nil
 }

@@ -332,11 +332,3 @@ func (b *behind) end() {
 	}
 	close(b.stopped)
 }
-
-// poke fills a channel of one, unless it is full.
-func poke(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}

@@ -206,9 +206,12 @@ func (w *writer) Commit(entries []Entry, done func([]Outcome)) error {
 	return nil
 }
 
-func (w *writer) signal() {
+func (w *writer) signal() { poke(w.wake) }
+
+// poke fills a channel of one, unless it is full.
+func poke(c chan<- struct{}) {
 	select {
-	case w.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -125,13 +126,19 @@ func (p *readerPool) since(ctx context.Context, stream, subject string, t time.T
 	return all, more, err
 }
 
-// lasts is the newest message of each of at most maxMultiLast subjects.
+// lasts is the newest message of each subject that has one, some subjects a request.
 func (p *readerPool) lasts(ctx context.Context, stream string, subjects []string) (all []stored, err error) {
-	err = p.with(ctx, func(r *reader) error {
-		all, _, err = r.get(ctx, stream, directRequest{MultiLast: subjects, Batch: maxMultiLast, MaxBytes: 64 << 20})
-		return err
-	})
-	return all, err
+	for some := range slices.Chunk(subjects, maxMultiLast) {
+		err := p.with(ctx, func(r *reader) error {
+			found, _, err := r.get(ctx, stream, directRequest{MultiLast: some, Batch: maxMultiLast, MaxBytes: 64 << 20})
+			all = append(all, found...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // maxAnswers bounds the answers that wait for one reader: twice what one request

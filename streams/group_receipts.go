@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"math"
 	"sync"
 	"time"
 
@@ -23,19 +23,15 @@ func (c *Conn) AdvanceGroupReceipt(ctx context.Context, id schemas.GroupID, memb
 // GroupReceipts are the watermarks of some members of a group, in no order; who has
 // none is not among them.
 func (c *Conn) GroupReceipts(ctx context.Context, id schemas.GroupID, members []schemas.UserID) ([]schemas.ReceiptItem, error) {
-	items := make([]schemas.ReceiptItem, 0, len(members))
-	for some := range slices.Chunk(members, maxMultiLast) {
-		subjects := make([]string, len(some))
-		for i, u := range some {
-			subjects[i] = "$KV." + receiptsBucket + "." + groupReceiptKey(id, u)
-		}
-		all, err := c.readers.lasts(ctx, "KV_"+receiptsBucket, subjects)
-		if err != nil {
-			return nil, fmt.Errorf("failed to read the receipts of a group: %w", err)
-		}
-		items = append(items, receiptItems(all)...)
+	subjects := make([]string, len(members))
+	for i, u := range members {
+		subjects[i] = "$KV." + receiptsBucket + "." + groupReceiptKey(id, u)
 	}
-	return items, nil
+	all, err := c.readers.lasts(ctx, "KV_"+receiptsBucket, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("failed to read the receipts of a group: %w", err)
+	}
+	return receiptItems(all), nil
 }
 
 // GroupReceiptsSince are the watermarks that changed at or after t of the other
@@ -43,7 +39,7 @@ func (c *Conn) GroupReceipts(ctx context.Context, id schemas.GroupID, members []
 // are shown in, see [schemas.MaxReceiptMembers]. Whose membership began later than
 // what a watermark says, on either side, is left out.
 func (c *Conn) GroupReceiptsSince(ctx context.Context, u schemas.UserID, n int, t time.Time) ([]schemas.ReceiptItem, error) {
-	ids, err := c.groups.open(ctx, u, ^uint64(0), n)
+	ids, err := c.groups.open(ctx, u, math.MaxUint64, n)
 	if err != nil {
 		return nil, err
 	}

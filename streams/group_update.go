@@ -60,17 +60,13 @@ func (g *Groups) commit(ctx context.Context, change *schemas.GroupChange, entry 
 		return err
 	}
 	defer release()
-	byPartition := make(map[int][]Address)
-	for _, a := range to {
-		p := g.c.partition(a.User)
-		byPartition[p] = append(byPartition[p], a)
-	}
+	parts := g.c.byPartition(to)
 	type answer struct {
 		to       []Address
 		outcomes []Outcome
 	}
-	answers := make(chan answer, len(byPartition)) // one each
-	for p, some := range byPartition {
+	answers := make(chan answer, len(parts)) // one each
+	for p, some := range parts {
 		set := make([]Entry, 0, len(some))
 		for _, a := range some {
 			set = append(set, inboxEntry(p, a, string(change.MessageID), entry))
@@ -79,7 +75,7 @@ func (g *Groups) commit(ctx context.Context, change *schemas.GroupChange, entry 
 			return err
 		}
 	}
-	for range byPartition {
+	for range parts {
 		select {
 		case a := <-answers:
 			if err := g.show(a.to, a.outcomes, entry); err != nil {

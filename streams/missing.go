@@ -16,18 +16,22 @@ import (
 // where that is another one, what was stored since is read, and nothing older.
 func (c *Conn) Missing(ctx context.Context, id schemas.MessageID, recorded time.Time, to []Address) ([]Address, error) {
 	const slack = 10 * time.Minute // between clocks
-	byPartition := make(map[int][]Address)
-	for _, a := range to {
-		p := c.partition(a.User)
-		byPartition[p] = append(byPartition[p], a)
-	}
 	held := make(map[Address]bool, len(to))
-	for p, some := range byPartition {
+	for p, some := range c.byPartition(to) {
 		if err := c.holding(ctx, p, id, recorded.Add(-slack), some, held); err != nil {
 			return nil, err
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(to), func(a Address) bool { return held[a] }), nil
+}
+
+func (c *Conn) byPartition(to []Address) map[int][]Address {
+	parts := make(map[int][]Address)
+	for _, a := range to {
+		p := c.partition(a.User)
+		parts[p] = append(parts[p], a)
+	}
+	return parts
 }
 
 // holding enters in held which inboxes of a partition have a message that was
@@ -37,23 +41,20 @@ func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.
 	if err != nil || len(first) == 0 {
 		return err
 	}
-	newest := make(map[string]stored, len(to))
-	for chunk := range slices.Chunk(to, maxMultiLast) {
-		subjects := make([]string, len(chunk))
-		for i, a := range chunk {
-			subjects[i] = inboxSubject(p, a)
-		}
-		lasts, err := c.readers.lasts(ctx, inboxStream(p), subjects)
-		if err != nil {
-			return err
-		}
-		for _, m := range lasts {
-			newest[m.subject] = m
-		}
+	subjects, newest := make([]string, len(to)), make(map[string]stored, len(to))
+	for i, a := range to {
+		subjects[i] = inboxSubject(p, a)
+	}
+	lasts, err := c.readers.lasts(ctx, inboxStream(p), subjects)
+	if err != nil {
+		return err
+	}
+	for _, m := range lasts {
+		newest[m.subject] = m
 	}
 	var open []Address
-	for _, a := range to {
-		m, ok := newest[inboxSubject(p, a)]
+	for i, a := range to {
+		m, ok := newest[subjects[i]]
 		switch {
 		case !ok || m.sequence < first[0].sequence:
 		case m.has(id):

@@ -211,17 +211,19 @@ func (p *Presence) Connected(ctx context.Context, a Address) (bool, error) {
 
 // Status is when a user was last connected, and whether a device is now.
 func (p *Presence) Status(ctx context.Context, u schemas.UserID, devices []schemas.Device) (online bool, last schemas.Timestamp, err error) {
-	for _, d := range devices {
+	addresses := make([]Address, len(devices))
+	for i, d := range devices {
+		addresses[i] = Address{User: u, Device: d.DeviceID}
 		last = max(last, d.LastActive)
-		s, _, ok, err := get[schemas.Session](ctx, p.sessions, sessionKey(Address{User: u, Device: d.DeviceID}))
-		if err != nil {
-			return false, 0, err
-		}
-		switch {
-		case !ok:
-		case s.Gateway != "" && p.Alive(s.Gateway):
+	}
+	sessions, err := p.Sessions(ctx, addresses)
+	if err != nil {
+		return false, 0, err
+	}
+	for _, s := range sessions {
+		if s.Gateway != "" && p.Alive(s.Gateway) {
 			online = true
-		default: // ended, or its gateway died and nobody knows when exactly
+		} else { // ended, or its gateway died and nobody knows when exactly
 			last = max(last, s.ConnectedAt, s.EndedAt)
 		}
 	}
@@ -240,23 +242,19 @@ func (p *Presence) Sessions(ctx context.Context, devices []Address) ([]schemas.S
 		subjects[i] = "$KV." + sessionsBucket + "." + sessionKey(a)
 		at[subjects[i]] = i
 	}
-	for len(subjects) > 0 {
-		n := min(len(subjects), maxMultiLast)
-		newest, err := p.readers.lasts(ctx, "KV_"+sessionsBucket, subjects[:n])
+	newest, err := p.readers.lasts(ctx, "KV_"+sessionsBucket, subjects)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range newest {
+		if len(m.data) == 0 { // the mark of a deleted key
+			continue
+		}
+		s, err := schemas.Decode[schemas.Session](m.data)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("failed to read %s: %w", m.subject, err)
 		}
-		for _, m := range newest {
-			if len(m.data) == 0 { // the mark of a deleted key
-				continue
-			}
-			s, err := schemas.Decode[schemas.Session](m.data)
-			if err != nil {
-				return nil, fmt.Errorf("failed to read %s: %w", m.subject, err)
-			}
-			all[at[m.subject]] = s
-		}
-		subjects = subjects[n:]
+		all[at[m.subject]] = s
 	}
 	return all, nil
 }
