@@ -142,7 +142,8 @@ func TestStoredMessagesLeaveTheStream(t *testing.T) {
 	b.run(b.store)
 	b.post("alice", "bob", "kept")
 	b.wantHistory("alice", "bob", "kept")
-	b.eventually("MESSAGES is empty", func() bool { return streamstest.Stored(t, b.server, "MESSAGES") == 0 })
+	js := streamstest.JetStream(t, b.server)
+	b.eventually("MESSAGES is empty", func() bool { return streamstest.Stored(t, js, "MESSAGES") == 0 })
 }
 
 func TestHistoryFollowsTheReadersSettings(t *testing.T) {

@@ -7,9 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"roost/schemas"
 	"roost/streams"
 )
@@ -306,16 +303,7 @@ func testReborn(t *testing.T, suite InboxSuite) {
 	old := d.AwaitDrained(t)[19].Cursor
 	d.Close(t)
 
-	nc, err := nats.Connect("", nats.InProcessServer(server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := js.DeleteStream(ctx, "INBOX_0"); err != nil {
+	if err := JetStream(t, server).DeleteStream(ctx, "INBOX_0"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Apply(ctx, topology); err != nil {

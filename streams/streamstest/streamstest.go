@@ -65,18 +65,24 @@ func Log(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// Stored is how many messages a stream has.
-func Stored(t testing.TB, s *embedded.Server, stream string) uint64 {
+// JetStream reaches a server past package streams, until the end of the test.
+func JetStream(t testing.TB, s *embedded.Server) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect("", nats.InProcessServer(s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
+	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return js
+}
+
+// Stored is how many messages a stream has.
+func Stored(t testing.TB, js jetstream.JetStream, stream string) uint64 {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Timeout)
 	defer cancel()
 	found, err := js.Stream(ctx, stream)

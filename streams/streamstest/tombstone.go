@@ -3,9 +3,6 @@ package streamstest
 import (
 	"testing"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"roost/schemas"
 	"roost/streams/embedded"
 )
@@ -14,16 +11,7 @@ import (
 // began to delete it.
 func Tombstone(t testing.TB, s *embedded.Server, u schemas.UserID) {
 	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kv, err := js.KeyValue(t.Context(), "DEVICES")
+	kv, err := JetStream(t, s).KeyValue(t.Context(), "DEVICES")
 	if err != nil {
 		t.Fatal(err)
 	}
