@@ -139,7 +139,7 @@ func (c *chat) help(context.Context, chatArgs) error {
 		}
 	}
 	c.screen.line("Marks")
-	c.screen.line("  ✓ the server has it safely     ✓✓ a device of the other one has it")
-	c.screen.line("  ● it and all before are read   ✗ it was not sent")
+	c.screen.line("  ✓ the server has it safely     ✓✓ a device of another has it")
+	c.screen.line("  ● read, and all before it      ✗ it was not sent")
 	return nil
 }

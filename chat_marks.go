@@ -27,7 +27,7 @@ type sentLine struct {
 // earlyMark came before run heard that the message was sent.
 type earlyMark struct {
 	id   schemas.MessageID
-	user schemas.UserID // who has read up to id; "": id is delivered
+	chat string // where it was read up to id; "": id is delivered
 }
 
 // answered shows what became of a line.
@@ -51,10 +51,10 @@ func (c *chat) accepted(s sentLine) {
 	early := c.marks.early
 	c.marks.early = nil
 	for _, e := range early {
-		if e.user == "" {
+		if e.chat == "" {
 			c.markDelivered(e.id)
 		} else {
-			c.markRead(e.user, e.id)
+			c.markRead(e.chat, e.id)
 		}
 	}
 }
@@ -81,10 +81,10 @@ func (c *chat) delivered(is func(sentLine) bool) (any bool) {
 	return any
 }
 
-// markRead shows the last mark of the newest message that user has read, which
-// stands for those before it.
-func (c *chat) markRead(user schemas.UserID, upTo schemas.MessageID) {
-	read := func(s sentLine) bool { return s.to.User == user && s.id <= upTo }
+// markRead shows the last mark of the newest message that was read in a chat, in a
+// group by anybody, which stands for those before it.
+func (c *chat) markRead(chat string, upTo schemas.MessageID) {
+	read := func(s sentLine) bool { return participant(s.to) == chat && s.id <= upTo }
 	var newest sentLine
 	for _, s := range c.marks.sent {
 		if read(s) && s.id > newest.id {
@@ -96,7 +96,7 @@ func (c *chat) markRead(user schemas.UserID, upTo schemas.MessageID) {
 		c.screen.mark(newest.id, "●", newest.text)
 	}
 	if newest.id < upTo {
-		c.tooEarly(earlyMark{upTo, user})
+		c.tooEarly(earlyMark{upTo, chat})
 	}
 }
 
@@ -115,7 +115,7 @@ func (c *chat) receipts(items []schemas.ReceiptItem) {
 	for _, item := range items {
 		c.delivered(func(s sentLine) bool { return item.Chat == participant(s.to) && s.id <= item.DeliveredUpTo })
 		if item.ReadUpTo != "" {
-			c.markRead(item.UserID, item.ReadUpTo)
+			c.markRead(item.Chat, item.ReadUpTo)
 		}
 	}
 }

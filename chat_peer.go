@@ -51,8 +51,8 @@ func (c *chat) open(peer schemas.Participant) {
 	c.peer, c.page = peer, historyPage{}
 	c.screen.line("You write to %s.", c.name(peer))
 	c.prompt()
-	if id, ok := c.unread[peer]; ok {
-		c.read(peer, id)
+	if mark, ok := c.unread[peer]; ok {
+		c.read(peer, mark)
 	}
 }
 

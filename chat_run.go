@@ -39,7 +39,7 @@ type chat struct {
 	known   []knownMessage // by message id, at most chatKnown
 	page    historyPage    // of the chat with peer
 	groups  map[schemas.GroupID]string
-	unread  map[schemas.Participant]schemas.MessageID // the newest one that was shown while another chat was open
+	unread  map[schemas.Participant]readMark // the newest one that was shown while another chat was open
 	typing  typing
 	watched []schemas.UserID
 	present map[schemas.UserID]bool // who of watched was online when last heard of
@@ -49,7 +49,7 @@ func newChat(a *account, c *client.Client, s *screen, peer schemas.Participant) 
 	return &chat{account: a, client: c, screen: s, peer: peer,
 		outgoing: make(chan outgoing, chatUnanswered), results: make(chan result), events: make(chan received),
 		notices: make(chan notice, chatNotices), exports: make(chan exported),
-		groups: make(map[schemas.GroupID]string), unread: make(map[schemas.Participant]schemas.MessageID),
+		groups: make(map[schemas.GroupID]string), unread: make(map[schemas.Participant]readMark),
 		typing: newTyping(), present: make(map[schemas.UserID]bool)}
 }
 

@@ -31,7 +31,13 @@ func newTyping() typing {
 // notice is a frame that nobody answers.
 type notice struct {
 	to   schemas.Participant
-	read schemas.MessageID // "": the person types
+	read readMark // empty: the person types
+}
+
+// readMark is the newest message that the person has read in a chat.
+type readMark struct {
+	id     schemas.MessageID
+	sender schemas.UserID
 }
 
 // notify hands notices to the connection, which may be away for a while.
@@ -49,17 +55,14 @@ func (c *chat) notify(ctx context.Context) {
 func (c *chat) notifyOne(ctx context.Context, n notice) {
 	ctx, cancel := context.WithTimeout(ctx, chatCallTime)
 	defer cancel()
-	if n.read == "" {
+	if n.read.id == "" {
 		_ = c.client.SendTyping(ctx, n.to) // worth nothing a moment later
 	} else {
-		_ = c.client.MarkRead(ctx, n.to, n.read) // the next one covers it
+		_ = c.client.MarkRead(ctx, n.to.Group, n.read.sender, n.read.id) // the next one covers it
 	}
 }
 
 func (c *chat) tell(n notice) {
-	if n.to.User == "" {
-		return // the server takes neither in groups
-	}
 	select {
 	case c.notices <- n:
 	default:
@@ -84,7 +87,7 @@ func (c *chat) happened(ev client.Event) {
 		c.markDelivered(ev.MessageID)
 	case client.Read:
 		if ev.UserID != c.client.Welcome().UserID {
-			c.markRead(ev.UserID, ev.MessageID)
+			c.markRead(chatOf(ev), ev.MessageID)
 		}
 	case client.Receipts:
 		c.receipts(ev.Items)
@@ -125,20 +128,30 @@ func (c *chat) message(m client.Message) {
 	if m.SenderID == me {
 		return
 	}
+	mark := readMark{m.MessageID, m.SenderID}
 	if chat == c.peer {
-		c.read(chat, m.MessageID)
-	} else {
-		c.unread[chat] = max(c.unread[chat], m.MessageID)
+		c.read(chat, mark)
+	} else if m.MessageID > c.unread[chat].id {
+		c.unread[chat] = mark
 	}
 }
 
-// read says that the person has read a chat up to id. Where there is no terminal
+// read says up to where the person has read a chat. Where there is no terminal
 // nobody is known to read.
-func (c *chat) read(chat schemas.Participant, id schemas.MessageID) {
+func (c *chat) read(chat schemas.Participant, mark readMark) {
 	delete(c.unread, chat)
 	if c.screen.term != nil {
-		c.tell(notice{chat, id})
+		c.tell(notice{chat, mark})
 	}
+}
+
+// chatOf is the chat in which a message of this person was read, as
+// [schemas.ReceiptItem] names it.
+func chatOf(r client.Read) string {
+	if r.GroupID != "" {
+		return string(r.GroupID)
+	}
+	return string(r.UserID)
 }
 
 // types shows that somebody types, once until they stop.

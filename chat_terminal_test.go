@@ -136,6 +136,27 @@ func TestChatReadAndTyping(t *testing.T) {
 	}
 }
 
+// The same in a group, whose members all hear of it.
+func TestChatReadAndTypingInAGroup(t *testing.T) {
+	srv := chatServer(t)
+	bob := startTerminalChat(t, srv.URL, "bob")
+	bob.sees(`.*You are bob on laptop.*`)
+	alice := startChat(t, srv.URL, "alice", func(*ChatOptions) {})
+	alice.types("/group create team", "/group add bob", "one", "two")
+	alice.sees(`✓✓ two`)
+	bob.sees(`.*alice in team: two`)
+	bob.types("/group open team")
+	alice.sees(`● two`)
+	bob.keys("so")
+	alice.sees(`bob is typing in team \.\.\.`)
+	bob.types(" gladly")
+	alice.sees(`\[\d\d:\d\d\] bob in team: so gladly`)
+	alice.types("/quit")
+	if err := alice.ends(); err != nil {
+		t.Errorf("alice: %v", err)
+	}
+}
+
 // A line that begins a command tells nobody that the person types.
 func TestChatKeys(t *testing.T) {
 	for line, told := range map[string]bool{"": false, "h": true, "/": false, "/block bo": false, "//": true, "/reply 1 s": true} {

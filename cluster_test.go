@@ -374,7 +374,7 @@ func TestCluster(t *testing.T) {
 	c.device("dave", &client.MemoryStore{}, b, a)
 	for !next[client.Presence](t, alice).Online { // first that dave has a device
 	}
-	if err := bob.MarkRead(t.Context(), schemas.Participant{User: "alice"}, schemas.MessageIDAt(schemas.Now())); err != nil {
+	if err := bob.MarkRead(t.Context(), "", "alice", schemas.MessageIDAt(schemas.Now())); err != nil {
 		t.Fatal(err)
 	}
 	next[client.Read](t, alice)

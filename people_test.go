@@ -20,7 +20,7 @@ func TestPeople(t *testing.T) {
 	if p := next[client.Presence](t, alice); p.UserID != "bob" || !p.Online {
 		t.Errorf("got %+v", p)
 	}
-	toBob, toAlice := schemas.Participant{User: "bob"}, schemas.Participant{User: "alice"}
+	toBob := schemas.Participant{User: "bob"}
 	if err := alice.SendTyping(t.Context(), toBob); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestPeople(t *testing.T) {
 	if d := next[client.Delivered](t, alice); d.MessageID != sent.MessageID {
 		t.Errorf("got %+v", d)
 	}
-	if err := bob.MarkRead(t.Context(), toAlice, m.MessageID); err != nil {
+	if err := bob.MarkRead(t.Context(), "", "alice", m.MessageID); err != nil {
 		t.Fatal(err)
 	}
 	if r := next[client.Read](t, alice); r.MessageID != sent.MessageID || r.UserID != "bob" {

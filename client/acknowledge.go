@@ -26,13 +26,14 @@ func (c *Client) acknowledge(d *delivery) error {
 	return nil
 }
 
-// MarkRead says that the person has read the message, and all before it in that
-// chat. The sender hears of it where both have read receipts on, the user's other
-// devices do in any case: see [Read]. It returns when a connection has taken it, or ctx ends. The server does
-// not answer; should the connection break at that moment, the next MarkRead in
-// the chat makes up for it.
-func (c *Client) MarkRead(ctx context.Context, in schemas.Participant, id schemas.MessageID) error {
-	return c.notify(ctx, &schemas.Read{MessageID: id, SenderID: in.User, GroupID: in.Group})
+// MarkRead says that the person has read the message that sender wrote in group, or
+// in their chat of two where group is empty, and all before it there. The sender hears
+// of it where both have read receipts on, the user's other devices do in any case: see
+// [Read]. It returns when a connection has taken it, or ctx ends. The server does not
+// answer; should the connection break at that moment, the next MarkRead in the chat
+// makes up for it.
+func (c *Client) MarkRead(ctx context.Context, group schemas.GroupID, sender schemas.UserID, id schemas.MessageID) error {
+	return c.notify(ctx, &schemas.Read{MessageID: id, SenderID: sender, GroupID: group})
 }
 
 // SendTyping says that the person types; more often than every 3 s is no use. That

@@ -31,7 +31,7 @@ func TestConnect(t *testing.T) {
 		if _, err := c.Send(t.Context(), schemas.Participant{User: bob}, "x", nil); !errors.Is(err, ErrClosed) {
 			t.Errorf("Send after Close: %v", err)
 		}
-		if err := c.MarkRead(t.Context(), schemas.Participant{User: bob}, messageID(1)); !errors.Is(err, ErrClosed) {
+		if err := c.MarkRead(t.Context(), "", bob, messageID(1)); !errors.Is(err, ErrClosed) {
 			t.Errorf("MarkRead after Close: %v", err)
 		}
 	})
@@ -263,7 +263,7 @@ func TestCloseIsBounded(t *testing.T) {
 			p.message(1)
 			m := event[Message](t, c)
 			p.frozen.Store(true)
-			if err := c.MarkRead(t.Context(), schemas.Participant{User: bob}, messageID(1)); err != nil {
+			if err := c.MarkRead(t.Context(), "", bob, messageID(1)); err != nil {
 				t.Error(err)
 			}
 			synctest.Wait()

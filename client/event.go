@@ -54,6 +54,7 @@ type Delivered struct{ schemas.Delivered }
 
 // Read says that UserID has read a message of this user, and all before it in the
 // chat. Where UserID is this user, it was read on another device of theirs.
+// GroupID is empty for a chat of two.
 type Read struct{ schemas.ReadBy }
 
 // Receipts say what was delivered and read while the device was away. Ids

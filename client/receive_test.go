@@ -270,13 +270,13 @@ func TestNotices(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		event[Connected](t, c)
-		if err := c.MarkRead(t.Context(), schemas.Participant{User: bob}, messageID(1)); err != nil {
+		if err := c.MarkRead(t.Context(), "", bob, messageID(1)); err != nil {
 			t.Error(err)
 		}
 		if f := want[*schemas.Read](p); f.MessageID != messageID(1) || f.SenderID != bob {
 			t.Errorf("message_read: %+v", f)
 		}
-		if err := c.MarkRead(t.Context(), schemas.Participant{User: bob}, "nonsense"); err == nil {
+		if err := c.MarkRead(t.Context(), "", bob, "nonsense"); err == nil {
 			t.Error("MarkRead accepted nonsense")
 		}
 		if err := c.SendTyping(t.Context(), schemas.Participant{User: bob}); err != nil {
@@ -301,7 +301,7 @@ func TestNotices(t *testing.T) {
 			t.Error(err)
 		}
 		read := make(chan error)
-		go func() { read <- c.MarkRead(t.Context(), schemas.Participant{User: bob}, messageID(2)) }()
+		go func() { read <- c.MarkRead(t.Context(), "", bob, messageID(2)) }()
 		p = srv.next()
 		p.welcome(schemas.Welcome{})
 		if f := want[*schemas.PresenceSubscribe](p); len(f.UserIDs) != 1 {
