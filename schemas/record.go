@@ -146,8 +146,8 @@ type Blocks struct {
 	UserIDs []UserID `json:"user_ids"` // ascending, each once, at most MaxBlocks
 }
 
-// Limits of Blocks. NATS takes no message of more than 256 KB, so where ids are
-// long fewer of them fit.
+// Limits of Blocks, which are read whenever their person is loaded: where ids are
+// long, fewer of them fit.
 const (
 	MaxBlocks      = 10_000
 	MaxBlocksBytes = 192 << 10 // of the encoded record

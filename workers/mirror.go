@@ -143,9 +143,10 @@ func (m *mirror) handle(ctx context.Context, jobs []streams.Job) ([]outcome, err
 	return outcomes, err
 }
 
-// kept says whether a participant still keeps history; one who switched it off a
-// moment ago does not want what was on its way, not even having switched it on again. Of a group, whose settings and
-// members are many, the gateway that took the message has said so.
+// kept says whether a participant still keeps history: one who switched it off a
+// moment ago does not want what was on its way, not even having switched it on
+// again. Of a group, whose settings and members are many, the gateway that took the
+// message has said so.
 func (m *mirror) kept(ctx context.Context, msg *schemas.Message) (bool, error) {
 	if msg.GroupID != "" {
 		return true, nil
