@@ -86,12 +86,11 @@ func (c *chat) settings(ctx context.Context, _ chatArgs) error {
 }
 
 func (c *chat) setHistory(ctx context.Context, args chatArgs) error {
-	on, err := parseOn(args.words[0])
+	days, err := parseHistory(args.words[0])
 	if err != nil {
 		return err
 	}
-	days := historyDays(on)
-	return c.set(ctx, schemas.SettingsChange{HistoryStorage: &days})
+	return c.set(ctx, schemas.SettingsChange{HistoryStorage: days})
 }
 
 func (c *chat) setLastSeen(ctx context.Context, args chatArgs) error {
@@ -225,9 +224,12 @@ func onOff(on bool) string {
 	return "off"
 }
 
-func historyDays(on bool) int {
+// parseHistory is for how many days history is kept.
+func parseHistory(word string) (days *int, err error) {
+	on, err := parseOn(word)
+	days = new(int)
 	if on {
-		return schemas.HistoryDays
+		*days = schemas.HistoryDays
 	}
-	return 0
+	return days, err
 }

@@ -165,12 +165,11 @@ func (c *chat) groupRename(ctx context.Context, args chatArgs) error {
 }
 
 func (c *chat) groupHistory(ctx context.Context, args chatArgs) error {
-	on, err := parseOn(args.words[0])
+	days, err := parseHistory(args.words[0])
 	if err != nil {
 		return err
 	}
-	days := historyDays(on)
-	return c.groupChange(ctx, schemas.GroupPatch{HistoryStorage: &days})
+	return c.groupChange(ctx, schemas.GroupPatch{HistoryStorage: days})
 }
 
 func (c *chat) groupChange(ctx context.Context, change schemas.GroupPatch) error {

@@ -172,14 +172,20 @@ func TestChatKeys(t *testing.T) {
 	}
 }
 
-// On a terminal the row about typing goes away.
-func TestChatPassingRow(t *testing.T) {
+// terminalScreen is a screen on a terminal, and what it shows there.
+func terminalScreen() (*screen, *bytes.Buffer) {
 	var out bytes.Buffer
 	s := &screen{fd: -1, term: term.NewTerminal(struct {
 		io.Reader
 		io.Writer
 	}{strings.NewReader(""), &out}, "")}
 	s.out = s.term
+	return s, &out
+}
+
+// On a terminal the row about typing goes away.
+func TestChatPassingRow(t *testing.T) {
+	s, out := terminalScreen()
 	s.pass("bob is typing")
 	s.line("[12:00] bob: hi")
 	s.pass("bob is typing")
@@ -198,12 +204,7 @@ func TestChatPassingRow(t *testing.T) {
 // On a terminal the second mark replaces the first, unless something came
 // between.
 func TestChatMarksOnATerminal(t *testing.T) {
-	var out bytes.Buffer
-	s := &screen{fd: -1, term: term.NewTerminal(struct {
-		io.Reader
-		io.Writer
-	}{strings.NewReader(""), &out}, "")}
-	s.out = s.term
+	s, out := terminalScreen()
 	const one, two, three schemas.MessageID = "1", "2", "3"
 	s.mark(one, "✓", "first\nline")
 	s.mark(one, "✓✓", "first\nline")
