@@ -24,7 +24,7 @@ type sending struct {
 
 // pendingSend is a send without an answer; it holds a slot of the connection.
 type pendingSend struct {
-	frame   *schemas.SendMessage
+	message *schemas.Message // as it will be stored, but for its id and what follows from that
 	hash    schemas.ContentHash
 	repeats int // how often the client sent it again meanwhile
 	started time.Time
@@ -39,17 +39,19 @@ func newSending(s *session, newest schemas.ClientMessageID) *sending {
 		pending: make(map[schemas.ClientMessageID]*pendingSend)}
 }
 
-// sendMessage is the verb send_message. It runs on the reader, so sends of a
-// device are taken in order; with max_outstanding_sends without an answer it
-// waits, and the client's next frames with it.
-func (s *session) sendMessage(f *schemas.SendMessage) {
+// sendMessage is the verbs send_message and update_message. It runs on the reader, so
+// sends of a device are taken in order; with max_outstanding_sends without an answer
+// it waits, and the client's next frames with it.
+func (s *session) sendMessage(f schemas.Send) {
+	m := f.Draft()
+	m.SenderID, m.SenderDeviceID = s.addr.User, s.addr.Device
 	if wait := delay(s.sending.limiter); wait > 0 {
 		s.conn.sendError(&schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
-			Message: "You send too fast. Send the same message_id_by_client again later."}, f.MessageIDByClient)
+			Message: "You send too fast. Send the same message_id_by_client again later."}, m.MessageIDByClient)
 		return
 	}
-	hash := f.Hash()
-	if s.repeated(f, hash) {
+	hash := m.Hash()
+	if s.repeated(m.MessageIDByClient, hash) {
 		return
 	}
 	select {
@@ -57,16 +59,16 @@ func (s *session) sendMessage(f *schemas.SendMessage) {
 	case <-s.conn.ctx.Done():
 		return
 	}
-	p := &pendingSend{frame: f, hash: hash, started: time.Now()}
+	p := &pendingSend{message: &m, hash: hash, started: time.Now()}
 	s.sending.mu.Lock()
-	s.sending.pending[f.MessageIDByClient] = p
-	isNew := f.MessageIDByClient > s.sending.newest
-	s.sending.newest = max(s.sending.newest, f.MessageIDByClient)
+	s.sending.pending[m.MessageIDByClient] = p
+	isNew := m.MessageIDByClient > s.sending.newest
+	s.sending.newest = max(s.sending.newest, m.MessageIDByClient)
 	s.sending.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
 	defer cancel()
-	to, err := s.targets(ctx, f)
+	to, err := s.targets(ctx, &m)
 	if err == nil {
 		to, err = s.reserve(p, to)
 	}
@@ -83,17 +85,17 @@ func (s *session) sendMessage(f *schemas.SendMessage) {
 
 // repeated deals with a number that is under way on this connection: the same
 // content gets one more answer, another is a conflict.
-func (s *session) repeated(f *schemas.SendMessage, hash schemas.ContentHash) bool {
+func (s *session) repeated(number schemas.ClientMessageID, hash schemas.ContentHash) bool {
 	s.sending.mu.Lock()
 	defer s.sending.mu.Unlock()
-	p, ok := s.sending.pending[f.MessageIDByClient]
+	p, ok := s.sending.pending[number]
 	if !ok {
 		return false
 	}
 	if p.hash == hash {
 		p.repeats++
 	} else {
-		s.conn.sendError(conflict(), f.MessageIDByClient)
+		s.conn.sendError(conflict(), number)
 	}
 	return true
 }
@@ -119,20 +121,20 @@ func (t *targets) withhold(receiver schemas.UserID) {
 	t.blocked, t.unclaimed, t.keep = true, nil, t.senderKeeps
 }
 
-func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets, error) {
+func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, error) {
 	if err := s.server.opts.Refuse(); err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
-	if f.GroupID != "" {
-		return s.groupTargets(ctx, f.GroupID)
+	if m.GroupID != "" {
+		return s.groupTargets(ctx, m.GroupID)
 	}
 	sender, err := s.server.directory.Person(ctx, s.addr.User)
 	if err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
 	receiver := sender
-	if f.ReceiverID != s.addr.User {
-		if receiver, err = s.server.directory.Person(ctx, f.ReceiverID); err != nil {
+	if m.ReceiverID != s.addr.User {
+		if receiver, err = s.server.directory.Person(ctx, m.ReceiverID); err != nil {
 			return targets{}, schemas.Unavailable(err)
 		}
 	}
@@ -153,26 +155,26 @@ func (s *session) targets(ctx context.Context, f *schemas.SendMessage) (targets,
 		s.conn.closeRemoved()
 		return targets{}, errRemoved()
 	}
-	if f.ReceiverID == s.addr.User {
+	if m.ReceiverID == s.addr.User {
 		return t, nil // a note to oneself
 	}
 	if receiver.Blocks(s.addr.User) {
-		t.withhold(f.ReceiverID)
+		t.withhold(m.ReceiverID)
 		return t, nil
 	}
 	if len(receiver.Devices) == 0 {
-		t.unclaimed = []schemas.UserID{f.ReceiverID}
+		t.unclaimed = []schemas.UserID{m.ReceiverID}
 	}
-	t.to = streams.AppendInboxes(t.to, f.ReceiverID, receiver)
+	t.to = streams.AppendInboxes(t.to, m.ReceiverID, receiver)
 	return t, nil
 }
 
 // recordSend commits the record of a new send, and then its copies.
 func (s *session) recordSend(p *pendingSend, t targets) {
-	rec := schemas.SentRecord{MessageIDByClient: p.frame.MessageIDByClient,
+	rec := schemas.SentRecord{MessageIDByClient: p.message.MessageIDByClient,
 		MessageID: s.server.streams.Clock().Next(), ContentHash: p.hash}
 	if t.blocked {
-		rec.BlockedBy = p.frame.ReceiverID
+		rec.BlockedBy = p.message.ReceiverID
 	}
 	s.sending.mu.Lock()
 	if s.sending.newest > rec.MessageIDByClient {
@@ -216,7 +218,7 @@ func (s *session) later(p *pendingSend, do func(context.Context)) {
 // retry answers a number that may be on record: the first message id again for
 // the same content, after the copies that are missing have been committed.
 func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
-	rec, found, err := s.server.streams.FindSent(ctx, s.addr, p.frame.MessageIDByClient)
+	rec, found, err := s.server.streams.FindSent(ctx, s.addr, p.message.MessageIDByClient)
 	switch {
 	case errors.Is(err, streams.ErrForgotten):
 		s.refuse(p, schemas.Errorf(schemas.CodeConflict,
@@ -265,11 +267,8 @@ func (s *session) missing(ctx context.Context, id schemas.MessageID, t targets) 
 // commit commits the copies of a message whose send is on record, and then
 // answers and shows them to connected devices.
 func (s *session) commit(p *pendingSend, id schemas.MessageID, t targets) {
-	m := &schemas.Message{
-		MessageID: id, SenderID: s.addr.User, ReceiverID: p.frame.ReceiverID, GroupID: p.frame.GroupID,
-		Content: p.frame.Content, Timestamp: id.Time(), ReplyTo: p.frame.ReplyTo,
-		SenderDeviceID: s.addr.Device, MessageIDByClient: p.frame.MessageIDByClient,
-	}
+	m := p.message
+	m.MessageID, m.Timestamp = id, id.Time()
 	copies := streams.Copies{Message: m, Entry: m.StoredMessage(), To: t.to, Log: t.keep || s.server.opts.Events, Keep: t.keep}
 	s.server.streams.CommitCopies(copies, func(sequences []uint64, err error) {
 		if err != nil {
@@ -324,13 +323,13 @@ func (s *session) refuse(p *pendingSend, err error) {
 	}
 	s.server.metrics.errors.WithLabelValues(string(told.Code)).Inc()
 	s.settle(p, schemas.EncodeFrame(&schemas.ErrorFrame{Code: told.Code, Message: told.Message,
-		MessageIDByClient: p.frame.MessageIDByClient, RetryAfterMS: told.RetryAfterMS}))
+		MessageIDByClient: p.message.MessageIDByClient, RetryAfterMS: told.RetryAfterMS}))
 }
 
 // settle answers a send as often as it was asked, and frees its slot.
 func (s *session) settle(p *pendingSend, answer []byte) {
 	s.sending.mu.Lock()
-	delete(s.sending.pending, p.frame.MessageIDByClient)
+	delete(s.sending.pending, p.message.MessageIDByClient)
 	times := 1 + p.repeats
 	s.sending.mu.Unlock()
 	for range times {

@@ -73,7 +73,7 @@ func (s *session) reserve(p *pendingSend, t targets) (targets, error) {
 		return t, schemas.Unavailable(err)
 	}
 	p.release = release
-	return s.targets(ctx, p.frame)
+	return s.targets(ctx, p.message)
 }
 
 // sentBy leaves out who joined the group after a message of that id was sent: a

@@ -39,7 +39,8 @@ const endTimeout = 5 * time.Second
 
 // handlers is the dispatch table: one verb, one file.
 var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
-	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(*schemas.SendMessage)) },
+	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(schemas.Send)) },
+	schemas.TypeUpdateMessage:    func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(schemas.Send)) },
 	schemas.TypeMessageDelivered: func(s *session, f schemas.ClientFrame) { s.messageDelivered(f.(*schemas.DeliveredAck)) },
 	schemas.TypeMessageRead:      func(s *session, f schemas.ClientFrame) { s.messageRead(f.(*schemas.Read)) },
 	schemas.TypeTyping:           func(s *session, f schemas.ClientFrame) { s.typingNotice(f.(*schemas.TypingNotice)) },

@@ -16,11 +16,13 @@ import (
 
 // named are properties that no struct has, for the reason given.
 var named = map[string]string{
-	"client/*/type":            "the decoder reads it before it knows the struct",
-	"client/*/action":          "what a client may call type",
-	"server/*/type":            "EncodeFrame writes it",
-	"record/inbox_entry/type":  "StoredMessage writes it, so that a frame is a copy and a suffix",
-	"record/inbox_update/type": "StoredUpdate writes it, likewise",
+	"client/*/type":                    "the decoder reads it before it knows the struct",
+	"client/*/action":                  "what a client may call type",
+	"server/*/type":                    "EncodeFrame writes it",
+	"record/inbox_entry/type":          "StoredMessage writes it, so that a frame is a copy and a suffix",
+	"record/inbox_update/type":         "StoredUpdate writes it, likewise",
+	"record/inbox_message_update/type": "StoredMessage writes it",
+	"record/inbox_chat_update/type":    "StoredUpdate writes it",
 }
 
 // optionalThough are fields whose omitempty and required do not say the same,

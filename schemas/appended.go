@@ -95,6 +95,10 @@ func (m *Message) size() int {
 	if m.MessageIDByClient != 0 {
 		n += numberRoom + len("message_id_by_client")
 	}
+	n += optionalRoom("change", string(m.Change)) + optionalRoom("target_message_id", string(m.TargetMessageID))
+	if m.ExpiresAt != 0 {
+		n += numberRoom + len("expires_at")
+	}
 	return n
 }
 
@@ -107,7 +111,10 @@ func (m *Message) appendMembers(dst []byte) []byte {
 	dst = appendNumber(dst, "timestamp", int64(m.Timestamp))
 	dst = appendOptionalText(dst, "reply_to", string(m.ReplyTo))
 	dst = appendOptionalText(dst, "sender_device_id", string(m.SenderDeviceID))
-	return appendOptionalNumber(dst, "message_id_by_client", int64(m.MessageIDByClient))
+	dst = appendOptionalNumber(dst, "message_id_by_client", int64(m.MessageIDByClient))
+	dst = appendOptionalText(dst, "change", string(m.Change))
+	dst = appendOptionalText(dst, "target_message_id", string(m.TargetMessageID))
+	return appendOptionalNumber(dst, "expires_at", int64(m.ExpiresAt))
 }
 
 func (r SentRecord) size() int {
@@ -119,6 +126,9 @@ func (r SentRecord) size() int {
 	if r.InboxFrom != 0 {
 		n += numberRoom + len("inbox_from")
 	}
+	if r.ExpiresAt != 0 {
+		n += numberRoom + len("expires_at")
+	}
 	return n + optionalRoom("blocked_by", string(r.BlockedBy))
 }
 
@@ -128,7 +138,8 @@ func (r SentRecord) appendMembers(dst []byte) []byte {
 	dst = appendText(dst, "content_hash", string(r.ContentHash))
 	dst = appendOptionalNumber(dst, "highest_message_id_by_client", int64(r.Highest))
 	dst = appendOptionalNumber(dst, "inbox_from", int64(r.InboxFrom))
-	return appendOptionalText(dst, "blocked_by", string(r.BlockedBy))
+	dst = appendOptionalText(dst, "blocked_by", string(r.BlockedBy))
+	return appendOptionalNumber(dst, "expires_at", int64(r.ExpiresAt))
 }
 
 func (w Watermark) size() int {

@@ -23,7 +23,7 @@ func benchMessage(content string) *schemas.Message {
 		Timestamp: now, SenderDeviceID: device, MessageIDByClient: 17}
 }
 
-var benchRecord = schemas.SentRecord{MessageIDByClient: 17, MessageID: second, ContentHash: benchSend(chatText).Hash()}
+var benchRecord = schemas.SentRecord{MessageIDByClient: 17, MessageID: second, ContentHash: benchMessage(chatText).Hash()}
 
 // What a client sends, by name.
 var benchClient = []struct {
@@ -139,11 +139,11 @@ func BenchmarkAppendCursor(b *testing.B) {
 
 func BenchmarkHash(b *testing.B) {
 	for name, content := range map[string]string{"chat": chatText, "long": longText} {
-		send := benchSend(content)
+		m := benchMessage(content)
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				send.Hash()
+				m.Hash()
 			}
 		})
 	}

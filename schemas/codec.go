@@ -51,6 +51,7 @@ func marshalAny(v any) []byte {
 var newClientFrame = map[FrameType]func() ClientFrame{
 	TypeHello:             func() ClientFrame { return new(Hello) },
 	TypeSendMessage:       func() ClientFrame { return new(SendMessage) },
+	TypeUpdateMessage:     func() ClientFrame { return new(UpdateMessage) },
 	TypeMessageDelivered:  func() ClientFrame { return new(DeliveredAck) },
 	TypeAck:               func() ClientFrame { return new(Ack) },
 	TypeMessageRead:       func() ClientFrame { return new(Read) },
@@ -63,6 +64,7 @@ var newServerFrame = map[FrameType]func() ServerFrame{
 	TypeWelcome:          func() ServerFrame { return new(Welcome) },
 	TypeMessageReceived:  func() ServerFrame { return new(MessageReceived) },
 	TypeIncomingMessage:  func() ServerFrame { return new(Incoming) },
+	TypeMessageUpdate:    func() ServerFrame { return new(MessageUpdate) },
 	TypeInboxDrained:     func() ServerFrame { return new(InboxDrained) },
 	TypeMessageDelivered: func() ServerFrame { return new(Delivered) },
 	TypeMessageRead:      func() ServerFrame { return new(ReadBy) },
@@ -70,6 +72,7 @@ var newServerFrame = map[FrameType]func() ServerFrame{
 	TypePresence:         func() ServerFrame { return new(Presence) },
 	TypeTyping:           func() ServerFrame { return new(Typing) },
 	TypeGroupUpdate:      func() ServerFrame { return new(GroupUpdate) },
+	TypeChatUpdate:       func() ServerFrame { return new(ChatUpdate) },
 	TypeError:            func() ServerFrame { return new(ErrorFrame) },
 	TypeReconnect:        func() ServerFrame { return new(Reconnect) },
 }
@@ -189,7 +192,7 @@ func sendNumber(data []byte) ClientMessageID {
 		switch string(name) {
 		case "type", "action":
 			var typ FrameType
-			isSend = isSend || json.Unmarshal(value, &typ) == nil && typ == TypeSendMessage
+			isSend = isSend || json.Unmarshal(value, &typ) == nil && (typ == TypeSendMessage || typ == TypeUpdateMessage)
 		case "message_id_by_client":
 			if json.Unmarshal(value, &number) != nil {
 				return 0

@@ -31,6 +31,8 @@ const (
 	CodeReplaced        Code = "replaced"           // a newer connection of the device took over
 	CodeGroupFull       Code = "group_full"         // HTTP: the group has as many members as it may
 	CodeHistoryOff      Code = "history_off"        // HTTP: the group keeps no history
+	CodeTooLate         Code = "too_late"           // to edit or delete that message
+	CodeChatLimit       Code = "chat_limit"         // HTTP: too many chats have settings
 )
 
 // Error is what a client is told: a code for its program, a sentence for its

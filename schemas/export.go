@@ -35,7 +35,7 @@ type ExportLine struct {
 	Sent       *SentRecord     `json:"sent,omitempty"`
 	Entry      json.RawMessage `json:"entry,omitempty"` // a frame of the server without its cursor
 	Chat       string          `json:"chat,omitempty"`  // the participant, as the person names it
-	Message    *Message        `json:"message,omitempty"`
+	Message    *MessageState   `json:"message,omitempty"`
 	Membership *Membership     `json:"membership,omitempty"`
 	Items      *int64          `json:"items,omitempty"` // how many lines stand before
 	Error      *AnswerError    `json:"error,omitempty"`

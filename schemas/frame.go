@@ -11,6 +11,7 @@ const (
 	MaxReceiptItems   = 100      // items in one receipts frame
 	MaxReceiptMembers = 64       // members of a group in which receipts and typing are shown live
 	MaxReceiptGroups  = 50       // groups of which a device that connects is shown receipts
+	MaxReactionRunes  = 32       // Unicode code points of a reaction
 )
 
 // FrameType names a frame. The server always sends "type"; it accepts "action"
@@ -21,6 +22,7 @@ type FrameType string
 const (
 	TypeHello             FrameType = "hello"
 	TypeSendMessage       FrameType = "send_message"
+	TypeUpdateMessage     FrameType = "update_message"
 	TypeAck               FrameType = "ack"
 	TypePresenceSubscribe FrameType = "presence_subscribe"
 	TypeHeartbeat         FrameType = "heartbeat"
@@ -38,16 +40,18 @@ const (
 	TypeWelcome         FrameType = "welcome"
 	TypeMessageReceived FrameType = "message_received"
 	TypeIncomingMessage FrameType = "incoming_message"
+	TypeMessageUpdate   FrameType = "message_update"
 	TypeInboxDrained    FrameType = "inbox_drained"
 	TypeReceipts        FrameType = "receipts"
 	TypePresence        FrameType = "presence"
 	TypeGroupUpdate     FrameType = "group_update"
+	TypeChatUpdate      FrameType = "chat_update"
 	TypeError           FrameType = "error"
 	TypeReconnect       FrameType = "reconnect"
 )
 
 // ClientFrame is one of the frames that a client sends: *Hello, *SendMessage,
-// *DeliveredAck, *Ack, *Read, *TypingNotice, *PresenceSubscribe or *Heartbeat.
+// *UpdateMessage, *DeliveredAck, *Ack, *Read, *TypingNotice, *PresenceSubscribe or *Heartbeat.
 type ClientFrame interface {
 	Type() FrameType
 	// validate checks presence, form and length of every field, and puts ids
@@ -55,9 +59,29 @@ type ClientFrame interface {
 	validate() *Error
 }
 
+// Send is a frame that asks for something to be committed and delivered, and is
+// answered by its number: *SendMessage or *UpdateMessage.
+type Send interface {
+	ClientFrame
+	// Draft is the message that is asked for, without what the server adds.
+	Draft() Message
+}
+
+// Draft implements [Send]. The client's timestamp is no part of it.
+func (f *SendMessage) Draft() Message {
+	return Message{ReceiverID: f.ReceiverID, GroupID: f.GroupID, Content: f.Content, ReplyTo: f.ReplyTo,
+		MessageIDByClient: f.MessageIDByClient}
+}
+
+// Draft implements [Send]. The client's timestamp is no part of it.
+func (f *UpdateMessage) Draft() Message {
+	return Message{ReceiverID: f.ReceiverID, GroupID: f.GroupID, Content: f.Content, MessageIDByClient: f.MessageIDByClient,
+		Change: f.Change, TargetMessageID: f.TargetMessageID}
+}
+
 // ServerFrame is one of the frames that the server sends: *Welcome,
-// *MessageReceived, *Incoming, *InboxDrained, *Delivered, *ReadBy, *Receipts,
-// *Presence, *Typing, *GroupUpdate, *ErrorFrame or *Reconnect.
+// *MessageReceived, *Incoming, *MessageUpdate, *InboxDrained, *Delivered, *ReadBy,
+// *Receipts, *Presence, *Typing, *GroupUpdate, *ChatUpdate, *ErrorFrame or *Reconnect.
 type ServerFrame interface {
 	Type() FrameType
 	server()
@@ -79,6 +103,18 @@ type SendMessage struct {
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
 	Timestamp         Timestamp       `json:"timestamp"` // the sender's clock; the message gets the server's
 	ReplyTo           MessageID       `json:"reply_to,omitempty"`
+}
+
+// UpdateMessage asks for a change of a message that was sent before: an update, which
+// is committed and delivered as a message is.
+type UpdateMessage struct {
+	ReceiverID        UserID          `json:"receiver_id,omitempty"` // this or
+	GroupID           GroupID         `json:"group_id,omitempty"`    // this: the chat of the message
+	TargetMessageID   MessageID       `json:"target_message_id"`     // the message
+	Change            MessageChange   `json:"change"`
+	Content           string          `json:"content,omitempty"` // see [MessageChange]
+	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
+	Timestamp         Timestamp       `json:"timestamp"` // the sender's clock; the update gets the server's
 }
 
 // DeliveredAck says that the device has stored one message.
@@ -140,6 +176,10 @@ type Incoming struct {
 	Cursor Cursor `json:"cursor"`
 }
 
+// MessageUpdate is the change of a message that was sent before: an entry of the
+// device's inbox whose Message is an update.
+type MessageUpdate struct{ Incoming }
+
 // InboxDrained says that all that waited has been sent; what follows is live.
 type InboxDrained struct {
 	Cursor Cursor `json:"cursor"`
@@ -196,6 +236,13 @@ type GroupUpdate struct {
 	Cursor Cursor `json:"cursor"`
 }
 
+// ChatUpdate reports a change of the settings of a chat of two: an entry of the
+// device's inbox, as a message is.
+type ChatUpdate struct {
+	ChatChange
+	Cursor Cursor `json:"cursor"`
+}
+
 // ErrorFrame reports what was wrong with a frame; the socket lives.
 type ErrorFrame struct {
 	Code              Code            `json:"code"`
@@ -212,6 +259,7 @@ type Reconnect struct {
 // Type of each frame.
 func (*Hello) Type() FrameType             { return TypeHello }
 func (*SendMessage) Type() FrameType       { return TypeSendMessage }
+func (*UpdateMessage) Type() FrameType     { return TypeUpdateMessage }
 func (*DeliveredAck) Type() FrameType      { return TypeMessageDelivered }
 func (*Ack) Type() FrameType               { return TypeAck }
 func (*Read) Type() FrameType              { return TypeMessageRead }
@@ -222,6 +270,7 @@ func (*Heartbeat) Type() FrameType         { return TypeHeartbeat }
 func (*Welcome) Type() FrameType         { return TypeWelcome }
 func (*MessageReceived) Type() FrameType { return TypeMessageReceived }
 func (*Incoming) Type() FrameType        { return TypeIncomingMessage }
+func (*MessageUpdate) Type() FrameType   { return TypeMessageUpdate }
 func (*InboxDrained) Type() FrameType    { return TypeInboxDrained }
 func (*Delivered) Type() FrameType       { return TypeMessageDelivered }
 func (*ReadBy) Type() FrameType          { return TypeMessageRead }
@@ -229,12 +278,14 @@ func (*Receipts) Type() FrameType        { return TypeReceipts }
 func (*Presence) Type() FrameType        { return TypePresence }
 func (*Typing) Type() FrameType          { return TypeTyping }
 func (*GroupUpdate) Type() FrameType     { return TypeGroupUpdate }
+func (*ChatUpdate) Type() FrameType      { return TypeChatUpdate }
 func (*ErrorFrame) Type() FrameType      { return TypeError }
 func (*Reconnect) Type() FrameType       { return TypeReconnect }
 
 func (*Welcome) server()         {}
 func (*MessageReceived) server() {}
 func (*Incoming) server()        {}
+func (*MessageUpdate) server()   {}
 func (*InboxDrained) server()    {}
 func (*Delivered) server()       {}
 func (*ReadBy) server()          {}
@@ -242,5 +293,6 @@ func (*Receipts) server()        {}
 func (*Presence) server()        {}
 func (*Typing) server()          {}
 func (*GroupUpdate) server()     {}
+func (*ChatUpdate) server()      {}
 func (*ErrorFrame) server()      {}
 func (*Reconnect) server()       {}

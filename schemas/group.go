@@ -38,8 +38,10 @@ type Group struct {
 	CreatedAt      Timestamp `json:"created_at"`
 	HistoryStorage int       `json:"history_storage"`         // 0 or HistoryDays
 	HistorySince   Timestamp `json:"history_since,omitempty"` // when it was switched on
-	Members        []Member  `json:"members"`                 // the longest-standing first
-	Changed        MessageID `json:"changed"`                 // the id of the last change
+	// DisappearingDays is how long messages are there, see [DisappearingDays].
+	DisappearingDays int       `json:"disappearing_days,omitempty"`
+	Members          []Member  `json:"members"` // the longest-standing first
+	Changed          MessageID `json:"changed"` // the id of the last change
 	// Pending is the last change as long as its members may not have heard of it.
 	Pending *PendingChange `json:"pending,omitempty"`
 }
@@ -126,25 +128,27 @@ type GroupChangeKind string
 const (
 	GroupCreated GroupChangeKind = "created"
 	GroupRenamed GroupChangeKind = "renamed"
-	GroupHistory GroupChangeKind = "history" // switched on or off
-	GroupAdded   GroupChangeKind = "added"   // user_id
-	GroupRemoved GroupChangeKind = "removed" // user_id, by somebody else
-	GroupLeft    GroupChangeKind = "left"    // user_id
-	GroupRole    GroupChangeKind = "role"    // of user_id
+	GroupHistory GroupChangeKind = "history"      // switched on or off
+	GroupAdded   GroupChangeKind = "added"        // user_id
+	GroupRemoved GroupChangeKind = "removed"      // user_id, by somebody else
+	GroupLeft    GroupChangeKind = "left"         // user_id
+	GroupRole    GroupChangeKind = "role"         // of user_id
+	GroupTimer   GroupChangeKind = "disappearing" // how long messages are there
 )
 
 // GroupChange is one change of a group as an inbox entry has it. Messages that
 // were sent after it have a larger message_id.
 type GroupChange struct {
-	MessageID      MessageID       `json:"message_id"`
-	GroupID        GroupID         `json:"group_id"`
-	Change         GroupChangeKind `json:"change"`
-	ByUserID       UserID          `json:"by_user_id"`
-	UserID         UserID          `json:"user_id,omitempty"`         // whom it happened to, where that is one person
-	Role           Role            `json:"role,omitempty"`            // which that person has since then
-	GroupName      string          `json:"group_name"`                // since then
-	HistoryStorage int             `json:"history_storage,omitempty"` // since then
-	Timestamp      Timestamp       `json:"timestamp"`
+	MessageID        MessageID       `json:"message_id"`
+	GroupID          GroupID         `json:"group_id"`
+	Change           GroupChangeKind `json:"change"`
+	ByUserID         UserID          `json:"by_user_id"`
+	UserID           UserID          `json:"user_id,omitempty"`           // whom it happened to, where that is one person
+	Role             Role            `json:"role,omitempty"`              // which that person has since then
+	GroupName        string          `json:"group_name"`                  // since then
+	HistoryStorage   int             `json:"history_storage,omitempty"`   // since then
+	DisappearingDays int             `json:"disappearing_days,omitempty"` // of messages sent since then
+	Timestamp        Timestamp       `json:"timestamp"`
 }
 
 // Type of the frame that the entry becomes.

@@ -9,9 +9,10 @@ import (
 
 // NewGroup is the body of POST /groups.
 type NewGroup struct {
-	GroupName      string   `json:"group_name"`
-	Members        []UserID `json:"members,omitempty"`         // besides the one who asks
-	HistoryStorage int      `json:"history_storage,omitempty"` // 0 or HistoryDays
+	GroupName        string   `json:"group_name"`
+	Members          []UserID `json:"members,omitempty"`           // besides the one who asks
+	HistoryStorage   int      `json:"history_storage,omitempty"`   // 0 or HistoryDays
+	DisappearingDays int      `json:"disappearing_days,omitempty"` // see [DisappearingDays]
 }
 
 // Validate checks the form of all fields; by is who asks.
@@ -20,6 +21,9 @@ func (n *NewGroup) Validate(by UserID) *Error {
 		return e
 	}
 	if e := validateHistoryStorage(n.HistoryStorage); e != nil {
+		return e
+	}
+	if e := validateDisappearingDays(n.DisappearingDays); e != nil {
 		return e
 	}
 	seen := map[UserID]bool{by: true}
@@ -37,8 +41,9 @@ func (n *NewGroup) Validate(by UserID) *Error {
 
 // GroupPatch is the body of PATCH /groups/{group_id}: any subset of the fields.
 type GroupPatch struct {
-	GroupName      *string `json:"group_name,omitempty"`
-	HistoryStorage *int    `json:"history_storage,omitempty"`
+	GroupName        *string `json:"group_name,omitempty"`
+	HistoryStorage   *int    `json:"history_storage,omitempty"`
+	DisappearingDays *int    `json:"disappearing_days,omitempty"`
 }
 
 // Validate checks the fields that are there.
@@ -49,7 +54,12 @@ func (p *GroupPatch) Validate() *Error {
 		}
 	}
 	if p.HistoryStorage != nil {
-		return validateHistoryStorage(*p.HistoryStorage)
+		if e := validateHistoryStorage(*p.HistoryStorage); e != nil {
+			return e
+		}
+	}
+	if p.DisappearingDays != nil {
+		return validateDisappearingDays(*p.DisappearingDays)
 	}
 	return nil
 }
@@ -100,11 +110,12 @@ func (c *RoleChange) Validate() *Error {
 
 // GroupInfo is a group as a member sees it: the answer to every request for one.
 type GroupInfo struct {
-	GroupID        GroupID       `json:"group_id"`
-	GroupName      string        `json:"group_name"`
-	CreatedAt      Timestamp     `json:"created_at"`
-	HistoryStorage int           `json:"history_storage"`
-	Members        []GroupMember `json:"members"` // the longest-standing first
+	GroupID          GroupID       `json:"group_id"`
+	GroupName        string        `json:"group_name"`
+	CreatedAt        Timestamp     `json:"created_at"`
+	HistoryStorage   int           `json:"history_storage"`
+	DisappearingDays int           `json:"disappearing_days"`
+	Members          []GroupMember `json:"members"` // the longest-standing first
 }
 
 // GroupMember is one member of a [GroupInfo].
@@ -117,7 +128,7 @@ type GroupMember struct {
 // Info is what members see of the group.
 func (g *Group) Info() GroupInfo {
 	info := GroupInfo{GroupID: g.GroupID, GroupName: g.GroupName, CreatedAt: g.CreatedAt,
-		HistoryStorage: g.HistoryStorage, Members: make([]GroupMember, 0, len(g.Members))}
+		HistoryStorage: g.HistoryStorage, DisappearingDays: g.DisappearingDays, Members: make([]GroupMember, 0, len(g.Members))}
 	for _, m := range g.Members {
 		info.Members = append(info.Members, GroupMember{UserID: m.UserID, Role: m.Role, Since: m.Since.Time()})
 	}
@@ -126,18 +137,19 @@ func (g *Group) Info() GroupInfo {
 
 // GroupSummary is one group in the answer to GET /groups.
 type GroupSummary struct {
-	GroupID        GroupID   `json:"group_id"`
-	GroupName      string    `json:"group_name"`
-	CreatedAt      Timestamp `json:"created_at"`
-	HistoryStorage int       `json:"history_storage"`
-	MemberCount    int       `json:"member_count"`
-	Role           Role      `json:"role"` // of the one who asks
+	GroupID          GroupID   `json:"group_id"`
+	GroupName        string    `json:"group_name"`
+	CreatedAt        Timestamp `json:"created_at"`
+	HistoryStorage   int       `json:"history_storage"`
+	DisappearingDays int       `json:"disappearing_days"`
+	MemberCount      int       `json:"member_count"`
+	Role             Role      `json:"role"` // of the one who asks
 }
 
 // Summary is the group in the list of a member.
 func (g *Group) Summary(m Member) GroupSummary {
 	return GroupSummary{GroupID: g.GroupID, GroupName: g.GroupName, CreatedAt: g.CreatedAt,
-		HistoryStorage: g.HistoryStorage, MemberCount: len(g.Members), Role: m.Role}
+		HistoryStorage: g.HistoryStorage, DisappearingDays: g.DisappearingDays, MemberCount: len(g.Members), Role: m.Role}
 }
 
 // GroupReceipts answers GET /groups/{group_id}/receipts: how many of those whom a

@@ -161,21 +161,27 @@ type BlockList struct {
 	UserIDs []UserID `json:"user_ids"` // ascending
 }
 
-// HistoryMessage is one message of GET /history and GET /chat.
+// HistoryMessage is one message of GET /history and GET /chat, as it is after all
+// that was done to it.
 type HistoryMessage struct {
-	MessageID  MessageID `json:"message_id"`
-	SenderID   UserID    `json:"sender_id"`
-	ReceiverID UserID    `json:"receiver_id,omitempty"`
-	GroupID    GroupID   `json:"group_id,omitempty"`
-	Content    string    `json:"content"`
-	Timestamp  Timestamp `json:"timestamp"`
-	ReplyTo    MessageID `json:"reply_to,omitempty"`
+	MessageID  MessageID  `json:"message_id"`
+	SenderID   UserID     `json:"sender_id"`
+	ReceiverID UserID     `json:"receiver_id,omitempty"`
+	GroupID    GroupID    `json:"group_id,omitempty"`
+	Content    string     `json:"content"` // empty where it was deleted
+	Timestamp  Timestamp  `json:"timestamp"`
+	ReplyTo    MessageID  `json:"reply_to,omitempty"`
+	ExpiresAt  Timestamp  `json:"expires_at,omitempty"`
+	EditedAt   Timestamp  `json:"edited_at,omitempty"`
+	Deleted    bool       `json:"deleted,omitempty"`   // for everyone
+	Reactions  []Reaction `json:"reactions,omitempty"` // at most MaxReactions
 }
 
 // History is what a page of history shows of a message.
-func (m *Message) History() HistoryMessage {
+func (m *MessageState) History() HistoryMessage {
 	return HistoryMessage{MessageID: m.MessageID, SenderID: m.SenderID, ReceiverID: m.ReceiverID,
-		GroupID: m.GroupID, Content: m.Content, Timestamp: m.Timestamp, ReplyTo: m.ReplyTo}
+		GroupID: m.GroupID, Content: m.Content, Timestamp: m.Timestamp, ReplyTo: m.ReplyTo,
+		ExpiresAt: m.ExpiresAt, EditedAt: m.EditedAt, Deleted: m.Deleted, Reactions: m.Reactions}
 }
 
 // UserStatus answers GET /user/{user_id}/status.

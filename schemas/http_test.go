@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -117,7 +118,7 @@ func TestSettingsChangeApply(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.change.Apply(tt.before, later); got != tt.want {
+			if got := tt.change.Apply(tt.before, later); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("%+v, want %+v", got, tt.want)
 			}
 		})

@@ -5,18 +5,28 @@ import (
 	"fmt"
 )
 
-// Message is one message as history keeps it and as subscribers of msg.… see it.
+// Message is one message as history keeps it and as subscribers of msg.… see it, or
+// an update: a change of another message, which travels as a message does.
 type Message struct {
 	MessageID         MessageID       `json:"message_id"`
 	SenderID          UserID          `json:"sender_id"`
 	ReceiverID        UserID          `json:"receiver_id,omitempty"` // this or
 	GroupID           GroupID         `json:"group_id,omitempty"`    // this
-	Content           string          `json:"content"`
-	Timestamp         Timestamp       `json:"timestamp"` // when the server accepted it
+	Content           string          `json:"content"`               // of an update perhaps empty, see [MessageChange]
+	Timestamp         Timestamp       `json:"timestamp"`             // when the server accepted it
 	ReplyTo           MessageID       `json:"reply_to,omitempty"`
 	SenderDeviceID    DeviceID        `json:"sender_device_id,omitempty"`
 	MessageIDByClient ClientMessageID `json:"message_id_by_client,omitempty"`
+	Change            MessageChange   `json:"change,omitempty"`            // of an update, what it does
+	TargetMessageID   MessageID       `json:"target_message_id,omitempty"` // and to which message
+	ExpiresAt         Timestamp       `json:"expires_at,omitempty"`        // when it disappears, if at all
 }
+
+// IsUpdate says whether it changes another message.
+func (m *Message) IsUpdate() bool { return m.Change != "" }
+
+// Expired says whether it has disappeared at the time now.
+func (m *Message) Expired(now Timestamp) bool { return m.ExpiresAt != 0 && m.ExpiresAt <= now }
 
 // Chat is the chat that the message belongs to.
 func (m *Message) Chat() ChatID {
@@ -46,16 +56,28 @@ func DecodeMessage(data []byte) (Message, error) {
 	if e := validateTarget(m.ReceiverID, m.GroupID); e != nil {
 		return Message{}, e
 	}
-	if m.Content == "" || m.Timestamp <= 0 {
-		return Message{}, fmt.Errorf("the message has no content or no timestamp")
+	if m.IsUpdate() {
+		if e := validateUpdate(m.Change, m.TargetMessageID, m.Content); e != nil {
+			return Message{}, e
+		}
+	} else if m.Content == "" {
+		return Message{}, fmt.Errorf("the message has no content")
+	}
+	if m.Timestamp <= 0 {
+		return Message{}, fmt.Errorf("the message has no timestamp")
 	}
 	return m, nil
 }
 
-// StoredMessage is an inbox entry: an incoming_message frame without its cursor,
-// so that the bytes are built once for all devices and a frame is a copy and a
-// suffix. See [AppendCursor].
-func (m *Message) StoredMessage() []byte { return appendFrame(TypeIncomingMessage, m) }
+// StoredMessage is an inbox entry: an incoming_message or message_update frame
+// without its cursor, so that the bytes are built once for all devices and a frame is
+// a copy and a suffix. See [AppendCursor].
+func (m *Message) StoredMessage() []byte {
+	if m.IsUpdate() {
+		return appendFrame(TypeMessageUpdate, m)
+	}
+	return appendFrame(TypeIncomingMessage, m)
+}
 
 // AppendCursor appends to dst the frame that an inbox entry becomes for a
 // device: the entry and the position that it has in that device's inbox. The
@@ -74,6 +96,11 @@ type EntryHead struct {
 	MessageID MessageID `json:"message_id"`
 	SenderID  UserID    `json:"sender_id"`
 	GroupID   GroupID   `json:"group_id"`
+}
+
+// IsSend says whether somebody sent it: it is a message or an update.
+func (h *EntryHead) IsSend() bool {
+	return h.Type == TypeIncomingMessage || h.Type == TypeMessageUpdate
 }
 
 // DecodeEntryHead reads the head of an inbox entry.

@@ -24,24 +24,27 @@ type SentRecord struct {
 	// BlockedBy is the receiver where they had blocked the sender: no retry,
 	// however late, is delivered to them.
 	BlockedBy UserID `json:"blocked_by,omitempty"`
+	// ExpiresAt is when the message disappears, if at all: for a retry too.
+	ExpiresAt Timestamp `json:"expires_at,omitempty"`
 }
 
 // Newest is the largest number of the device, this record included.
 func (r SentRecord) Newest() ClientMessageID { return max(r.MessageIDByClient, r.Highest) }
 
 // ContentHash tells a retry from another message under the same number: 16
-// bytes of SHA-256 over receiver, reply_to and content, in base64url.
+// bytes of SHA-256 over receiver, reply_to and content, and of an update over what it
+// does to which message, in base64url.
 type ContentHash string
 
-// Hash is the ContentHash of a send. The client's timestamp is no part of it.
-func (f *SendMessage) Hash() ContentHash {
+// Hash is the ContentHash of the send that the message is of.
+func (m *Message) Hash() ContentHash {
 	var room [256]byte // enough for most messages
 	b := room[:0]
-	for _, part := range [...]string{string(f.ReceiverID), string(f.GroupID), string(f.ReplyTo), f.Content} {
-		b = strconv.AppendInt(b, int64(len(part)), 10)
-		b = append(b, ':')
-		b = append(b, part...)
-		b = append(b, ',')
+	for _, part := range [...]string{string(m.ReceiverID), string(m.GroupID), string(m.ReplyTo), m.Content} {
+		b = appendPart(b, part)
+	}
+	if m.IsUpdate() {
+		b = appendPart(appendPart(b, string(m.Change)), string(m.TargetMessageID))
 	}
 	sum := sha256.Sum256(b)
 	const kept = 16
@@ -50,9 +53,11 @@ func (f *SendMessage) Hash() ContentHash {
 	return ContentHash(text[:])
 }
 
-// Hash is the ContentHash of the send that the message is of.
-func (m *Message) Hash() ContentHash {
-	return (&SendMessage{ReceiverID: m.ReceiverID, GroupID: m.GroupID, ReplyTo: m.ReplyTo, Content: m.Content}).Hash()
+func appendPart(b []byte, part string) []byte {
+	b = strconv.AppendInt(b, int64(len(part)), 10)
+	b = append(b, ':')
+	b = append(b, part...)
+	return append(b, ',')
 }
 
 // Account is a person known to the server, in bucket ACCOUNTS.
@@ -126,10 +131,11 @@ const HistoryDays = 90
 
 // Settings are a person's choices, in bucket SETTINGS.
 type Settings struct {
-	HistoryStorage int       `json:"history_storage"`         // 0 or HistoryDays
-	HistorySince   Timestamp `json:"history_since,omitempty"` // when it was switched on
-	LastSeen       LastSeen  `json:"last_seen"`
-	ReadReceipts   bool      `json:"read_receipts"`
+	HistoryStorage int         `json:"history_storage"`         // 0 or HistoryDays
+	HistorySince   Timestamp   `json:"history_since,omitempty"` // when it was switched on
+	LastSeen       LastSeen    `json:"last_seen"`
+	ReadReceipts   bool        `json:"read_receipts"`
+	Timers         []ChatTimer `json:"timers,omitempty"` // by UserID, each once, at most MaxTimers
 }
 
 // DefaultSettings are those of a person who never chose.
@@ -210,7 +216,7 @@ type HistoryRequest struct {
 
 // HistoryReply answers a HistoryRequest, newest first.
 type HistoryReply struct {
-	Messages []Message `json:"messages"`
+	Messages []MessageState `json:"messages"`
 }
 
 // ChatsRequest asks a worker for the chats of which history has something.

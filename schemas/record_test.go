@@ -81,19 +81,30 @@ func TestAppendCursor(t *testing.T) {
 	}
 }
 
-func TestSendMessageHash(t *testing.T) {
+func TestHash(t *testing.T) {
+	hash := func(f schemas.Send) schemas.ContentHash {
+		m := f.Draft()
+		return m.Hash()
+	}
 	base := schemas.SendMessage{ReceiverID: "bob", Content: "hello", MessageIDByClient: 17, Timestamp: now}
 	change := func(f func(*schemas.SendMessage)) schemas.ContentHash {
 		m := base
 		f(&m)
-		return m.Hash()
+		return hash(&m)
+	}
+	update := func(target schemas.MessageID, change schemas.MessageChange) schemas.ContentHash {
+		return hash(&schemas.UpdateMessage{ReceiverID: "bob", TargetMessageID: target, Change: change, Content: "hello"})
+	}
+	if a := update(first, schemas.ChangeEdit); a != update(first, schemas.ChangeEdit) ||
+		a == update(second, schemas.ChangeEdit) || a == update(first, schemas.ChangeReaction) {
+		t.Error("the hash of an update is not that of what it does to which message")
 	}
 	tests := []struct {
 		name string
 		hash schemas.ContentHash
 		same bool
 	}{
-		{"nothing", base.Hash(), true},
+		{"nothing", hash(&base), true},
 		{"timestamp", change(func(m *schemas.SendMessage) { m.Timestamp++ }), true},
 		{"number", change(func(m *schemas.SendMessage) { m.MessageIDByClient++ }), true},
 		{"content", change(func(m *schemas.SendMessage) { m.Content += " " }), false},
@@ -101,9 +112,10 @@ func TestSendMessageHash(t *testing.T) {
 		{"group", change(func(m *schemas.SendMessage) { m.ReceiverID, m.GroupID = "", "bob" }), false},
 		{"reply", change(func(m *schemas.SendMessage) { m.ReplyTo = first }), false},
 		{"moved between fields", change(func(m *schemas.SendMessage) { m.ReceiverID, m.Content = "bobh", "ello" }), false},
+		{"an update", update(first, schemas.ChangeEdit), false},
 	}
 	for _, tt := range tests {
-		if same := tt.hash == base.Hash(); same != tt.same {
+		if same := tt.hash == hash(&base); same != tt.same {
 			t.Errorf("%s: the same hash: %v, want %v", tt.name, same, tt.same)
 		}
 	}
@@ -139,9 +151,9 @@ func TestPublicForms(t *testing.T) {
 	device := schemas.Device{DeviceID: device, Name: "phone", CreatedAt: now, Unclaimed: true}
 	settings := schemas.Settings{HistoryStorage: 90, HistorySince: now, LastSeen: schemas.LastSeenNobody, ReadReceipts: true}
 	tests := map[string][]string{
-		string(schemas.Encode(device.Info())):     {"created_at", "device_id", "name"},
-		string(schemas.Encode(settings.Public())): {"history_storage", "last_seen", "read_receipts"},
-		string(schemas.Encode(direct.History())):  {"content", "message_id", "receiver_id", "reply_to", "sender_id", "timestamp"},
+		string(schemas.Encode(device.Info())):                                        {"created_at", "device_id", "name"},
+		string(schemas.Encode(settings.Public())):                                    {"history_storage", "last_seen", "read_receipts"},
+		string(schemas.Encode(ptr(schemas.MessageState{Message: direct}).History())): {"content", "message_id", "receiver_id", "reply_to", "sender_id", "timestamp"},
 	}
 	for data, want := range tests {
 		var fields map[string]any

@@ -112,7 +112,7 @@ func TestPlainFramesAreScanned(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	number := func() int64 { return 1 + r.Int64N(1e17) }
 	for range 300 {
-		for _, f := range []ServerFrame{&MessageReceived{}, &Incoming{}, &Delivered{}} {
+		for _, f := range []ServerFrame{&MessageReceived{}, &Incoming{}, &MessageUpdate{}, &Delivered{}} {
 			fill(reflect.ValueOf(f).Elem(), func() string { return plainText(r) }, number)
 			data := EncodeFrame(f)
 			if got := scanServerFrame(data); !reflect.DeepEqual(got, f) {
@@ -144,7 +144,9 @@ func TestPlainRecordsAreScanned(t *testing.T) {
 		m := Message{}
 		fill(reflect.ValueOf(&m).Elem(), text, number)
 		checkScanned(t, m.Encode(), &m, new(Message))
-		head := EntryHead{Type: TypeIncomingMessage, MessageID: m.MessageID, SenderID: m.SenderID, GroupID: m.GroupID}
+		head := EntryHead{Type: TypeMessageUpdate, MessageID: m.MessageID, SenderID: m.SenderID, GroupID: m.GroupID}
+		checkScanned(t, m.StoredMessage(), &head, new(EntryHead))
+		head.Type, m.Change = TypeIncomingMessage, ""
 		checkScanned(t, m.StoredMessage(), &head, new(EntryHead))
 		sent := SentRecord{}
 		fill(reflect.ValueOf(&sent).Elem(), text, number)

@@ -51,6 +51,10 @@ func scanServerFrame(data []byte) ServerFrame {
 		f := new(Incoming)
 		f.scan(&s)
 		frame = f
+	case string(TypeMessageUpdate):
+		f := new(MessageUpdate)
+		f.scan(&s)
+		frame = f
 	case string(TypeMessageDelivered):
 		f := new(Delivered)
 		f.scan(&s)
@@ -191,6 +195,12 @@ func (m *Message) scanMember(s *scanner) {
 		s.text((*string)(&m.SenderDeviceID))
 	case "message_id_by_client":
 		s.number((*int64)(&m.MessageIDByClient))
+	case "change":
+		s.text((*string)(&m.Change))
+	case "target_message_id":
+		s.text((*string)(&m.TargetMessageID))
+	case "expires_at":
+		s.number((*int64)(&m.ExpiresAt))
 	default:
 		s.giveUp()
 	}
@@ -199,11 +209,18 @@ func (m *Message) scanMember(s *scanner) {
 // scan reads the head of a message's entry, and of the rest only whether it is
 // JSON.
 func (h *EntryHead) scan(s *scanner) {
-	if string(s.frameType()) != string(TypeIncomingMessage) || string(s.name) != "type" {
+	switch typ := s.frameType(); {
+	case string(s.name) != "type":
+		s.giveUp()
+		return
+	case string(typ) == string(TypeIncomingMessage):
+		h.Type = TypeIncomingMessage
+	case string(typ) == string(TypeMessageUpdate):
+		h.Type = TypeMessageUpdate
+	default:
 		s.giveUp()
 		return
 	}
-	h.Type = TypeIncomingMessage
 	for s.next() {
 		switch string(s.name) {
 		case "message_id":
@@ -212,9 +229,9 @@ func (h *EntryHead) scan(s *scanner) {
 			s.text((*string)(&h.SenderID))
 		case "group_id":
 			s.text((*string)(&h.GroupID))
-		case "receiver_id", "content", "reply_to", "sender_device_id":
+		case "receiver_id", "content", "reply_to", "sender_device_id", "change", "target_message_id":
 			s.skipText()
-		case "timestamp", "message_id_by_client":
+		case "timestamp", "message_id_by_client", "expires_at":
 			s.skipNumber()
 		default:
 			s.giveUp()
@@ -237,6 +254,8 @@ func (r *SentRecord) scan(s *scanner) {
 			s.number(&r.InboxFrom)
 		case "blocked_by":
 			s.text((*string)(&r.BlockedBy))
+		case "expires_at":
+			s.number((*int64)(&r.ExpiresAt))
 		default:
 			s.giveUp()
 		}

@@ -32,23 +32,69 @@ func (f *SendMessage) validate() *Error {
 	if e := validateTarget(f.ReceiverID, f.GroupID); e != nil {
 		return e
 	}
-	if f.Content == "" {
+	if e := validateContent(f.Content); e != nil {
+		return e
+	}
+	if e := validateSend(f.MessageIDByClient, f.Timestamp); e != nil {
+		return e
+	}
+	if f.ReplyTo != "" {
+		return validateMessageID("reply_to", f.ReplyTo)
+	}
+	return nil
+}
+
+func validateContent(content string) *Error {
+	if content == "" {
 		return InvalidField("content", "is missing or empty; it has 1 to %d characters.", MaxContentRunes)
 	}
-	if len(f.Content) > MaxContentRunes { // fewer bytes are no more characters
-		if n := utf8.RuneCountInString(f.Content); n > MaxContentRunes {
+	if len(content) > MaxContentRunes { // fewer bytes are no more characters
+		if n := utf8.RuneCountInString(content); n > MaxContentRunes {
 			return &Error{Code: CodeContentTooLong, Field: "content",
 				Message: fmt.Sprintf("content: has %d characters, at most %d are allowed.", n, MaxContentRunes)}
 		}
 	}
-	if f.MessageIDByClient <= 0 {
+	return nil
+}
+
+func validateSend(number ClientMessageID, at Timestamp) *Error {
+	if number <= 0 {
 		return InvalidField("message_id_by_client", "is missing or not positive; number the sends of a device 1, 2, 3, …")
 	}
-	if f.Timestamp <= 0 {
+	if at <= 0 {
 		return InvalidField("timestamp", "is missing or not positive; it is milliseconds since 1970.")
 	}
-	if f.ReplyTo != "" {
-		return validateMessageID("reply_to", f.ReplyTo)
+	return nil
+}
+
+func (f *UpdateMessage) validate() *Error {
+	if e := validateTarget(f.ReceiverID, f.GroupID); e != nil {
+		return e
+	}
+	if e := validateUpdate(f.Change, f.TargetMessageID, f.Content); e != nil {
+		return e
+	}
+	return validateSend(f.MessageIDByClient, f.Timestamp)
+}
+
+// validateUpdate accepts what [MessageChange] describes.
+func validateUpdate(change MessageChange, target MessageID, content string) *Error {
+	if e := validateMessageID("target_message_id", target); e != nil {
+		return e
+	}
+	switch change {
+	case ChangeEdit:
+		return validateContent(content)
+	case ChangeDelete:
+		if content != "" {
+			return InvalidField("content", "stands in a deletion, which has none.")
+		}
+	case ChangeReaction:
+		if utf8.RuneCountInString(content) > MaxReactionRunes {
+			return InvalidField("content", "of a reaction has at most %d characters; none takes the reaction back.", MaxReactionRunes)
+		}
+	default:
+		return InvalidField("change", "is %q, %q or %q.", ChangeEdit, ChangeDelete, ChangeReaction)
 	}
 	return nil
 }

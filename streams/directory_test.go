@@ -3,6 +3,7 @@ package streams_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -72,7 +73,7 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("got %+v, %t, %v", got, ok, err)
 	}
 	p := person(t, c, "alice")
-	if !p.Exists || len(p.Devices) != 0 || p.Settings != schemas.DefaultSettings() {
+	if !p.Exists || len(p.Devices) != 0 || !reflect.DeepEqual(p.Settings, schemas.DefaultSettings()) {
 		t.Errorf("the person is %+v", p)
 	}
 	until(t, other, "alice", func(p *streams.Person) bool { return p.Exists })

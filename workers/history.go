@@ -66,7 +66,7 @@ func nameOf(chat schemas.ChatID, u schemas.UserID) (string, bool) {
 // Page implements [streams.HistoryHandler]. A reader who keeps no history gets an
 // empty page.
 func (h *history) Page(ctx context.Context, req schemas.HistoryRequest) (schemas.HistoryReply, error) {
-	reply := schemas.HistoryReply{Messages: []schemas.Message{}}
+	reply := schemas.HistoryReply{Messages: []schemas.MessageState{}}
 	chat, err := schemas.ParseParticipant(req.Chat)
 	if err != nil {
 		return reply, schemas.InvalidField("chat", "%v.", err)
@@ -92,7 +92,7 @@ func (h *history) Page(ctx context.Context, req schemas.HistoryRequest) (schemas
 	if err != nil {
 		return reply, storeAway(err)
 	}
-	reply.Messages = append(reply.Messages, messages...)
+	reply.Messages = append(reply.Messages, schemas.Fold(messages, nil)...)
 	return reply, nil
 }
 

@@ -159,14 +159,14 @@ func (s *Server) send(from *device, k *session, f *schemas.SendMessage) {
 	record, known := from.sent[f.MessageIDByClient]
 	to := s.users[f.ReceiverID]
 	switch {
-	case known && record.hash != f.Hash():
+	case known && record.hash != hashOf(f):
 		fail(schemas.CodeConflict, "That number has another content.")
 		return
 	case !known && to == nil:
 		fail(schemas.CodeUnknownReceiver, "There is no such user.")
 		return
 	case !known:
-		record = sent{f.Hash(), s.store(from, to, f)}
+		record = sent{hashOf(f), s.store(from, to, f)}
 		from.sent[f.MessageIDByClient] = record
 		from.last = max(from.last, f.MessageIDByClient)
 	}
@@ -285,4 +285,9 @@ func (k *session) drained(frames []schemas.ServerFrame) []schemas.ServerFrame {
 	frames = append(frames, &schemas.InboxDrained{Cursor: cursorAt(k.behind)})
 	k.behind = -1
 	return frames
+}
+
+func hashOf(f *schemas.SendMessage) schemas.ContentHash {
+	m := f.Draft()
+	return m.Hash()
 }

@@ -1,0 +1,198 @@
+package schemas
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// MessageChange says what an update does to the message that it names.
+type MessageChange string
+
+// Values of MessageChange.
+const (
+	// ChangeEdit replaces the content. The sender of the message may, within EditTime.
+	ChangeEdit MessageChange = "edit"
+	// ChangeDelete removes the content, for everyone and for good. The sender of the
+	// message may, within DeleteTime. The update has no content.
+	ChangeDelete MessageChange = "delete"
+	// ChangeReaction makes the update's content, of at most MaxReactionRunes, the
+	// reaction of its sender, in place of the one before; empty, it takes that back.
+	ChangeReaction MessageChange = "reaction"
+)
+
+// For how long a message may be changed, by the times in the two ids.
+const (
+	EditTime   = 15 * time.Minute
+	DeleteTime = 48 * time.Hour
+)
+
+// Window is for how long after a message was sent the change may be made, and only by
+// who sent it; 0 is for ever, and by everybody in the chat.
+func (c MessageChange) Window() time.Duration {
+	switch c {
+	case ChangeEdit:
+		return EditTime
+	case ChangeDelete:
+		return DeleteTime
+	}
+	return 0
+}
+
+// MessageState is a message and what became of it by updates.
+type MessageState struct {
+	Message
+	EditedAt  Timestamp  `json:"edited_at,omitempty"` // when it was edited last
+	Deleted   bool       `json:"deleted,omitempty"`   // for everyone; there is no content then
+	Reactions []Reaction `json:"reactions,omitempty"` // the oldest first, at most MaxReactions
+}
+
+// Reaction is one person's reaction to a message.
+type Reaction struct {
+	UserID   UserID `json:"user_id"`
+	Reaction string `json:"reaction"` // 1 to MaxReactionRunes code points
+}
+
+// MaxReactions bounds the reactions that a page of history shows of a message: the
+// newest ones.
+const MaxReactions = 100
+
+// Fold applies updates, in any order, to the messages of one chat. Of several updates
+// of one person to one message the newest counts; one that its sender may not make is
+// left out, as is one of a message that is not there.
+func Fold(messages, updates []Message) []MessageState {
+	states := make([]MessageState, len(messages))
+	of := make(map[MessageID]*MessageState, len(messages))
+	for i, m := range messages {
+		states[i].Message = m
+		of[m.MessageID] = &states[i]
+	}
+	updates = slices.SortedFunc(slices.Values(updates), func(a, b Message) int {
+		return strings.Compare(string(a.MessageID), string(b.MessageID))
+	})
+	for i := range updates {
+		if to := of[updates[i].TargetMessageID]; to != nil {
+			to.apply(&updates[i])
+		}
+	}
+	for i := range states {
+		states[i].Reactions = states[i].Reactions[max(0, len(states[i].Reactions)-MaxReactions):]
+	}
+	return states
+}
+
+// apply applies an update that is newer than those before.
+func (s *MessageState) apply(u *Message) {
+	switch {
+	case u.Change.Window() > 0 && u.SenderID != s.SenderID:
+	case u.Change == ChangeDelete:
+		s.Deleted, s.Content, s.EditedAt, s.Reactions = true, "", 0, nil
+	case s.Deleted:
+	case u.Change == ChangeEdit:
+		s.Content, s.EditedAt = u.Content, u.Timestamp
+	case u.Change == ChangeReaction:
+		s.Reactions = slices.DeleteFunc(s.Reactions, func(r Reaction) bool { return r.UserID == u.SenderID })
+		if u.Content != "" {
+			s.Reactions = append(s.Reactions, Reaction{UserID: u.SenderID, Reaction: u.Content})
+		}
+	}
+}
+
+// DisappearingDays are the times after which messages of a chat may disappear, in
+// days; 0 is never.
+var DisappearingDays = []int{0, 1, 7, 90}
+
+func validateDisappearingDays(days int) *Error {
+	if !slices.Contains(DisappearingDays, days) {
+		return InvalidField("disappearing_days", "is 0 (never), 1, 7 or 90.")
+	}
+	return nil
+}
+
+// ExpiresAt is when a message disappears that is accepted at a time in a chat where
+// messages do so after some days; 0 is never.
+func ExpiresAt(accepted Timestamp, days int) Timestamp {
+	if days == 0 {
+		return 0
+	}
+	return accepted + Timestamp((time.Duration(days) * 24 * time.Hour).Milliseconds())
+}
+
+// ChatTimer is what a person chose for the chat with another: after how many days
+// messages disappear. Of the choices of the two the newer one holds.
+type ChatTimer struct {
+	UserID           UserID    `json:"user_id"`           // the other
+	DisappearingDays int       `json:"disappearing_days"` // see [DisappearingDays]
+	Chosen           MessageID `json:"chosen"`            // the id of the choice
+}
+
+// MaxTimers bounds Settings.Timers, which are read whenever their person is loaded.
+const MaxTimers = 1000
+
+// Timer is what the person chose for the chat with u last, if anything.
+func (s Settings) Timer(u UserID) ChatTimer {
+	i, ok := slices.BinarySearchFunc(s.Timers, u, compareTimer)
+	if !ok {
+		return ChatTimer{UserID: u}
+	}
+	return s.Timers[i]
+}
+
+// SetTimer is s with that choice; false where there are MaxTimers others. Timers are
+// not changed in place.
+func (s Settings) SetTimer(t ChatTimer) (Settings, bool) {
+	i, ok := slices.BinarySearchFunc(s.Timers, t.UserID, compareTimer)
+	timers := slices.Clone(s.Timers)
+	switch {
+	case ok:
+		timers[i] = t
+	case len(timers) >= MaxTimers:
+		return s, false
+	default:
+		timers = slices.Insert(timers, i, t)
+	}
+	s.Timers = timers
+	return s, true
+}
+
+func compareTimer(t ChatTimer, u UserID) int { return cmp.Compare(t.UserID, u) }
+
+// DisappearingIn is after how many days messages disappear in the chat of a and b,
+// whose settings these are.
+func DisappearingIn(a UserID, of Settings, b UserID, others Settings) int {
+	mine, theirs := of.Timer(b), others.Timer(a)
+	if theirs.Chosen > mine.Chosen {
+		return theirs.DisappearingDays
+	}
+	return mine.DisappearingDays
+}
+
+// ChatChange is a change of the settings of a chat of two, as an inbox entry has it.
+type ChatChange struct {
+	MessageID        MessageID `json:"message_id"`
+	ByUserID         UserID    `json:"by_user_id"`
+	UserID           UserID    `json:"user_id"`           // the other one of the two
+	DisappearingDays int       `json:"disappearing_days"` // of messages sent since then
+	Timestamp        Timestamp `json:"timestamp"`
+}
+
+// Type of the frame that the entry becomes.
+func (*ChatChange) Type() FrameType { return TypeChatUpdate }
+
+// StoredUpdate is an inbox entry: a chat_update frame without its cursor. See
+// [AppendCursor].
+func (c *ChatChange) StoredUpdate() []byte { return EncodeFrame(c) }
+
+// ChatSettings are the body of PUT /chats/{user_id}, and the answer to it and to GET.
+type ChatSettings struct {
+	DisappearingDays *int `json:"disappearing_days"` // see [DisappearingDays]
+}
+
+// Validate checks that the field is there and right.
+func (c *ChatSettings) Validate() *Error {
+	if c.DisappearingDays == nil {
+		return InvalidField("disappearing_days", "is missing.")
+	}
+	return validateDisappearingDays(*c.DisappearingDays)
+}
