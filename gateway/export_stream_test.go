@@ -26,7 +26,7 @@ func (o oneChat) Chats(context.Context, schemas.ChatsRequest) (schemas.ChatsRepl
 func (o oneChat) Page(context.Context, schemas.HistoryRequest) (schemas.HistoryReply, error) {
 	id := schemas.MessageIDAt(schemas.Now())
 	m := schemas.Message{MessageID: id, SenderID: "bob", ReceiverID: "alice", Content: "kept", Timestamp: id.Time()}
-	return schemas.HistoryReply{Messages: []schemas.Message{m}}, o.page()
+	return schemas.HistoryReply{Messages: []schemas.MessageState{{Message: m}}}, o.page()
 }
 
 func (o oneChat) Ready(context.Context) error { return nil }

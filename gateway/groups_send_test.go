@@ -97,7 +97,8 @@ func TestRetryInAGroup(t *testing.T) {
 	alice, bob, carol := h.connect("alice"), other.connect("bob"), h.connect("carol")
 	id := h.makeGroup("alice", "bob", "carol")
 	frame := &schemas.SendMessage{GroupID: id, Content: "once", MessageIDByClient: 1, Timestamp: 1}
-	rec := schemas.SentRecord{MessageIDByClient: 1, MessageID: h.conn.Clock().Next(), ContentHash: frame.Hash()}
+	draft := frame.Draft()
+	rec := schemas.SentRecord{MessageIDByClient: 1, MessageID: h.conn.Clock().Next(), ContentHash: draft.Hash()}
 	recorded := make(chan streams.Outcome, 1)
 	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o streams.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)

@@ -196,7 +196,7 @@ func TestDevices(t *testing.T) {
 func TestSettings(t *testing.T) {
 	c, other := pair(t)
 	ctx := timeout(t)
-	if s, err := c.Directory().Settings(ctx, "alice"); err != nil || s != schemas.DefaultSettings() {
+	if s, err := c.Directory().Settings(ctx, "alice"); err != nil || !reflect.DeepEqual(s, schemas.DefaultSettings()) {
 		t.Errorf("the defaults are %+v, %v", s, err)
 	}
 	addDevice(t, c, "alice")
@@ -216,7 +216,7 @@ func TestSettings(t *testing.T) {
 	wg.Wait()
 	want := schemas.Settings{HistoryStorage: schemas.HistoryDays, LastSeen: schemas.LastSeenNobody}
 	for _, conn := range []*streams.Conn{c, other} {
-		until(t, conn, "alice", func(p *streams.Person) bool { return p.Settings == want })
+		until(t, conn, "alice", func(p *streams.Person) bool { return reflect.DeepEqual(p.Settings, want) })
 	}
 }
 
@@ -296,7 +296,7 @@ func TestRegistrationIsAPart(t *testing.T) {
 		t.Errorf("a person without settings: %+v", p)
 	}
 	apply(t, c, onePartition())
-	if p, err := d.Person(ctx, "alice"); err != nil || p.Settings != schemas.DefaultSettings() {
+	if p, err := d.Person(ctx, "alice"); err != nil || !reflect.DeepEqual(p.Settings, schemas.DefaultSettings()) {
 		t.Errorf("a person: %+v, %v", p, err)
 	}
 	for range 2 {

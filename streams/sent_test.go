@@ -15,7 +15,7 @@ import (
 func recordSent(t testing.TB, c *streams.Conn, a streams.Address, n int, content string) (schemas.SentRecord, streams.Outcome) {
 	t.Helper()
 	rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next(),
-		ContentHash: (&schemas.SendMessage{ReceiverID: "bob", Content: content}).Hash()}
+		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: content}).Hash()}
 	done := make(chan streams.Outcome, 2)
 	if err := c.RecordSent(a, rec, func(o streams.Outcome) { done <- o }); err != nil {
 		t.Fatal(err)
