@@ -3,7 +3,7 @@ package streams_test
 import (
 	"context"
 	"errors"
-	"slices"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,7 +148,7 @@ func TestHistoryWithoutWorker(t *testing.T) {
 func TestHistory(t *testing.T) {
 	c, worker := pair(t)
 	ctx := timeout(t)
-	reply := schemas.HistoryReply{Messages: []schemas.Message{*copiesOf(c).Message}}
+	reply := schemas.HistoryReply{Messages: []schemas.MessageState{{Message: *copiesOf(c).Message}}}
 	req := schemas.HistoryRequest{UserID: "alice@example.org", Chat: "bob", UpTo: 17}
 	var failing atomic.Pointer[error]
 	fail := func(err error) { failing.Store(&err) }
@@ -165,7 +165,7 @@ func TestHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.HistoryPage(ctx, req); err != nil || !slices.Equal(got.Messages, reply.Messages) {
+	if got, err := c.HistoryPage(ctx, req); err != nil || !reflect.DeepEqual(got.Messages, reply.Messages) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if err := c.HistoryReady(ctx); err != nil {

@@ -36,7 +36,7 @@ func pages(c *streams.Conn, with map[string]int) historian {
 			var reply schemas.HistoryReply
 			for i := len(all[req.Chat]) - 1; i >= 0 && len(reply.Messages) < schemas.HistoryPageSize; i-- {
 				if m := all[req.Chat][i]; req.Before == "" || m.MessageID < req.Before {
-					reply.Messages = append(reply.Messages, m)
+					reply.Messages = append(reply.Messages, schemas.MessageState{Message: m})
 				}
 			}
 			return reply, nil
