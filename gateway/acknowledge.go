@@ -40,7 +40,7 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 	}
 	now := time.Now()
 	for _, h := range heads {
-		if h.Type != schemas.TypeIncomingMessage || h.SenderID == s.addr.User {
+		if !h.IsSend() || h.SenderID == s.addr.User {
 			continue
 		}
 		if h.GroupID != "" {

@@ -60,7 +60,8 @@ func (s *Server) getGroup(r *http.Request, u schemas.UserID) (int, any, error) {
 	return http.StatusOK, group.Info(), nil
 }
 
-// patchGroup is PATCH /groups/{group_id}: its name, and whether it keeps history.
+// patchGroup is PATCH /groups/{group_id}: its name, whether it keeps history, and
+// after how many days messages disappear.
 func (s *Server) patchGroup(r *http.Request, u schemas.UserID) (int, any, error) {
 	var body schemas.GroupPatch
 	if e := schemas.DecodeBody(r.Body, &body); e != nil {
@@ -80,6 +81,10 @@ func (s *Server) patchGroup(r *http.Request, u schemas.UserID) (int, any, error)
 		if days := body.HistoryStorage; days != nil && *days != e.Group.HistoryStorage {
 			e.Group.SetHistory(*days, e.At)
 			e.Note(schemas.GroupHistory, "", "")
+		}
+		if days := body.DisappearingDays; days != nil && *days != e.Group.DisappearingDays {
+			e.Group.DisappearingDays = *days
+			e.Note(schemas.GroupTimer, "", "")
 		}
 		return nil
 	})

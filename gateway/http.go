@@ -52,6 +52,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("DELETE /blocks/{user_id}", s.private(s.deleteBlock))
 	mux.HandleFunc("GET /history/{chat_participant_id}", s.private(s.getHistory))
 	mux.HandleFunc("GET /chat/{group_id}", s.private(s.getChat))
+	mux.HandleFunc("GET /chats/{user_id}", s.private(s.getChatSettings))
+	mux.HandleFunc("PUT /chats/{user_id}", s.private(s.putChatSettings))
 	mux.HandleFunc(routeNewGroup, s.private(s.createGroup))
 	mux.HandleFunc("GET /groups", s.private(s.listGroups))
 	mux.HandleFunc("GET /groups/{group_id}", s.private(s.getGroup))

@@ -70,6 +70,9 @@ func (s *session) sendMessage(f schemas.Send) {
 	defer cancel()
 	to, err := s.targets(ctx, &m)
 	if err == nil {
+		err = s.mayUpdate(&m)
+	}
+	if err == nil {
 		to, err = s.reserve(p, to)
 	}
 	if err != nil {
@@ -104,6 +107,15 @@ func conflict() *schemas.Error {
 	return schemas.Errorf(schemas.CodeConflict, "message_id_by_client: is taken by a message with another content. Use the next number.")
 }
 
+// mayUpdate says whether a message is none that changes somebody else's, which its id
+// tells. That it comes in time, recordSend looks at: a retry comes later.
+func (s *session) mayUpdate(m *schemas.Message) error {
+	if m.Change.Window() == 0 || s.server.stamps.Made(m.TargetMessageID, s.addr.User, m.To()) {
+		return nil
+	}
+	return schemas.Errorf(schemas.CodeForbidden, "target_message_id: is no message of yours in that chat. Nothing was changed.")
+}
+
 // targets are the devices that a message is for, and whether it is kept.
 type targets struct {
 	to          []streams.Address
@@ -111,6 +123,7 @@ type targets struct {
 	keep        bool
 	senderKeeps bool
 	blocked     bool           // by the receiver
+	days        int            // after which the message disappears; 0 is never
 	group       *schemas.Group // nil for the message to one person
 }
 
@@ -143,6 +156,7 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 	}
 	t := targets{senderKeeps: sender.Settings.KeepsHistory()}
 	t.keep = t.senderKeeps || receiver.Settings.KeepsHistory()
+	t.days = schemas.DisappearingIn(s.addr.User, sender.Settings, m.ReceiverID, receiver.Settings)
 	mine := false
 	for _, d := range sender.Devices {
 		if d.DeviceID == s.addr.Device {
@@ -172,7 +186,12 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 // recordSend commits the record of a new send, and then its copies.
 func (s *session) recordSend(p *pendingSend, t targets) {
 	rec := schemas.SentRecord{MessageIDByClient: p.message.MessageIDByClient,
-		MessageID: s.server.streams.Clock().Next(), ContentHash: p.hash}
+		MessageID: s.server.stamps.Next(s.addr.User, p.message.To()), ContentHash: p.hash}
+	rec.ExpiresAt = schemas.ExpiresAt(rec.MessageID.Time(), t.days)
+	if e := p.message.TooLate(rec.MessageID); e != nil {
+		s.refuse(p, e)
+		return
+	}
 	if t.blocked {
 		rec.BlockedBy = p.message.ReceiverID
 	}
@@ -189,7 +208,7 @@ func (s *session) recordSend(p *pendingSend, t targets) {
 			// Another connection of this device was faster: a retry after all.
 			s.later(p, func(ctx context.Context) { s.retry(ctx, p, t) })
 		default:
-			s.commit(p, rec.MessageID, t)
+			s.commit(p, rec, t)
 		}
 	})
 	if err != nil {
@@ -243,7 +262,7 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 		s.refuse(p, err)
 		return
 	}
-	s.commit(p, rec.MessageID, t)
+	s.commit(p, rec, t)
 }
 
 // missing are the targets that do not hold the message now.
@@ -264,11 +283,15 @@ func (s *session) missing(ctx context.Context, id schemas.MessageID, t targets) 
 	return missing, nil
 }
 
-// commit commits the copies of a message whose send is on record, and then
-// answers and shows them to connected devices.
-func (s *session) commit(p *pendingSend, id schemas.MessageID, t targets) {
+// commit commits the copies of a message whose send is on record, unless it has
+// disappeared since, and then answers and shows them to connected devices.
+func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 	m := p.message
-	m.MessageID, m.Timestamp = id, id.Time()
+	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
+	if m.Expired(schemas.Now()) {
+		s.accept(p, m)
+		return
+	}
 	copies := streams.Copies{Message: m, Entry: m.StoredMessage(), To: t.to, Log: t.keep || s.server.opts.Events, Keep: t.keep}
 	s.server.streams.CommitCopies(copies, func(sequences []uint64, err error) {
 		if err != nil {
@@ -281,7 +304,7 @@ func (s *session) commit(p *pendingSend, id schemas.MessageID, t targets) {
 			}
 		}
 		if len(t.unclaimed) > 0 {
-			s.later(p, func(ctx context.Context) { s.recheck(ctx, p, id, t.unclaimed) })
+			s.later(p, func(ctx context.Context) { s.recheck(ctx, p, rec, t.unclaimed) })
 			return
 		}
 		s.accept(p, m)
@@ -290,13 +313,13 @@ func (s *session) commit(p *pendingSend, id schemas.MessageID, t targets) {
 
 // recheck looks, after copies went to the inboxes of users without a device,
 // whether the first device came meanwhile and claimed before that copy was there.
-func (s *session) recheck(ctx context.Context, p *pendingSend, id schemas.MessageID, unclaimed []schemas.UserID) {
+func (s *session) recheck(ctx context.Context, p *pendingSend, rec schemas.SentRecord, unclaimed []schemas.UserID) {
 	to, err := s.server.directory.Claimed(ctx, unclaimed)
 	if err != nil {
 		s.refuse(p, err)
 		return
 	}
-	s.commit(p, id, targets{to: to})
+	s.commit(p, rec, targets{to: to})
 }
 
 // accept tells the client that its message is durable everywhere.

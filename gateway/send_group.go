@@ -39,7 +39,7 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 	if err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
-	t := targets{to: make([]streams.Address, 0, 2*len(users)), group: group, keep: group.KeepsHistory()}
+	t := targets{to: make([]streams.Address, 0, 2*len(users)), group: group, keep: group.KeepsHistory(), days: group.DisappearingDays}
 	for i, u := range users {
 		p := people[i]
 		t.keep = t.keep || p.Settings.KeepsHistory()

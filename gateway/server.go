@@ -71,6 +71,7 @@ type Server struct {
 	streams   *streams.Conn
 	directory *streams.Directory
 	consumers *streams.Consumers
+	stamps    *streams.Stamps
 	metrics   *metrics
 	logins    *addressLimiter
 	told      *told
@@ -142,6 +143,9 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	s.consumers = consumers
+	if s.stamps, err = s.streams.Stamps(ctx); err != nil {
+		return fmt.Errorf("failed to start the gateway: %w", err)
+	}
 	s.metrics = newMetrics(s.opts.Registry, s)
 	s.reads = newReads(&s.opts, s.metrics.readsWritten)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))

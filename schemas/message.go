@@ -22,6 +22,9 @@ type Message struct {
 	ExpiresAt         Timestamp       `json:"expires_at,omitempty"`        // when it disappears, if at all
 }
 
+// To is whom it is for.
+func (m *Message) To() Participant { return Participant{User: m.ReceiverID, Group: m.GroupID} }
+
 // IsUpdate says whether it changes another message.
 func (m *Message) IsUpdate() bool { return m.Change != "" }
 
@@ -30,7 +33,7 @@ func (m *Message) Expired(now Timestamp) bool { return m.ExpiresAt != 0 && m.Exp
 
 // Chat is the chat that the message belongs to.
 func (m *Message) Chat() ChatID {
-	return ChatWith(m.SenderID, Participant{User: m.ReceiverID, Group: m.GroupID})
+	return ChatWith(m.SenderID, m.To())
 }
 
 // Encode writes the message as JSON, the form in stream MESSAGES.
@@ -96,6 +99,7 @@ type EntryHead struct {
 	MessageID MessageID `json:"message_id"`
 	SenderID  UserID    `json:"sender_id"`
 	GroupID   GroupID   `json:"group_id"`
+	ExpiresAt Timestamp `json:"expires_at"`
 }
 
 // IsSend says whether somebody sent it: it is a message or an update.

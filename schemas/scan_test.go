@@ -144,7 +144,7 @@ func TestPlainRecordsAreScanned(t *testing.T) {
 		m := Message{}
 		fill(reflect.ValueOf(&m).Elem(), text, number)
 		checkScanned(t, m.Encode(), &m, new(Message))
-		head := EntryHead{Type: TypeMessageUpdate, MessageID: m.MessageID, SenderID: m.SenderID, GroupID: m.GroupID}
+		head := EntryHead{Type: TypeMessageUpdate, MessageID: m.MessageID, SenderID: m.SenderID, GroupID: m.GroupID, ExpiresAt: m.ExpiresAt}
 		checkScanned(t, m.StoredMessage(), &head, new(EntryHead))
 		head.Type, m.Change = TypeIncomingMessage, ""
 		checkScanned(t, m.StoredMessage(), &head, new(EntryHead))

@@ -231,7 +231,9 @@ func (h *EntryHead) scan(s *scanner) {
 			s.text((*string)(&h.GroupID))
 		case "receiver_id", "content", "reply_to", "sender_device_id", "change", "target_message_id":
 			s.skipText()
-		case "timestamp", "message_id_by_client", "expires_at":
+		case "expires_at":
+			s.number((*int64)(&h.ExpiresAt))
+		case "timestamp", "message_id_by_client":
 			s.skipNumber()
 		default:
 			s.giveUp()

@@ -40,6 +40,17 @@ func (c MessageChange) Window() time.Duration {
 	return 0
 }
 
+// TooLate is the error of an update that was made, by its id, when its target was too
+// old for it already; nil for all others.
+func (m *Message) TooLate(id MessageID) *Error {
+	window := m.Change.Window()
+	if window == 0 || id.Time()-m.TargetMessageID.Time() <= Timestamp(window.Milliseconds()) {
+		return nil
+	}
+	return Errorf(CodeTooLate, "target_message_id: was sent more than %s ago; it stays as it is.", map[MessageChange]string{
+		ChangeEdit: "15 minutes", ChangeDelete: "2 days"}[m.Change])
+}
+
 // MessageState is a message and what became of it by updates.
 type MessageState struct {
 	Message
@@ -139,14 +150,17 @@ func (s Settings) Timer(u UserID) ChatTimer {
 	return s.Timers[i]
 }
 
-// SetTimer is s with that choice; false where there are MaxTimers others. Timers are
-// not changed in place.
+// SetTimer is s with that choice, or without one where it has no id; false where there
+// are MaxTimers others. Timers are not changed in place.
 func (s Settings) SetTimer(t ChatTimer) (Settings, bool) {
 	i, ok := slices.BinarySearchFunc(s.Timers, t.UserID, compareTimer)
 	timers := slices.Clone(s.Timers)
 	switch {
+	case ok && t.Chosen == "":
+		timers = slices.Delete(timers, i, i+1)
 	case ok:
 		timers[i] = t
+	case t.Chosen == "":
 	case len(timers) >= MaxTimers:
 		return s, false
 	default:

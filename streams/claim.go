@@ -23,11 +23,13 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 		}
 		copies := make([]Entry, 0, len(entries))
 		for _, e := range entries {
-			id := fmt.Sprintf("unclaimed-%d", e.sequence) // for an entry that cannot be read: the device's consumer counts it
+			id, expires := fmt.Sprintf("unclaimed-%d", e.sequence), schemas.Timestamp(0) // for an entry that cannot be read: the device's consumer counts it
 			if head, err := schemas.DecodeEntryHead(e.data); err == nil {
-				id = string(head.MessageID)
+				id, expires = string(head.MessageID), head.ExpiresAt
 			}
-			copies = append(copies, inboxEntry(p, a, id, e.data))
+			one := inboxEntry(p, a, id, e.data)
+			one.ExpiresAt = expires
+			copies = append(copies, one)
 		}
 		if err := c.commitAndWait(ctx, inboxStream(p), copies); err != nil {
 			return fmt.Errorf("failed to claim: %w", err)

@@ -3,6 +3,7 @@ package streams
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"math"
 	"sync"
 	"time"
 
@@ -81,6 +82,34 @@ func (c *Clock) next() ulid.ULID {
 	random[0] &= 0x7f  // leaves room to count on within the millisecond
 	copy(id[6:], random[:])
 	c.last = id
+	return id
+}
+
+// stamped makes an id that has only its first stampAt bytes: the caller fills in the
+// others. It is larger than all before, and smaller than all later, whatever they are.
+func (c *Clock) stamped() (id ulid.ULID) {
+	var random [6]byte
+	_, _ = rand.Read(random[:]) // never fails since Go 1.24
+	ms := ulid.Timestamp(c.now())
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	head := binary.BigEndian.Uint32(random[:]) >> 1 // leaves room to count on within the millisecond
+	if ms <= c.last.Time() {
+		ms = c.last.Time()
+		step := uint32(binary.BigEndian.Uint16(random[4:])) + 1
+		if known := binary.BigEndian.Uint32(c.last[6:]); known <= math.MaxUint32-step {
+			head = known + step
+		} else {
+			ms++
+		}
+	}
+	_ = id.SetTime(ms) // fails only after the year 10889
+	binary.BigEndian.PutUint32(id[6:], head)
+	c.last = id
+	for i := stampAt; i < len(c.last); i++ {
+		c.last[i] = 0xff
+	}
 	return id
 }
 

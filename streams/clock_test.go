@@ -57,6 +57,11 @@ func TestClockOverflow(t *testing.T) {
 	if id := c.Next(); string(id) <= full.String() || id.Time() != schemas.TimestampOf(now)+1 {
 		t.Errorf("after %s came %s", full, id)
 	}
+	_ = full.SetTime(ulid.Timestamp(now) + 1)
+	c.Observe(schemas.MessageID(full.String()))
+	if id := c.stamped(); id.Compare(full) <= 0 || id.Time() != ulid.Timestamp(now)+2 {
+		t.Errorf("after %s came %s", full, id)
+	}
 }
 
 func TestAddEntropyCarries(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"roost/schemas"
 )
 
 // Entry is one message to be committed to a stream.
@@ -20,6 +22,9 @@ type Entry struct {
 	Data []byte
 	// Keep marks an entry of MESSAGES that history workers store.
 	Keep bool
+	// ExpiresAt is when the entry leaves the stream by itself; 0 is when the stream's
+	// own limits say so.
+	ExpiresAt schemas.Timestamp
 }
 
 // Outcome is what became of one Entry.

@@ -41,6 +41,7 @@ func (e *Edit) Remove(kind schemas.GroupChangeKind, user schemas.UserID) {
 func (e *Edit) pending(gone []schemas.Member) {
 	for i := range e.updates {
 		e.updates[i].GroupName, e.updates[i].HistoryStorage = e.Group.GroupName, e.Group.HistoryStorage
+		e.updates[i].DisappearingDays = e.Group.DisappearingDays
 	}
 	e.Group.Changed = e.updates[len(e.updates)-1].MessageID
 	e.Group.Pending = &schemas.PendingChange{Updates: e.updates, Gone: gone}
@@ -55,6 +56,7 @@ func (g *Groups) Create(ctx context.Context, by schemas.UserID, body schemas.New
 	group := &schemas.Group{GroupID: schemas.GroupID("g-" + g.c.clock.NextULID()), GroupName: body.GroupName, CreatedAt: schemas.Now(),
 		Members: make([]schemas.Member, 0, len(body.Members)+1)}
 	group.SetHistory(body.HistoryStorage, group.CreatedAt)
+	group.DisappearingDays = body.DisappearingDays
 	edit := Edit{Group: group, by: by, clock: g.c.clock}
 	id := edit.Note(schemas.GroupCreated, "", "")
 	group.Members = append(group.Members, schemas.Member{UserID: by, Role: schemas.RoleOwner, Since: id})

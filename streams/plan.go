@@ -183,6 +183,9 @@ func compare(have, want jetstream.StreamConfig) []Step {
 	if have.AllowAtomicPublish != want.AllowAtomicPublish {
 		note(false, "allow atomic publish", have.AllowAtomicPublish, want.AllowAtomicPublish)
 	}
+	if have.AllowMsgTTL != want.AllowMsgTTL {
+		note(have.AllowMsgTTL, "allow message TTL", have.AllowMsgTTL, want.AllowMsgTTL)
+	}
 	var steps []Step
 	for _, r := range refused {
 		steps = append(steps, Step{ActionRefuse, want.Name, r})

@@ -2,18 +2,20 @@ package streams
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
-// Headers of a publish, NATS ADR-22 and ADR-50.
+// Headers of a publish, NATS ADR-22, ADR-43 and ADR-50.
 const (
 	idHeader       = "Nats-Msg-Id"
 	batchHeader    = "Nats-Batch-Id"
 	sequenceHeader = "Nats-Batch-Sequence"
 	commitHeader   = "Nats-Batch-Commit"
+	ttlHeader      = "Nats-TTL" // ADR-43, in seconds
 	// headerRoom is more than all headers of an entry together but its ID.
 	headerRoom = 256
 )
@@ -167,6 +169,10 @@ func (w *writer) prepare(e *Entry) {
 	}
 	if e.Keep {
 		w.msg.Header[keepHeader] = []string{"1"}
+	}
+	if e.ExpiresAt != 0 {
+		left := time.Until(e.ExpiresAt.Time())
+		w.msg.Header[ttlHeader] = []string{strconv.FormatInt(max(1, int64(math.Ceil(left.Seconds()))), 10)}
 	}
 }
 

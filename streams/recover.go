@@ -56,7 +56,7 @@ func (c *Conn) recoverRecords(ctx context.Context) (from uint64, err error) {
 // recoverRecord writes the record of a copy's send where there is none.
 func (c *Conn) recoverRecord(ctx context.Context, entry []byte, from uint64) (wrote bool, err error) {
 	head, err := schemas.DecodeEntryHead(entry)
-	if err != nil || head.Type != schemas.TypeIncomingMessage {
+	if err != nil || !head.IsSend() {
 		return false, nil // not the copy of a send
 	}
 	m, err := schemas.Decode[schemas.Message](entry)
@@ -77,7 +77,7 @@ func (c *Conn) recoverRecord(ctx context.Context, entry []byte, from uint64) (wr
 		return false, err
 	}
 	rec := schemas.SentRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID,
-		ContentHash: m.Hash(), InboxFrom: int64(from)}
+		ContentHash: m.Hash(), ExpiresAt: m.ExpiresAt, InboxFrom: int64(from)}
 	if newest := last.Newest(); newest > rec.MessageIDByClient {
 		rec.Highest = newest
 	}

@@ -167,7 +167,7 @@ func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.Entry
 	var inGroups map[schemas.GroupID]schemas.MessageID
 	for _, h := range heads {
 		switch {
-		case h.Type != schemas.TypeIncomingMessage || h.SenderID == b.addr.User:
+		case !h.IsSend() || h.SenderID == b.addr.User:
 		case h.GroupID == "":
 			newest[h.SenderID] = max(newest[h.SenderID], h.MessageID)
 		default:

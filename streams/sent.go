@@ -116,13 +116,15 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 			to = len(parts)
 			parts = append(parts, part{partition: p, stream: inboxStream(p)})
 		}
-		parts[to].set = append(parts[to].set, inboxEntry(p, a, string(m.Message.MessageID), m.Entry))
+		one := inboxEntry(p, a, string(m.Message.MessageID), m.Entry)
+		one.ExpiresAt = m.Message.ExpiresAt
+		parts[to].set = append(parts[to].set, one)
 		parts[to].at = append(parts[to].at, i)
 	}
 	if m.Log {
 		parts = append(parts, part{stream: messagesStream, set: []Entry{{
 			Subject: messageSubject(m.Message), ID: string(m.Message.MessageID),
-			Data: m.Message.Encode(), Keep: m.Keep,
+			Data: m.Message.Encode(), Keep: m.Keep, ExpiresAt: m.Message.ExpiresAt,
 		}}})
 	}
 	sequences := make([]uint64, len(m.To))

@@ -59,6 +59,7 @@ const (
 	gatewaysBucket    = "GATEWAYS"
 	groupsBucket      = "GROUPS"
 	membershipsBucket = "MEMBERSHIPS"
+	keysBucket        = "KEYS"
 )
 
 func (t Topology) withDefaults() Topology {
@@ -87,7 +88,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	for p := range t.Partitions {
 		all = append(all, t.sent(p), t.inbox(p))
 	}
-	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, blocksBucket, receiptsBucket, membershipsBucket} {
+	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, blocksBucket, receiptsBucket, membershipsBucket, keysBucket} {
 		all = append(all, t.bucket(name, jetstream.FileStorage, 0))
 	}
 	groups := t.bucket(groupsBucket, jetstream.FileStorage, 0)
@@ -128,6 +129,7 @@ func (t Topology) inbox(p int) jetstream.StreamConfig {
 		Duplicates:           t.DuplicateWindow,
 		AllowDirect:          true,
 		AllowAtomicPublish:   true,
+		AllowMsgTTL:          true, // of messages that disappear
 		Replicas:             t.Replicas,
 	}
 }
@@ -145,6 +147,7 @@ func (t Topology) messages() jetstream.StreamConfig {
 		Duplicates:         t.DuplicateWindow,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
+		AllowMsgTTL:        true, // of messages that disappear
 		Replicas:           t.Replicas,
 		Metadata:           map[string]string{partitionsKey: itoa(t.Partitions)},
 	}

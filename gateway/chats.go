@@ -1,0 +1,74 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// getChatSettings is GET /chats/{user_id}: the settings of the chat with that user.
+func (s *Server) getChatSettings(r *http.Request, u schemas.UserID) (int, any, error) {
+	me, other, id, err := s.chatOfPath(r, u)
+	if err != nil {
+		return 0, nil, err
+	}
+	days := schemas.DisappearingIn(u, me.Settings, id, other.Settings)
+	return http.StatusOK, schemas.ChatSettings{DisappearingDays: &days}, nil
+}
+
+// putChatSettings is PUT /chats/{user_id}. Both people are told, in their inboxes; not
+// one who blocks the other.
+func (s *Server) putChatSettings(r *http.Request, u schemas.UserID) (int, any, error) {
+	var body schemas.ChatSettings
+	if e := schemas.DecodeBody(r.Body, &body); e != nil {
+		return 0, nil, e
+	}
+	if e := body.Validate(); e != nil {
+		return 0, nil, e
+	}
+	_, other, id, err := s.chatOfPath(r, u)
+	if err != nil {
+		return 0, nil, err
+	}
+	clock, theirs := s.streams.Clock(), other.Settings.Timer(u)
+	clock.Observe(theirs.Chosen) // the newer choice holds
+	change := schemas.ChatChange{MessageID: clock.Next(), ByUserID: u, UserID: id, DisappearingDays: *body.DisappearingDays}
+	change.Timestamp = change.MessageID.Time()
+	timer := schemas.ChatTimer{UserID: id, DisappearingDays: change.DisappearingDays, Chosen: change.MessageID}
+	if timer.DisappearingDays == 0 && theirs.Chosen == "" {
+		timer.Chosen = "" // as good as no choice
+	}
+	err = s.directory.SetTimer(r.Context(), u, timer)
+	if errors.Is(err, streams.ErrTimerLimit) {
+		return 0, nil, schemas.Errorf(schemas.CodeChatLimit,
+			"%d chats of yours have a time after which messages disappear; set it to 0 in one of them first.", schemas.MaxTimers)
+	}
+	if err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	told := []schemas.UserID{u}
+	if id != u && !other.Blocks(u) {
+		told = append(told, id)
+	}
+	if err := s.streams.Tell(r.Context(), told, change.MessageID, change.StoredUpdate()); err != nil {
+		return 0, nil, schemas.Unavailable(err)
+	}
+	return http.StatusOK, body, nil
+}
+
+// chatOfPath is the user who asks, and the one that the path names, with their id.
+func (s *Server) chatOfPath(r *http.Request, u schemas.UserID) (me, other *streams.Person, id schemas.UserID, err error) {
+	if id, err = schemas.ParseUserID(r.PathValue("user_id")); err != nil {
+		return nil, nil, "", schemas.InvalidField("user_id", "%v.", err)
+	}
+	people, err := s.directory.People(r.Context(), []schemas.UserID{u, id})
+	if err != nil {
+		return nil, nil, "", schemas.Unavailable(err)
+	}
+	if !people[1].Exists {
+		return nil, nil, "", schemas.Errorf(schemas.CodeNotFound, "user_id: there is no such user.")
+	}
+	return people[0], people[1], id, nil
+}
