@@ -106,12 +106,16 @@ func TestSetTimer(t *testing.T) {
 			t.Fatalf("no room for the timer %d", i)
 		}
 	}
-	if _, ok := s.SetTimer(schemas.ChatTimer{UserID: "bob", DisappearingDays: 1}); ok {
+	if _, ok := s.SetTimer(schemas.ChatTimer{UserID: "bob", DisappearingDays: 1, Chosen: first}); ok {
 		t.Errorf("more than %d timers", schemas.MaxTimers)
 	}
 	changed, ok := s.SetTimer(schemas.ChatTimer{UserID: "u7", Chosen: second})
 	if !ok || changed.Timer("u7").Chosen != second || len(changed.Timers) != schemas.MaxTimers {
 		t.Errorf("%v: %+v of %d", ok, changed.Timer("u7"), len(changed.Timers))
+	}
+	without, ok := changed.SetTimer(schemas.ChatTimer{UserID: "u7"})
+	if !ok || without.Timer("u7").Chosen != "" || len(without.Timers) != schemas.MaxTimers-1 || without.Timer("u8").Chosen != first {
+		t.Errorf("%v: a choice that was taken away is %+v, of %d", ok, without.Timer("u7"), len(without.Timers))
 	}
 	if s.Timer("u7").Chosen != first {
 		t.Error("the settings that others share were changed")

@@ -17,9 +17,11 @@
 //	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
 //	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until nobody is left
 //	$KV.MEMBERSHIPS.<user>.<group>  KV_MEMBERSHIPS    gateway             gateway, workers           for good
+//	$KV.KEYS.message_ids            KV_KEYS           gateway             gateway                    for good
 //	$KV.SESSIONS.<user>.<device>    KV_SESSIONS       gateway             gateway                    memory
 //	$KV.GATEWAYS.<gateway>          KV_GATEWAYS       gateway             gateway                    memory, 15 s
 //
+// A message that disappears carries a TTL in INBOX_p and MESSAGES, and goes by itself.
 // p is the partition of the user whose inbox or sends they are. A user stands in
 // a subject as schemas.UserID.Token.
 //

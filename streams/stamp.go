@@ -23,7 +23,13 @@ import (
 // cluster have one key. Methods may be called concurrently.
 type Stamps struct {
 	clock *Clock
-	macs  sync.Pool // of hash.Hash
+	macs  sync.Pool // of *stamper
+}
+
+// stamper has what one computation needs.
+type stamper struct {
+	mac  hash.Hash
+	room [stampAt + 2*128 + 2 + 28]byte // two users, or a user and a group
 }
 
 // stampAt is where in an id the MAC begins.
@@ -59,7 +65,7 @@ func (c *Conn) Stamps(ctx context.Context) (*Stamps, error) {
 }
 
 func newStamps(clock *Clock, key []byte) *Stamps {
-	return &Stamps{clock: clock, macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return &Stamps{clock: clock, macs: sync.Pool{New: func() any { return &stamper{mac: hmac.New(sha256.New, key)} }}}
 }
 
 // Next makes the id of a message from sender to a participant.
@@ -82,16 +88,15 @@ func (s *Stamps) Made(id schemas.MessageID, sender schemas.UserID, to schemas.Pa
 
 // stamp fills in the MAC of the rest. No id of a user has a NUL.
 func (s *Stamps) stamp(id *ulid.ULID, sender schemas.UserID, to schemas.Participant) {
-	mac := s.macs.Get().(hash.Hash)
-	defer s.macs.Put(mac)
-	mac.Reset()
-	var room [stampAt + 2*128 + 2 + 28]byte // two users, or a user and a group
-	b := append(room[:0], id[:stampAt]...)
+	one := s.macs.Get().(*stamper)
+	defer s.macs.Put(one)
+	b := append(one.room[:0], id[:stampAt]...)
 	b = append(b, sender...)
 	b = append(b, 0)
 	b = append(b, to.User...)
 	b = append(b, 0)
 	b = append(b, to.Group...)
-	mac.Write(b) // never fails
-	copy(id[stampAt:], mac.Sum(b[:0]))
+	one.mac.Reset()
+	one.mac.Write(b) // never fails
+	copy(id[stampAt:], one.mac.Sum(b[:0]))
 }
