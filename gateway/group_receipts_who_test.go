@@ -338,9 +338,8 @@ func TestGroupReadGoesToTheSender(t *testing.T) {
 	}
 	bob.send(&schemas.Read{MessageID: m}) // without the group: whose?
 	bob.wantError(schemas.CodeInvalidArgument)
-	direct := dave.tell("bob", "1:1")
-	bob.take()
-	want[*schemas.Delivered](dave)
+	direct := carol.tell("bob", "1:1")
+	want[*schemas.Incoming](bob)
 	bob.send(&schemas.Read{MessageID: direct.MessageID, GroupID: id}) // of another chat
 	bob.send(&schemas.Read{MessageID: h.conn.Clock().Next(), SenderID: "dave", GroupID: id})
 	bob.roundTrip()
