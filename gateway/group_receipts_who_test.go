@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/coder/websocket"
+
 	"roost/schemas"
 )
 
@@ -43,6 +45,9 @@ func (h *house) missed(u schemas.UserID, id schemas.DeviceID) (items []schemas.R
 	d := h.reconnect(u, id, "")
 	d.roundTrip() // receipts stand before everything that is asked for
 	for _, f := range seen[*schemas.Receipts](d) {
+		if len(f.Items) > schemas.MaxReceiptItems {
+			h.t.Errorf("%d receipts in a frame", len(f.Items))
+		}
 		for _, item := range f.Items {
 			if item.Chat != string(item.UserID) {
 				items = append(items, item)
@@ -159,6 +164,47 @@ func TestReceiptsFromBeforeOneWasAdded(t *testing.T) {
 	alice.tellGroup(id, "to carol too")
 	if got := h.missed("carol", tablet); len(got) != 0 {
 		t.Errorf("she is shown %+v", got)
+	}
+}
+
+// Who was away is shown the receipts of the others who are members now.
+func TestReceiptsOfWhoIsAMemberNow(t *testing.T) {
+	h := newHouse(t)
+	tablet := h.absent("alice")
+	id := h.makeGroup("alice", "bob", "carol")
+	mark := schemas.Watermark{DeliveredUpTo: h.conn.Clock().Next()}
+	for _, u := range []schemas.UserID{"alice", "bob", "carol"} {
+		if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, u, mark); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.remove("alice", id, "carol")
+	h.count("alice", id, mark.DeliveredUpTo) // the gateway's group is of now
+	if got := h.missed("alice", tablet); len(got) != 1 || got[0].UserID != "bob" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A gateway that knows the group from before somebody was added does not keep them
+// out.
+func TestReceiptsOfSomebodyAddedElsewhere(t *testing.T) {
+	h, other := pairOfHouses(t)
+	alice, bob, carol := h.connect("alice"), other.connect("bob"), other.connect("carol")
+	id := h.makeGroup("alice", "bob")
+	bob.send(&schemas.TypingNotice{GroupID: id}) // the gateway knows the group then
+	want[*schemas.Typing](alice)
+	h.add("alice", id, "carol")
+	eventually(t, "carol is let in", func() bool { // a second later at most
+		carol.send(&schemas.Read{MessageID: h.conn.Clock().Next(), SenderID: "alice", GroupID: id})
+		carol.raw(websocket.MessageText, []byte(`{"type":"no_such_frame"}`))
+		refused := want[*schemas.ErrorFrame](carol).Code == schemas.CodeNotAMember
+		if refused {
+			carol.wantError(schemas.CodeUnknownType)
+		}
+		return !refused
+	})
+	if got := want[*schemas.ReadBy](alice); got.UserID != "carol" {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -287,15 +333,20 @@ func TestReceiptsOfManyGroups(t *testing.T) {
 	h := newHouse(t)
 	tablet := h.absent("alice")
 	for range schemas.MaxReceiptGroups + 2 {
-		id := h.makeGroup("alice", "bob")
+		id := h.makeGroup("alice", "bob", "carol", "dave")
 		mark := schemas.Watermark{DeliveredUpTo: h.conn.Clock().Next()}
-		if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, "bob", mark); err != nil {
-			t.Fatal(err)
+		for _, u := range []schemas.UserID{"bob", "carol", "dave"} {
+			if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, u, mark); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	groups := make(map[string]bool)
-	for _, item := range h.missed("alice", tablet) {
+	groups, items := make(map[string]bool), h.missed("alice", tablet)
+	for _, item := range items {
 		groups[item.Chat] = true
+	}
+	if len(items) != 3*schemas.MaxReceiptGroups {
+		t.Errorf("%d receipts", len(items))
 	}
 	if len(groups) != schemas.MaxReceiptGroups {
 		t.Errorf("shown are the receipts of %d groups, not %d", len(groups), schemas.MaxReceiptGroups)
