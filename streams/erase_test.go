@@ -270,3 +270,27 @@ func TestForgetAccount(t *testing.T) {
 		t.Errorf("the name cannot be taken: %v", err)
 	}
 }
+
+// TestDeletionBehindASend: the record of a send that comes behind its copies, in a
+// process that is alone, does not come behind the deletion as well.
+func TestDeletionBehindASend(t *testing.T) {
+	c, _ := open(t, streamstest.Server(t, t.TempDir()))
+	a := settle(t, c, "alice", "bob")
+	known(t, c, a)
+	release := hold(t, c)
+	send(t, c, a, streams.Unclaimed("bob"), 2, "accepted")
+	deleted := make(chan error, 1)
+	go func() {
+		_, err := c.DeleteAccount(timeout(t), "alice")
+		deleted <- err
+	}()
+	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	release()
+	if err := streamstest.Receive(t, deleted); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.FindSent(timeout(t), a, 2); err != nil { // what waits is written
+		t.Fatal(err)
+	}
+	onlyTheRecord(t, c, "alice")
+}
