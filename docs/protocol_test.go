@@ -11,19 +11,25 @@ import (
 	"testing"
 )
 
-// section is what stands in protocol.md under a heading, up to the next one.
-func section(t *testing.T, heading string) string {
+// sections are what stands in a document under each heading, up to the next one.
+func sections(t *testing.T, document string) map[string]string {
 	t.Helper()
-	data, err := os.ReadFile("protocol.md")
+	data, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, ok := strings.Cut(string(data), "\n"+heading+"\n")
-	if !ok {
-		t.Fatalf("protocol.md has no %q", heading)
+	all := make(map[string]string)
+	heading := ""
+	for line := range strings.Lines(string(data)) {
+		switch {
+		case strings.HasPrefix(line, "##"):
+			heading = strings.TrimSpace(line)
+			all[heading] = ""
+		case heading != "":
+			all[heading] += line
+		}
 	}
-	text, _, _ = strings.Cut(text, "\n#")
-	return text
+	return all
 }
 
 // rows are the cells of the tables in a text, without their heads.
@@ -97,7 +103,7 @@ func TestFramesOfTheProtocol(t *testing.T) {
 		for _, f := range files {
 			frames[strings.TrimSuffix(filepath.Base(f), ".schema.json")] = false
 		}
-		for _, row := range rows(section(t, heading)) {
+		for _, row := range rows(sections(t, "protocol.md")[heading]) {
 			frame := strings.Trim(row[0], "`")
 			if done, ok := frames[frame]; !ok || done {
 				t.Errorf("%s: %q has no schema, or stands there twice", heading, frame)
@@ -130,7 +136,7 @@ func TestCodesOfTheProtocol(t *testing.T) {
 	defs := schemaFile(t, "codes.schema.json").Defs
 	for heading, def := range map[string]string{"## Error codes": "error_code", "## Close codes": "close_code"} {
 		var said, want []string
-		for _, row := range rows(section(t, heading)) {
+		for _, row := range rows(sections(t, "protocol.md")[heading]) {
 			for code := range strings.SplitSeq(row[0], ",") {
 				said = append(said, strings.Trim(code, " `"))
 			}

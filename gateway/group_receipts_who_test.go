@@ -268,6 +268,23 @@ func TestGroupReceiptsFromManyDevicesAtOnce(t *testing.T) {
 	}
 }
 
+// What two devices of a member read at once is told once.
+func TestGroupReadIsToldOnce(t *testing.T) {
+	h := newHouse(t, slowReads)
+	alice, bob, phone := h.connect("alice"), h.connect("bob"), h.connect("bob")
+	id := h.makeGroup("alice", "bob")
+	m := alice.tellGroup(id, "x")
+	for _, d := range []*device{bob, phone, bob} {
+		d.send(&schemas.Read{MessageID: m, SenderID: "alice", GroupID: id})
+		d.roundTrip()
+	}
+	want[*schemas.ReadBy](alice)
+	alice.roundTrip()
+	if got := seen[*schemas.ReadBy](alice); len(got) != 0 {
+		t.Errorf("again: %+v", got)
+	}
+}
+
 // Off on either side, nothing of what is read is shown: live, counted or to who was
 // away; what is delivered is. The reader's own devices hear all the same.
 func TestGroupReadReceiptsOff(t *testing.T) {

@@ -5,17 +5,26 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"roost/gateway"
 	"roost/schemas"
 	"roost/streams/streamstest"
 )
 
 // Heartbeats keep a connection, and WebSocket pings, though they are answered, do
-// not.
+// not. The server sends none.
 func TestHeartbeatsCountAndPingsDoNot(t *testing.T) {
 	const heartbeat = 200 * time.Millisecond
 	h := newHouse(t, func(o *gateway.Options) { o.Heartbeat = heartbeat })
-	beats, pings := h.connect("alice"), h.connect("bob")
+	ws, _, err := websocket.Dial(h.ctx(), h.http.URL+"/ws", &websocket.DialOptions{
+		OnPingReceived: func(context.Context, []byte) bool { t.Error("the server sends pings"); return true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ws = append(h.ws, ws)
+	beats, pings := &device{t: t, ws: ws}, h.connect("bob")
+	beats.hello(&schemas.Hello{Token: h.token("alice"), DeviceName: "x"})
 	ctx, cancel := context.WithTimeout(context.Background(), streamstest.Timeout)
 	defer cancel()
 	answered := make(chan int, 1)
