@@ -294,3 +294,15 @@ func TestDeletionBehindASend(t *testing.T) {
 	}
 	onlyTheRecord(t, c, "alice")
 }
+
+// TestDeletionWithAClockThatIsAhead: no message of the one before has an id of later
+// than the deletion.
+func TestDeletionWithAClockThatIsAhead(t *testing.T) {
+	c := connect(t, onePartition())
+	people(t, c, "alice")
+	c.Clock().Observe(schemas.MessageIDAt(schemas.Now() + 3600_000))
+	last := c.Clock().Next()
+	if at, err := c.DeleteAccount(timeout(t), "alice"); err != nil || at < last.Time() {
+		t.Errorf("deleted at %d, and the last message is of %d (%v)", at, last.Time(), err)
+	}
+}
