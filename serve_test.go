@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,7 +11,9 @@ import (
 	"testing"
 
 	"roost/client"
+	"roost/gateway"
 	"roost/schemas"
+	"roost/streams"
 )
 
 // TestCannotStart: one line that says what to do, exit code 2, no stack trace.
@@ -203,4 +206,27 @@ func (s *server) ready() (int, schemas.Readiness) {
 		s.t.Fatalf("%s: %v", body, err)
 	}
 	return status, r
+}
+
+// TestDefaultsOfTheProtocol: who says nothing gets the limits of docs/protocol.md.
+func TestDefaultsOfTheProtocol(t *testing.T) {
+	stdout, stderr, code := output(t, roost(t, "config"))
+	if code != exitOK {
+		t.Fatalf("%d %s", code, stderr)
+	}
+	l := gateway.DefaultLimits()
+	for name, want := range map[string]any{
+		"max-devices": 3, "max-group-members": schemas.DefaultGroupMembers, "device-max-idle": "720h0m0s",
+		"inbox-max-age": streams.DefaultInboxMaxAge, "inbox-max-messages": streams.DefaultInboxMaxMessages,
+		"heartbeat": "30s", "ack-timeout": "30s", "limits": `"on"`,
+		"connections-per-user": l.ConnectionsPerUser, "connections-per-address": l.ConnectionsPerAddress,
+		"frames-per-second": l.FramesPerSecond, "sends-per-second": l.SendsPerSecond, "logins-per-second": l.LoginsPerSecond,
+	} {
+		if line := fmt.Sprintf("%s: %v\n", name, want); !strings.Contains(stdout, line) {
+			t.Errorf("the configuration lacks %q", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(stdout)
+	}
 }

@@ -21,8 +21,27 @@ var code = regexp.MustCompile("`([^`]+)`")
 
 // TestGuarantees: each row of docs/guarantees.md names tests, and each of them is
 // in the tree.
-func TestGuarantees(t *testing.T) {
-	data, err := os.ReadFile("guarantees.md")
+func TestGuarantees(t *testing.T) { checkProofs(t, "guarantees.md", 3) }
+
+// TestProtocolTests: so does each row of docs/protocol-tests.md, which has a table
+// for each section of the protocol.
+func TestProtocolTests(t *testing.T) {
+	checkProofs(t, "protocol-tests.md", 2)
+	tables := sections(t, "protocol-tests.md")
+	for heading := range sections(t, "protocol.md") {
+		if heading != "## Not offered yet" && len(rows(tables[heading])) == 0 {
+			t.Errorf("protocol-tests.md has no table under %q", heading)
+		}
+		delete(tables, heading)
+	}
+	for heading := range tables {
+		t.Errorf("protocol.md has no %q", heading)
+	}
+}
+
+// checkProofs looks at each row of a document's tables: its last cell names tests.
+func checkProofs(t *testing.T, document string, cellsOfARow int) {
+	data, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,14 +54,14 @@ func TestGuarantees(t *testing.T) {
 			continue
 		}
 		rows++
-		at := fmt.Sprintf("guarantees.md:%d", n+1)
-		if len(cells) != 3 {
-			t.Errorf("%s: %d cells, not 3", at, len(cells))
+		at := fmt.Sprintf("%s:%d", document, n+1)
+		if len(cells) != cellsOfARow {
+			t.Errorf("%s: %d cells, not %d", at, len(cells), cellsOfARow)
 			continue
 		}
 		var file testFile
 		found := 0
-		for _, m := range code.FindAllStringSubmatch(cells[2], -1) {
+		for _, m := range code.FindAllStringSubmatch(cells[len(cells)-1], -1) {
 			name := m[1]
 			if strings.HasSuffix(name, ".go") {
 				if _, ok := files[name]; !ok {
@@ -68,9 +87,9 @@ func TestGuarantees(t *testing.T) {
 		named += found
 	}
 	if rows == 0 {
-		t.Error("guarantees.md has no table")
+		t.Errorf("%s has no table", document)
 	}
-	t.Logf("%d rows, %d tests and cases", rows, named)
+	t.Logf("%s: %d rows, %d tests and cases", document, rows, named)
 }
 
 // TestLinks: what the documents link to is there.

@@ -183,6 +183,7 @@ var httpStatus = map[schemas.Code]int{
 	schemas.CodeGroupFull:       http.StatusConflict,
 	schemas.CodeHistoryOff:      http.StatusConflict,
 	schemas.CodeBlockLimit:      http.StatusConflict,
+	schemas.CodeChatLimit:       http.StatusConflict,
 	schemas.CodeRateLimited:     http.StatusTooManyRequests,
 	schemas.CodeUnavailable:     http.StatusServiceUnavailable,
 }

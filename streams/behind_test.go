@@ -137,6 +137,14 @@ func TestRecordOfAKnownNumber(t *testing.T) {
 	if _, o := recordSent(t, c, a, 6, "from another connection"); !o.Duplicate {
 		t.Errorf("the same number again: %+v", o)
 	}
+	blocked := schemas.SentRecord{MessageIDByClient: 7, MessageID: c.Clock().Next(), ContentHash: "x", BlockedBy: "bob"}
+	recorded := make(chan streams.Outcome, 1)
+	if err := c.RecordSent(a, blocked, func(o streams.Outcome) { recorded <- o }); err != nil {
+		t.Fatal(err)
+	}
+	if o := streamstest.Receive(t, recorded); o.Sequence == 0 || o.Err != nil {
+		t.Errorf("a new number, of a block that no copy tells, did not wait for the stream: %+v", o)
+	}
 	if _, o := recordSent(t, c, a, 4, "one that was skipped"); o.Sequence == 0 || o.Duplicate {
 		t.Errorf("it did not wait for the stream: %+v", o)
 	}

@@ -270,3 +270,39 @@ func TestForgetAccount(t *testing.T) {
 		t.Errorf("the name cannot be taken: %v", err)
 	}
 }
+
+// TestDeletionBehindASend: the record of a send that comes behind its copies, in a
+// process that is alone, does not come behind the deletion as well.
+func TestDeletionBehindASend(t *testing.T) {
+	c, _ := open(t, streamstest.Server(t, t.TempDir()))
+	a := settle(t, c, "alice", "bob")
+	known(t, c, a)
+	release := hold(t, c)
+	send(t, c, a, streams.Unclaimed("bob"), 2, "accepted")
+	deleted := make(chan error, 1)
+	go func() {
+		_, err := c.DeleteAccount(timeout(t), "alice")
+		deleted <- err
+	}()
+	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	release()
+	if err := streamstest.Receive(t, deleted); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.FindSent(timeout(t), a, 2); err != nil { // what waits is written
+		t.Fatal(err)
+	}
+	onlyTheRecord(t, c, "alice")
+}
+
+// TestDeletionWithAClockThatIsAhead: no message of the one before has an id of later
+// than the deletion.
+func TestDeletionWithAClockThatIsAhead(t *testing.T) {
+	c := connect(t, onePartition())
+	people(t, c, "alice")
+	c.Clock().Observe(schemas.MessageIDAt(schemas.Now() + 3600_000))
+	last := c.Clock().Next()
+	if at, err := c.DeleteAccount(timeout(t), "alice"); err != nil || at < last.Time() {
+		t.Errorf("deleted at %d, and the last message is of %d (%v)", at, last.Time(), err)
+	}
+}

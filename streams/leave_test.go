@@ -52,12 +52,7 @@ func TestDeletionLeavesGroups(t *testing.T) {
 	if _, err := other.DeleteAccount(timeout(t), "alice"); err != nil {
 		t.Fatal(err)
 	}
-	for id, want := range map[schemas.GroupID]string{owned: "[bob owner carol member]", joined: "[bob owner]", alone: streams.ErrNoGroup.Error()} {
-		if got := roles(t, c, id); got != want {
-			t.Errorf("%s, want %s", got, want)
-		}
-	}
-	var changes []string
+	var changes []string                                               // before anybody reads the group
 	_ = c.Export(timeout(t), "bob", func(l schemas.ExportLine) error { // history is not there
 		if l.Kind != schemas.ExportWaiting {
 			return nil
@@ -70,6 +65,11 @@ func TestDeletionLeavesGroups(t *testing.T) {
 	})
 	if want := []string{"created ", "left alice", "role bob"}; !slices.Equal(changes, want) {
 		t.Errorf("bob was told %v, want %v", changes, want)
+	}
+	for id, want := range map[schemas.GroupID]string{owned: "[bob owner carol member]", joined: "[bob owner]", alone: streams.ErrNoGroup.Error()} {
+		if got := roles(t, c, id); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 	onlyTheRecord(t, c, "alice")
 }
@@ -113,5 +113,63 @@ func TestLateErasureLeavesNoGroupOfAnother(t *testing.T) {
 	}
 	if a, b := roles(t, c, id), roles(t, c, again); a != "[bob owner]" || b != "[alice owner bob member]" {
 		t.Errorf("the one from before: %s, the one since: %s", a, b)
+	}
+}
+
+// A change that waits to be told is not lost to somebody's being taken out: they are
+// once it was told.
+func TestLateErasureWaitsForAPendingChange(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c := streamstest.Connect(t, server, onePartition())
+	people(t, c, "alice", "bob")
+	id := newGroup(t, c, "alice", "bob")
+	g, err := c.Groups().Group(timeout(t), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := *g
+	cut.GroupName, cut.Changed = "pals", c.Clock().Next()
+	cut.Pending = &schemas.PendingChange{Updates: []schemas.GroupChange{{MessageID: cut.Changed, GroupID: id, Change: schemas.GroupRenamed,
+		ByUserID: "alice", GroupName: "pals", Timestamp: cut.Changed.Time()}}}
+	leave(t, c, &cut)
+	streamstest.Tombstone(t, server, "alice")
+	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	if err := c.EraseAccount(timeout(t), "alice"); err == nil {
+		t.Error("done, though bob was not told that the group was renamed")
+	}
+	if got := roles(t, c, id); got != "[alice owner bob member]" { // which tells him
+		t.Error(got)
+	}
+	if err := c.EraseAccount(timeout(t), "alice"); err != nil {
+		t.Error(err)
+	}
+	if got := roles(t, c, id); got != "[bob owner]" {
+		t.Error(got)
+	}
+	if held, err := c.Holds(timeout(t), streams.Unclaimed("bob"), cut.Changed); err != nil || !held {
+		t.Errorf("bob does not hear that it was renamed: %v", err)
+	}
+	onlyTheRecord(t, c, "alice")
+}
+
+// Somebody is taken out by a change that is newer than the last one, also where the
+// clock of who made that is ahead.
+func TestLateErasureBehindAClockThatIsAhead(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c, worker := streamstest.Connect(t, server, onePartition()), streamstest.Connect(t, server, onePartition())
+	people(t, c, "alice", "bob")
+	c.Clock().Observe(schemas.MessageIDAt(schemas.Now() + 3600_000))
+	id := newGroup(t, c, "bob", "alice")
+	before, err := c.Groups().Peek(timeout(t), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streamstest.Tombstone(t, server, "alice")
+	until(t, worker, "alice", func(p *streams.Person) bool { return p.Deleted })
+	if err := worker.EraseAccount(timeout(t), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := c.Groups().Peek(timeout(t), id); err != nil || len(after.Members) != 1 || after.Changed <= before.Changed {
+		t.Errorf("%+v after %s, %v", after, before.Changed, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,4 +100,83 @@ func TestExport(t *testing.T) {
 			t.Errorf("behind %d lines it ended with %v", n, err)
 		}
 	}
+}
+
+// Each line of an export says whose it is and what is stored, once; what nobody can
+// read, and what is left in place of a key that was deleted, has no line.
+func TestExportSaysWhatIsStored(t *testing.T) {
+	c, ctx := connect(t, onePartition(), func(o *streams.Options) { o.Alone = true }), timeout(t)
+	people(t, c, "bob")
+	a := settle(t, c, "alice", "bob")
+	id := memberOf(t, c, "alice")[0]
+	read := schemas.Watermark{DeliveredUpTo: c.Clock().Next(), ReadUpTo: c.Clock().Next()}
+	if err := c.AdvanceReceipt(ctx, "bob", "alice", read); err != nil {
+		t.Fatal(err)
+	}
+	(&streamstest.Sender{T: t, Conn: c, From: "bob", To: a}).CommitPoison()
+	gone := streams.Address{User: "alice", Device: addDevice(t, c, "alice").DeviceID}
+	if _, _, err := c.Presence().Begin(ctx, gone, &schemas.Session{ConnectedAt: schemas.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RemoveDevice(ctx, gone); err != nil {
+		t.Fatal(err)
+	}
+	known(t, c, a)
+	send(t, c, a, streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}, 2, "whose record is behind")
+	var got []string
+	say := func(parts ...any) { got = append(got, strings.TrimSpace(fmt.Sprintln(parts...))) }
+	device := func(id schemas.DeviceID) string {
+		return map[schemas.DeviceID]string{a.Device: "phone", gone.Device: "gone", "": "none"}[id]
+	}
+	_ = c.Export(ctx, "alice", func(l schemas.ExportLine) error { // history is not there
+		switch l.Kind {
+		case schemas.ExportAccount:
+			say("account", l.Account.UserID, l.Account.CreatedAt > 0)
+		case schemas.ExportSettings:
+			say("settings", l.Settings.LastSeen)
+		case schemas.ExportDevice:
+			say("device", device(l.Device.DeviceID), l.Device.Name)
+		case schemas.ExportRemovedDevice:
+			say("removed", device(l.DeviceID))
+		case schemas.ExportSession:
+			say("session", device(l.DeviceID), l.Session.ConnectedAt > 0)
+		case schemas.ExportReceipt:
+			r := l.Receipt
+			say("receipt", r.SenderID, r.GroupID == id, r.ReaderID, r.DeliveredUpTo != "", r.ReadUpTo == read.ReadUpTo)
+		case schemas.ExportBlocks:
+			say("blocks", l.Blocks.UserIDs)
+		case schemas.ExportMembership:
+			say("membership", l.Chat == string(id), len(l.Membership.Spans))
+		case schemas.ExportSent:
+			say("sent", device(l.DeviceID), l.Sent.MessageIDByClient)
+		case schemas.ExportWaiting:
+			head, err := schemas.DecodeEntryHead(l.Entry)
+			say("waiting", device(l.DeviceID), head.Type, err)
+		default:
+			say("of another kind:", l.Kind)
+		}
+		return nil
+	})
+	want := []string{"account alice true", "settings everyone", "device phone phone", "removed gone", "session phone true",
+		"receipt alice false bob true false", "receipt bob false alice true true", "receipt  true alice true false",
+		"blocks [bob]", "membership true 1", "sent phone 1", "sent phone 2",
+		"waiting phone group_update <nil>", "waiting phone incoming_message <nil>", "waiting none incoming_message <nil>"}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// memberOf are the groups of a person.
+func memberOf(t *testing.T, c *streams.Conn, u schemas.UserID) (ids []schemas.GroupID) {
+	t.Helper()
+	groups, err := c.Groups().Of(timeout(t), u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups {
+		ids = append(ids, g.GroupID)
+	}
+	return ids
 }

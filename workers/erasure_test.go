@@ -80,6 +80,11 @@ func TestErasureCompletesADeletion(t *testing.T) {
 	if err := k.round(b.ctx(), time.Now()); err != nil { // as after a start of the worker
 		t.Fatal(err)
 	}
+	for u, record := range map[schemas.UserID]schemas.Devices{"bob": {}, "carol": {DeletedAt: 1, Erased: true}} {
+		if e.changed(u, record); len(e.due) != 1 {
+			t.Errorf("nothing is to be deleted of %s, and %v are due", u, e.due)
+		}
+	}
 	deleted := time.Now()
 	e.complete(b.ctx(), deleted)
 	if !b.person("alice").Deleted {

@@ -163,6 +163,23 @@ func TestHistoryFollowsTheReadersSettings(t *testing.T) {
 	b.wantHistory("bob", "alice", "3") // what came before is not his
 }
 
+// What is in MESSAGES for other services alone is not history: a message that a
+// block withholds from a receiver who keeps history, say.
+func TestMessagesForServicesAreNotStored(t *testing.T) {
+	b := newBench(t)
+	b.run(b.store)
+	b.keep("bob", 90)
+	id := b.conn.Clock().Next()
+	m := &schemas.Message{MessageID: id, SenderID: "alice", ReceiverID: "bob", Content: "withheld", Timestamp: id.Time(), SenderDeviceID: "x", MessageIDByClient: 1}
+	done := make(chan error, 1)
+	b.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), Log: true}, func(_ []uint64, err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	b.post("alice", "bob", "kept")
+	b.wantHistory("bob", "alice", "kept") // which came behind it
+}
+
 func TestPagesOfTwenty(t *testing.T) {
 	b := newBench(t)
 	b.run(b.store)

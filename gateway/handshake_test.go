@@ -1,0 +1,187 @@
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"roost/gateway"
+	"roost/schemas"
+)
+
+// A request at /ws that is no handshake, or one of another origin.
+func TestHandshakeRefused(t *testing.T) {
+	h := newHouse(t)
+	for name, c := range map[string]struct {
+		header, value string
+		status        int
+		json          bool
+	}{
+		"no upgrade":      {"Upgrade", "", http.StatusBadRequest, false},
+		"no connection":   {"Connection", "close", http.StatusBadRequest, false},
+		"no key":          {"Sec-WebSocket-Key", "", http.StatusBadRequest, false},
+		"another version": {"Sec-WebSocket-Version", "8", http.StatusUpgradeRequired, false},
+		"another origin":  {"Origin", "https://evil.example.com", http.StatusForbidden, true},
+		"a wrong token":   {"Authorization", "Bearer nonsense", http.StatusUnauthorized, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(h.ctx(), "GET", h.http.URL+"/ws", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header = http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"},
+				"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Version": {"13"}}
+			req.Header.Set(c.header, c.value)
+			if c.value == "" {
+				req.Header.Del(c.header)
+			}
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if json := resp.Header.Get("Content-Type") == "application/json"; resp.StatusCode != c.status || json != c.json {
+				t.Errorf("got %d %v", resp.StatusCode, resp.Header)
+			}
+		})
+	}
+}
+
+// What a client offers besides is not taken up.
+func TestHandshakeTakesNoExtension(t *testing.T) {
+	h := newHouse(t)
+	ws, resp, err := websocket.Dial(h.ctx(), h.http.URL+"/ws", &websocket.DialOptions{
+		Subprotocols: []string{"chat"}, CompressionMode: websocket.CompressionContextTakeover})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ws = append(h.ws, ws)
+	if resp.Header.Get("Sec-WebSocket-Extensions") != "" || resp.Header.Get("Sec-WebSocket-Protocol") != "" {
+		t.Errorf("got %v", resp.Header)
+	}
+}
+
+func TestTokenInTheURLOfTheSocket(t *testing.T) {
+	h := newHouse(t)
+	ws, _, err := websocket.Dial(h.ctx(), h.http.URL+"/ws?token="+h.token("alice"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ws = append(h.ws, ws)
+	d := &device{t: t, ws: ws}
+	d.send(&schemas.Hello{DeviceName: "x"})
+	d.wantError(schemas.CodeUnauthenticated)
+	d.wantClose(schemas.CloseUnauthenticated)
+}
+
+// Of two tokens the one in hello counts.
+func TestTokenOfHelloCounts(t *testing.T) {
+	h := newHouse(t)
+	ws, _, err := websocket.Dial(h.ctx(), h.http.URL+"/ws", &websocket.DialOptions{
+		HTTPHeader: http.Header{"Authorization": {"Bearer " + h.token("alice")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ws = append(h.ws, ws)
+	d := &device{t: t, ws: ws}
+	d.hello(&schemas.Hello{Token: h.token("bob"), DeviceName: "x"})
+	if d.welcome.UserID != "bob" {
+		t.Errorf("welcome is for %s", d.welcome.UserID)
+	}
+}
+
+// until is an authenticator that refuses everything from some time on.
+type until struct {
+	gateway.Authenticator
+	over atomic.Bool
+}
+
+func (u *until) Authenticate(ctx context.Context, token string) (gateway.Identity, error) {
+	if u.over.Load() {
+		return gateway.Identity{}, schemas.Errorf(schemas.CodeUnauthenticated, "token: has expired.")
+	}
+	return u.Authenticator.Authenticate(ctx, token)
+}
+
+// A token that expires ends no connection.
+func TestTokenIsCheckedOnce(t *testing.T) {
+	auth := &until{}
+	h := newHouse(t, func(o *gateway.Options) { auth.Authenticator, o.Auth = o.Auth, auth })
+	alice, bob := h.connect("alice"), h.connect("bob")
+	auth.over.Store(true)
+	alice.tell("bob", "still here")
+	bob.take()
+	if status, _ := h.call("alice", "GET", "/devices", ""); status != http.StatusUnauthorized {
+		t.Errorf("a request with it got %d", status)
+	}
+	d := h.dial()
+	d.send(&schemas.Hello{Token: h.token("alice"), DeviceID: alice.welcome.DeviceID})
+	d.wantClose(schemas.CloseUnauthenticated)
+	alice.roundTrip()
+}
+
+func TestHelloThatCannotBeServed(t *testing.T) {
+	h := newHouse(t)
+	alice := h.connect("alice")
+	d, token := h.dial(), h.token("alice")
+	h.nats.Stop()
+	d.send(&schemas.Hello{Token: token, DeviceID: alice.welcome.DeviceID})
+	d.wantError(schemas.CodeUnavailable)
+	d.wantClose(schemas.CloseRestarting)
+}
+
+// A device that is new is shown no receipts: it was never away.
+func TestNewDeviceIsShownNoReceipts(t *testing.T) {
+	h := newHouse(t)
+	alice, bob := h.connect("alice"), h.connect("bob")
+	m := alice.tell("bob", "x").MessageID
+	bob.take()
+	bob.send(&schemas.Read{MessageID: m})
+	eventually(t, "bob's watermark", func() bool { return h.watermark("alice", "bob").ReadUpTo == m })
+	tablet := h.connect("alice")
+	want[*schemas.InboxDrained](tablet)
+	if got := seen[*schemas.Receipts](tablet); len(got) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// Removed devices are told so while they are remembered, and later are as any that
+// is not one's own.
+func TestRemovedLongAgo(t *testing.T) {
+	h := newHouse(t)
+	token := h.token("alice")
+	var removed []schemas.DeviceID
+	for range schemas.MaxRemoved + 1 {
+		_, answer := h.call("alice", "POST", "/devices", `{"name":"x"}`)
+		id := data[schemas.DeviceInfo](t, answer).DeviceID
+		h.must("alice", "DELETE", "/devices/"+string(id), "")
+		removed = append(removed, id)
+	}
+	for id, c := range map[schemas.DeviceID]struct {
+		code  schemas.Code
+		close schemas.CloseCode
+	}{removed[0]: {schemas.CodeForbidden, schemas.CloseForbidden}, removed[1]: {schemas.CodeDeviceRemoved, schemas.CloseDeviceRemoved}} {
+		d := h.dial()
+		d.send(&schemas.Hello{Token: token, DeviceID: id})
+		d.wantError(c.code)
+		d.wantClose(c.close)
+	}
+}
+
+// A second hello of a connection is of the same user.
+func TestHelloOfAnotherUser(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.MaxDevices = 1 })
+	h.connect("alice")
+	d := h.dial()
+	d.send(&schemas.Hello{Token: h.token("alice"), DeviceName: "second"})
+	d.wantError(schemas.CodeDeviceLimit)
+	d.send(&schemas.Hello{Token: h.token("bob"), DeviceName: "x"})
+	if e := d.wantError(schemas.CodeForbidden); !strings.Contains(e.Message, "another user") {
+		t.Errorf("got %+v", e)
+	}
+	d.wantClose(schemas.CloseForbidden)
+}
