@@ -261,12 +261,13 @@ func TestRecoveredBehindItsSuccessor(t *testing.T) {
 			return c
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		recovered := func(t *testing.T, change func(*schemas.Message)) {
 			server := streamstest.Server(t, t.TempDir())
 			c := streamstest.Connect(t, server, onePartition())
 			a, to := streamstest.NewAddress(c), streamstest.NewAddress(c)
 			m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: a.User, SenderDeviceID: a.Device, ReceiverID: to.User,
 				Content: "its record was lost", Timestamp: 1, MessageIDByClient: 1}
+			change(m)
 			copied := make(chan error, 1)
 			c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}}, func(_ []uint64, err error) { copied <- err })
 			if err := streamstest.Receive(t, copied); err != nil {
@@ -284,7 +285,13 @@ func TestRecoveredBehindItsSuccessor(t *testing.T) {
 			if newest := known(t, c, a).Newest(); newest != 2 {
 				t.Errorf("the newest number is %d", newest)
 			}
-			found(t, c, a, schemas.SentRecord{MessageIDByClient: 1, MessageID: m.MessageID, ContentHash: m.Hash()})
+			found(t, c, a, schemas.SentRecord{MessageIDByClient: 1, MessageID: m.MessageID, ContentHash: m.Hash(), ExpiresAt: m.ExpiresAt})
+		}
+		t.Run(name, func(t *testing.T) { recovered(t, func(*schemas.Message) {}) })
+		t.Run(name+", an update that disappears", func(t *testing.T) {
+			recovered(t, func(m *schemas.Message) {
+				m.Change, m.TargetMessageID, m.ExpiresAt = schemas.ChangeEdit, m.MessageID, schemas.Now()+3600_000
+			})
 		})
 	}
 }
