@@ -13,9 +13,9 @@ import (
 )
 
 // houseAt is a gateway whose clock of message ids is off.
-func houseAt(t *testing.T, nats *embedded.Server, off time.Duration) *house {
+func houseAt(t *testing.T, nats *embedded.Server, topology streams.Topology, off time.Duration) *house {
 	t.Helper()
-	conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) {
+	conn := streamstest.Connect(t, nats, topology, func(o *streams.Options) {
 		o.Now = func() time.Time { return time.Now().Add(off) }
 	})
 	return moveIn(t, nats, conn)
@@ -187,7 +187,7 @@ func updatesOf(d *device) (all []*schemas.MessageUpdate) {
 func TestUpdateTooLate(t *testing.T) {
 	nats := streamstest.Server(t, t.TempDir())
 	h := joinHouse(t, nats)
-	minutes, days := houseAt(t, nats, schemas.EditTime+time.Minute), houseAt(t, nats, schemas.DeleteTime+time.Minute)
+	minutes, days := houseAt(t, nats, streams.Topology{}, schemas.EditTime+time.Minute), houseAt(t, nats, streams.Topology{}, schemas.DeleteTime+time.Minute)
 	alice, bob := h.connect("alice"), h.connect("bob")
 	id := alice.tell("bob", "hello").MessageID
 	intime := edit("bob", id, "in time")
@@ -383,8 +383,9 @@ func TestChatSettingsOfTheBlocked(t *testing.T) {
 func TestDisappearing(t *testing.T) {
 	const left = 4 * time.Second
 	nats := streamstest.Server(t, t.TempDir())
-	h := joinHouse(t, nats)
-	ago := houseAt(t, nats, left-24*time.Hour) // what is sent there is nearly a day old
+	topology := streams.Topology{DuplicateWindow: 100 * time.Millisecond} // so that the stream knows no retry
+	h := furnish(t, nats, topology)
+	ago := houseAt(t, nats, topology, left-24*time.Hour) // what is sent there is nearly a day old
 	alice, bob := ago.connect("alice"), h.connect("bob")
 	goAway(t, h, "bob", bob)
 	h.token("carol") // has no device

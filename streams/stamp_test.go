@@ -48,8 +48,9 @@ func TestStamps(t *testing.T) {
 			t.Errorf("%s: taken for a message of alice to bob", what)
 		}
 	}
-	if !theirs.Made(mine.Next("alice", group), "alice", group) {
-		t.Error("a message to a group is not known")
+	id = mine.Next("alice", group)
+	if !theirs.Made(id, "alice", group) || theirs.Made(id, "alice", schemas.Participant{Group: "g-01K73S8AC0GR0VPGR0VPGR0VPH"}) {
+		t.Error("a message to a group is not told from one to another")
 	}
 }
 
