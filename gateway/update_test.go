@@ -110,6 +110,14 @@ func TestUpdateDelivered(t *testing.T) {
 	if d := want[*schemas.Delivered](alice); d.MessageID != edited.MessageID {
 		t.Errorf("the receipt is for %s, not %s", d.MessageID, edited.MessageID)
 	}
+	edited = alice.updated(edit("bob", id, "hello again"))
+	goAway(t, h, "alice", alice)
+	bob.ack(want[*schemas.MessageUpdate](bob).MessageID)
+	goAway(t, h, "bob", bob) // and what it acknowledged is removed
+	alice = h.reconnect("alice", alice.welcome.DeviceID, "")
+	if r := want[*schemas.Receipts](alice); len(r.Items) != 1 || r.Items[0].DeliveredUpTo != edited.MessageID {
+		t.Errorf("who was away is shown %+v, not %s", r.Items, edited.MessageID)
+	}
 }
 
 func TestUpdatesInAGroup(t *testing.T) {
@@ -340,6 +348,24 @@ func TestChatSettings(t *testing.T) {
 	}
 }
 
+// The newer choice holds, also where the other one's gateway has a clock that is ahead.
+func TestChatSettingsByAnotherClock(t *testing.T) {
+	nats := streamstest.Server(t, t.TempDir())
+	h, ahead := joinHouse(t, nats), houseAt(t, nats, streams.Topology{}, time.Minute)
+	h.token("alice")
+	h.token("bob")
+	ahead.setDays("bob", "alice", 1)
+	eventually(t, "the other gateway knows of the choice", func() bool {
+		p, err := h.conn.Directory().Person(h.ctx(), "bob")
+		return err == nil && len(p.Settings.Timers) == 1
+	})
+	h.setDays("alice", "bob", 7)
+	settings := data[schemas.ChatSettings](t, h.must("alice", "GET", "/chats/bob", ""))
+	if *settings.DisappearingDays != 7 {
+		t.Errorf("%d days", *settings.DisappearingDays)
+	}
+}
+
 func TestChatLimit(t *testing.T) {
 	h := newHouse(t)
 	h.token("alice")
@@ -419,6 +445,12 @@ func TestDisappearing(t *testing.T) {
 
 func TestDisappearingInAGroup(t *testing.T) {
 	h := newHouse(t)
+	if _, a := h.call("carol", "POST", "/groups", `{"group_name":"for a day","disappearing_days":1}`); data[schemas.GroupInfo](t, a).DisappearingDays != 1 {
+		t.Errorf("a new group is %s", a.Data)
+	}
+	if _, a := h.call("carol", "POST", "/groups", `{"group_name":"for two","disappearing_days":2}`); a.Error == nil || a.Error.Code != schemas.CodeInvalidArgument {
+		t.Errorf("2 days got %+v", a.Error)
+	}
 	alice, bob := h.connect("alice"), h.connect("bob")
 	group := h.makeGroup("alice", "bob")
 	want[*schemas.GroupUpdate](bob)
