@@ -189,3 +189,22 @@ func TestClaimedByCursorShowsInReceiptsOnly(t *testing.T) {
 		t.Errorf("live: %+v", got)
 	}
 }
+
+// What one's own other device has is no receipt.
+func TestOwnCopyIsNoReceipt(t *testing.T) {
+	h := newHouse(t)
+	phone, tablet := h.connect("alice"), h.connect("alice")
+	h.token("bob")
+	m := phone.tell("bob", "x").MessageID
+	if got := tablet.take(); got.MessageID != m {
+		t.Fatalf("got %+v", got)
+	}
+	goAway(t, h, "alice", tablet) // which removes it
+	if got := h.watermark("alice", "alice"); got != (schemas.Watermark{}) {
+		t.Errorf("written: %+v", got)
+	}
+	phone.roundTrip()
+	if got := seen[*schemas.Delivered](phone); len(got) != 0 {
+		t.Errorf("told: %+v", got)
+	}
+}
