@@ -145,6 +145,10 @@ func TestNameOfADeletedAccount(t *testing.T) {
 	c, other := pair(t)
 	ctx := timeout(t)
 	a := settle(t, c, "alice", "bob")
+	gone := streams.Address{User: "alice", Device: addDevice(t, c, "alice").DeviceID}
+	if _, err := c.RemoveDevice(ctx, gone); err != nil {
+		t.Fatal(err)
+	}
 	at, err := c.DeleteAccount(ctx, "alice")
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +180,7 @@ func TestNameOfADeletedAccount(t *testing.T) {
 	if err := c.Directory().Admit(ctx, "alice", at+1); err != nil {
 		t.Errorf("her own token: %v", err)
 	}
-	if p := person(t, c, "alice"); !p.Lost(a.Device) || len(p.Devices) != 1 {
+	if p := person(t, c, "alice"); !p.Lost(a.Device) || !p.Lost(gone.Device) || len(p.Devices) != 1 {
 		t.Errorf("the device of before is not told that it was removed: %+v", p)
 	}
 	// Whoever is late with the deletion of the first one deletes nothing of the second.

@@ -1,9 +1,12 @@
 package streams_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
 	"roost/streams"
@@ -99,6 +102,30 @@ func TestLateMemberships(t *testing.T) {
 		t.Error(got)
 	}
 	onlyTheRecord(t, c, "alice") // also behind what bob was told
+	if _, err := bucket(t, c, "GROUPS").Get(timeout(t), string(alone)); !errors.Is(err, jetstream.ErrKeyNotFound) {
+		t.Errorf("the record of a group of nobody: %v", err)
+	}
+}
+
+// Somebody who was about to be added, by what MEMBERSHIPS has, and was not.
+func TestLateErasureOfSomebodyWhoWasNotAdded(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c := streamstest.Connect(t, server, onePartition())
+	people(t, c, "alice", "bob")
+	id := newGroup(t, c, "bob")
+	about := schemas.Membership{Spans: []schemas.Span{{From: c.Clock().Next()}}}
+	if _, err := bucket(t, c, "MEMBERSHIPS").Put(timeout(t), "alice."+string(id), schemas.Encode(about)); err != nil {
+		t.Fatal(err)
+	}
+	streamstest.Tombstone(t, server, "alice")
+	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	if err := c.EraseAccount(timeout(t), "alice"); err != nil {
+		t.Error(err)
+	}
+	if g, err := c.Groups().Peek(timeout(t), id); err != nil || g.Pending != nil || len(g.Members) != 1 {
+		t.Errorf("%+v, %v", g, err)
+	}
+	onlyTheRecord(t, c, "alice")
 }
 
 // What a late erasure finds of the next owner of the name stays.

@@ -128,7 +128,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 	device := func(id schemas.DeviceID) string {
 		return map[schemas.DeviceID]string{a.Device: "phone", gone.Device: "gone", "": "none"}[id]
 	}
-	_ = c.Export(ctx, "alice", func(l schemas.ExportLine) error { // history is not there
+	err := c.Export(ctx, "alice", func(l schemas.ExportLine) error {
 		switch l.Kind {
 		case schemas.ExportAccount:
 			say("account", l.Account.UserID, l.Account.CreatedAt > 0)
@@ -157,6 +157,9 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 		}
 		return nil
 	})
+	if code(err) != schemas.CodeUnavailable { // history is not there
+		t.Errorf("it ended with %v", err)
+	}
 	want := []string{"account alice true", "settings everyone", "device phone phone", "removed gone", "session phone true",
 		"receipt alice false bob true false", "receipt bob false alice true true", "receipt  true alice true false",
 		"blocks [bob]", "membership true 1", "sent phone 1", "sent phone 2",

@@ -90,6 +90,9 @@ func TestErasureCompletesADeletion(t *testing.T) {
 	if !b.person("alice").Deleted {
 		t.Fatal("the name is free before others know")
 	}
+	if s, err := b.conn.Directory().Settings(b.ctx(), "alice"); err != nil || !s.KeepsHistory() {
+		t.Errorf("erased again before others know: %+v, %v", s, err)
+	}
 	later := deleted.Add(streams.EraseSettle)
 	e.complete(b.ctx(), later)
 	if !b.person("alice").Deleted {

@@ -180,6 +180,26 @@ func TestMessagesForServicesAreNotStored(t *testing.T) {
 	b.wantHistory("bob", "alice", "kept") // which came behind it
 }
 
+// What was on its way is kept by who keeps history since before it was sent.
+func TestMirrorKeepsWhatIsKept(t *testing.T) {
+	b := newBench(t)
+	m := &mirror{directory: b.conn.Directory()}
+	since := b.keep("bob", 90).HistorySince
+	b.keep("carol", 0)
+	for _, c := range []struct {
+		from, to schemas.UserID
+		at       schemas.Timestamp
+		want     bool
+	}{
+		{"alice", "bob", since - 1, false}, {"alice", "bob", since, true}, {"bob", "alice", since, true}, {"bob", "alice", since - 1, false},
+		{"alice", "carol", since, false}, {"nobody", "alice", since, false},
+	} {
+		if got, err := m.kept(b.ctx(), &schemas.Message{SenderID: c.from, ReceiverID: c.to, Timestamp: c.at}); err != nil || got != c.want {
+			t.Errorf("%+v: %t, %v", c, got, err)
+		}
+	}
+}
+
 func TestPagesOfTwenty(t *testing.T) {
 	b := newBench(t)
 	b.run(b.store)
