@@ -130,6 +130,21 @@ func ExpiresAt(accepted Timestamp, days int) Timestamp {
 	return accepted + Timestamp((time.Duration(days) * 24 * time.Hour).Milliseconds())
 }
 
+// KeptUntil is the last millisecond in which history has the message. What is done to
+// a message goes by the time of that message, and by its own time to disappear, where
+// it is content, only as long as the message is not known.
+func (m *Message) KeptUntil() Timestamp {
+	at := m.Timestamp
+	if m.IsUpdate() {
+		at = m.TargetMessageID.Time()
+	}
+	until := at + HistoryDays*24*60*60*1000
+	if m.ExpiresAt != 0 && m.Change != ChangeDelete {
+		until = min(until, m.ExpiresAt-1)
+	}
+	return until
+}
+
 // ChatTimer is what a person chose for the chat with another: after how many days
 // messages disappear. Of the choices of the two the newer one holds.
 type ChatTimer struct {

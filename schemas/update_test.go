@@ -66,6 +66,30 @@ func TestFoldShowsTheNewestReactions(t *testing.T) {
 	}
 }
 
+func TestKeptUntil(t *testing.T) {
+	const days = schemas.HistoryDays * 24 * 60 * 60 * 1000
+	soon, target := now+1000, schemas.MessageIDAt(now-500)
+	update := func(change schemas.MessageChange, expires schemas.Timestamp) schemas.Message {
+		return schemas.Message{Timestamp: now, Change: change, TargetMessageID: target, ExpiresAt: expires}
+	}
+	for _, tt := range []struct {
+		name string
+		m    schemas.Message
+		want schemas.Timestamp
+	}{
+		{"a message", schemas.Message{Timestamp: now}, now + days},
+		{"one that disappears", schemas.Message{Timestamp: now, ExpiresAt: soon}, soon - 1},
+		{"one that disappears after history", schemas.Message{Timestamp: now, ExpiresAt: now + days + 9}, now + days},
+		{"a reaction", update(schemas.ChangeReaction, 0), now - 500 + days},
+		{"an edit that disappears", update(schemas.ChangeEdit, soon), soon - 1},
+		{"a deletion does not disappear", update(schemas.ChangeDelete, soon), now - 500 + days},
+	} {
+		if got := tt.m.KeptUntil(); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
 // Of the choices of two the newer one holds, whoever asks.
 func TestDisappearingIn(t *testing.T) {
 	chose := func(u schemas.UserID, days int, id schemas.MessageID) schemas.Settings {

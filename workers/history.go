@@ -22,7 +22,7 @@ var _ streams.HistoryHandler = (*history)(nil)
 // Chats implements [streams.HistoryHandler]. A reader who keeps no history has no
 // chats of two. Groups are those of which they were ever a member: the store knows
 // who has sent to a group, and not who has read, and the group may keep what the
-// reader does not.
+// reader does not. Of a chat there may be nothing to see.
 func (h *history) Chats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error) {
 	reply := schemas.ChatsReply{Chats: []string{}}
 	settings, err := h.directory.Settings(ctx, req.UserID)
@@ -88,11 +88,11 @@ func (h *history) Page(ctx context.Context, req schemas.HistoryRequest) (schemas
 	if err != nil {
 		return reply, err
 	}
-	messages, err := h.read(ctx, v)
+	states, err := h.states(ctx, v)
 	if err != nil {
 		return reply, storeAway(err)
 	}
-	reply.Messages = append(reply.Messages, schemas.Fold(messages, nil)...)
+	reply.Messages = append(reply.Messages, states...)
 	return reply, nil
 }
 
@@ -172,6 +172,32 @@ func notAMember(group *schemas.Group) error {
 		return schemas.Errorf(schemas.CodeNotFound, "There is no such group.")
 	}
 	return schemas.Errorf(schemas.CodeNotAMember, "You are not a member of that group.")
+}
+
+// shows says whether the view has what an update does: always where it deletes, else
+// where it was made within what the view has.
+func (v *view) shows(u *schemas.Message) bool {
+	return u.Change == schemas.ChangeDelete || u.Timestamp >= v.since &&
+		slices.ContainsFunc(v.spans, func(s schemas.Span) bool { return s.Has(u.MessageID) })
+}
+
+// states reads a page, and then what was done to its messages: so a deletion that
+// comes in between is seen.
+func (h *history) states(ctx context.Context, v view) ([]schemas.MessageState, error) {
+	messages, err := h.read(ctx, v)
+	if err != nil || len(messages) == 0 {
+		return nil, err
+	}
+	targets := make([]schemas.MessageID, len(messages))
+	for i := range messages {
+		targets[i] = messages[i].MessageID
+	}
+	updates, err := h.store.Updates(ctx, v.chat, targets)
+	if err != nil {
+		return nil, err
+	}
+	updates = slices.DeleteFunc(updates, func(u schemas.Message) bool { return !v.shows(&u) })
+	return schemas.Fold(messages, updates), nil
 }
 
 // read reads a page of what the view has, newest first.

@@ -146,17 +146,25 @@ func (m *mirror) handle(ctx context.Context, jobs []streams.Job) ([]outcome, err
 // kept says whether a participant still keeps history: one who switched it off a
 // moment ago does not want what was on its way, not even having switched it on
 // again. Of a group, whose settings and members are many, the gateway that took the
-// message has said so.
+// message has said so. An update is kept where its target is, and expires with it: what
+// it says of its own end counts in the store, where the target is not known.
 func (m *mirror) kept(ctx context.Context, msg *schemas.Message) (bool, error) {
+	if !msg.IsUpdate() && msg.Expired(schemas.Now()) {
+		return false, nil
+	}
 	if msg.GroupID != "" {
 		return true, nil
+	}
+	at := msg.Timestamp
+	if msg.IsUpdate() {
+		at = msg.TargetMessageID.Time()
 	}
 	for _, u := range []schemas.UserID{msg.SenderID, msg.ReceiverID} {
 		p, err := m.directory.Person(ctx, u)
 		if err != nil {
 			return false, err
 		}
-		if p.Settings.KeepsHistory() && msg.Timestamp >= p.Settings.HistorySince {
+		if p.Settings.KeepsHistory() && at >= p.Settings.HistorySince {
 			return true, nil
 		}
 	}

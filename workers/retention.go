@@ -11,7 +11,7 @@ import (
 )
 
 // retention deletes what nobody may see any more: what is older than
-// schemas.HistoryDays, and the chats of people who switched history off, as far
+// schemas.HistoryDays or has disappeared, and the chats of people who switched history off, as far
 // as the other side does not keep them.
 type retention struct {
 	streams *streams.Conn
@@ -32,7 +32,9 @@ type visit struct {
 }
 
 const (
-	expireEvery = time.Hour
+	// expireEvery is for how long at most what has disappeared, and is not shown any
+	// more, is still on the disk.
+	expireEvery = time.Minute
 	sweepTick   = time.Second
 	// sweepAgain is when a user is swept a second time: messages that were on
 	// their way into the store at the first, for storeTimeout at most, have arrived

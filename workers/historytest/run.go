@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ func Run(t *testing.T, open func(t *testing.T) workers.Store) {
 	}{
 		{"Append", appendTests},
 		{"Page", pageTests},
+		{"Updates", updateTests},
+		{"Disappear", disappearTests},
 		{"Delete", deleteTests},
 		{"Chats", chatsTests},
 		{"Whole", wholeTests},
@@ -118,6 +121,33 @@ func (f *fixture) all(chat schemas.ChatID) []schemas.Message {
 	return f.page(chat, 0, endless, 100_000)
 }
 
+// update is a change by somebody of a message, in the chat of that message.
+func update(of schemas.Message, by schemas.UserID, change schemas.MessageChange, content string, n int) schemas.Message {
+	m := direct(by, of.ReceiverID, of.Timestamp+second, n)
+	if of.GroupID != "" {
+		m.GroupID = of.GroupID
+	} else if by == of.ReceiverID {
+		m.ReceiverID = of.SenderID
+	}
+	m.Content, m.Change, m.TargetMessageID = content, change, of.MessageID
+	return m
+}
+
+// updates are what was done to messages of one chat, oldest first.
+func (f *fixture) updates(messages ...schemas.Message) []schemas.Message {
+	f.t.Helper()
+	var targets []schemas.MessageID
+	for _, m := range messages {
+		targets = append(targets, m.MessageID)
+	}
+	got, err := f.Store.Updates(f.ctx, messages[0].Chat(), targets)
+	if err != nil {
+		f.t.Fatalf("Updates of %d messages: %v", len(targets), err)
+	}
+	slices.SortFunc(got, func(a, b schemas.Message) int { return strings.Compare(string(a.MessageID), string(b.MessageID)) })
+	return got
+}
+
 func (f *fixture) chats(user schemas.UserID) []schemas.ChatID {
 	f.t.Helper()
 	got, err := f.Store.Chats(f.ctx, user)
@@ -157,6 +187,18 @@ func wantPage(t *testing.T, got []schemas.Message, oldestFirst ...schemas.Messag
 		if got[i] != want[i] {
 			t.Fatalf("message %d of the page:\n got  %+v\n want %+v", i, got[i], want[i])
 		}
+	}
+}
+
+// wantUpdates compares updates, both oldest first.
+func wantUpdates(t *testing.T, got []schemas.Message, want ...schemas.Message) {
+	t.Helper()
+	want = slices.Clone(want)
+	for i := range want {
+		want[i].ExpiresAt = 0
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("updates:\n got  %+v\n want %+v", got, want)
 	}
 }
 

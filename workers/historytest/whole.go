@@ -39,6 +39,10 @@ func endedContext(ctx context.Context, t *testing.T, f *fixture, want error) {
 			_, err := f.Page(ctx, chat, 0, endless, schemas.HistoryPageSize)
 			return err
 		},
+		"Updates": func() error {
+			_, err := f.Updates(ctx, chat, []schemas.MessageID{m[0].MessageID})
+			return err
+		},
 		"Chats":         func() error { _, err := f.Chats(ctx, alice); return err },
 		"DeleteBefore":  func() error { _, err := f.DeleteBefore(ctx, chat, endless); return err },
 		"DeleteExpired": func() error { _, err := f.DeleteExpired(ctx, f.now+retention); return err },

@@ -15,23 +15,52 @@ import (
 // codeDuplicateKey is the answer to a document whose _id is there already.
 const codeDuplicateKey = 11000
 
-// Append stores messages, each once, as workers.Store says. Its inserts are
-// unordered, so that a known message does not keep the ones after it out.
+// Append stores messages, each once, and updates, as workers.Store says. Its inserts
+// are unordered, so that a known message does not keep the ones after it out.
 func (s *Store) Append(ctx context.Context, messages []schemas.Message) error {
 	if err := s.ensureIndexes(ctx); err != nil {
 		return fmt.Errorf("failed to append to history in MongoDB: %w", err)
 	}
 	for batch := range slices.Chunk(messages, batchSize) {
-		documents := make([]document, len(batch))
-		for i := range batch {
-			documents[i] = newDocument(&batch[i])
-		}
-		_, err := s.messages.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false))
-		if err := withoutDuplicates(err); err != nil {
+		if err := s.append(ctx, batch); err != nil {
 			return fmt.Errorf("failed to append to history in MongoDB: %w", err)
 		}
 	}
 	return nil
+}
+
+// append writes first and then looks what there is besides, and so do others at the
+// same time: of two that belong together the later one sees both. It looks also
+// where all was known, because whoever wrote it may not have come to that.
+func (s *Store) append(ctx context.Context, batch []schemas.Message) error {
+	var messages, updates []document
+	var ids, targets []schemas.MessageID
+	for i := range batch {
+		m := &batch[i]
+		if m.IsUpdate() {
+			updates, targets = append(updates, newDocument(m)), append(targets, m.TargetMessageID)
+		} else {
+			messages, ids = append(messages, newDocument(m)), append(ids, m.MessageID)
+		}
+	}
+	if err := insert(ctx, s.messages, messages); err != nil {
+		return err
+	}
+	if err := s.expireWithTargets(ctx, updates, targets); err != nil {
+		return err
+	}
+	if err := insert(ctx, s.updates, updates); err != nil {
+		return err
+	}
+	return s.settle(ctx, append(ids, targets...))
+}
+
+func insert(ctx context.Context, into *driver.Collection, documents []document) error {
+	if len(documents) == 0 {
+		return nil
+	}
+	_, err := into.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false))
+	return withoutDuplicates(err)
 }
 
 // withoutDuplicates is nil where err says nothing but that some documents were

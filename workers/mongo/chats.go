@@ -12,19 +12,21 @@ import (
 
 // Chats returns the chats of a user, as workers.Store says.
 func (s *Store) Chats(ctx context.Context, user schemas.UserID) ([]schemas.ChatID, error) {
-	// Two questions, each within one index; a single one with $or would read
-	// documents.
+	// Two questions of each collection, each within one index; a single one with $or
+	// would read documents.
 	seen := make(map[schemas.ChatID]struct{})
 	var chats []schemas.ChatID
-	for _, field := range []string{"sender_id", "receiver_id"} {
-		found, err := s.chatsBy(ctx, field, user)
-		if err != nil {
-			return nil, fmt.Errorf("failed to read the chats of a user from MongoDB: %w", err)
-		}
-		for _, f := range found {
-			if _, ok := seen[f.Chat]; !ok {
-				seen[f.Chat] = struct{}{}
-				chats = append(chats, f.Chat)
+	for _, of := range []*driver.Collection{s.messages, s.updates} {
+		for _, field := range []string{"sender_id", "receiver_id"} {
+			found, err := chatsBy(ctx, of, field, user)
+			if err != nil {
+				return nil, fmt.Errorf("failed to read the chats of a user from MongoDB: %w", err)
+			}
+			for _, f := range found {
+				if _, ok := seen[f.Chat]; !ok {
+					seen[f.Chat] = struct{}{}
+					chats = append(chats, f.Chat)
+				}
 			}
 		}
 	}
@@ -37,8 +39,8 @@ type chatFound struct {
 
 // chatsBy groups and does not ask for the distinct values, because those come
 // as one document of at most 16 MiB.
-func (s *Store) chatsBy(ctx context.Context, field string, user schemas.UserID) ([]chatFound, error) {
-	cursor, err := s.messages.Aggregate(ctx, driver.Pipeline{
+func chatsBy(ctx context.Context, of *driver.Collection, field string, user schemas.UserID) ([]chatFound, error) {
+	cursor, err := of.Aggregate(ctx, driver.Pipeline{
 		{{Key: "$match", Value: bson.D{{Key: field, Value: user}}}},
 		{{Key: "$group", Value: bson.D{{Key: "_id", Value: "$chat"}}}},
 	})

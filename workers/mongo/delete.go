@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"roost/schemas"
@@ -13,7 +14,11 @@ import (
 // DeleteBefore deletes the messages of a chat from before t, as workers.Store
 // says.
 func (s *Store) DeleteBefore(ctx context.Context, chat schemas.ChatID, t schemas.Timestamp) (int, error) {
-	n, err := s.deleteAll(ctx, bson.D{{Key: "chat", Value: chat}, {Key: "timestamp", Value: bson.D{{Key: "$lt", Value: t}}}})
+	n, err := deleteAll(ctx, s.messages, bson.D{{Key: "chat", Value: chat}, {Key: "timestamp", Value: bson.D{{Key: "$lt", Value: t}}}})
+	if err == nil {
+		_, err = deleteAll(ctx, s.updates, bson.D{{Key: "chat", Value: chat},
+			{Key: "target_message_id", Value: bson.D{{Key: "$lt", Value: schemas.MessageIDAt(t)}}}})
+	}
 	if err != nil {
 		return n, fmt.Errorf("failed to delete from the history of a chat in MongoDB: %w", err)
 	}
@@ -23,7 +28,11 @@ func (s *Store) DeleteBefore(ctx context.Context, chat schemas.ChatID, t schemas
 // DeleteExpired deletes what is expired at now, as workers.Store says, and is
 // not gone already by the TTL index.
 func (s *Store) DeleteExpired(ctx context.Context, now schemas.Timestamp) (int, error) {
-	n, err := s.deleteAll(ctx, bson.D{{Key: "expires_at", Value: bson.D{{Key: "$lt", Value: now.Time()}}}})
+	past := bson.D{{Key: "expires_at", Value: bson.D{{Key: "$lt", Value: now.Time()}}}}
+	n, err := deleteAll(ctx, s.messages, past)
+	if err == nil {
+		_, err = deleteAll(ctx, s.updates, past)
+	}
 	if err != nil {
 		return n, fmt.Errorf("failed to delete expired history from MongoDB: %w", err)
 	}
@@ -36,11 +45,11 @@ type idFound struct {
 
 // deleteAll deletes what matches, a batch at a time: one command over millions
 // would meet its deadline, and start anew the next time.
-func (s *Store) deleteAll(ctx context.Context, filter bson.D) (int, error) {
+func deleteAll(ctx context.Context, of *driver.Collection, filter bson.D) (int, error) {
 	total := 0
 	for {
 		var found []idFound
-		cursor, err := s.messages.Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).
+		cursor, err := of.Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).
 			SetLimit(batchSize).SetBatchSize(batchSize+1)) // one more, so that the first answer is the last and no cursor stays open
 		if err == nil {
 			err = cursor.All(ctx, &found) // which closes the cursor anyway
@@ -48,7 +57,7 @@ func (s *Store) deleteAll(ctx context.Context, filter bson.D) (int, error) {
 		if err != nil || len(found) == 0 {
 			return total, err
 		}
-		n, err := s.deleteBatch(ctx, filter, found)
+		n, err := deleteBatch(ctx, of, filter, found)
 		total += n
 		if err != nil || len(found) < batchSize {
 			return total, err
@@ -58,13 +67,13 @@ func (s *Store) deleteAll(ctx context.Context, filter bson.D) (int, error) {
 
 // deleteBatch names the filter beside the ids: on a sharded cluster the chat in
 // it finds the shard.
-func (s *Store) deleteBatch(ctx context.Context, filter bson.D, found []idFound) (int, error) {
+func deleteBatch(ctx context.Context, of *driver.Collection, filter bson.D, found []idFound) (int, error) {
 	ids := make([]schemas.MessageID, len(found))
 	for i, f := range found {
 		ids[i] = f.ID
 	}
 	filter = append(filter[:len(filter):len(filter)], bson.E{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}})
-	result, err := s.messages.DeleteMany(ctx, filter)
+	result, err := of.DeleteMany(ctx, filter)
 	if err != nil {
 		return 0, err
 	}

@@ -6,10 +6,7 @@ import (
 	"roost/schemas"
 )
 
-// retention is how long a message stays.
-const retention = schemas.HistoryDays * 24 * time.Hour
-
-// document is a message as MongoDB has it.
+// document is a message, or an update of one, as MongoDB has it.
 type document struct {
 	MessageID         schemas.MessageID       `bson:"_id"`
 	Chat              schemas.ChatID          `bson:"chat"`
@@ -21,16 +18,25 @@ type document struct {
 	ReplyTo           schemas.MessageID       `bson:"reply_to,omitempty"`
 	SenderDeviceID    schemas.DeviceID        `bson:"sender_device_id,omitempty"`
 	MessageIDByClient schemas.ClientMessageID `bson:"message_id_by_client,omitempty"`
-	ExpiresAt         time.Time               `bson:"expires_at"` // a date, because a TTL index looks at nothing else
+	Change            schemas.MessageChange   `bson:"change,omitempty"`
+	TargetMessageID   schemas.MessageID       `bson:"target_message_id,omitempty"`
+	DisappearsAt      schemas.Timestamp       `bson:"disappears_at,omitempty"` // of a message: ExpiresAt there
+	// ExpiresAt is the last millisecond in which it is kept; of an update, that of the
+	// target where it is known. A date, because a TTL index looks at nothing else.
+	ExpiresAt time.Time `bson:"expires_at"`
 }
 
 func newDocument(m *schemas.Message) document {
-	return document{
+	d := document{
 		MessageID: m.MessageID, Chat: m.Chat(), SenderID: m.SenderID, ReceiverID: m.ReceiverID, GroupID: m.GroupID,
 		Content: m.Content, Timestamp: m.Timestamp, ReplyTo: m.ReplyTo,
 		SenderDeviceID: m.SenderDeviceID, MessageIDByClient: m.MessageIDByClient,
-		ExpiresAt: m.Timestamp.Time().Add(retention),
+		Change: m.Change, TargetMessageID: m.TargetMessageID, ExpiresAt: m.KeptUntil().Time(),
 	}
+	if !m.IsUpdate() {
+		d.DisappearsAt = m.ExpiresAt
+	}
+	return d
 }
 
 func (d *document) message() schemas.Message {
@@ -38,5 +44,6 @@ func (d *document) message() schemas.Message {
 		MessageID: d.MessageID, SenderID: d.SenderID, ReceiverID: d.ReceiverID, GroupID: d.GroupID,
 		Content: d.Content, Timestamp: d.Timestamp, ReplyTo: d.ReplyTo,
 		SenderDeviceID: d.SenderDeviceID, MessageIDByClient: d.MessageIDByClient,
+		Change: d.Change, TargetMessageID: d.TargetMessageID, ExpiresAt: d.DisappearsAt,
 	}
 }

@@ -22,7 +22,6 @@ import (
 const (
 	defaultDatabase = "roost"
 	defaultTimeout  = 10 * time.Second
-	collection      = "messages"
 
 	// batchSize bounds one command, so that it ends well within its deadline.
 	batchSize = 1000
@@ -51,6 +50,7 @@ type Options struct {
 type Store struct {
 	client   *driver.Client
 	messages *driver.Collection
+	updates  *driver.Collection
 	now      func() schemas.Timestamp
 	log      *slog.Logger
 
@@ -122,10 +122,12 @@ func connect(uri string, opts *Options) (*Store, error) {
 		return nil, err
 	}
 	journaled := true
-	messages := client.Database(name).Collection(collection, options.Collection().
-		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journaled}).
-		SetReadPreference(readpref.Primary()))
-	return &Store{client: client, messages: messages, now: opts.Now, log: opts.Logger}, nil
+	collection := func(of string) *driver.Collection {
+		return client.Database(name).Collection(of, options.Collection().
+			SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journaled}).
+			SetReadPreference(readpref.Primary()))
+	}
+	return &Store{client: client, messages: collection("messages"), updates: collection("updates"), now: opts.Now, log: opts.Logger}, nil
 }
 
 // databaseName is the path of a MongoDB URI. The driver reads it as well, but

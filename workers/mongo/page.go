@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -17,11 +16,14 @@ func (s *Store) Page(ctx context.Context, chat schemas.ChatID, since, upTo schem
 	if limit <= 0 { // MongoDB takes 0 for no limit
 		return nil, nil
 	}
-	// The TTL monitor runs once a minute, and not at all on a server without it.
-	since = max(since, oldest(s.now()))
 	limit = min(limit, math.MaxInt32) // the driver counts to it in 32 bits
 	var found []document
-	filter := bson.D{{Key: "chat", Value: chat}, {Key: "timestamp", Value: bson.D{{Key: "$gte", Value: since}, {Key: "$lte", Value: upTo}}}}
+	filter := bson.D{
+		{Key: "chat", Value: chat},
+		{Key: "timestamp", Value: bson.D{{Key: "$gte", Value: since}, {Key: "$lte", Value: upTo}}},
+		// The TTL monitor runs once a minute, and not at all on a server without it.
+		{Key: "expires_at", Value: bson.D{{Key: "$gte", Value: s.now().Time()}}},
+	}
 	cursor, err := s.messages.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).SetLimit(int64(limit)))
 	if err == nil {
 		err = cursor.All(ctx, &found) // which closes it
@@ -29,14 +31,13 @@ func (s *Store) Page(ctx context.Context, chat schemas.ChatID, since, upTo schem
 	if err != nil {
 		return nil, fmt.Errorf("failed to read a page of history from MongoDB: %w", err)
 	}
-	page := make([]schemas.Message, len(found))
-	for i := range found {
-		page[i] = found[i].message()
-	}
-	return page, nil
+	return messagesOf(found), nil
 }
 
-// oldest is the timestamp of the oldest message that is not expired at now.
-func oldest(now schemas.Timestamp) schemas.Timestamp {
-	return now - schemas.Timestamp(retention/time.Millisecond)
+func messagesOf(found []document) []schemas.Message {
+	messages := make([]schemas.Message, len(found))
+	for i := range found {
+		messages[i] = found[i].message()
+	}
+	return messages
 }

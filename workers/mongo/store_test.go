@@ -95,6 +95,10 @@ func TestDocument(t *testing.T) {
 		ReplyTo: "01K5ZZZZZZZZZZZZZZZZZZZZZY", SenderDeviceID: "01K5ZZZZZZZZZZZZZZZZZZZZZX", MessageIDByClient: 7,
 	}
 	bare := schemas.Message{MessageID: full.MessageID, SenderID: "alice", GroupID: "g-01K5ZZZZZZZZZZZZZZZZZZZZZZ", Content: "x", Timestamp: 1}
+	soon := bare
+	soon.ExpiresAt = 1_001
+	liked := schemas.Message{MessageID: full.MessageID, SenderID: "alice", ReceiverID: "bob", Content: "👍", Timestamp: 2,
+		Change: schemas.ChangeReaction, TargetMessageID: "00000000010000000000000000"} // of the first millisecond
 	for _, tt := range []struct {
 		message schemas.Message
 		want    string // canonical extended JSON, which shows the types
@@ -104,6 +108,10 @@ func TestDocument(t *testing.T) {
 			`"message_id_by_client":{"$numberLong":"7"},"expires_at":{"$date":{"$numberLong":"1775099045678"}}}`},
 		{bare, `{"_id":"01K5ZZZZZZZZZZZZZZZZZZZZZZ","chat":"g-01K5ZZZZZZZZZZZZZZZZZZZZZZ","sender_id":"alice","group_id":"g-01K5ZZZZZZZZZZZZZZZZZZZZZZ",` +
 			`"content":"x","timestamp":{"$numberLong":"1"},"expires_at":{"$date":{"$numberLong":"7776000001"}}}`},
+		{soon, `{"_id":"01K5ZZZZZZZZZZZZZZZZZZZZZZ","chat":"g-01K5ZZZZZZZZZZZZZZZZZZZZZZ","sender_id":"alice","group_id":"g-01K5ZZZZZZZZZZZZZZZZZZZZZZ",` +
+			`"content":"x","timestamp":{"$numberLong":"1"},"disappears_at":{"$numberLong":"1001"},"expires_at":{"$date":{"$numberLong":"1000"}}}`},
+		{liked, `{"_id":"01K5ZZZZZZZZZZZZZZZZZZZZZZ","chat":"alice.bob","sender_id":"alice","receiver_id":"bob","content":"👍","timestamp":{"$numberLong":"2"},` +
+			`"change":"reaction","target_message_id":"00000000010000000000000000","expires_at":{"$date":{"$numberLong":"7776000001"}}}`},
 	} {
 		data, err := bson.Marshal(newDocument(&tt.message))
 		if err != nil {

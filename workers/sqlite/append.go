@@ -12,8 +12,8 @@ import (
 const (
 	insertMessage = `
 		INSERT INTO messages (message_id, chat, sender_id, receiver_id, group_id, content,
-			timestamp, reply_to, sender_device_id, message_id_by_client)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+			timestamp, reply_to, sender_device_id, message_id_by_client, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	insertParticipant = `INSERT INTO participants (user_id, chat) VALUES (?, ?) ON CONFLICT DO NOTHING`
 )
 
@@ -23,7 +23,7 @@ type participant struct {
 	chat schemas.ChatID
 }
 
-// Append stores messages, each once, as workers.Store says.
+// Append stores messages, each once, and updates, as workers.Store says.
 func (s *Store) Append(ctx context.Context, messages []schemas.Message) error {
 	for batch := range slices.Chunk(messages, batchSize) {
 		err := s.write(ctx, func(tx *sql.Tx) error { return appendBatch(ctx, tx, batch) })
@@ -40,11 +40,18 @@ func appendBatch(ctx context.Context, tx *sql.Tx, batch []schemas.Message) error
 		return err
 	}
 	defer func() { _ = insert.Close() }()
+	var added, targets []schemas.MessageID // the new messages, and the targets of new updates
 	participants := make(map[participant]struct{})
 	for i := range batch {
 		m, chat := &batch[i], batch[i].Chat()
-		result, err := insert.ExecContext(ctx, m.MessageID, chat, m.SenderID, m.ReceiverID, m.GroupID, m.Content,
-			m.Timestamp, m.ReplyTo, m.SenderDeviceID, m.MessageIDByClient)
+		var result sql.Result
+		if m.IsUpdate() {
+			result, err = tx.ExecContext(ctx, insertUpdate, m.TargetMessageID, chat, m.SenderID, m.Change, m.MessageID, m.ReceiverID, m.GroupID,
+				m.Content, m.Timestamp, m.SenderDeviceID, m.MessageIDByClient, m.KeptUntil())
+		} else {
+			result, err = insert.ExecContext(ctx, m.MessageID, chat, m.SenderID, m.ReceiverID, m.GroupID, m.Content,
+				m.Timestamp, m.ReplyTo, m.SenderDeviceID, m.MessageIDByClient, m.ExpiresAt)
+		}
 		if err != nil {
 			return err
 		}
@@ -54,6 +61,11 @@ func appendBatch(ctx context.Context, tx *sql.Tx, batch []schemas.Message) error
 		}
 		if inserted == 0 {
 			continue
+		}
+		if m.IsUpdate() {
+			targets = append(targets, m.TargetMessageID)
+		} else {
+			added = append(added, m.MessageID)
 		}
 		participants[participant{m.SenderID, chat}] = struct{}{}
 		if m.ReceiverID != "" {
@@ -65,5 +77,5 @@ func appendBatch(ctx context.Context, tx *sql.Tx, batch []schemas.Message) error
 			return err
 		}
 	}
-	return nil
+	return settle(ctx, tx, added, targets)
 }

@@ -8,10 +8,11 @@ import (
 )
 
 // In a chat of two any message is a match; in a group the search goes on to the
-// first message of that user.
+// first message, or update, of that user.
 const selectChats = `
-	SELECT chat FROM participants AS p WHERE user_id = ? AND EXISTS (
-		SELECT 1 FROM messages WHERE chat = p.chat AND (sender_id = p.user_id OR receiver_id = p.user_id))`
+	SELECT chat FROM participants AS p WHERE user_id = ? AND (
+		EXISTS (SELECT 1 FROM messages WHERE chat = p.chat AND (sender_id = p.user_id OR receiver_id = p.user_id))
+		OR EXISTS (SELECT 1 FROM updates WHERE chat = p.chat AND (sender_id = p.user_id OR receiver_id = p.user_id)))`
 
 // Chats returns the chats of a user, as workers.Store says.
 func (s *Store) Chats(ctx context.Context, user schemas.UserID) ([]schemas.ChatID, error) {

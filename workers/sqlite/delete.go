@@ -13,17 +13,31 @@ const (
 	deleteBefore = `
 		DELETE FROM messages WHERE rowid IN (
 			SELECT rowid FROM messages WHERE chat = ? AND timestamp < ? LIMIT ?) RETURNING chat`
+	deleteUpdatesBefore = `
+		DELETE FROM updates WHERE (target_message_id, chat, sender_id, change) IN (
+			SELECT target_message_id, chat, sender_id, change FROM updates
+			WHERE chat = ? AND target_message_id < ? LIMIT ?) RETURNING chat`
 	deleteExpired = `
 		DELETE FROM messages WHERE rowid IN (
 			SELECT rowid FROM messages WHERE timestamp < ? LIMIT ?) RETURNING chat`
+	deleteDisappeared = `
+		DELETE FROM messages WHERE rowid IN (
+			SELECT rowid FROM messages WHERE expires_at > 0 AND expires_at <= ? LIMIT ?) RETURNING chat`
+	deleteExpiredUpdates = `
+		DELETE FROM updates WHERE (target_message_id, chat, sender_id, change) IN (
+			SELECT target_message_id, chat, sender_id, change FROM updates WHERE kept_until < ? LIMIT ?) RETURNING chat`
 	deleteParticipants = `
-		DELETE FROM participants WHERE chat = ?1 AND NOT EXISTS (SELECT 1 FROM messages WHERE chat = ?1)`
+		DELETE FROM participants WHERE chat = ?1 AND NOT EXISTS (SELECT 1 FROM messages WHERE chat = ?1)
+			AND NOT EXISTS (SELECT 1 FROM updates WHERE chat = ?1)`
 )
 
 // DeleteBefore deletes the messages of a chat from before t, as workers.Store
 // says.
 func (s *Store) DeleteBefore(ctx context.Context, chat schemas.ChatID, t schemas.Timestamp) (int, error) {
 	n, err := s.deleteAll(ctx, deleteBefore, chat, t, batchSize)
+	if err == nil {
+		_, err = s.deleteAll(ctx, deleteUpdatesBefore, chat, schemas.MessageIDAt(t), batchSize)
+	}
 	if err != nil {
 		return n, fmt.Errorf("failed to delete from the history of a chat: %w", err)
 	}
@@ -32,11 +46,24 @@ func (s *Store) DeleteBefore(ctx context.Context, chat schemas.ChatID, t schemas
 
 // DeleteExpired deletes what is expired at now, as workers.Store says.
 func (s *Store) DeleteExpired(ctx context.Context, now schemas.Timestamp) (int, error) {
-	n, err := s.deleteAll(ctx, deleteExpired, oldest(now), batchSize)
+	n, err := s.deleteExpired(ctx, now)
 	if err != nil {
 		return n, fmt.Errorf("failed to delete expired history: %w", err)
 	}
 	return n, nil
+}
+
+func (s *Store) deleteExpired(ctx context.Context, now schemas.Timestamp) (int, error) {
+	n, err := s.deleteAll(ctx, deleteExpired, oldest(now), batchSize)
+	if err != nil {
+		return n, err
+	}
+	more, err := s.deleteAll(ctx, deleteDisappeared, now, batchSize)
+	if err != nil {
+		return n + more, err
+	}
+	_, err = s.deleteAll(ctx, deleteExpiredUpdates, now, batchSize)
+	return n + more, err
 }
 
 // deleteAll repeats a query until it deletes less than a batch.
@@ -58,7 +85,7 @@ func (s *Store) deleteAll(ctx context.Context, query string, args ...any) (int, 
 	}
 }
 
-// deleteBatch deletes messages, and the participants of chats that it empties.
+// deleteBatch deletes messages or updates, and the participants of chats that it empties.
 func deleteBatch(ctx context.Context, tx *sql.Tx, query string, args []any) (int, error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {

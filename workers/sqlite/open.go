@@ -49,7 +49,7 @@ func open(path string) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	writer, err := connect(path, 1, url.Values{"_txlock": {"immediate"}})
+	writer, err := connect(path, 1, url.Values{"_txlock": {"immediate"}, "_pragma": {"secure_delete(1)"}})
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a damaged page", "it is not a SQLite database", damaged},
 		{"another program's database", "it is the database of another program", run("CREATE TABLE recipes (name TEXT)")},
 		{"another program's version", "it is the database of another program", run("PRAGMA user_version = 1")},
-		{"a newer version", "it was written by a newer version (schema 1000, this one knows 1)",
+		{"a newer version", "it was written by a newer version (schema 1000, this one knows 2)",
 			run("CREATE TABLE messages (x); PRAGMA application_id = 0x526f6f73; PRAGMA user_version = 1000")},
 		{"a directory", "unable to open database file", func(t *testing.T, path string) {
 			if err := os.Mkdir(path, 0o700); err != nil {
@@ -121,6 +121,10 @@ func TestDurabilitySettings(t *testing.T) {
 			t.Errorf("%s: journal_mode=%s synchronous=%d busy_timeout=%d, want wal, 2 (FULL) and 5000", name, journal, synchronous, timeout)
 		}
 	}
+	var overwrites bool
+	if err := s.writer.QueryRow("PRAGMA secure_delete").Scan(&overwrites); err != nil || !overwrites {
+		t.Errorf("what is deleted stands in the file (error %v)", err)
+	}
 	if _, err := s.reader.Exec("DELETE FROM messages"); err == nil {
 		t.Error("a connection for reading wrote")
 	}
@@ -135,13 +139,25 @@ func TestQueryPlans(t *testing.T) {
 		args  []any
 		want  string
 	}{
-		{selectPage, []any{"c", 1, 2, 20}, "SEARCH messages USING INDEX messages_by_chat (chat=?)"},
+		{selectPage, []any{"c", 1, 2, 3, 20}, "SEARCH messages USING INDEX messages_by_chat (chat=?)"},
 		{deleteBefore, []any{"c", 1, 1000}, "SEARCH messages USING COVERING INDEX messages_by_chat (chat=?)"},
 		{deleteExpired, []any{1, 1000}, "SEARCH messages USING COVERING INDEX messages_by_age (timestamp<?)"},
+		{deleteDisappeared, []any{1, 1000}, "SEARCH messages USING COVERING INDEX messages_by_end (expires_at>? AND expires_at<?)"},
+		{deleteUpdatesBefore, []any{"c", "01", 1000}, "SEARCH updates USING COVERING INDEX updates_by_chat (chat=? AND target_message_id<?)"},
+		{deleteExpiredUpdates, []any{1, 1000}, "SEARCH updates USING COVERING INDEX updates_by_end (kept_until<?)"},
+		{selectTarget, []any{"01"}, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (message_id=?)"},
+		{selectUpdated(2), []any{"01", "02"}, "SEARCH updates USING PRIMARY KEY (target_message_id=?)"},
+		{selectUpdates(2), []any{"c", "01", "02"}, "SEARCH updates USING INDEX updates_by_chat (chat=? AND target_message_id=?)"},
+		{deleteForeign, []any{"01", "c", "u"}, "SEARCH updates USING PRIMARY KEY (target_message_id=?)"},
+		{emptyDeleted, []any{"01"}, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (message_id=?)"},
+		{deleteOfDeleted, []any{"01"}, "SEARCH updates USING PRIMARY KEY (target_message_id=?)"},
+		{keepAsTarget, []any{"01", 1}, "SEARCH updates USING PRIMARY KEY (target_message_id=?)"},
 		{deleteParticipants, []any{"c"}, "SEARCH participants USING COVERING INDEX participants_by_chat (chat=?)"},
 		{deleteParticipants, []any{"c"}, "SEARCH messages USING COVERING INDEX messages_by_chat (chat=?)"},
+		{deleteParticipants, []any{"c"}, "SEARCH updates USING COVERING INDEX updates_by_chat (chat=?)"},
 		{selectChats, []any{"u"}, "SEARCH p USING PRIMARY KEY (user_id=?)"},
-		{selectChats, []any{"u"}, "SEARCH messages EXISTS USING INDEX messages_by_chat (chat=?)"},
+		{selectChats, []any{"u"}, "SEARCH messages USING INDEX messages_by_chat (chat=?)"},
+		{selectChats, []any{"u"}, "SEARCH updates USING INDEX updates_by_chat (chat=?)"},
 	} {
 		plan := explainPlan(t, s.writer, tt.query, tt.args)
 		if !strings.Contains(plan, tt.want) || strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE") {
@@ -190,6 +206,23 @@ func TestPageEndsAtRetentionToTheMillisecond(t *testing.T) {
 	}
 }
 
+func TestPageEndsWhereAMessageDisappearsToTheMillisecond(t *testing.T) {
+	s := openTemp(t)
+	now := schemas.Now()
+	s.now = func() schemas.Timestamp { return now }
+	m := schemas.Message{MessageID: schemas.MessageIDAt(now), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: now, ExpiresAt: now + 1}
+	if err := s.Append(t.Context(), []schemas.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		page, err := s.Page(t.Context(), m.Chat(), 0, now, 10)
+		if err != nil || len(page) != want || want == 0 != m.Expired(now) {
+			t.Errorf("at %d of %d: %d messages, error %v, want %d", now, m.ExpiresAt, len(page), err, want)
+		}
+		now++
+	}
+}
+
 // TestDeletesLeaveNoParticipants is about what the contract suite cannot see, and
 // the disk can.
 func TestDeletesLeaveNoParticipants(t *testing.T) {
@@ -214,6 +247,129 @@ func TestDeletesLeaveNoParticipants(t *testing.T) {
 	}
 	if _, err := s.DeleteExpired(t.Context(), schemas.Now()); err != nil || participants() != 0 {
 		t.Errorf("%d participants of no chat, error %v", participants(), err)
+	}
+}
+
+// TestUpdatesLeaveNoParticipants: of a chat in which there was nothing but what
+// does not count, or what its message took along, nothing is left.
+func TestUpdatesLeaveNoParticipants(t *testing.T) {
+	s := openTemp(t)
+	at := schemas.Now()
+	m := schemas.Message{MessageID: schemas.MessageIDAt(at), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: at}
+	elsewhere := schemas.Message{MessageID: schemas.MessageIDAt(at + 1), SenderID: "alice", ReceiverID: "carol", Content: "👍", Timestamp: at + 1,
+		Change: schemas.ChangeReaction, TargetMessageID: m.MessageID}
+	liked := elsewhere
+	liked.MessageID, liked.ReceiverID = schemas.MessageIDAt(at+2), "bob"
+	rows := func(of string) (n int) {
+		t.Helper()
+		if err := s.reader.QueryRow("SELECT count(*) FROM " + of).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, step := range []struct {
+		name                  string
+		run                   func() error
+		participants, updates int
+	}{
+		{"updates alone", func() error { return s.Append(t.Context(), []schemas.Message{elsewhere, liked}) }, 4, 2},
+		{"the message", func() error { return s.Append(t.Context(), []schemas.Message{m}) }, 2, 1},
+		{"all is deleted", func() error { _, err := s.DeleteBefore(t.Context(), m.Chat(), at+1); return err }, 0, 0},
+	} {
+		if err := step.run(); err != nil {
+			t.Fatal(err)
+		}
+		if p, u := rows("participants"), rows("updates"); p != step.participants || u != step.updates {
+			t.Errorf("%s: %d participants and %d updates, want %d and %d", step.name, p, u, step.participants, step.updates)
+		}
+	}
+}
+
+// TestMigration opens a file that the first schema made.
+func TestMigration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := schemas.Now()
+	old := schemas.Message{MessageID: schemas.MessageIDAt(at), SenderID: "alice", ReceiverID: "bob", Content: "of before", Timestamp: at}
+	_, err = db.Exec(migrations[0]+`
+		PRAGMA application_id = 0x526f6f73;
+		PRAGMA user_version = 1;
+		INSERT INTO participants (user_id, chat) VALUES ('alice', 'alice.bob'), ('bob', 'alice.bob');
+		INSERT INTO messages (message_id, chat, sender_id, receiver_id, group_id, content, timestamp, reply_to, sender_device_id, message_id_by_client)
+			VALUES (?, 'alice.bob', 'alice', 'bob', '', 'of before', ?, '', '', 0)`, old.MessageID, at)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing to do
+		s, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := s.Page(t.Context(), old.Chat(), 0, at, 10)
+		if err != nil || len(page) != 1 || page[0] != old {
+			t.Errorf("the page is %+v, error %v", page, err)
+		}
+		gone := schemas.Message{MessageID: schemas.MessageIDAt(at + 1), SenderID: "bob", ReceiverID: "alice", Content: "👍", Timestamp: at + 1,
+			Change: schemas.ChangeReaction, TargetMessageID: old.MessageID}
+		if err := s.Append(t.Context(), []schemas.Message{gone}); err != nil {
+			t.Fatal(err)
+		}
+		updates, err := s.Updates(t.Context(), old.Chat(), []schemas.MessageID{old.MessageID})
+		if err != nil || len(updates) != 1 || updates[0] != gone {
+			t.Errorf("the updates are %+v, error %v", updates, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDeletedIsOverwritten looks for what was written in the bytes of the file.
+func TestDeletedIsOverwritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := schemas.Now()
+	var all, gone []schemas.Message
+	for i := range schemas.Timestamp(20) {
+		m := schemas.Message{MessageID: schemas.MessageIDAt(at + i), SenderID: "alice", ReceiverID: "bob", Timestamp: at + i,
+			Content: "swordfish" + strings.Repeat(" and more", int(50*i))} // some longer than a page
+		edit := schemas.Message{MessageID: schemas.MessageIDAt(at + 100 + i), SenderID: "alice", ReceiverID: "bob", Content: "marlin", Timestamp: at + 100 + i,
+			Change: schemas.ChangeEdit, TargetMessageID: m.MessageID}
+		remove := edit
+		remove.MessageID, remove.Change, remove.Content = schemas.MessageIDAt(at+200+i), schemas.ChangeDelete, ""
+		if i%2 == 0 {
+			m.ExpiresAt = at + 1000
+		} else {
+			gone = append(gone, remove)
+		}
+		all = append(all, m, edit)
+	}
+	if err := s.Append(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.DeleteExpired(t.Context(), at+1000); err != nil || n != 10 {
+		t.Fatalf("%d have disappeared, error %v", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"swordfish", "and more", "marlin"} {
+		if n := bytes.Count(file, []byte(word)); n != 0 {
+			t.Errorf("%q stands in the file %d times", word, n)
+		}
 	}
 }
 

@@ -28,6 +28,10 @@ const applicationID = 0x526f6f73
 // random places, about half of the write throughput; a pair here is written
 // once. A row may outlive its last message in a group where others still have
 // some, so Chats looks for a message, too.
+//
+// updates has of each (target, sender, change) in a chat the newest. It is clustered by
+// target, which are mostly among the newest messages. kept_until is the last millisecond
+// of the target, where that is known.
 var migrations = []string{`
 CREATE TABLE messages (
 	message_id           TEXT    NOT NULL PRIMARY KEY,
@@ -49,6 +53,26 @@ CREATE TABLE participants (
 	PRIMARY KEY (user_id, chat)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX participants_by_chat ON participants (chat);
+`, `
+ALTER TABLE messages ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX messages_by_end ON messages (expires_at) WHERE expires_at > 0;
+CREATE TABLE updates (
+	target_message_id    TEXT    NOT NULL,
+	chat                 TEXT    NOT NULL,
+	sender_id            TEXT    NOT NULL,
+	change               TEXT    NOT NULL,
+	message_id           TEXT    NOT NULL,
+	receiver_id          TEXT    NOT NULL,
+	group_id             TEXT    NOT NULL,
+	content              TEXT    NOT NULL,
+	timestamp            INTEGER NOT NULL,
+	sender_device_id     TEXT    NOT NULL,
+	message_id_by_client INTEGER NOT NULL,
+	kept_until           INTEGER NOT NULL,
+	PRIMARY KEY (target_message_id, chat, sender_id, change)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX updates_by_chat ON updates (chat, target_message_id);
+CREATE INDEX updates_by_end ON updates (kept_until);
 `}
 
 var errNoDatabase = errors.New("it is not a SQLite database, or a damaged one")

@@ -16,8 +16,8 @@ import (
 // TestContract leaves nothing of the suite out. Three faults of FerretDB v1.24.2
 // would ask for it, and the store happens not to meet them: a delete of more than
 // 32,766 documents fails (it deletes 1,000 at once), distinct refuses a command
-// with a deadline (it groups), and a bulk update of 100 known documents hangs (it
-// inserts and never updates).
+// with a deadline (it groups), and a bulk of 100 updates of known documents hangs (it
+// sends one update a command).
 func TestContract(t *testing.T) {
 	historytest.Run(t, func(t *testing.T) workers.Store {
 		return openStore(t, mongo.Options{Logger: slog.New(slog.DiscardHandler)})

@@ -70,6 +70,15 @@ func TestGolden(t *testing.T) {
 		MessageID: "01KDYH7HJE0000000000000001", SenderID: "alice", ReceiverID: "bob", Content: "hello 🦉", Timestamp: goldenNow,
 		ReplyTo: "01KDYH7HJE0000000000000000", SenderDeviceID: "01K5DEV1CE0000000000000000", MessageIDByClient: 7,
 	}
+	disappears := schemas.Message{
+		MessageID: "01KDYH7HJE0000000000000003", SenderID: "alice", ReceiverID: "bob", Content: "psst", Timestamp: goldenNow,
+		ExpiresAt: goldenNow + 7*goldenDay,
+	}
+	liked := schemas.Message{
+		MessageID: "01KDYH7HJE0000000000000004", SenderID: "bob", ReceiverID: "alice", Content: "👍", Timestamp: goldenNow + 1,
+		SenderDeviceID: "01K5DEV1CE0000000000000000", MessageIDByClient: 8,
+		Change: schemas.ChangeReaction, TargetMessageID: "01KDYH7HJE0000000000000005", ExpiresAt: goldenNow + 7*goldenDay,
+	}
 	group := schemas.Message{
 		MessageID: "01KDYH7HJE0000000000000002", SenderID: "bob", GroupID: "g-01K5ZZZZZZZZZZZZZZZZZZZZZZ", Content: "hello all", Timestamp: goldenNow,
 	}
@@ -78,6 +87,12 @@ func TestGolden(t *testing.T) {
 		run  func() error
 	}{
 		{"append", func() error { return s.Append(ctx, []schemas.Message{direct, group}) }},
+		{"append_that_disappears", func() error { return s.Append(ctx, []schemas.Message{disappears}) }},
+		{"append_update", func() error { return s.Append(ctx, []schemas.Message{liked}) }},
+		{"updates", func() error {
+			_, err := s.Updates(ctx, direct.Chat(), []schemas.MessageID{direct.MessageID, disappears.MessageID})
+			return err
+		}},
 		{"ping", func() error { return s.Ping(ctx) }},
 		{"page", func() error {
 			_, err := s.Page(ctx, direct.Chat(), goldenNow-goldenDay, goldenNow, schemas.HistoryPageSize)
@@ -125,9 +140,68 @@ func TestGoldenDeletes(t *testing.T) {
 		commands := r.take()
 		for i := range commands {
 			commands[i] = replaceTimes(t, commands[i], map[schemas.Timestamp]schemas.Timestamp{now + 1: goldenNow, expired: goldenNow})
+			commands[i] = replaceIDs(t, commands[i], now+1)
 		}
 		compare(t, step.name, commands)
 	}
+}
+
+// TestGoldenUpdates is of commands that name what a find gave, too: of a deletion
+// and an edit that are replaced, or go with the content, and of an update that
+// comes before its message and then disappears with it.
+func TestGoldenUpdates(t *testing.T) {
+	s, r := recordedStore(t)
+	ctx, now := t.Context(), schemas.Now()
+	m := schemas.Message{MessageID: schemas.MessageIDAt(now)[:10] + "0000000000000001", SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: now}
+	of := func(n int, by, to schemas.UserID, change schemas.MessageChange) schemas.Message {
+		return schemas.Message{MessageID: m.MessageID[:25] + schemas.MessageID(rune('0'+n)), SenderID: by, ReceiverID: to, Timestamp: now, Change: change, TargetMessageID: m.MessageID}
+	}
+	early, edited, gone := of(2, "bob", "alice", schemas.ChangeReaction), of(3, "alice", "bob", schemas.ChangeEdit), of(4, "alice", "bob", schemas.ChangeDelete)
+	edited.Content = "y"
+	m.ExpiresAt = now + goldenDay
+	if err := s.Append(ctx, []schemas.Message{early}); err != nil {
+		t.Fatal(err)
+	}
+	r.take()
+	for _, step := range []struct {
+		name string
+		m    schemas.Message
+	}{
+		{"append_behind_its_update", m},
+		{"append_edit", edited},
+		{"append_deletion", gone},
+	} {
+		if err := s.Append(ctx, []schemas.Message{step.m}); err != nil {
+			t.Fatal(err)
+		}
+		commands := r.take()
+		for i := range commands {
+			commands[i] = replaceTimes(t, commands[i], map[schemas.Timestamp]schemas.Timestamp{
+				now: goldenNow, m.ExpiresAt: goldenNow + goldenDay, m.ExpiresAt - 1: goldenNow + goldenDay - 1,
+				edited.KeptUntil(): goldenNow + schemas.HistoryDays*goldenDay,
+			})
+			commands[i] = replaceIDs(t, commands[i], now)
+		}
+		compare(t, step.name, commands)
+	}
+}
+
+// replaceIDs puts a fixed time in the place of this one, in ids.
+func replaceIDs(t *testing.T, command bson.Raw, at schemas.Timestamp) bson.Raw {
+	t.Helper()
+	from, to := `"`+schemas.MessageIDAt(at)[:10], `"`+schemas.MessageIDAt(goldenNow)[:10]
+	data, err := bson.MarshalExtJSON(command, true, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d bson.D
+	if err := bson.UnmarshalExtJSON(bytes.ReplaceAll(data, []byte(from), []byte(to)), true, &d); err != nil {
+		t.Fatal(err)
+	}
+	if command, err = bson.Marshal(d); err != nil {
+		t.Fatal(err)
+	}
+	return command
 }
 
 // TestAppendInBatches holds the size of a command.
@@ -144,6 +218,9 @@ func TestAppendInBatches(t *testing.T) {
 	}
 	var sizes []int
 	for _, c := range r.take() {
+		if _, err := c.LookupErr("insert"); err != nil {
+			continue
+		}
 		documents, err := c.Lookup("documents").Array().Values()
 		if err != nil {
 			t.Fatal(err)

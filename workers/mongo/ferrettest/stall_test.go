@@ -50,6 +50,10 @@ func TestStalledServer(t *testing.T) {
 			_, err := s.Page(ctx, m.Chat(), 0, m.Timestamp, schemas.HistoryPageSize)
 			return err
 		},
+		"Updates": func() error {
+			_, err := s.Updates(ctx, m.Chat(), []schemas.MessageID{m.MessageID})
+			return err
+		},
 		"Chats":         func() error { _, err := s.Chats(ctx, "alice"); return err },
 		"DeleteBefore":  func() error { _, err := s.DeleteBefore(ctx, m.Chat(), m.Timestamp); return err },
 		"DeleteExpired": func() error { _, err := s.DeleteExpired(ctx, m.Timestamp); return err },
