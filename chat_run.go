@@ -121,7 +121,7 @@ func readLines(ctx context.Context, next func() (string, error)) <-chan string {
 }
 
 // send sends what is outgoing, one after the other.
-func (c *chat) send(ctx context.Context, restored []schemas.SendMessage) {
+func (c *chat) send(ctx context.Context, restored []client.Outgoing) {
 	report := func(r result) bool {
 		select {
 		case c.results <- r:
