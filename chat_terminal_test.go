@@ -90,7 +90,7 @@ func startTerminalChat(t *testing.T, url, user string) *chatter {
 		_ = keyboard.Close() // hangs the terminal up, which ends the reader of lines
 		<-shown
 		if t.Failed() {
-			t.Logf("%s saw:\n%s", user, p.whole.String())
+			t.Logf("%s saw:\n%s", user, p.saw())
 		}
 	})
 	return p
@@ -124,14 +124,14 @@ func TestChatReadAndTyping(t *testing.T) {
 	bob.sees(`.*You block nobody\.`)
 	bob.types("Anyone?")
 	bob.sees(`.*✗ Anyone\?: not sent: .*`)
-	if text := bob.whole.String(); strings.Contains(text, "The server says") {
+	if text := bob.saw(); strings.Contains(text, "The server says") {
 		t.Errorf("bob saw:\n%s", text)
 	}
 	alice.types("/quit")
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
 	}
-	if text := alice.whole.String(); strings.Contains(text, "● one") {
+	if text := alice.saw(); strings.Contains(text, "● one") {
 		t.Errorf("alice saw:\n%s", text)
 	}
 }
