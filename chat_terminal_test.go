@@ -157,6 +157,26 @@ func TestChatReadAndTypingInAGroup(t *testing.T) {
 	}
 }
 
+// Two terminals: an update has its marks, and is none of what is read.
+func TestChatUpdatesOnTerminals(t *testing.T) {
+	srv := chatServer(t)
+	bob := startTerminalChat(t, srv.URL, "bob")
+	bob.sees(`.*You are bob on laptop.*`)
+	alice := startTerminalChat(t, srv.URL, "alice")
+	alice.sees(`.*You are alice on laptop.*`)
+	alice.types("/to bob", "one", "/edit two")
+	alice.sees(`.*✓✓ edit: two`)
+	bob.sees(`.*alice edited \(re: one\): two`)
+	bob.types("/to alice")
+	alice.sees(`.*● *one`)
+	bob.types("/react 👍")
+	bob.sees(`.*✓✓ 👍 to two`)
+	alice.sees(`.*bob reacted 👍 to two`)
+	alice.types("/messages", "/delete")
+	alice.sees(`.*#1 \[..:..\] alice: two \(edited\) \[👍 bob\]`)
+	bob.sees(`.*alice deleted a message of \d\d:\d\d`)
+}
+
 // A line that begins a command tells nobody that the person types.
 func TestChatKeys(t *testing.T) {
 	for line, told := range map[string]bool{"": false, "h": true, "/": false, "/block bo": false, "//": true, "/reply 1 s": true} {

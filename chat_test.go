@@ -291,9 +291,10 @@ func TestChatSurvivesALostConnection(t *testing.T) {
 	alice.types("one")
 	alice.sees(`✓✓ one`)
 	srv.Break()
-	alice.types("two")
+	alice.types("two", "/edit three")
 	alice.sees(`✓✓ two`)
 	bob.sees(`.* alice: two`)
+	bob.sees(`.* alice edited \(re: two\): three`)
 }
 
 func TestChatCannotStart(t *testing.T) {
