@@ -119,6 +119,11 @@ func TestChatUpdatesOfWhatWasNotSeen(t *testing.T) {
 	phone.sees(`#1 \[..:..\] alice: three`)
 	phone.sees(`✓ deletion of three`)
 	bob.sees(`\[..:..\] alice in team deleted a message of \d\d:\d\d`)
+
+	alice.types("four", "five", "/delete")
+	alice.sees(`✓ deletion of five`)
+	alice.types("/delete")
+	alice.sees(`✓ deletion of four`)
 }
 
 // A chat of two, or a group, in which messages disappear.
