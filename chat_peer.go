@@ -134,17 +134,22 @@ func (c *chat) showHistory(ctx context.Context) error {
 	default:
 		c.screen.line("No history with %s is stored. /set history on stores what comes from now on.", c.name(with))
 	}
-	states := make([]schemas.MessageState, len(fresh))
-	for i, m := range fresh {
+	c.showPage(fresh)
+	return nil
+}
+
+// showPage shows messages of a page that were not there before; the newest comes first.
+func (c *chat) showPage(page []schemas.HistoryMessage) {
+	states := make([]schemas.MessageState, len(page))
+	for i, m := range page {
 		message, done := stored(m)
 		states[i] = c.know(message, done...)
 	}
-	for _, s := range slices.Backward(states) { // the newest comes first
+	for _, s := range slices.Backward(states) {
 		if !s.Expired(schemas.Now()) {
 			c.screen.line("%s", c.row(s))
 		}
 	}
-	return nil
 }
 
 // stored is a message of a page, and what the page says was done to it: updates whose

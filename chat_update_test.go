@@ -263,12 +263,13 @@ func TestChatForgetsWhatDisappeared(t *testing.T) {
 
 // A page of history shows what was done to messages; so do later updates.
 func TestChatHistoryShowsUpdates(t *testing.T) {
-	c, _ := offlineChat(t, "bob", "alice")
+	c, out := offlineChat(t, "bob", "alice")
 	page := schemas.HistoryMessage{MessageID: chatMessageID(1), SenderID: "alice", ReceiverID: "bob", Content: "Nine?", Timestamp: schemas.Now(), EditedAt: schemas.Now(),
 		ExpiresAt: schemas.Now() + 60_000, Reactions: []schemas.Reaction{{UserID: "bob", Reaction: "👍"}, {UserID: "alice", Reaction: "🎉"}}}
 	row := func(h schemas.HistoryMessage) string {
-		m, done := stored(h)
-		_, text, _ := strings.Cut(c.row(c.know(m, done...)), "] ")
+		out.Reset()
+		c.showPage([]schemas.HistoryMessage{h})
+		_, text, _ := strings.Cut(strings.TrimSuffix(out.String(), "\n"), "] ")
 		return text
 	}
 	until := " (until " + clock(page.ExpiresAt) + ")"
@@ -284,6 +285,10 @@ func TestChatHistoryShowsUpdates(t *testing.T) {
 	deleted := schemas.HistoryMessage{MessageID: chatMessageID(2), SenderID: "alice", ReceiverID: "bob", Timestamp: schemas.Now(), Deleted: true}
 	if got := row(deleted); got != "alice: (deleted)" {
 		t.Errorf("a deleted message: %q", got)
+	}
+	gone := schemas.HistoryMessage{MessageID: chatMessageID(4), SenderID: "alice", ReceiverID: "bob", Content: "gone", Timestamp: 1, ExpiresAt: 2}
+	if got := row(gone); got != "" {
+		t.Errorf("what disappeared meanwhile: %q", got)
 	}
 	many := schemas.HistoryMessage{MessageID: chatMessageID(3), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: schemas.Now()}
 	for _, user := range []schemas.UserID{"a", "b", "c", "d", "e"} {
