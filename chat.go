@@ -31,7 +31,7 @@ type ChatOptions struct {
 // Help is shown by --help, below the first line.
 func (ChatOptions) Help() string {
 	return "What you type is sent to whom you write to. Inside, /help lists the commands: groups, devices, " +
-		"settings, blocks, presence, replies, history, export."
+		"settings, blocks, presence, replies, edits, reactions, disappearing messages, history, export."
 }
 
 // Run chats on the terminal of the process.

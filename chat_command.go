@@ -35,6 +35,7 @@ type chatTopic struct {
 func chatTopics() []chatTopic {
 	return []chatTopic{
 		{"Chats", chatCommands()},
+		{"Messages", updateCommands()},
 		{"Groups", groupCommands()},
 		{"People", peopleCommands()},
 		{"You", accountCommands()},
@@ -122,10 +123,16 @@ func (c *chat) typed(ctx context.Context, line string) error {
 
 // say hands a message to the sender.
 func (c *chat) say(text string, replyTo schemas.MessageID) error {
+	return c.hand(outgoing{text: text, replyTo: replyTo})
+}
+
+// hand gives the sender something for the open chat.
+func (c *chat) hand(o outgoing) error {
 	if participant(c.peer) == "" {
 		return errors.New("nobody to write to; /to NAME comes first")
 	}
-	c.outgoing <- outgoing{c.peer, text, replyTo}
+	o.to = c.peer
+	c.outgoing <- o
 	c.unanswered++
 	return nil
 }

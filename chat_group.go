@@ -46,6 +46,7 @@ func (c *chat) loadGroups(ctx context.Context) (groups []schemas.GroupSummary, e
 	})
 	for _, g := range groups {
 		c.groups[g.GroupID] = g.GroupName
+		c.timers[schemas.Participant{Group: g.GroupID}] = g.DisappearingDays
 	}
 	return groups, err
 }
@@ -59,11 +60,14 @@ func (c *chat) groupList(ctx context.Context, _ chatArgs) error {
 		c.screen.line("You are in no group. /group create NAME makes one.")
 	}
 	for _, g := range groups {
-		stores := ""
+		more := ""
 		if g.HistoryStorage > 0 {
-			stores = ", stores history"
+			more = ", stores history"
 		}
-		c.screen.line("%s  %s, %d members, you are %s%s", g.GroupID, clean(g.GroupName), g.MemberCount, roleName(g.Role), stores)
+		if g.DisappearingDays > 0 {
+			more += ", messages " + fate(g.DisappearingDays)
+		}
+		c.screen.line("%s  %s, %d members, you are %s%s", g.GroupID, clean(g.GroupName), g.MemberCount, roleName(g.Role), more)
 	}
 	return nil
 }
@@ -78,7 +82,7 @@ func (c *chat) groupCreate(ctx context.Context, args chatArgs) error {
 		return err
 	}
 	c.groups[group.GroupID] = group.GroupName
-	c.open(schemas.Participant{Group: group.GroupID})
+	c.open(ctx, schemas.Participant{Group: group.GroupID})
 	return nil
 }
 
@@ -97,7 +101,7 @@ func (c *chat) groupOpen(ctx context.Context, args chatArgs) error {
 	case 0:
 		return fmt.Errorf("you are in no group %s; /group list shows yours", clean(args.text))
 	case 1:
-		c.open(schemas.Participant{Group: schemas.GroupID(ids[0])})
+		c.open(ctx, schemas.Participant{Group: schemas.GroupID(ids[0])})
 		return nil
 	}
 	return fmt.Errorf("several of your groups have that name; /group open ID with one of %s", strings.Join(ids, ", "))
@@ -183,7 +187,7 @@ func (c *chat) groupChange(ctx context.Context, change schemas.GroupPatch) error
 func (c *chat) groupUpdated(u client.GroupUpdate) {
 	group := schemas.Participant{Group: u.GroupID}
 	before := c.name(group)
-	c.groups[u.GroupID] = u.GroupName
+	c.groups[u.GroupID], c.timers[group] = u.GroupName, u.DisappearingDays
 	now := c.name(group)
 	by, whom := c.who(u.ByUserID), c.who(u.UserID)
 	what := ""
@@ -194,6 +198,8 @@ func (c *chat) groupUpdated(u client.GroupUpdate) {
 		what = fmt.Sprintf("%s renamed %s to %s", by, before, now)
 	case schemas.GroupHistory:
 		what = fmt.Sprintf("%s switched the history of %s %s", by, now, onOff(u.HistoryStorage > 0))
+	case schemas.GroupTimer:
+		what = fmt.Sprintf("%s chose: messages in %s %s", by, now, fate(u.DisappearingDays))
 	case schemas.GroupAdded:
 		what = fmt.Sprintf("%s added %s to %s", by, whom, now)
 		if u.UserID == c.client.Welcome().UserID {

@@ -19,7 +19,8 @@ type marks struct {
 }
 
 type sentLine struct {
-	outgoing
+	to        schemas.Participant
+	text      string
 	id        schemas.MessageID
 	delivered bool
 }
@@ -35,17 +36,25 @@ func (c *chat) answered(r result) {
 	var unknown *client.UnknownOutcomeError
 	switch {
 	case errors.As(r.err, &unknown):
-		c.screen.line("? %s: %v", clean(r.text), r.err)
+		c.screen.line("? %s: %v", clean(c.line(r.outgoing)), r.err)
 	case r.err != nil:
-		c.screen.line("✗ %s: not sent: %v", clean(r.text), explain(r.err))
+		c.screen.line("✗ %s: not sent: %v", clean(c.line(r.outgoing)), explain(r.err))
 	default:
-		c.accepted(sentLine{outgoing: r.outgoing, id: r.sent.MessageID})
+		c.accepted(r)
 	}
 }
 
-func (c *chat) accepted(s sentLine) {
+func (c *chat) accepted(r result) {
+	s := sentLine{to: r.to, text: c.line(r.outgoing), id: r.sent.MessageID}
 	c.screen.mark(s.id, "✓", s.text)
-	c.know(knownMessage{s.id, s.to, true, s.text})
+	m := schemas.Message{MessageID: s.id, SenderID: c.client.Welcome().UserID, ReceiverID: r.to.User, GroupID: r.to.Group,
+		Content: r.text, Timestamp: r.sent.Timestamp, ReplyTo: r.replyTo, Change: r.change, TargetMessageID: r.target}
+	if m.IsUpdate() {
+		c.apply(m)
+	} else {
+		m.ExpiresAt = schemas.ExpiresAt(m.Timestamp, c.timers[r.to])
+		c.know(m)
+	}
 	c.marks.sent = append(c.marks.sent, s)
 	c.marks.sent = c.marks.sent[max(0, len(c.marks.sent)-chatMarked):]
 	early := c.marks.early

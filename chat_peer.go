@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -10,17 +9,6 @@ import (
 	"roost/client"
 	"roost/schemas"
 )
-
-// chatKnown bounds the messages that can be answered and quoted.
-const chatKnown = 1024
-
-// knownMessage is one that was shown, or sent from here.
-type knownMessage struct {
-	id   schemas.MessageID
-	chat schemas.Participant
-	mine bool
-	text string
-}
 
 // historyPage is how far back /history went.
 type historyPage struct {
@@ -31,28 +19,40 @@ type historyPage struct {
 func chatCommands() []chatCommand {
 	return []chatCommand{
 		{"/to", "NAME", "write to a user, or to a group by its id", 1, 1, (*chat).to},
-		{"/reply", "N TEXT", "answer what others wrote here; 1 is the newest", 2, -1, (*chat).reply},
+		{"/reply", "N TEXT", "answer others here; 1 is their newest, or #N", 2, -1, (*chat).reply},
 		{"/history", "", "the newest messages that are stored", 0, 0, (*chat).history},
 		{"/history older", "", "the ones before", 0, 0, (*chat).older},
 	}
 }
 
-func (c *chat) to(_ context.Context, args chatArgs) error {
+func (c *chat) to(ctx context.Context, args chatArgs) error {
 	peer, err := schemas.ParseParticipant(args.words[0])
 	if err != nil {
 		return err
 	}
-	c.open(peer)
+	c.open(ctx, peer)
 	return nil
 }
 
 // open makes peer the one to write to. What waited there unread is read now.
-func (c *chat) open(peer schemas.Participant) {
+func (c *chat) open(ctx context.Context, peer schemas.Participant) {
 	c.peer, c.page = peer, historyPage{}
 	c.screen.line("You write to %s.", c.name(peer))
+	c.showTimer(ctx)
 	c.prompt()
 	if mark, ok := c.unread[peer]; ok {
 		c.read(peer, mark)
+	}
+}
+
+// showTimer says that messages of the open chat disappear, if so. Where that cannot be
+// asked, those that are sent from here are taken to stay.
+func (c *chat) showTimer(ctx context.Context) {
+	if _, known := c.timers[c.peer]; !known {
+		_ = c.loadTimer(ctx)
+	}
+	if days := c.timers[c.peer]; days > 0 {
+		c.screen.line("Messages here %s.", fate(days))
 	}
 }
 
@@ -68,42 +68,29 @@ func (c *chat) name(p schemas.Participant) string {
 }
 
 func (c *chat) reply(_ context.Context, args chatArgs) error {
-	_, text := cutWord(args.text)
+	id, text, err := c.chosen(args.text)
+	switch {
+	case err != nil:
+		return err
+	case id != "":
+		return c.say(text, id)
+	}
+	_, text = cutWord(args.text)
 	n, err := strconv.Atoi(args.words[0])
 	if err != nil || n < 1 {
 		return errors.New("which one? 1 is the newest message that others wrote here, 2 the one before")
 	}
-	for _, m := range slices.Backward(c.known) {
-		if m.chat == c.peer && !m.mine {
-			if n--; n == 0 {
-				return c.say(text, m.id)
-			}
+	me := c.client.Welcome().UserID
+	id, ok := c.newest(func(_ int, s schemas.MessageState) bool {
+		if s.SenderID != me {
+			n--
 		}
+		return n == 0
+	})
+	if !ok {
+		return errors.New("you were not shown so many here; /history shows what is stored")
 	}
-	return errors.New("you were not shown so many here; /history shows what is stored")
-}
-
-// know remembers a message that is on the screen.
-func (c *chat) know(m knownMessage) {
-	i, found := slices.BinarySearchFunc(c.known, m, func(a, b knownMessage) int { return cmp.Compare(a.id, b.id) })
-	if found {
-		return
-	}
-	c.known = slices.Insert(c.known, i, m)
-	c.known = c.known[max(0, len(c.known)-chatKnown):]
-}
-
-// about quotes what a message answers.
-func (c *chat) about(id schemas.MessageID) string {
-	if id == "" {
-		return ""
-	}
-	for _, m := range c.known {
-		if m.id == id {
-			return " (re: " + clean(short(m.text)) + ")"
-		}
-	}
-	return " (re: an earlier message)"
+	return c.say(text, id)
 }
 
 func (c *chat) history(ctx context.Context, _ chatArgs) error {
@@ -147,14 +134,43 @@ func (c *chat) showHistory(ctx context.Context) error {
 	default:
 		c.screen.line("No history with %s is stored. /set history on stores what comes from now on.", c.name(with))
 	}
-	me := c.client.Welcome().UserID
-	for _, m := range fresh {
-		c.know(knownMessage{m.MessageID, with, m.SenderID == me, m.Content})
-	}
-	for _, m := range slices.Backward(fresh) { // the newest comes first
-		c.screen.line("[%s] %s%s: %s", clock(m.Timestamp), clean(string(m.SenderID)), c.about(m.ReplyTo), clean(m.Content))
-	}
+	c.showPage(fresh)
 	return nil
+}
+
+// showPage shows messages of a page that were not there before; the newest comes first.
+func (c *chat) showPage(page []schemas.HistoryMessage) {
+	states := make([]schemas.MessageState, len(page))
+	for i, m := range page {
+		message, done := stored(m)
+		states[i] = c.know(message, done...)
+	}
+	for _, s := range slices.Backward(states) {
+		if !s.Expired(schemas.Now()) {
+			c.screen.line("%s", c.row(s))
+		}
+	}
+}
+
+// stored is a message of a page, and what the page says was done to it: updates whose
+// ids are older than any that comes to this device.
+func stored(m schemas.HistoryMessage) (schemas.Message, []schemas.Message) {
+	update := schemas.Message{SenderID: m.SenderID, TargetMessageID: m.MessageID}
+	var done []schemas.Message
+	if m.EditedAt > 0 {
+		update.Change, update.Content, update.Timestamp = schemas.ChangeEdit, m.Content, m.EditedAt
+		done = append(done, update)
+	}
+	for _, r := range m.Reactions {
+		update.Change, update.SenderID, update.Content = schemas.ChangeReaction, r.UserID, r.Reaction
+		done = append(done, update)
+	}
+	if m.Deleted {
+		update.Change, update.SenderID, update.Content = schemas.ChangeDelete, m.SenderID, ""
+		done = append(done, update)
+	}
+	return schemas.Message{MessageID: m.MessageID, SenderID: m.SenderID, ReceiverID: m.ReceiverID, GroupID: m.GroupID,
+		Content: m.Content, Timestamp: m.Timestamp, ReplyTo: m.ReplyTo, ExpiresAt: m.ExpiresAt}, done
 }
 
 // historyOf is what a group keeps for its members; where it keeps nothing, or the

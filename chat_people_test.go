@@ -72,7 +72,7 @@ func TestChatGroup(t *testing.T) {
 	bob.sees(`\[..:..\] \* alice made you the owner of Lunch`)
 	alice.types("Still here?")
 	alice.sees(`✗ Still here\?: not sent: .*`)
-	if strings.Contains(carol.whole.String(), "Only us") {
+	if strings.Contains(carol.saw(), "Only us") {
 		t.Error("carol saw a message of a group that she is not in")
 	}
 	bob.types("/group create Lunch", "/group open Lunch")
@@ -149,7 +149,7 @@ func TestChatPeople(t *testing.T) {
 	alice.sees(`bob is online\.`)
 	alice.types("Again")
 	bob.sees(`\[..:..\] alice: Again`)
-	if strings.Contains(bob.whole.String(), "Hello?") {
+	if strings.Contains(bob.saw(), "Hello?") {
 		t.Error("bob saw what alice sent while he blocked her")
 	}
 	alice.types("/unwatch bob", "/watch")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"roost/client"
@@ -36,9 +37,12 @@ type chat struct {
 	deleted    bool // the account
 
 	marks   marks
-	known   []knownMessage // by message id, at most chatKnown
-	page    historyPage    // of the chat with peer
+	known   []knownMessage    // by message id, at most chatKnown
+	early   []schemas.Message // updates of others, oldest first, at most chatKnown
+	numbers int               // given to messages so far
+	page    historyPage       // of the chat with peer
 	groups  map[schemas.GroupID]string
+	timers  map[schemas.Participant]int      // after how many days messages disappear, where that is known
 	unread  map[schemas.Participant]readMark // the newest one that was shown while another chat was open
 	typing  typing
 	watched []schemas.UserID
@@ -49,14 +53,18 @@ func newChat(a *account, c *client.Client, s *screen, peer schemas.Participant) 
 	return &chat{account: a, client: c, screen: s, peer: peer,
 		outgoing: make(chan outgoing, chatUnanswered), results: make(chan result), events: make(chan received),
 		notices: make(chan notice, chatNotices), exports: make(chan exported),
-		groups: make(map[schemas.GroupID]string), unread: make(map[schemas.Participant]readMark),
+		groups: make(map[schemas.GroupID]string), timers: make(map[schemas.Participant]int), unread: make(map[schemas.Participant]readMark),
 		typing: newTyping(), present: make(map[schemas.UserID]bool)}
 }
 
+// outgoing is a message, or an update where change is set.
 type outgoing struct {
 	to      schemas.Participant
 	text    string
 	replyTo schemas.MessageID
+	change  schemas.MessageChange
+	target  schemas.MessageID // what it changes, or
+	last    bool              // the last one that was sent, if that is newer
 }
 
 // result is what became of a line; sent is set where err is nil.
@@ -77,6 +85,9 @@ func (c *chat) run(ctx context.Context, lines func() (string, error)) error {
 	c.screen.line("You are %s on %s. /help lists the commands.", clean(string(welcome.UserID)), clean(c.account.opts.Device))
 	if _, err := c.loadGroups(ctx); err != nil {
 		c.screen.line("The names of your groups are not known: %v", explain(err))
+	}
+	if participant(c.peer) != "" {
+		c.showTimer(ctx)
 	}
 	c.prompt()
 	restored := c.client.Restored()
@@ -121,7 +132,7 @@ func readLines(ctx context.Context, next func() (string, error)) <-chan string {
 }
 
 // send sends what is outgoing, one after the other.
-func (c *chat) send(ctx context.Context, restored []schemas.SendMessage) {
+func (c *chat) send(ctx context.Context, restored []client.Outgoing) {
 	report := func(r result) bool {
 		select {
 		case c.results <- r:
@@ -130,9 +141,12 @@ func (c *chat) send(ctx context.Context, restored []schemas.SendMessage) {
 			return false
 		}
 	}
+	last := make(map[schemas.Participant]schemas.MessageID)
 	for _, f := range restored {
-		r := result{outgoing: outgoing{schemas.Participant{User: f.ReceiverID, Group: f.GroupID}, f.Content, f.ReplyTo}}
+		r := result{outgoing: outgoing{to: schemas.Participant{User: f.ReceiverID, Group: f.GroupID}, text: f.Content,
+			replyTo: f.ReplyTo, change: f.Change, target: f.TargetMessageID}}
 		r.sent, r.err = c.client.Resend(ctx, f.MessageIDByClient)
+		r.note(last)
 		if !report(r) {
 			return
 		}
@@ -140,14 +154,44 @@ func (c *chat) send(ctx context.Context, restored []schemas.SendMessage) {
 	for {
 		select {
 		case o := <-c.outgoing:
+			if o.last {
+				o.target = max(o.target, last[o.to])
+			}
 			r := result{outgoing: o}
-			r.sent, r.err = c.client.Send(ctx, o.to, o.text, &client.SendOptions{ReplyTo: o.replyTo})
+			r.sent, r.err = c.sendOne(ctx, o)
+			r.note(last)
 			if !report(r) {
 				return
 			}
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (c *chat) sendOne(ctx context.Context, o outgoing) (schemas.MessageReceived, error) {
+	if o.change != "" && o.target == "" {
+		return schemas.MessageReceived{}, errors.New("you sent nothing here that is known; /history shows what is stored")
+	}
+	switch o.change {
+	case schemas.ChangeEdit:
+		return c.client.Edit(ctx, o.to, o.target, o.text)
+	case schemas.ChangeDelete:
+		return c.client.Delete(ctx, o.to, o.target)
+	case schemas.ChangeReaction:
+		return c.client.React(ctx, o.to, o.target, o.text)
+	}
+	return c.client.Send(ctx, o.to, o.text, &client.SendOptions{ReplyTo: o.replyTo})
+}
+
+// note keeps the last message that was sent to each.
+func (r result) note(last map[schemas.Participant]schemas.MessageID) {
+	switch {
+	case r.err != nil:
+	case r.change == "":
+		last[r.to] = r.sent.MessageID
+	case r.change == schemas.ChangeDelete && r.target == last[r.to]:
+		delete(last, r.to)
 	}
 }
 

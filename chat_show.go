@@ -81,8 +81,12 @@ func (c *chat) happened(ev client.Event) {
 		c.screen.line("The connection is lost: %v. You can go on typing.", ev.Err)
 	case client.Message:
 		c.message(ev)
+	case client.MessageUpdate:
+		c.updated(ev)
 	case client.GroupUpdate:
 		c.groupUpdated(ev)
+	case client.ChatUpdate:
+		c.chatUpdated(ev)
 	case client.Delivered:
 		c.markDelivered(ev.MessageID)
 	case client.Read:
@@ -105,34 +109,44 @@ func (c *chat) happened(ev client.Event) {
 
 // message shows a message and acknowledges it: on this device, shown is stored.
 func (c *chat) message(m client.Message) {
-	me := c.client.Welcome().UserID
-	chat := schemas.Participant{User: m.SenderID}
-	from := c.who(m.SenderID)
-	switch {
-	case m.GroupID != "":
-		chat = schemas.Participant{Group: m.GroupID}
-		from += " in " + c.name(chat)
-	case m.SenderID == me:
-		chat.User = m.ReceiverID
-		from += " to " + clean(string(m.ReceiverID)) // from another device
+	if m.Expired(schemas.Now()) {
+		c.shown(m)
+		return
 	}
 	delete(c.typing.others, client.Typing{Typing: schemas.Typing{UserID: m.SenderID, GroupID: m.GroupID}})
-	c.screen.line("[%s] %s%s: %s", clock(m.Timestamp), from, c.about(m.ReplyTo), clean(m.Content))
+	state := c.know(m.Message)
+	c.screen.line("[%s] %s%s: %s", clock(m.Timestamp), c.from(m), c.about(m.ReplyTo), c.text(state))
+	c.shown(m)
+	if m.SenderID == c.client.Welcome().UserID || c.screen.err != nil {
+		return
+	}
+	chat, mark := c.chatWith(&m.Message), readMark{m.MessageID, m.SenderID}
+	if chat == c.peer {
+		c.read(chat, mark)
+	} else if m.MessageID > c.unread[chat].id {
+		c.unread[chat] = mark
+	}
+}
+
+// from is who sent a message, and where.
+func (c *chat) from(m client.Message) string {
+	from, chat := c.who(m.SenderID), c.chatWith(&m.Message)
+	switch {
+	case chat.Group != "":
+		from += " in " + c.name(chat)
+	case m.SenderID == c.client.Welcome().UserID:
+		from += " to " + c.name(chat) // from another device
+	}
+	return from
+}
+
+// shown acknowledges what is on the screen.
+func (c *chat) shown(m client.Message) {
 	if c.screen.err != nil {
 		return
 	}
 	if err := m.Ack(); err != nil && !errors.Is(err, client.ErrClosed) {
 		c.screen.line("This message may come again: %v", err)
-	}
-	c.know(knownMessage{m.MessageID, chat, m.SenderID == me, m.Content})
-	if m.SenderID == me {
-		return
-	}
-	mark := readMark{m.MessageID, m.SenderID}
-	if chat == c.peer {
-		c.read(chat, mark)
-	} else if m.MessageID > c.unread[chat].id {
-		c.unread[chat] = mark
 	}
 }
 

@@ -90,7 +90,7 @@ func startTerminalChat(t *testing.T, url, user string) *chatter {
 		_ = keyboard.Close() // hangs the terminal up, which ends the reader of lines
 		<-shown
 		if t.Failed() {
-			t.Logf("%s saw:\n%s", user, p.whole.String())
+			t.Logf("%s saw:\n%s", user, p.saw())
 		}
 	})
 	return p
@@ -124,14 +124,14 @@ func TestChatReadAndTyping(t *testing.T) {
 	bob.sees(`.*You block nobody\.`)
 	bob.types("Anyone?")
 	bob.sees(`.*✗ Anyone\?: not sent: .*`)
-	if text := bob.whole.String(); strings.Contains(text, "The server says") {
+	if text := bob.saw(); strings.Contains(text, "The server says") {
 		t.Errorf("bob saw:\n%s", text)
 	}
 	alice.types("/quit")
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
 	}
-	if text := alice.whole.String(); strings.Contains(text, "● one") {
+	if text := alice.saw(); strings.Contains(text, "● one") {
 		t.Errorf("alice saw:\n%s", text)
 	}
 }
@@ -155,6 +155,26 @@ func TestChatReadAndTypingInAGroup(t *testing.T) {
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
 	}
+}
+
+// Two terminals: an update has its marks, and is none of what is read.
+func TestChatUpdatesOnTerminals(t *testing.T) {
+	srv := chatServer(t)
+	bob := startTerminalChat(t, srv.URL, "bob")
+	bob.sees(`.*You are bob on laptop.*`)
+	alice := startTerminalChat(t, srv.URL, "alice")
+	alice.sees(`.*You are alice on laptop.*`)
+	alice.types("/to bob", "one", "/edit two")
+	alice.sees(`.*✓✓ edit: two`)
+	bob.sees(`.*alice edited \(re: one\): two`)
+	bob.types("/to alice")
+	alice.sees(`.*● *one`)
+	bob.types("/react 👍")
+	bob.sees(`.*✓✓ 👍 to two`)
+	alice.sees(`.*bob reacted 👍 to two`)
+	alice.types("/messages", "/delete")
+	alice.sees(`.*#1 \[..:..\] alice: two \(edited\) \[👍 bob\]`)
+	bob.sees(`.*alice deleted a message of \d\d:\d\d`)
 }
 
 // A line that begins a command tells nobody that the person types.

@@ -83,7 +83,7 @@ func startChat(t *testing.T, url, user string, change func(*ChatOptions)) *chatt
 		_ = out.Close()
 		<-finished
 		if t.Failed() {
-			t.Logf("%s saw:\n%s", user, p.whole.String())
+			t.Logf("%s saw:\n%s", user, p.saw())
 		}
 	})
 	return p
@@ -108,6 +108,13 @@ func (p *chatter) types(lines ...string) {
 			p.t.Fatal(err)
 		}
 	}
+}
+
+// saw is all that was shown so far.
+func (p *chatter) saw() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.whole.String()
 }
 
 // sees waits for a line that matches, and forgets all up to it.
@@ -284,9 +291,10 @@ func TestChatSurvivesALostConnection(t *testing.T) {
 	alice.types("one")
 	alice.sees(`✓✓ one`)
 	srv.Break()
-	alice.types("two")
+	alice.types("two", "/edit three")
 	alice.sees(`✓✓ two`)
 	bob.sees(`.* alice: two`)
+	bob.sees(`.* alice edited \(re: two\): three`)
 }
 
 func TestChatCannotStart(t *testing.T) {

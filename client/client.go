@@ -173,12 +173,19 @@ func (c *Client) Receive(ctx context.Context) (Event, error) {
 	}
 }
 
-// shown acknowledges the one kind of event that the application does not.
+// shown acknowledges the kinds of events that the application does not.
 func (c *Client) shown(ev Event) Event {
-	if update, ok := ev.(GroupUpdate); ok {
-		if err := c.acknowledge(update.delivery); err != nil && !errors.Is(err, ErrClosed) {
-			c.log.Warn("a group update may be shown again", "error", err)
-		}
+	var d *delivery
+	switch ev := ev.(type) {
+	case GroupUpdate:
+		d = ev.delivery
+	case ChatUpdate:
+		d = ev.delivery
+	default:
+		return ev
+	}
+	if err := c.acknowledge(d); err != nil && !errors.Is(err, ErrClosed) {
+		c.log.Warn("a change of a group or chat may be shown again", "error", err)
 	}
 	return ev
 }
@@ -286,7 +293,7 @@ func (c *Client) finish(err error) {
 	c.err = err
 	for _, s := range slices.Clone(c.outbox.waiting) {
 		if s.written {
-			s.err = &UnknownOutcomeError{Number: s.frame.MessageIDByClient, Err: err}
+			s.err = &UnknownOutcomeError{Number: s.MessageIDByClient, Err: err}
 		} else {
 			s.err = notSent(err)
 			c.outbox.remove(s)
@@ -317,7 +324,7 @@ func (c *Client) snapshot() (State, uint64) {
 		DeviceID:    c.device,
 		Cursor:      c.inbox.cursor,
 		LastSend:    c.outbox.last,
-		Outstanding: framesOf(c.outbox.waiting),
+		Outstanding: listOf(c.outbox.waiting),
 		Seen:        c.inbox.seenLately(),
 	}, c.version
 }

@@ -6,7 +6,7 @@ import (
 	"roost/schemas"
 )
 
-// Event is one of the types of this file. Only Message wants an answer.
+// Event is one of the types of this file. Only Message and MessageUpdate want an answer.
 type Event interface{ event() }
 
 // Connected comes first on every connection.
@@ -23,6 +23,9 @@ type Disconnected struct {
 // user, or that the user sent from another device. The server repeats it, across
 // connections and restarts of the client, until it is acknowledged; one left
 // unacknowledged for 30 s ends the connection with 4008.
+//
+// Where ExpiresAt is set, it disappears then: the application forgets it, and shows it
+// no more. One that comes when that time is over is acknowledged all the same.
 type Message struct {
 	schemas.Message
 
@@ -44,6 +47,12 @@ func (m Message) Ack() error {
 	}
 	return m.client.acknowledge(m.delivery)
 }
+
+// MessageUpdate says that a message of before was changed: edited, deleted for everyone,
+// or reacted to, see [schemas.MessageChange]. It has a place in the inbox and wants an
+// Ack, as a Message does. TargetMessageID names the message, which this device may never
+// have had; [schemas.Fold] applies updates to messages.
+type MessageUpdate struct{ Message }
 
 // Drained says that all that waited while the device was away has been shown.
 type Drained struct{}
@@ -75,17 +84,27 @@ type GroupUpdate struct {
 	delivery *delivery
 }
 
+// ChatUpdate says that the settings of a chat of two changed. It counts as acknowledged
+// once Receive returned it: they can be read again at any time.
+type ChatUpdate struct {
+	schemas.ChatUpdate
+
+	delivery *delivery
+}
+
 // ServerError is a complaint of the server that belongs to no send.
 type ServerError struct{ Err *schemas.Error }
 
-func (Connected) event()    {}
-func (Disconnected) event() {}
-func (Message) event()      {}
-func (Drained) event()      {}
-func (Delivered) event()    {}
-func (Read) event()         {}
-func (Receipts) event()     {}
-func (Presence) event()     {}
-func (Typing) event()       {}
-func (GroupUpdate) event()  {}
-func (ServerError) event()  {}
+func (Connected) event()     {}
+func (Disconnected) event()  {}
+func (Message) event()       {}
+func (MessageUpdate) event() {}
+func (Drained) event()       {}
+func (Delivered) event()     {}
+func (Read) event()          {}
+func (Receipts) event()      {}
+func (Presence) event()      {}
+func (Typing) event()        {}
+func (GroupUpdate) event()   {}
+func (ChatUpdate) event()    {}
+func (ServerError) event()   {}

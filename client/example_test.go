@@ -152,6 +152,56 @@ func ExampleClient_Send() {
 	// Output: unknown_receiver
 }
 
+// What was sent can be changed, for whoever has it.
+func ExampleClient_Edit() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	url, end := startServer()
+	defer end()
+	alice, err := client.Connect(ctx, signUp(url, "alice"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer alice.Close()
+	bob, err := client.Connect(ctx, signUp(url, "bob"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer bob.Close()
+
+	toAlice, toBob := schemas.Participant{User: "alice"}, schemas.Participant{User: "bob"}
+	sent, err := alice.Send(ctx, toBob, "Dinner at eight?", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := alice.Edit(ctx, toBob, sent.MessageID, "Dinner at nine?"); err != nil {
+		log.Fatal(err)
+	}
+	_, err = bob.Delete(ctx, toAlice, sent.MessageID)
+	var refused *schemas.Error
+	if errors.As(err, &refused) {
+		fmt.Println("bob may not delete it:", refused.Code)
+	}
+	for done := false; !done; {
+		ev, err := bob.Receive(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		switch ev := ev.(type) {
+		case client.Message:
+			fmt.Println("bob reads:", ev.Content)
+			_ = ev.Ack()
+		case client.MessageUpdate:
+			fmt.Println("now it says:", ev.Content)
+			done = ev.Ack() == nil
+		}
+	}
+	// Output:
+	// bob may not delete it: forbidden
+	// bob reads: Dinner at eight?
+	// now it says: Dinner at nine?
+}
+
 // Whoever gives up on a send asks again under its number, and not with another
 // Send, which would be another message.
 func ExampleClient_Resend() {

@@ -81,7 +81,8 @@ type person struct {
 	name     string
 	opts     client.Options
 	restarts *rand.Rand
-	shown    []string
+	shown    []string          // contents of messages and edits
+	last     schemas.MessageID // sent by it, as far as it knows
 }
 
 // live sends and receives, and restarts now and then, until it has sent and
@@ -114,11 +115,16 @@ func (p *person) live(ctx context.Context, sends, receives int) {
 func (p *person) send(ctx context.Context, c *client.Client, next, sends int) int {
 	for ; next < sends; next++ {
 		content := fmt.Sprintf("%s %d", p.name, next)
+		var sent schemas.MessageReceived
 		var err error
-		if left := c.Restored(); len(left) > 0 && left[0].Content == content {
-			_, err = c.Resend(ctx, left[0].MessageIDByClient)
-		} else {
-			_, err = c.Send(ctx, schemas.Participant{User: p.other}, content, nil)
+		to := schemas.Participant{User: p.other}
+		switch left := c.Restored(); {
+		case len(left) > 0 && left[0].Content == content:
+			sent, err = c.Resend(ctx, left[0].MessageIDByClient)
+		case next%3 == 2 && p.last != "":
+			sent, err = c.Edit(ctx, to, p.last, content)
+		default:
+			sent, err = c.Send(ctx, to, content, nil)
 		}
 		var unknown *client.UnknownOutcomeError
 		switch {
@@ -128,6 +134,7 @@ func (p *person) send(ctx context.Context, c *client.Client, next, sends int) in
 			p.t.Errorf("%s: %v", p.name, err)
 			return next
 		}
+		p.last = sent.MessageID
 	}
 	return next
 }
@@ -155,7 +162,7 @@ func (p *person) receive(ctx context.Context, c *client.Client, all int) {
 			p.t.Errorf("%s: Receive: %v", p.name, err)
 			return
 		}
-		if m, ok := ev.(client.Message); ok {
+		if m, ok := messageOf(ev); ok {
 			p.shown = append(p.shown, m.Content)
 			held = append(held, m)
 		}
@@ -163,6 +170,14 @@ func (p *person) receive(ctx context.Context, c *client.Client, all int) {
 			ack()
 		}
 	}
+}
+
+func messageOf(ev client.Event) (client.Message, bool) {
+	if update, ok := ev.(client.MessageUpdate); ok {
+		return update.Message, true
+	}
+	m, ok := ev.(client.Message)
+	return m, ok
 }
 
 // drain has the last acknowledgements, which may have been lost, given again.
@@ -174,7 +189,7 @@ func (p *person) drain(ctx context.Context) {
 	}
 	for {
 		ev, err := c.Receive(ctx)
-		if m, ok := ev.(client.Message); ok || err != nil {
+		if m, ok := messageOf(ev); ok || err != nil {
 			p.t.Errorf("%s: at the end there was %q, %v", p.name, m.Content, err)
 			break
 		}

@@ -94,6 +94,21 @@ func (a *API) ChangeSettings(ctx context.Context, change schemas.SettingsChange)
 	return settings, err
 }
 
+// ChatSettings reads the settings of the user's chat with another user.
+func (a *API) ChatSettings(ctx context.Context, with schemas.UserID) (schemas.ChatSettings, error) {
+	var settings schemas.ChatSettings
+	err := a.call(ctx, http.MethodGet, "/chats/"+url.PathEscape(string(with)), nil, &settings)
+	return settings, err
+}
+
+// ChangeChatSettings changes them, for both, as of the messages sent from now on. Both
+// are told by a [ChatUpdate]. The code is chat_limit where too many chats have settings.
+func (a *API) ChangeChatSettings(ctx context.Context, with schemas.UserID, settings schemas.ChatSettings) (schemas.ChatSettings, error) {
+	var changed schemas.ChatSettings
+	err := a.call(ctx, http.MethodPut, "/chats/"+url.PathEscape(string(with)), settings, &changed)
+	return changed, err
+}
+
 // History is a page of the user's stored history of a chat, newest first: the
 // messages at or before upTo, where 0 is now.
 func (a *API) History(ctx context.Context, with schemas.Participant, upTo schemas.Timestamp) ([]schemas.HistoryMessage, error) {

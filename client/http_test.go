@@ -90,6 +90,23 @@ func TestAPIRequests(t *testing.T) {
 		})
 	}
 
+	data = `{"disappearing_days":7}`
+	week := 7
+	for method, call := range map[string]func() (schemas.ChatSettings, error){
+		"GET": func() (schemas.ChatSettings, error) { return api.ChatSettings(ctx, "b/b") },
+		"PUT": func() (schemas.ChatSettings, error) {
+			return api.ChangeChatSettings(ctx, "b/b", schemas.ChatSettings{DisappearingDays: &week})
+		},
+	} {
+		settings, err := call()
+		if err != nil || settings.DisappearingDays == nil || *settings.DisappearingDays != 7 {
+			t.Errorf("%s /chats: %+v, %v", method, settings, err)
+		}
+		if seen.method != method || seen.path != "/chats/b%2Fb" || seen.body != map[string]string{"PUT": data}[method] {
+			t.Errorf("%s /chats: the server saw %+v", method, seen)
+		}
+	}
+
 	data = `{"user_ids":["bob","carol"]}`
 	if blocked, err := api.Blocks(ctx); err != nil || !slices.Equal(blocked, []schemas.UserID{"bob", "carol"}) || seen.path != "/blocks" {
 		t.Errorf("blocks: %v, %v by %+v", blocked, err, seen)

@@ -12,10 +12,10 @@ const (
 	coalesceAbove = 16   // more acknowledgements than this at once become one ack frame
 )
 
-// delivery is one message, or group update, that the application was shown, or
-// is about to be.
+// delivery is one entry of the inbox that the application was shown, or is about
+// to be.
 type delivery struct {
-	seen   Seen // of a group update the message id alone
+	seen   Seen // of a change of a group or chat the message id alone
 	cursor schemas.Cursor
 
 	repeats []schemas.MessageID // ids under which it came again before it was acknowledged

@@ -13,9 +13,9 @@ const (
 	retryAfter   = time.Second            // where the server says to try again but not when
 )
 
-// send is one message on its way to the server.
+// send is one message, or update, on its way to the server.
 type send struct {
-	frame   schemas.SendMessage
+	Outgoing
 	encoded []byte // what is written, the same bytes each time
 
 	stored    bool      // the store has it; not before may it be written
@@ -28,8 +28,8 @@ type send struct {
 	err      error
 }
 
-func newSend(frame schemas.SendMessage) *send {
-	return &send{frame: frame, encoded: schemas.EncodeFrame(&frame), done: make(chan struct{})}
+func newSend(o Outgoing) *send {
+	return &send{Outgoing: o, encoded: schemas.EncodeFrame(o.frame()), done: make(chan struct{})}
 }
 
 // outbox holds the sends without answer, by number.
@@ -51,28 +51,28 @@ type outbox struct {
 
 func newOutbox(state State) outbox {
 	o := outbox{last: state.LastSend, window: schemas.MaxOutstanding, room: make(chan struct{})}
-	for _, frame := range state.Outstanding {
-		s := newSend(frame)
+	for _, left := range state.Outstanding {
+		s := newSend(left)
 		s.stored, s.written = true, true
 		o.waiting = append(o.waiting, s)
-		o.last = max(o.last, frame.MessageIDByClient)
+		o.last = max(o.last, s.MessageIDByClient)
 	}
 	slices.SortFunc(o.waiting, func(a, b *send) int {
-		return int(a.frame.MessageIDByClient - b.frame.MessageIDByClient)
+		return int(a.MessageIDByClient - b.MessageIDByClient)
 	})
 	o.restored = slices.Clone(o.waiting)
 	return o
 }
 
-// add gives frame the next number. It returns nil when the window is full; room
+// add gives what is to be sent the next number. It returns nil when the window is full; room
 // is then closed when it is worth asking again.
-func (o *outbox) add(frame schemas.SendMessage) *send {
-	if len(o.waiting) > 0 && o.last+1-o.waiting[0].frame.MessageIDByClient >= o.window {
+func (o *outbox) add(out Outgoing) *send {
+	if len(o.waiting) > 0 && o.last+1-o.waiting[0].MessageIDByClient >= o.window {
 		return nil
 	}
 	o.last++
-	frame.MessageIDByClient = o.last
-	s := newSend(frame)
+	out.MessageIDByClient = o.last
+	s := newSend(out)
 	o.waiting = append(o.waiting, s)
 	return s
 }
@@ -109,7 +109,7 @@ func (o *outbox) take(conn int, now time.Time) (frames [][]byte, again time.Dura
 
 func (o *outbox) find(number schemas.ClientMessageID) *send {
 	for _, s := range o.waiting {
-		if s.frame.MessageIDByClient == number {
+		if s.MessageIDByClient == number {
 			return s
 		}
 	}
@@ -120,7 +120,7 @@ func (o *outbox) find(number schemas.ClientMessageID) *send {
 func (o *outbox) lookUp(number schemas.ClientMessageID) *send {
 	for _, list := range [][]*send{o.waiting, o.settled, o.restored} {
 		for _, s := range list {
-			if s.frame.MessageIDByClient == number {
+			if s.MessageIDByClient == number {
 				return s
 			}
 		}
@@ -155,10 +155,10 @@ func (o *outbox) remove(s *send) {
 	o.room = make(chan struct{})
 }
 
-func framesOf(sends []*send) []schemas.SendMessage {
-	frames := make([]schemas.SendMessage, len(sends))
+func listOf(sends []*send) []Outgoing {
+	list := make([]Outgoing, len(sends))
 	for i, s := range sends {
-		frames[i] = s.frame
+		list[i] = s.Outgoing
 	}
-	return frames
+	return list
 }

@@ -54,9 +54,15 @@ func (k *connection) handle(ctx context.Context, frame schemas.ServerFrame) {
 	case *schemas.Incoming:
 		d := &delivery{cursor: f.Cursor, seen: Seen{f.MessageID, f.SenderDeviceID, f.MessageIDByClient}}
 		k.deliver(ctx, d, Message{Message: f.Message, client: k.c, delivery: d})
+	case *schemas.MessageUpdate:
+		d := &delivery{cursor: f.Cursor, seen: Seen{f.MessageID, f.SenderDeviceID, f.MessageIDByClient}}
+		k.deliver(ctx, d, MessageUpdate{Message{Message: f.Message, client: k.c, delivery: d}})
 	case *schemas.GroupUpdate:
 		d := &delivery{cursor: f.Cursor, seen: Seen{MessageID: f.MessageID}}
 		k.deliver(ctx, d, GroupUpdate{*f, d})
+	case *schemas.ChatUpdate:
+		d := &delivery{cursor: f.Cursor, seen: Seen{MessageID: f.MessageID}}
+		k.deliver(ctx, d, ChatUpdate{*f, d})
 	case *schemas.InboxDrained:
 		k.show(ctx, Drained{})
 	case *schemas.Delivered:

@@ -29,17 +29,16 @@ func (c *Client) Send(ctx context.Context, to schemas.Participant, content strin
 	if opts == nil {
 		opts = new(SendOptions)
 	}
-	frame := schemas.SendMessage{
-		ReceiverID: to.User,
-		GroupID:    to.Group,
-		Content:    content,
-		Timestamp:  schemas.Now(),
-		ReplyTo:    opts.ReplyTo,
-	}
-	if e := validate(frame); e != nil {
+	return c.send(ctx, Outgoing{ReceiverID: to.User, GroupID: to.Group, Content: content, ReplyTo: opts.ReplyTo})
+}
+
+// send is Send, for messages and updates.
+func (c *Client) send(ctx context.Context, o Outgoing) (schemas.MessageReceived, error) {
+	o.Timestamp = schemas.Now()
+	if e := validate(o); e != nil {
 		return schemas.MessageReceived{}, e
 	}
-	s, err := c.enqueue(ctx, frame)
+	s, err := c.enqueue(ctx, o)
 	if err != nil {
 		return schemas.MessageReceived{}, err
 	}
@@ -61,33 +60,33 @@ func (c *Client) Resend(ctx context.Context, number schemas.ClientMessageID) (sc
 
 // Outstanding are the sends without answer, by number: those of Send calls under
 // way, those given up with an [UnknownOutcomeError], and what is left of Restored.
-func (c *Client) Outstanding() []schemas.SendMessage {
+func (c *Client) Outstanding() []Outgoing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return framesOf(c.outbox.waiting)
+	return listOf(c.outbox.waiting)
 }
 
 // Restored are the sends that the Store had outstanding at Connect, by number,
 // whether they were settled since or not. The client asks for them by itself;
 // Resend tells the outcome of each, for as long as the client lives.
-func (c *Client) Restored() []schemas.SendMessage {
-	return framesOf(c.outbox.restored) // never changed
+func (c *Client) Restored() []Outgoing {
+	return listOf(c.outbox.restored) // never changed
 }
 
 // validate has the schema judge a frame before it takes a number: a server
 // closes the connection, for good, over some of what it would find.
-func validate(frame schemas.SendMessage) *schemas.Error {
-	if !utf8.ValidString(frame.Content) {
+func validate(o Outgoing) *schemas.Error {
+	if !utf8.ValidString(o.Content) {
 		return schemas.InvalidField("content", "is not valid UTF-8.")
 	}
-	frame.MessageIDByClient = 1
-	_, _, e := schemas.DecodeClientFrame(schemas.EncodeFrame(&frame))
+	o.MessageIDByClient = 1
+	_, _, e := schemas.DecodeClientFrame(schemas.EncodeFrame(o.frame()))
 	return e
 }
 
-// enqueue gives frame a number, as soon as the window has room, and hands it to
+// enqueue gives o a number, as soon as the window has room, and hands it to
 // the writer once the store has it.
-func (c *Client) enqueue(ctx context.Context, frame schemas.SendMessage) (*send, error) {
+func (c *Client) enqueue(ctx context.Context, o Outgoing) (*send, error) {
 	var s *send
 	for s == nil {
 		c.mu.Lock()
@@ -95,7 +94,7 @@ func (c *Client) enqueue(ctx context.Context, frame schemas.SendMessage) (*send,
 			defer c.mu.Unlock()
 			return nil, notSent(c.err)
 		}
-		s = c.outbox.add(frame)
+		s = c.outbox.add(o)
 		room := c.outbox.room
 		if s != nil {
 			c.version++
@@ -117,7 +116,7 @@ func (c *Client) enqueue(ctx context.Context, frame schemas.SendMessage) (*send,
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		if c.outbox.find(s.frame.MessageIDByClient) != nil {
+		if c.outbox.find(s.MessageIDByClient) != nil {
 			c.outbox.remove(s)
 			c.version++
 		}
@@ -143,7 +142,7 @@ func (c *Client) await(ctx context.Context, s *send) (schemas.MessageReceived, e
 	}
 	if s.written {
 		defer c.mu.Unlock()
-		return schemas.MessageReceived{}, &UnknownOutcomeError{Number: s.frame.MessageIDByClient, Err: ctx.Err()}
+		return schemas.MessageReceived{}, &UnknownOutcomeError{Number: s.MessageIDByClient, Err: ctx.Err()}
 	}
 	c.outbox.remove(s)
 	c.version++

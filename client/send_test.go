@@ -65,7 +65,7 @@ func TestSendRefusesWhatTheServerWould(t *testing.T) {
 
 // The longest content, in its longest encoding, fits a frame.
 func TestLongestSendFits(t *testing.T) {
-	s := newSend(schemas.SendMessage{ReceiverID: schemas.UserID(strings.Repeat("x", 128)),
+	s := newSend(Outgoing{ReceiverID: schemas.UserID(strings.Repeat("x", 128)),
 		Content: strings.Repeat("\x01", schemas.MaxContentRunes), MessageIDByClient: 1 << 62,
 		Timestamp: 1 << 62, ReplyTo: messageID(1)})
 	if len(s.encoded) > schemas.MaxFrameBytes {
@@ -218,7 +218,7 @@ func TestSendUnknownOutcome(t *testing.T) {
 		if !ok || unknown.Number != 1 || !errors.Is(o.err, context.DeadlineExceeded) {
 			t.Fatalf("Send: %v", o.err)
 		}
-		if left := c.Outstanding(); len(left) != 1 || left[0] != *f {
+		if left := c.Outstanding(); len(left) != 1 || *left[0].frame().(*schemas.SendMessage) != *f {
 			t.Errorf("Outstanding: %+v", left)
 		}
 

@@ -246,11 +246,12 @@ func messageID(n int) schemas.MessageID {
 func cursor(n int) schemas.Cursor { return schemas.Cursor(fmt.Sprintf("c%d", n)) }
 
 // received answers a send.
-func (p *peer) received(f *schemas.SendMessage) {
+func (p *peer) received(f schemas.Send) {
 	p.t.Helper()
+	m := f.Draft()
 	p.send(&schemas.MessageReceived{
-		MessageID:         messageID(1000 + int(f.MessageIDByClient)),
-		MessageIDByClient: f.MessageIDByClient,
+		MessageID:         messageID(1000 + int(m.MessageIDByClient)),
+		MessageIDByClient: m.MessageIDByClient,
 		Timestamp:         1,
 	})
 }

@@ -24,11 +24,34 @@ type State struct {
 	// LastSend is the newest number given to a send; Outstanding are the sends
 	// without answer, by number.
 	LastSend    schemas.ClientMessageID `json:"last_send,omitempty"`
-	Outstanding []schemas.SendMessage   `json:"outstanding,omitempty"`
+	Outstanding []Outgoing              `json:"outstanding,omitempty"`
 
 	// Seen are the messages acknowledged last, oldest first, by which repeats
 	// are known.
 	Seen []Seen `json:"seen,omitempty"`
+}
+
+// Outgoing is a send: a message, or an update where Change is set. Its fields are those
+// of [schemas.SendMessage] and [schemas.UpdateMessage].
+type Outgoing struct {
+	ReceiverID        schemas.UserID          `json:"receiver_id,omitempty"`
+	GroupID           schemas.GroupID         `json:"group_id,omitempty"`
+	Content           string                  `json:"content"`
+	MessageIDByClient schemas.ClientMessageID `json:"message_id_by_client"`
+	Timestamp         schemas.Timestamp       `json:"timestamp"`
+	ReplyTo           schemas.MessageID       `json:"reply_to,omitempty"`
+	Change            schemas.MessageChange   `json:"change,omitempty"`
+	TargetMessageID   schemas.MessageID       `json:"target_message_id,omitempty"`
+}
+
+// frame is what is written.
+func (o *Outgoing) frame() schemas.Send {
+	if o.Change != "" {
+		return &schemas.UpdateMessage{ReceiverID: o.ReceiverID, GroupID: o.GroupID, TargetMessageID: o.TargetMessageID,
+			Change: o.Change, Content: o.Content, MessageIDByClient: o.MessageIDByClient, Timestamp: o.Timestamp}
+	}
+	return &schemas.SendMessage{ReceiverID: o.ReceiverID, GroupID: o.GroupID, Content: o.Content,
+		MessageIDByClient: o.MessageIDByClient, Timestamp: o.Timestamp, ReplyTo: o.ReplyTo}
 }
 
 // Seen names a message by both its names.

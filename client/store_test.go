@@ -25,8 +25,9 @@ func TestStores(t *testing.T) {
 			}
 			full := State{
 				DeviceID: phone, Cursor: cursor(3), LastSend: 7,
-				Outstanding: []schemas.SendMessage{{ReceiverID: bob, Content: "<ü>\n", MessageIDByClient: 7, Timestamp: 1, ReplyTo: messageID(1)}},
-				Seen:        []Seen{{messageID(1), bobsOwn, 4}, {MessageID: messageID(2)}},
+				Outstanding: []Outgoing{{ReceiverID: bob, Content: "<ü>\n", MessageIDByClient: 7, Timestamp: 1, ReplyTo: messageID(1)},
+					{ReceiverID: bob, MessageIDByClient: 8, Timestamp: 1, Change: schemas.ChangeDelete, TargetMessageID: messageID(1)}},
+				Seen: []Seen{{messageID(1), bobsOwn, 4}, {MessageID: messageID(2)}},
 			}
 			for _, state := range []State{full, {LastSend: 8}, full} {
 				if err := store.Save(state); err != nil {
@@ -226,7 +227,7 @@ func TestSendSurvivesTheProcess(t *testing.T) {
 		if o := <-two; o.err != nil || o.received.MessageID != messageID(1001) {
 			t.Errorf("Resend: %+v", o)
 		}
-		if restored := c.Restored(); len(restored) != 1 || restored[0] != *f || len(c.Outstanding()) != 0 {
+		if restored := c.Restored(); len(restored) != 1 || *restored[0].frame().(*schemas.SendMessage) != *f || len(c.Outstanding()) != 0 {
 			t.Errorf("Restored: %+v, Outstanding: %+v", restored, c.Outstanding())
 		}
 		closeClient(t, c)

@@ -1,5 +1,6 @@
 // Package clienttest is a Roost server in memory, for tests of clients: one
-// process, no disk, no groups, no history, no limits, and faults on demand. It
+// process, no disk, no groups, no history, no limits but on whose message may be
+// edited and deleted, and faults on demand. It
 // keeps the promises of the protocol that a client builds on: a send is stored
 // once under its number, an inbox is delivered in order and repeated until it is
 // acknowledged, the newest connection of a device wins.
@@ -27,7 +28,7 @@ type Point string
 const (
 	BeforeStore     Point = "before store"     // a send was read, and is lost
 	BeforeReceived  Point = "before received"  // a send is stored, its answer is lost
-	BeforeIncoming  Point = "before incoming"  // a message was due, and is not written
+	BeforeIncoming  Point = "before incoming"  // a message or update was due, and is not written
 	BeforeForgotten Point = "before forgotten" // an acknowledgement was read, and is lost
 )
 
@@ -45,7 +46,8 @@ type Server struct {
 
 	mu    sync.Mutex
 	users map[schemas.UserID]*user
-	ids   int // made so far
+	sent  map[schemas.MessageID]schemas.UserID // who sent each message
+	ids   int                                  // made so far
 }
 
 type user struct {

@@ -126,7 +126,9 @@ func (s *Server) handle(d *device, k *session, f schemas.ClientFrame) {
 	}
 	switch f := f.(type) {
 	case *schemas.SendMessage:
-		s.send(d, k, f)
+		s.send(d, k, f.Draft())
+	case *schemas.UpdateMessage:
+		s.send(d, k, f.Draft())
 	case *schemas.DeliveredAck:
 		if !s.breaks(BeforeForgotten, k) {
 			d.forget(s, func(e entry) bool { return e.message.MessageID == f.MessageID })
@@ -148,37 +150,43 @@ func (s *Server) breaks(p Point, k *session) bool {
 	return true
 }
 
-// send stores a message in all inboxes it is meant for, once.
-func (s *Server) send(from *device, k *session, f *schemas.SendMessage) {
+// send stores a message, or update, in all inboxes it is meant for, once.
+func (s *Server) send(from *device, k *session, m schemas.Message) {
 	if s.breaks(BeforeStore, k) {
 		return
 	}
 	fail := func(code schemas.Code, message string) {
-		k.say(&schemas.ErrorFrame{Code: code, Message: message, MessageIDByClient: f.MessageIDByClient})
+		k.say(&schemas.ErrorFrame{Code: code, Message: message, MessageIDByClient: m.MessageIDByClient})
 	}
-	record, known := from.sent[f.MessageIDByClient]
-	to := s.users[f.ReceiverID]
+	record, known := from.sent[m.MessageIDByClient]
+	to := s.users[m.ReceiverID]
 	switch {
-	case known && record.hash != hashOf(f):
+	case known && record.hash != m.Hash():
 		fail(schemas.CodeConflict, "That number has another content.")
 		return
 	case !known && to == nil:
 		fail(schemas.CodeUnknownReceiver, "There is no such user.")
 		return
+	case !known && m.Change.Window() > 0 && s.sent[m.TargetMessageID] != from.user.id:
+		fail(schemas.CodeForbidden, "That message is of somebody else.")
+		return
 	case !known:
-		record = sent{hashOf(f), s.store(from, to, f)}
-		from.sent[f.MessageIDByClient] = record
-		from.last = max(from.last, f.MessageIDByClient)
+		record = sent{m.Hash(), s.store(from, to, m)}
+		from.sent[m.MessageIDByClient] = record
+		from.last = max(from.last, m.MessageIDByClient)
 	}
 	if !s.breaks(BeforeReceived, k) {
 		k.say(&record.answer)
 	}
 }
 
-func (s *Server) store(from *device, to *user, f *schemas.SendMessage) schemas.MessageReceived {
-	m := schemas.Message{MessageID: schemas.MessageID(s.newID()), SenderID: from.user.id, ReceiverID: to.id,
-		Content: f.Content, Timestamp: schemas.Now(), ReplyTo: f.ReplyTo,
-		SenderDeviceID: from.info.DeviceID, MessageIDByClient: f.MessageIDByClient}
+func (s *Server) store(from *device, to *user, m schemas.Message) schemas.MessageReceived {
+	m.MessageID, m.Timestamp = schemas.MessageID(s.newID()), schemas.Now()
+	m.SenderID, m.SenderDeviceID = from.user.id, from.info.DeviceID
+	if s.sent == nil {
+		s.sent = make(map[schemas.MessageID]schemas.UserID)
+	}
+	s.sent[m.MessageID] = m.SenderID
 	targets := slices.Clone(from.user.devices)
 	if to != from.user {
 		targets = append(targets, to.devices...)
@@ -193,7 +201,7 @@ func (s *Server) store(from *device, to *user, f *schemas.SendMessage) schemas.M
 			d.session.rouse()
 		}
 	}
-	return schemas.MessageReceived{MessageID: m.MessageID, MessageIDByClient: f.MessageIDByClient, Timestamp: m.Timestamp}
+	return schemas.MessageReceived{MessageID: m.MessageID, MessageIDByClient: m.MessageIDByClient, Timestamp: m.Timestamp}
 }
 
 // forget removes acknowledged entries and tells their senders.
@@ -272,7 +280,12 @@ func (s *Server) next(d *device, k *session) (frames []schemas.ServerFrame, code
 			frames = k.drained(frames)
 		}
 		k.shown = e.place
-		frames = append(frames, &schemas.Incoming{Message: e.message, Cursor: cursorAt(e.place)})
+		incoming := schemas.Incoming{Message: e.message, Cursor: cursorAt(e.place)}
+		if e.message.IsUpdate() {
+			frames = append(frames, &schemas.MessageUpdate{Incoming: incoming})
+		} else {
+			frames = append(frames, &incoming)
+		}
 	}
 	return k.drained(frames), k.code
 }
@@ -285,9 +298,4 @@ func (k *session) drained(frames []schemas.ServerFrame) []schemas.ServerFrame {
 	frames = append(frames, &schemas.InboxDrained{Cursor: cursorAt(k.behind)})
 	k.behind = -1
 	return frames
-}
-
-func hashOf(f *schemas.SendMessage) schemas.ContentHash {
-	m := f.Draft()
-	return m.Hash()
 }
