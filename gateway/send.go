@@ -284,7 +284,9 @@ func (s *session) missing(ctx context.Context, id schemas.MessageID, t targets) 
 }
 
 // commit commits the copies of a message whose send is on record, unless it has
-// disappeared since, and then answers and shows them to connected devices.
+// disappeared since, shows each to its device when it is stored, and answers when all
+// are. A partition that takes longer does not hold up what is shown in others, or a
+// next message would overtake it there.
 func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 	m := p.message
 	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
@@ -292,16 +294,13 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 		s.accept(p, m)
 		return
 	}
-	copies := streams.Copies{Message: m, Entry: m.StoredMessage(), To: t.to, Log: t.keep || s.server.opts.Events, Keep: t.keep}
-	s.server.streams.CommitCopies(copies, func(sequences []uint64, err error) {
+	entry := m.StoredMessage()
+	copies := streams.Copies{Message: m, Entry: entry, To: t.to, Log: t.keep || s.server.opts.Events, Keep: t.keep}
+	copies.Stored = func(i int, sequence uint64) { s.server.streams.PublishEntry(t.to[i], sequence, entry) }
+	s.server.streams.CommitCopies(copies, func(_ []uint64, err error) {
 		if err != nil {
 			s.refuse(p, err)
 			return
-		}
-		for i, a := range t.to {
-			if sequences[i] != 0 {
-				s.server.streams.PublishEntry(a, sequences[i], copies.Entry)
-			}
 		}
 		if len(t.unclaimed) > 0 {
 			s.later(p, func(ctx context.Context) { s.recheck(ctx, p, rec, t.unclaimed) })

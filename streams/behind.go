@@ -43,8 +43,9 @@ type behind struct {
 
 // sender is what is known of a device that sends.
 type sender struct {
-	newest schemas.ClientMessageID // no larger number was taken
-	queued int                     // of its records
+	newest  schemas.ClientMessageID // no larger number was taken
+	queued  int                     // of its records
+	waiting int                     // of these, those whose sends wait for them
 }
 
 // queuedRecord is a record on its way. done is nil where the send went on already.
@@ -82,7 +83,8 @@ func startBehind(c *Conn, from uint64) *behind {
 }
 
 // record queues a record. Where the number is new for the device, the send goes on
-// at once; else done hears what the stream says.
+// at once; else done hears what the stream says. So it does where an earlier send of
+// the device waits, which would be overtaken.
 func (b *behind) record(a Address, rec schemas.SentRecord, done func(Outcome)) error {
 	b.mu.Lock()
 	if b.closing {
@@ -95,10 +97,11 @@ func (b *behind) record(a Address, rec schemas.SentRecord, done func(Outcome)) e
 	}
 	of, known := b.devices[a]
 	// Who is blocked no copy tells.
-	isNew := known && rec.MessageIDByClient > of.newest && rec.BlockedBy == ""
+	isNew := known && rec.MessageIDByClient > of.newest && rec.BlockedBy == "" && of.waiting == 0
 	q := queuedRecord{to: a, rec: rec}
 	if !isNew {
 		q.done = done
+		of.waiting++
 	}
 	b.queue = append(b.queue, q)
 	b.taken++
@@ -291,6 +294,9 @@ func (b *behind) settle(batch, again []queuedRecord) (ready []behindWaiter) {
 	for _, q := range batch {
 		of := b.devices[q.to]
 		of.queued--
+		if q.done != nil {
+			of.waiting--
+		}
 		b.devices[q.to] = of
 	}
 	for _, q := range again {

@@ -131,6 +131,7 @@ func TestRecordOfAKnownNumber(t *testing.T) {
 	if _, o := recordSent(t, c, a, 5, "of a device that said no hello"); o.Sequence == 0 {
 		t.Errorf("it did not wait for the stream: %+v", o)
 	}
+	known(t, c, a)
 	if _, o := recordSent(t, c, a, 6, "new"); o.Sequence != 0 || o.Err != nil {
 		t.Errorf("a new number waited for the stream: %+v", o)
 	}
@@ -150,6 +151,34 @@ func TestRecordOfAKnownNumber(t *testing.T) {
 	}
 	if last := known(t, c, a); last.MessageIDByClient != 4 {
 		t.Errorf("the last record is %+v", last)
+	}
+}
+
+// A send that waits for its record is not overtaken by the device's next one.
+func TestSendsOfADeviceGoOnInOrder(t *testing.T) {
+	c, _ := open(t, streamstest.Server(t, t.TempDir()))
+	a := streamstest.NewAddress(c)
+	known(t, c, a)
+	release := hold(t, c)
+	went := make(chan schemas.ClientMessageID, 3)
+	for n := range schemas.ClientMessageID(3) {
+		rec := schemas.SentRecord{MessageIDByClient: n + 1, MessageID: c.Clock().Next()}
+		if n == 0 {
+			rec.BlockedBy = "bob" // which no copy tells
+		}
+		if err := c.RecordSent(a, rec, func(streams.Outcome) { went <- rec.MessageIDByClient }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release()
+	for n := range schemas.ClientMessageID(3) {
+		if got := streamstest.Receive(t, went); got != n+1 {
+			t.Errorf("send %d went on, want %d", got, n+1)
+		}
+	}
+	known(t, c, a)
+	if _, o := recordSent(t, c, a, 4, "nothing waits any more"); o.Sequence != 0 || o.Err != nil {
+		t.Errorf("a new number waited for the stream: %+v", o)
 	}
 }
 

@@ -97,6 +97,11 @@ type Copies struct {
 	To      []Address // a device each, or Unclaimed
 	Log     bool      // commit it to MESSAGES as well
 	Keep    bool      // and history workers store it
+
+	// Stored, where it is set, hears of the copy for To[i] when it is durable, with
+	// its sequence: of those of one inbox in the order of their sequences, and whatever
+	// becomes of the copies in other partitions. It does not block.
+	Stored func(i int, sequence uint64)
 }
 
 // Unclaimed is the inbox of a user without a device.
@@ -143,11 +148,15 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		}
 		err := c.commit(one.stream, one.set, func(outcomes []Outcome) {
 			for i, to := range one.at {
-				if !outcomes[i].Duplicate {
-					sequences[to] = outcomes[i].Sequence
-					if c.behind != nil {
-						c.behind.stored(outcomes[i].Sequence)
-					}
+				if outcomes[i].Duplicate || outcomes[i].Err != nil {
+					continue
+				}
+				sequences[to] = outcomes[i].Sequence
+				if c.behind != nil {
+					c.behind.stored(outcomes[i].Sequence)
+				}
+				if m.Stored != nil {
+					m.Stored(to, outcomes[i].Sequence)
 				}
 			}
 			all.one(firstError(outcomes))

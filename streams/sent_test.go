@@ -139,6 +139,50 @@ func TestCommitCopies(t *testing.T) {
 	}
 }
 
+// TestStoredCopiesAreHeardOfAtOnce: what is stored in one partition is shown though
+// another one does not answer; a next message would overtake it else.
+func TestStoredCopiesAreHeardOfAtOnce(t *testing.T) {
+	c := streamstest.Connect(t, streamstest.Server(t, t.TempDir()), streams.Topology{Partitions: 2},
+		func(o *streams.Options) { o.CommitTimeout = 500 * time.Millisecond })
+	var to []streams.Address
+	for p := range 2 {
+		a := streamstest.NewAddress(c)
+		for streams.Partition(a.User, 2) != p {
+			a = streamstest.NewAddress(c)
+		}
+		to = append(to, a)
+	}
+	if err := c.JetStream().DeleteStream(timeout(t), "INBOX_1"); err != nil {
+		t.Fatal(err)
+	}
+	type stored struct {
+		i        int
+		sequence uint64
+	}
+	heard := make(chan stored, 4)
+	hear := func(i int, sequence uint64) { heard <- stored{i, sequence} }
+	slow := copiesOf(c, to...)
+	slow.Stored = hear
+	failed := make(chan error, 1)
+	c.CommitCopies(slow, func(_ []uint64, err error) { failed <- err })
+	next := copiesOf(c, to[0])
+	next.Stored = hear
+	if got := commitCopies(t, c, next); got.err != nil {
+		t.Fatal(got.err)
+	}
+	for n := range uint64(2) {
+		if got := streamstest.Receive(t, heard); got != (stored{0, n + 1}) {
+			t.Errorf("heard %+v, want copy %d of the first inbox", got, n+1)
+		}
+	}
+	if err := streamstest.Receive(t, failed); err == nil {
+		t.Error("a send without one of its streams was accepted")
+	}
+	if len(heard) > 0 {
+		t.Errorf("heard of %+v, which is not stored", <-heard)
+	}
+}
+
 func BenchmarkLastSent(b *testing.B) {
 	c, ctx := connect(b, onePartition()), timeout(b)
 	a := streamstest.NewAddress(c)

@@ -11,8 +11,7 @@ const maxAhead = 4096
 // there each sequence of the stream is one that this process was answered, and an
 // entry of a connected device that was not shown is a gap here. So an inbox can
 // move its position without reading the stream. A sequence that is never shown,
-// because its commit had no answer or another copy of it was refused, stays a gap
-// until maxAhead others have passed it; meanwhile inboxes read.
+// because its commit had no answer, stays a gap until maxAhead others have passed it; meanwhile inboxes read.
 type shown struct {
 	mu    sync.Mutex          // guards the rest
 	first uint64              // what was before it is not known; 0: nothing is
