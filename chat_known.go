@@ -32,15 +32,14 @@ func (c *chat) find(id schemas.MessageID) (int, bool) {
 	})
 }
 
-// know remembers a message that is on the screen, what is known to have been done to it
-// before, and what came early.
-func (c *chat) know(m schemas.Message, done ...schemas.Message) schemas.MessageState {
+// know remembers a message that is on the screen, and what came before it.
+func (c *chat) know(m schemas.Message) schemas.MessageState {
 	i, found := c.find(m.MessageID)
 	if found {
 		return c.known[i].state()
 	}
 	c.numbers++
-	known := knownMessage{Message: m, updates: done, number: c.numbers}
+	known := knownMessage{Message: m, number: c.numbers}
 	c.early = slices.DeleteFunc(c.early, func(u schemas.Message) bool {
 		if u.TargetMessageID == m.MessageID {
 			known.update(u)
@@ -50,6 +49,20 @@ func (c *chat) know(m schemas.Message, done ...schemas.Message) schemas.MessageS
 	c.known = slices.Insert(c.known, i, known)
 	c.trimKnown()
 	return known.state()
+}
+
+// recall is know for a message of a page of history. What the page says was done to it
+// takes the place of what an earlier page said; what came to this device is newer.
+func (c *chat) recall(h schemas.HistoryMessage) schemas.MessageState {
+	m, done := stored(h)
+	c.know(m)
+	i, found := c.find(m.MessageID)
+	if !found { // too old to be remembered
+		return schemas.Fold([]schemas.Message{m}, done)[0]
+	}
+	came := slices.DeleteFunc(c.known[i].updates, func(u schemas.Message) bool { return u.MessageID == "" })
+	c.known[i].updates = append(done, came...)
+	return c.known[i].state()
 }
 
 // apply remembers what was done to a message, whether that has come or not.

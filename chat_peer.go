@@ -142,8 +142,7 @@ func (c *chat) showHistory(ctx context.Context) error {
 func (c *chat) showPage(page []schemas.HistoryMessage) {
 	states := make([]schemas.MessageState, len(page))
 	for i, m := range page {
-		message, done := stored(m)
-		states[i] = c.know(message, done...)
+		states[i] = c.recall(m)
 	}
 	for _, s := range slices.Backward(states) {
 		if !s.Expired(schemas.Now()) {
@@ -152,8 +151,8 @@ func (c *chat) showPage(page []schemas.HistoryMessage) {
 	}
 }
 
-// stored is a message of a page, and what the page says was done to it: updates whose
-// ids are older than any that comes to this device.
+// stored is a message of a page, and what the page says was done to it, as updates
+// without an id: any that comes to this device is newer.
 func stored(m schemas.HistoryMessage) (schemas.Message, []schemas.Message) {
 	update := schemas.Message{SenderID: m.SenderID, TargetMessageID: m.MessageID}
 	var done []schemas.Message

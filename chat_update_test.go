@@ -165,6 +165,29 @@ func TestChatDisappear(t *testing.T) {
 	bob.sees(`The owner and the admins of the group may do this.*`)
 }
 
+// A device that has only the history sees in it what was done.
+func TestChatUpdatesInHistory(t *testing.T) {
+	srv := chatServer(t)
+	srv.Account("bob", "correct horse")
+	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To = "bob" })
+	alice.types("/set history on", "/disappear 7")
+	alice.sees(`\[..:..\] \* you chose: .*`)
+	alice.types("first", "/edit second", "/react #1 👍", "secret", "/delete")
+	alice.sees(`✓ secret`)
+	alice.sees(`✓ deletion of secret`)
+	alice.types("/react #1 👍")
+	alice.sees(`✓ 👍 to second`)
+	phone := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device, o.To = "phone", "bob" })
+	for !shows(phone, "/history", "[👍 you]") {
+	}
+	phone.types("/history")
+	phone.sees(`\[..:..\] alice: second \(edited\) \[👍 you\] \(until .*\)`)
+	phone.sees(`\[..:..\] alice: \(deleted\)`)
+	if strings.Contains(phone.saw(), "secret") {
+		t.Error("the content of a deleted message is shown")
+	}
+}
+
 // offlineChat is a chat whose events are those of the test.
 func offlineChat(t *testing.T, me, peer schemas.UserID) (*chat, *bytes.Buffer) {
 	t.Helper()
@@ -244,6 +267,7 @@ func TestChatForgetsWhatDisappeared(t *testing.T) {
 	soon.ExpiresAt = schemas.Now() + 60_000
 	c.message(client.Message{Message: soon})
 	c.known[0].ExpiresAt = schemas.Now() - 1 // a minute later
+	c.updated(client.MessageUpdate{Message: client.Message{Message: chatUpdate(5, soon, "alice", schemas.ChangeReaction, "👍")}})
 	answer := chatMessage(4, "alice", "bob", "an answer")
 	answer.ReplyTo = soon.MessageID
 	c.message(client.Message{Message: answer})
@@ -251,8 +275,9 @@ func TestChatForgetsWhatDisappeared(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := clock(schemas.Now())
-	expected := fmt.Sprintf("[%s] alice: soon gone (until %s)\n[%s] alice (re: an earlier message): an answer\n"+
-		"#2 [%s] alice (re: an earlier message): an answer\n", now, clock(soon.ExpiresAt), now, now)
+	expected := fmt.Sprintf("[%s] alice: soon gone (until %s)\n[%s] alice reacted 👍 to an earlier message\n"+
+		"[%s] alice (re: an earlier message): an answer\n#2 [%s] alice (re: an earlier message): an answer\n",
+		now, clock(soon.ExpiresAt), now, now, now)
 	if out.String() != expected {
 		t.Errorf("shown:\n%s\ninstead of:\n%s", out, expected)
 	}
@@ -273,6 +298,11 @@ func TestChatHistoryShowsUpdates(t *testing.T) {
 		return text
 	}
 	until := " (until " + clock(page.ExpiresAt) + ")"
+	first := page
+	first.Content, first.EditedAt, first.Reactions = "Eight?", 0, []schemas.Reaction{{UserID: "alice", Reaction: "👎"}}
+	if got, expected := row(first), "alice: Eight? [👎 alice]"+until; got != expected {
+		t.Errorf("%q instead of %q", got, expected)
+	}
 	if got, expected := row(page), "alice: Nine? (edited) [👍 you; 🎉 alice]"+until; got != expected {
 		t.Errorf("%q instead of %q", got, expected)
 	}
