@@ -187,7 +187,9 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 func (s *session) recordSend(p *pendingSend, t targets) {
 	rec := schemas.SentRecord{MessageIDByClient: p.message.MessageIDByClient,
 		MessageID: s.server.stamps.Next(s.addr.User, p.message.To()), ContentHash: p.hash}
-	rec.ExpiresAt = schemas.ExpiresAt(rec.MessageID.Time(), t.days)
+	if p.message.Change != schemas.ChangeDelete { // which has no content, and whose message may have more time
+		rec.ExpiresAt = schemas.ExpiresAt(rec.MessageID.Time(), t.days)
+	}
 	if e := p.message.TooLate(rec.MessageID); e != nil {
 		s.refuse(p, e)
 		return
@@ -295,7 +297,10 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 		return
 	}
 	entry := m.StoredMessage()
-	copies := streams.Copies{Message: m, Entry: entry, To: t.to, Log: t.keep || s.server.opts.Events, Keep: t.keep}
+	// History of a chat of two is one for both: it forgets what its sender deletes, also
+	// where a blocker alone keeps it.
+	keep := t.keep || m.Change == schemas.ChangeDelete && m.GroupID == ""
+	copies := streams.Copies{Message: m, Entry: entry, To: t.to, Log: keep || s.server.opts.Events, Keep: keep}
 	copies.Stored = func(i int, sequence uint64) { s.server.streams.PublishEntry(t.to[i], sequence, entry) }
 	s.server.streams.CommitCopies(copies, func(_ []uint64, err error) {
 		if err != nil {
@@ -326,7 +331,7 @@ func (s *session) accept(p *pendingSend, m *schemas.Message) {
 	s.server.metrics.accepted.Inc()
 	s.server.metrics.acceptSeconds.Observe(time.Since(p.started).Seconds())
 	s.settle(p, schemas.EncodeFrame(&schemas.MessageReceived{
-		MessageID: m.MessageID, MessageIDByClient: m.MessageIDByClient, Timestamp: m.Timestamp}))
+		MessageID: m.MessageID, MessageIDByClient: m.MessageIDByClient, Timestamp: m.Timestamp, ExpiresAt: m.ExpiresAt}))
 }
 
 // refuse tells the client why its message was not accepted. Whatever the cause,

@@ -305,10 +305,20 @@ func TestChatSettings(t *testing.T) {
 		told(d, "alice", "bob", 7)
 	}
 	m := alice.tell("bob", "for a week")
+	if m.ExpiresAt != schemas.ExpiresAt(m.Timestamp, 7) {
+		t.Errorf("the sender is told that it expires at %d", m.ExpiresAt)
+	}
 	for _, d := range []*device{bob, tablet} {
-		if got := d.take(); got.ExpiresAt != schemas.ExpiresAt(m.Timestamp, 7) {
+		if got := d.take(); got.ExpiresAt != m.ExpiresAt {
 			t.Errorf("it expires at %d", got.ExpiresAt)
 		}
+	}
+	// A deletion outlives the setting: its message may have been sent before it.
+	if e := alice.updated(edit("bob", m.MessageID, "edited")); e.ExpiresAt == 0 {
+		t.Errorf("the edit does not expire: %+v", e)
+	}
+	if d := alice.updated(schemas.UpdateMessage{ReceiverID: "bob", TargetMessageID: m.MessageID, Change: schemas.ChangeDelete}); d.ExpiresAt != 0 {
+		t.Errorf("the deletion expires: %+v", d)
 	}
 	// The other's choice is newer; both are of the chat.
 	other.setDays("bob", "alice", 1)

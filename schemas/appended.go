@@ -26,13 +26,18 @@ var (
 )
 
 func (f *MessageReceived) size() int {
-	return textRoom + 2*numberRoom + len("message_id"+"message_id_by_client"+"timestamp") + len(f.MessageID)
+	n := textRoom + 2*numberRoom + len("message_id"+"message_id_by_client"+"timestamp") + len(f.MessageID)
+	if f.ExpiresAt != 0 {
+		n += numberRoom + len("expires_at")
+	}
+	return n
 }
 
 func (f *MessageReceived) appendMembers(dst []byte) []byte {
 	dst = appendText(dst, "message_id", string(f.MessageID))
 	dst = appendNumber(dst, "message_id_by_client", int64(f.MessageIDByClient))
-	return appendNumber(dst, "timestamp", int64(f.Timestamp))
+	dst = appendNumber(dst, "timestamp", int64(f.Timestamp))
+	return appendOptionalNumber(dst, "expires_at", int64(f.ExpiresAt))
 }
 
 func (f *Delivered) size() int {

@@ -131,6 +131,7 @@ var catalog = []example{
 	serverFrame("welcome.first", &schemas.Welcome{UserID: "alice", DeviceID: device, SessionID: session, ServerTime: now, HeartbeatMS: 30000,
 		MaxInFlight: schemas.MaxInFlight, MaxOutstandingSends: schemas.MaxOutstanding}),
 	serverFrame("message_received", &schemas.MessageReceived{MessageID: second, MessageIDByClient: 17, Timestamp: now}),
+	serverFrame("message_received.disappearing", &schemas.MessageReceived{MessageID: second, MessageIDByClient: 17, Timestamp: now, ExpiresAt: schemas.ExpiresAt(now, 7)}),
 	serverFrame("incoming_message", &schemas.Incoming{Message: direct, Cursor: cursor}),
 	serverFrame("incoming_message.group", &schemas.Incoming{Message: toGroup, Cursor: cursor}),
 	serverFrame("incoming_message.disappearing", &schemas.Incoming{Message: schemas.Message{MessageID: first, SenderID: "alice", ReceiverID: "bob",

@@ -167,6 +167,7 @@ type MessageReceived struct {
 	MessageID         MessageID       `json:"message_id"`
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
 	Timestamp         Timestamp       `json:"timestamp"`
+	ExpiresAt         Timestamp       `json:"expires_at,omitempty"` // when the message disappears, if at all
 }
 
 // Incoming is a message of the device's inbox. See [Message.StoredMessage] for the

@@ -135,6 +135,8 @@ func (f *MessageReceived) scan(s *scanner) {
 			s.number((*int64)(&f.MessageIDByClient))
 		case "timestamp":
 			s.number((*int64)(&f.Timestamp))
+		case "expires_at":
+			s.number((*int64)(&f.ExpiresAt))
 		default:
 			s.giveUp()
 		}

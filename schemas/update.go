@@ -65,13 +65,18 @@ type Reaction struct {
 	Reaction string `json:"reaction"` // 1 to MaxReactionRunes code points
 }
 
-// MaxReactions bounds the reactions that a page of history shows of a message: the
-// newest ones.
-const MaxReactions = 100
+// Bounds of the reactions that a page of history shows: the newest ones of each
+// message, and of the page as much text as still fits into one message of NATS with all
+// of it escaped.
+const (
+	MaxReactions      = 100
+	MaxReactionsBytes = 128 << 10
+)
 
 // Fold applies updates, in any order, to the messages of one chat. Of several updates
 // of one person to one message the newest counts; one that its sender may not make is
-// left out, as is one of a message that is not there.
+// left out, as is one of a message that is not there. Where there are too many reactions
+// the first messages show theirs.
 func Fold(messages, updates []Message) []MessageState {
 	states := make([]MessageState, len(messages))
 	of := make(map[MessageID]*MessageState, len(messages))
@@ -87,10 +92,25 @@ func Fold(messages, updates []Message) []MessageState {
 			to.apply(&updates[i])
 		}
 	}
+	room := MaxReactionsBytes
 	for i := range states {
-		states[i].Reactions = states[i].Reactions[max(0, len(states[i].Reactions)-MaxReactions):]
+		states[i].Reactions = newest(states[i].Reactions, &room)
 	}
 	return states
+}
+
+// newest are the last MaxReactions, or as many as there is room for.
+func newest(all []Reaction, room *int) []Reaction {
+	first := len(all)
+	for first > max(0, len(all)-MaxReactions) {
+		size := len(all[first-1].UserID) + len(all[first-1].Reaction)
+		if size > *room {
+			break
+		}
+		*room -= size
+		first--
+	}
+	return all[first:]
 }
 
 // apply applies an update that is newer than those before.

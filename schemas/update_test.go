@@ -3,6 +3,7 @@ package schemas_test
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +88,28 @@ func TestKeptUntil(t *testing.T) {
 		if got := tt.m.KeptUntil(); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
+	}
+}
+
+// A page fits into a message of NATS, whoever reacts and however.
+func TestFoldFitsIntoAMessage(t *testing.T) {
+	var messages, updates []schemas.Message
+	for i := range schemas.HistoryPageSize {
+		messages = append(messages, schemas.Message{MessageID: schemas.MessageID(fmt.Sprintf("%s%04d", first[:22], i)),
+			SenderID: schemas.UserID(strings.Repeat("\"", 128)), Content: strings.Repeat("\x01", schemas.MaxContentRunes)})
+		for u := range schemas.MaxReactions {
+			one := change(i*schemas.MaxReactions+u, schemas.UserID(fmt.Sprintf("%s%03d", strings.Repeat("\"", 125), u)), schemas.ChangeReaction,
+				strings.Repeat("\x01", schemas.MaxReactionRunes))
+			one.TargetMessageID = messages[i].MessageID
+			updates = append(updates, one)
+		}
+	}
+	page := schemas.Fold(messages, updates)
+	if size := len(schemas.Encode(schemas.HistoryReply{Messages: page})); size > 1<<20 {
+		t.Errorf("%d bytes", size)
+	}
+	if n := len(page[0].Reactions); n != schemas.MaxReactions {
+		t.Errorf("the first message shows %d reactions", n)
 	}
 }
 
