@@ -48,11 +48,10 @@ func (c *chat) accepted(r result) {
 	s := sentLine{to: r.to, text: c.line(r.outgoing), id: r.sent.MessageID}
 	c.screen.mark(s.id, "✓", s.text)
 	m := schemas.Message{MessageID: s.id, SenderID: c.client.Welcome().UserID, ReceiverID: r.to.User, GroupID: r.to.Group,
-		Content: r.text, Timestamp: r.sent.Timestamp, ReplyTo: r.replyTo, Change: r.change, TargetMessageID: r.target}
+		Content: r.text, Timestamp: r.sent.Timestamp, ReplyTo: r.replyTo, Change: r.change, TargetMessageID: r.target, ExpiresAt: r.sent.ExpiresAt}
 	if m.IsUpdate() {
 		c.apply(m)
 	} else {
-		m.ExpiresAt = schemas.ExpiresAt(m.Timestamp, c.timers[r.to])
 		c.know(m)
 	}
 	c.marks.sent = append(c.marks.sent, s)
