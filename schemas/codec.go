@@ -73,6 +73,7 @@ var newServerFrame = map[FrameType]func() ServerFrame{
 	TypeTyping:           func() ServerFrame { return new(Typing) },
 	TypeGroupUpdate:      func() ServerFrame { return new(GroupUpdate) },
 	TypeChatUpdate:       func() ServerFrame { return new(ChatUpdate) },
+	TypeWakeUp:           func() ServerFrame { return new(WakeUp) },
 	TypeError:            func() ServerFrame { return new(ErrorFrame) },
 	TypeReconnect:        func() ServerFrame { return new(Reconnect) },
 }

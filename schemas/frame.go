@@ -12,6 +12,7 @@ const (
 	MaxReceiptMembers = 64       // members of a group in which receipts and typing are shown live
 	MaxReceiptGroups  = 50       // groups of which a device that connects is shown receipts
 	MaxReactionRunes  = 32       // Unicode code points of a reaction
+	MaxWakeUps        = 50       // channels of which a device that connects is told
 )
 
 // FrameType names a frame. The server always sends "type"; it accepts "action"
@@ -46,6 +47,7 @@ const (
 	TypePresence        FrameType = "presence"
 	TypeGroupUpdate     FrameType = "group_update"
 	TypeChatUpdate      FrameType = "chat_update"
+	TypeWakeUp          FrameType = "wake_up"
 	TypeError           FrameType = "error"
 	TypeReconnect       FrameType = "reconnect"
 )
@@ -81,7 +83,7 @@ func (f *UpdateMessage) Draft() Message {
 
 // ServerFrame is one of the frames that the server sends: *Welcome,
 // *MessageReceived, *Incoming, *MessageUpdate, *InboxDrained, *Delivered, *ReadBy,
-// *Receipts, *Presence, *Typing, *GroupUpdate, *ChatUpdate, *ErrorFrame or *Reconnect.
+// *Receipts, *Presence, *Typing, *GroupUpdate, *ChatUpdate, *WakeUp, *ErrorFrame or *Reconnect.
 type ServerFrame interface {
 	Type() FrameType
 	server()
@@ -244,6 +246,13 @@ type ChatUpdate struct {
 	Cursor Cursor `json:"cursor"`
 }
 
+// WakeUp says that a channel, a group whose members pull its messages, has a new
+// one. It is no entry of the inbox and may be lost.
+type WakeUp struct {
+	GroupID   GroupID   `json:"group_id"`
+	MessageID MessageID `json:"message_id"` // the newest one, or an update of an older one
+}
+
 // ErrorFrame reports what was wrong with a frame; the socket lives.
 type ErrorFrame struct {
 	Code              Code            `json:"code"`
@@ -280,6 +289,7 @@ func (*Presence) Type() FrameType        { return TypePresence }
 func (*Typing) Type() FrameType          { return TypeTyping }
 func (*GroupUpdate) Type() FrameType     { return TypeGroupUpdate }
 func (*ChatUpdate) Type() FrameType      { return TypeChatUpdate }
+func (*WakeUp) Type() FrameType          { return TypeWakeUp }
 func (*ErrorFrame) Type() FrameType      { return TypeError }
 func (*Reconnect) Type() FrameType       { return TypeReconnect }
 
@@ -295,5 +305,6 @@ func (*Presence) server()        {}
 func (*Typing) server()          {}
 func (*GroupUpdate) server()     {}
 func (*ChatUpdate) server()      {}
+func (*WakeUp) server()          {}
 func (*ErrorFrame) server()      {}
 func (*Reconnect) server()       {}

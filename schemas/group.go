@@ -24,10 +24,17 @@ func (r Role) Manages() bool { return r == RoleOwner || r == RoleAdmin }
 const (
 	MaxGroupNameBytes = 128
 	// DefaultGroupMembers is how many members a group has at most unless the
-	// operator says otherwise, who may go up to MaxGroupMembers: the record of a
-	// group has to fit into one message of NATS.
+	// operator says otherwise, who may go up to MaxGroupMembers.
 	DefaultGroupMembers = 1024
-	MaxGroupMembers     = 2048
+	MaxGroupMembers     = 8192
+	// DefaultPushLimit is from how many members on a group is a channel unless the
+	// operator says otherwise: one with more.
+	DefaultPushLimit = 1024
+	// MaxGroupBytes bounds the encoded record of a group, which is one message of NATS
+	// of 1 MB, with room for what a change adds.
+	MaxGroupBytes = 1<<20 - 16<<10
+	// surelyFit is how many members fit whatever their ids are.
+	surelyFit = 2048
 )
 
 // Group is one group chat, in bucket GROUPS. One without members is about to be
@@ -74,6 +81,11 @@ func (g *Group) index(u UserID) int {
 
 // KeepsHistory says whether the group as such asked for history.
 func (g *Group) KeepsHistory() bool { return g.HistoryStorage > 0 }
+
+// Fits says whether the record can be stored: whether MaxGroupBytes hold it.
+func (g *Group) Fits() bool {
+	return len(g.Members) <= surelyFit || len(Encode(g)) <= MaxGroupBytes
+}
 
 // ShowsReceipts says whether members are shown each receipt of the others as it
 // arises, and who types: in a larger group a message would come back as two frames

@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -211,5 +212,28 @@ func TestUpdateIsAnInboxEntry(t *testing.T) {
 	frame := schemas.AppendCursor(nil, entry, cursor)
 	if want := schemas.EncodeFrame(&schemas.GroupUpdate{GroupChange: bobAdded, Cursor: cursor}); string(frame) != string(want) {
 		t.Errorf("the frame is not the one that EncodeFrame makes:\n%s\n%s", frame, want)
+	}
+}
+
+// A group of MaxGroupMembers fits with ids of usual length, and one of fewer does
+// not where each is as long as may be.
+func TestGroupFits(t *testing.T) {
+	id := func(n int) schemas.MessageID { return schemas.MessageIDAt(schemas.Timestamp(n + 1)) }
+	made := func(n, length int) *schemas.Group {
+		g := friends
+		g.Members = nil
+		for i := range n {
+			user := fmt.Sprintf("%0*d", length, i)
+			g.Members = append(g.Members, schemas.Member{UserID: schemas.UserID(user), Role: schemas.RoleMember, Since: id(i)})
+		}
+		return &g
+	}
+	for _, c := range []struct {
+		members, length int
+		fits            bool
+	}{{schemas.MaxGroupMembers, 32, true}, {2048, 128, true}, {schemas.MaxGroupMembers, 128, false}} {
+		if got := made(c.members, c.length).Fits(); got != c.fits {
+			t.Errorf("%d members with ids of %d bytes: %v", c.members, c.length, got)
+		}
 	}
 }
