@@ -61,7 +61,7 @@ func Start(o Options) (*Server, error) {
 		NoSigs:            true, // the process decides when to stop, not the library
 		NoLog:             o.Log == nil,
 		JetStreamMaxStore: o.MaxStore,
-		MaxPayload:        256 << 10,
+		MaxPayload:        1 << 20, // the record of a group, as in nats.conf
 		JetStreamLimits:   server.JSLimitOpts{DefaultMaxConsumers: maxConsumers},
 	}
 	left := staged(o.StoreDir)
