@@ -63,7 +63,8 @@ type gatewayFlags struct {
 	AuthAudience    string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
 	AllowedOrigins  []string      `help:"Hosts of web pages that may connect, as patterns." env:"ROOST_ALLOWED_ORIGINS" placeholder:"HOST"`
 	MaxDevices      int           `help:"Devices a user." default:"3" env:"ROOST_MAX_DEVICES"`
-	MaxGroupMembers int           `help:"Members a group, at most 2048; times --max-devices at most 8192." default:"1024" env:"ROOST_MAX_GROUP_MEMBERS"`
+	MaxGroupMembers int           `help:"Members a group, at most 8192." default:"1024" env:"ROOST_MAX_GROUP_MEMBERS"`
+	GroupPushLimit  int           `help:"A group of more members is a channel: they pull its messages. Times --max-devices at most 8192." default:"1024" env:"ROOST_GROUP_PUSH_LIMIT"`
 	Events          bool          `help:"Put every message into MESSAGES, for other services." env:"ROOST_EVENTS"`
 	Heartbeat       time.Duration `help:"How often a client shall send something." default:"30s" env:"ROOST_HEARTBEAT"`
 	AckTimeout      time.Duration `help:"How long a connected device may leave a message unacknowledged." default:"30s" env:"ROOST_ACK_TIMEOUT"`
@@ -93,8 +94,10 @@ func (f gatewayFlags) validate() error {
 		return errors.New("--max-devices: is at least 1")
 	case f.MaxGroupMembers < 1 || f.MaxGroupMembers > schemas.MaxGroupMembers:
 		return fmt.Errorf("--max-group-members: is 1 to %d", schemas.MaxGroupMembers)
-	case f.MaxGroupMembers*f.MaxDevices > streams.MaxCopies:
-		return fmt.Errorf("--max-group-members: times --max-devices, it is at most %d, the copies of one message", streams.MaxCopies)
+	case f.GroupPushLimit < 1:
+		return errors.New("--group-push-limit: is at least 1")
+	case f.GroupPushLimit*f.MaxDevices > streams.MaxCopies:
+		return fmt.Errorf("--group-push-limit: times --max-devices, it is at most %d, the copies of one message", streams.MaxCopies)
 	case f.Heartbeat < time.Second || f.AckTimeout < time.Second:
 		return errors.New("--heartbeat and --ack-timeout: are at least 1s")
 	case f.AuthJWKS == "" && (f.AuthIssuer != "" || f.AuthAudience != ""):

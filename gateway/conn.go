@@ -37,6 +37,7 @@ type conn struct {
 
 	// Guarded by server.mu.
 	countedUser schemas.UserID
+	session     *session          // once the device is held
 	device      schemas.DeviceID  // of the session; empty before
 	noted       schemas.Timestamp // since when the device is on record as active
 

@@ -9,7 +9,7 @@ import (
 
 // kept is what other people keep of somebody who deletes the account.
 var kept = []schemas.Kept{
-	{Where: schemas.KeptInInboxes, What: "Messages that you sent and that wait for other people's devices are still delivered to them."},
+	{Where: schemas.KeptInInboxes, What: "Messages that you sent and that wait for other people's devices are still delivered to them; those in channels are shown for up to 30 days."},
 	{Where: schemas.KeptInHistory, What: "Messages between you and people who keep history stay in theirs, with your user_id, for up to 90 days."},
 	{Where: schemas.KeptOnDevices, What: "What a device has received, yours or another's, stays there until it is deleted there."},
 }

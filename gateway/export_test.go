@@ -35,6 +35,7 @@ const (
 	TypingEvery  = typingEvery
 	MaxTyping    = maxTyping
 	RoomTimeout  = roomTimeout
+	WakeAgain    = wakeAgain
 
 	SubscribesPerSecond = subscribesPerSecond
 	MaxSubscribes       = maxSubscribes

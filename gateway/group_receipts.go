@@ -65,7 +65,7 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 		return cannotTell(err)
 	}
 	frame := schemas.EncodeFrame(&schemas.ReadBy{MessageID: f.MessageID, UserID: s.addr.User, GroupID: f.GroupID, Timestamp: schemas.Now()})
-	if me.Settings.ReadReceipts {
+	if me.Settings.ReadReceipts && !s.server.isChannel(group) {
 		news, err := s.server.reads.add(ctx, schemas.Participant{Group: f.GroupID}, s.addr.User, f.MessageID)
 		if err != nil {
 			return cannotTell(err)
@@ -73,7 +73,7 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 		if !news {
 			return nil // told a moment ago
 		}
-		if group.ShowsReceipts() {
+		if s.server.showsReceipts(group) {
 			s.server.streams.PublishRead(s.addr.User, frame)
 			sender := f.SenderID
 			if head, ok := s.inbox.Find(f.MessageID); ok && sender == "" && head.GroupID == f.GroupID {
@@ -100,7 +100,7 @@ func (s *session) groupTyping(ctx context.Context, id schemas.GroupID) *schemas.
 	if e != nil {
 		return e
 	}
-	if !group.ShowsReceipts() {
+	if !s.server.showsReceipts(group) {
 		s.server.metrics.typingDropped.WithLabelValues("large_group").Inc()
 		return nil
 	}

@@ -25,7 +25,7 @@ func (s *Server) createGroup(r *http.Request, u schemas.UserID) (int, any, error
 	}
 	group, err := s.streams.Groups().Create(r.Context(), u, body)
 	if err != nil {
-		return 0, nil, groupUnavailable(err)
+		return 0, nil, groupError(err)
 	}
 	return http.StatusCreated, group.Info(), nil
 }
@@ -156,6 +156,8 @@ func groupError(err error) error {
 	switch {
 	case errors.As(err, &told):
 		return told
+	case errors.Is(err, streams.ErrGroupFull):
+		return schemas.Errorf(schemas.CodeGroupFull, "The ids of the members are too long for more of them. Nothing was changed.")
 	case errors.Is(err, streams.ErrNoGroup):
 		return schemas.Errorf(schemas.CodeNotFound, "group_id: there is no such group.")
 	}

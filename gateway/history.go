@@ -17,24 +17,24 @@ func (s *Server) getHistory(r *http.Request, u schemas.UserID) (int, any, error)
 	return s.historyPage(r, schemas.HistoryRequest{UserID: u, Chat: chat}, "last_timestamp")
 }
 
-// getChat is GET /chat/{group_id}?timestamp=: what a group keeps, for its members,
-// whenever they joined.
-func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
-	id, err := groupOfPath(r)
-	if err != nil {
-		return 0, nil, err
+// timeInQuery is the time that a page is asked for; 0 is now.
+func timeInQuery(r *http.Request, parameter string) (schemas.Timestamp, error) {
+	text := r.URL.Query().Get(parameter)
+	if text == "" {
+		return 0, nil
 	}
-	return s.historyPage(r, schemas.HistoryRequest{UserID: u, Chat: string(id), Whole: true}, "timestamp")
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms <= 0 {
+		return 0, schemas.InvalidField(parameter, "is not a positive number of milliseconds since 1970.")
+	}
+	return schemas.Timestamp(ms), nil
 }
 
 // historyPage asks a worker for the page at or before the time in the query.
 func (s *Server) historyPage(r *http.Request, req schemas.HistoryRequest, parameter string) (int, any, error) {
-	if text := r.URL.Query().Get(parameter); text != "" {
-		ms, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || ms <= 0 {
-			return 0, nil, schemas.InvalidField(parameter, "is not a positive number of milliseconds since 1970.")
-		}
-		req.UpTo = schemas.Timestamp(ms)
+	var err error
+	if req.UpTo, err = timeInQuery(r, parameter); err != nil {
+		return 0, nil, err
 	}
 	reply, err := s.streams.HistoryPage(r.Context(), req)
 	if err != nil {

@@ -13,7 +13,8 @@ type metrics struct {
 	opened, delivered, accepted, acknowledged, retries, unavailable prometheus.Counter
 	frames, errors, closed, refused, typingDropped                  *prometheus.CounterVec
 	heartbeats                                                      prometheus.Counter // of frames
-	readsWritten                                                    prometheus.Counter
+	readsWritten, wakeUps                                           prometheus.Counter
+	channelPages                                                    *prometheus.CounterVec
 	acceptSeconds                                                   prometheus.Histogram
 	watched                                                         prometheus.Gauge
 }
@@ -37,6 +38,8 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		retries:       counter("sends_repeated_total", "Sends that were on record already."),
 		unavailable:   counter("sends_unavailable_total", "Sends that were not stored in time."),
 		readsWritten:  counter("reads_written_total", "Watermarks written for message_read; a burst is one."),
+		wakeUps:       counter("wake_ups_total", "Frames that told a device that a channel has something new."),
+		channelPages:  vector("channel_pages_total", "Pages of channels, by where they came from.", "from"),
 		frames:        vector("frames_total", "Frames of clients, by type.", "type"),
 		errors:        vector("errors_total", "Errors told to clients, by code.", "code"),
 		closed:        vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),

@@ -121,7 +121,9 @@ func TestLimitsOfTheProtocol(t *testing.T) {
 		"logins and new accounts of an address":                       rate(l.LoginsPerSecond),
 		"connections of a user, of an address, on one gateway":        n(int64(l.ConnectionsPerUser)) + ", " + n(int64(l.ConnectionsPerAddress)),
 		"devices of a user":                                           n(int64(o.MaxDevices)),
-		"members of a group":                                          n(int64(o.MaxGroupMembers)),
+		"members of a group":                                          n(int64(o.MaxGroupMembers)) + ", up to " + n(schemas.MaxGroupMembers) + "; 1 MB with all that is kept of the group",
+		"members of a group whose messages are copied to each":        n(int64(o.GroupPushLimit)),
+		"messages of a channel":                                       n(streams.MaxChannelEntries) + ", for " + days(streams.DefaultInboxMaxAge),
 		"time that a device is not connected":                         "30 days", // TestDefaultsOfTheProtocol
 		"exports under way, of a user, on one gateway":                "1, " + n(gateway.MaxExports),
 		"people that one watches":                                     n(schemas.MaxPresenceUsers),
@@ -170,6 +172,9 @@ func TestNumbersOfTheProtocol(t *testing.T) {
 		fmt.Sprintf("the last %d accepted sends of each device", schemas.MaxOutstanding),
 		fmt.Sprintf("The %d newest messages of the chat", schemas.HistoryPageSize),
 		fmt.Sprintf("of the last %d days", schemas.HistoryDays),
+		fmt.Sprintf("no sooner than %s after it, and of one channel at most once a second", s(gateway.WakeAgain)),
+		fmt.Sprintf("one for each of up to %d of its user's channels", schemas.MaxWakeUps),
+		fmt.Sprintf("of each message the last %d changes of reactions", streams.MaxChannelReactions),
 		"A gateway that dies takes its people offline within " + s(3*streams.LeaseEvery),
 	} {
 		if !strings.Contains(text, says) {

@@ -125,6 +125,7 @@ type targets struct {
 	blocked     bool           // by the receiver
 	days        int            // after which the message disappears; 0 is never
 	group       *schemas.Group // nil for the message to one person
+	channel     bool           // the members of group pull
 }
 
 // withhold leaves the sender's other devices alone: the receiver had blocked the
@@ -260,6 +261,10 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 	if rec.BlockedBy != "" { // perhaps unblocked meanwhile
 		t.withhold(rec.BlockedBy)
 	}
+	if t.channel {
+		s.retryChannel(ctx, p, rec, t)
+		return
+	}
 	if t.to, err = s.missing(ctx, rec.MessageID, t); err != nil {
 		s.refuse(p, err)
 		return
@@ -296,6 +301,10 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 		s.accept(p, m)
 		return
 	}
+	if t.channel {
+		s.commitChannel(p, 0, t)
+		return
+	}
 	entry := m.StoredMessage()
 	// History of a chat of two is one for both: it forgets what its sender deletes, also
 	// where a blocker alone keeps it.
@@ -311,7 +320,7 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 			s.later(p, func(ctx context.Context) { s.recheck(ctx, p, rec, t.unclaimed) })
 			return
 		}
-		s.accept(p, m)
+		s.finish(p, m)
 	})
 }
 

@@ -31,6 +31,9 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 	if _, ok := group.Member(s.addr.User); !ok {
 		return targets{}, notAMember()
 	}
+	if s.server.isChannel(group) {
+		return s.channelTargets(ctx, group)
+	}
 	users := make([]schemas.UserID, len(group.Members))
 	for i, m := range group.Members {
 		users[i] = m.UserID

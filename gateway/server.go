@@ -31,6 +31,10 @@ type Options struct {
 	MaxDevices int
 	// MaxGroupMembers a group. Default schemas.DefaultGroupMembers.
 	MaxGroupMembers int
+	// GroupPushLimit is how many members a group has at most to be sent a copy each; with
+	// more it is a channel. Times MaxDevices, it is at most streams.MaxCopies. Default
+	// schemas.DefaultPushLimit.
+	GroupPushLimit int
 	// Events puts every message into MESSAGES, for other services. Default false:
 	// only messages that somebody keeps.
 	Events bool
@@ -77,11 +81,13 @@ type Server struct {
 	told      *told
 	reads     *reads
 	presences *presences
+	wakes     *wakes
+	pages     *channelPages
 	ctx       context.Context // ends when Drain has closed the connections
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup // sweeper, noteActivity, connections
 	endRest   context.CancelFunc
-	rest      sync.WaitGroup // lease keeper, writer of reads, presence: what outlives connections
+	rest      sync.WaitGroup // lease keeper, writer of reads, presence, wake-ups: what outlives connections
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
@@ -102,6 +108,9 @@ func New(opts Options) *Server {
 	}
 	if opts.MaxGroupMembers == 0 {
 		opts.MaxGroupMembers = schemas.DefaultGroupMembers
+	}
+	if opts.GroupPushLimit == 0 {
+		opts.GroupPushLimit = schemas.DefaultPushLimit
 	}
 	if opts.Heartbeat == 0 {
 		opts.Heartbeat = 30 * time.Second
@@ -162,6 +171,11 @@ func (s *Server) Start(ctx context.Context) error {
 	s.rest.Go(func() { s.reads.run(ctx) })
 	s.presences = startPresences(&s.opts, s.metrics.watched)
 	s.rest.Go(func() { s.presences.run(ctx) })
+	s.pages = newChannelPages(s)
+	if s.wakes, err = startWakes(s); err != nil {
+		return fmt.Errorf("failed to start the gateway: %w", err)
+	}
+	s.rest.Go(func() { s.wakes.run(ctx) })
 	return nil
 }
 

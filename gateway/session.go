@@ -28,6 +28,7 @@ type session struct {
 	// subscribes limits presence_subscribe; nil before the first, of the reader.
 	subscribes *rate.Limiter
 	watching   map[schemas.UserID]*watched // whom it looks at, guarded by presences.mu; nil for nobody
+	woken      map[schemas.GroupID]wokenAt // channels that it was told of, guarded by wakes.mu; nil for none
 
 	mu       sync.Mutex // guards the rest
 	welcomed bool
@@ -220,6 +221,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 		s.recordEnd(ctx)
 		return err
 	}
+	s.server.join(s)
 	s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
 	s.announce(true)
 	s.conn.hold()
@@ -233,6 +235,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	if hello.DeviceID != "" { // a new device was never away
 		s.sendReceipts(ctx, device, before)
 	}
+	s.wakeForAll(ctx)
 	s.inbox.Start()
 	return nil
 }

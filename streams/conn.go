@@ -75,6 +75,9 @@ type Conn struct {
 	cancel   context.CancelFunc
 	watches  sync.WaitGroup
 	watching atomic.Pointer[SessionWatch] // nil while nobody watches
+	hearing  atomic.Pointer[ChannelWatch] // nil while nobody listens
+	// noChannelAt is when CHANNELS was seen to be empty, or someChannel.
+	noChannelAt atomic.Int64
 
 	// Static after Open; directory and live are written with mu held.
 	partitions int
@@ -163,6 +166,9 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	}
 	if c.groups, err = openGroups(ctx, c); err != nil {
 		return err
+	}
+	if _, err := c.js.Stream(ctx, channelsStream); err != nil { // of a cluster that was installed before there were any
+		return fmt.Errorf("failed to open stream %s; `roost streams apply` makes it: %w", channelsStream, err)
 	}
 	if c.opts.Alone && c.partitions == 1 {
 		from, err := c.recoverRecords(ctx)
@@ -256,6 +262,9 @@ func (c *Conn) onAsyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && c.watching.Load().gap(sub) {
 		return
 	}
+	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && c.hearing.Load().gap(sub) {
+		return
+	}
 	if errors.Is(err, nats.ErrPermissionViolation) && c.deny(err) {
 		return
 	}
@@ -268,6 +277,7 @@ func (c *Conn) onReconnect(purpose string) {
 	case purpose == "live" && live != nil:
 		live.gapAll()
 		c.tellWatch(SessionListener.Gap)
+		c.hearing.Load().lost()
 	case purpose == "control" && directory != nil:
 		directory.forgetAll()
 		c.tellWatch(SessionListener.Gap)

@@ -37,6 +37,7 @@ type directRequest struct {
 	LastFor   string     `json:"last_by_subj,omitempty"`
 	MultiLast []string   `json:"multi_last,omitempty"`
 	StartTime *time.Time `json:"start_time,omitempty"`
+	UpToTime  *time.Time `json:"up_to_time,omitempty"`
 	Batch     int        `json:"batch,omitempty"`
 	MaxBytes  int        `json:"max_bytes,omitempty"`
 }
@@ -99,6 +100,23 @@ func (p *readerPool) last(ctx context.Context, stream, subject string) (m stored
 	err = p.with(ctx, func(r *reader) error {
 		var all []stored
 		all, _, err := r.get(ctx, stream, directRequest{LastFor: subject})
+		if len(all) > 0 {
+			m, ok = all[0], true
+		}
+		return err
+	})
+	return m, ok, err
+}
+
+// lastUntil is the newest message of a subject that was stored at or before t; the
+// zero time is now.
+func (p *readerPool) lastUntil(ctx context.Context, stream, subject string, t time.Time) (m stored, ok bool, err error) {
+	if t.IsZero() {
+		return p.last(ctx, stream, subject)
+	}
+	until := t.Add(1) // the server takes what was stored before
+	err = p.with(ctx, func(r *reader) error {
+		all, _, err := r.get(ctx, stream, directRequest{MultiLast: []string{subject}, UpToTime: &until, Batch: 1})
 		if len(all) > 0 {
 			m, ok = all[0], true
 		}

@@ -6,6 +6,9 @@
 //	inbox.<p>.<user>.unclaimed      INBOX_p           gateway             the first device           until claimed, inbox age
 //	msg.<user>.<device>.user.<user> MESSAGES          gateway             workers, services          until workers see that all consumers have it
 //	msg.<user>.<device>.group.<g>   MESSAGES          gateway             workers, services          until workers see that all consumers have it
+//	channel.<g>.message             CHANNELS          gateway             gateway                    last 10,000 a channel, inbox age
+//	channel.<g>.<change>.<message>  CHANNELS          gateway             gateway                    the same, of each message
+//	live.channel.<g>                – (core)          gateway             gateways                   none
 //	live.<p>.<user>.<device>        – (core)          gateway             the device's gateway       none
 //	evt.session.<user>              – (core)          gateway             watching gateways, services none
 //	evt.…                           – (core)          gateway             services                   none
@@ -32,7 +35,8 @@
 // (live.go), one watcher each for DEVICES, SETTINGS, BLOCKS and GATEWAYS (kv.go) and,
 // where a gateway runs, one sweeper for all local inboxes (consumers.go), one dispatcher
 // of what their consumers in JetStream send, where the devices have such (pull.go), one
-// dispatcher of the sessions that presence is told of (watch.go), and one lease keeper
+// dispatcher of the sessions that presence is told of (watch.go), one of the news of
+// channels (channel_watch.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its
 // own, at most maxCatchUps at a time, and so does a removal, one at a time in a stream.
 // Close stops and waits for all of them.

@@ -63,7 +63,9 @@ func (g *Groups) Create(ctx context.Context, by schemas.UserID, body schemas.New
 	for _, u := range body.Members {
 		group.Members = append(group.Members, schemas.Member{UserID: u, Role: schemas.RoleMember, Since: id})
 	}
-	edit.pending(nil)
+	if edit.pending(nil); !group.Fits() {
+		return nil, ErrGroupFull
+	}
 	if err := g.begin(ctx, group, group.Members); err != nil {
 		return nil, err
 	}
@@ -129,7 +131,9 @@ func (g *Groups) apply(ctx context.Context, old schemas.Group, by schemas.UserID
 	for _, m := range before {
 		gone = append(gone, m)
 	}
-	edit.pending(gone)
+	if edit.pending(gone); len(joined) > 0 && !old.Fits() {
+		return old, ErrGroupFull
+	}
 	return old, g.begin(ctx, &old, joined)
 }
 
@@ -190,6 +194,9 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 		return v, nil
 	})
 	if err == nil && len(group.Members) == 0 {
+		if err := g.c.forgetChannel(ctx, group.GroupID); err != nil {
+			return err
+		}
 		// Nobody changes a group without members, so this needs no comparison.
 		err = g.kv.Delete(ctx, string(group.GroupID))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"roost/schemas"
@@ -63,6 +64,15 @@ func (c *Conn) commitUpdate(ctx context.Context, id schemas.MessageID, entry []b
 			return err
 		}
 	}
+	for some := range slices.Chunk(to, MaxCopies) { // a channel has more
+		if err := c.commitSome(ctx, id, entry, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byte, to []Address) error {
 	release, err := c.Reserve(ctx, len(to))
 	if err != nil {
 		return err

@@ -47,6 +47,9 @@ const maxKnownMembers = 1 << 20
 // ErrNoGroup: there is no such group.
 var ErrNoGroup = errors.New("there is no such group")
 
+// ErrGroupFull: the record of the group has no room for more members.
+var ErrGroupFull = errors.New("the record of the group is full")
+
 func openGroups(ctx context.Context, c *Conn) (*Groups, error) {
 	g := &Groups{c: c, known: make(map[schemas.GroupID]knownGroup)}
 	for name, kv := range map[string]*jetstream.KeyValue{groupsBucket: &g.kv, membershipsBucket: &g.spans} {
@@ -109,6 +112,15 @@ func (g *Groups) Recent(ctx context.Context, id schemas.GroupID, age time.Durati
 		return k.group, nil
 	}
 	return g.Peek(ctx, id)
+}
+
+// AsOf is Recent, and no older than a change of that id, which may be empty.
+func (g *Groups) AsOf(ctx context.Context, id schemas.GroupID, changed schemas.MessageID, age time.Duration) (*schemas.Group, error) {
+	group, err := g.Recent(ctx, id, age)
+	if err == nil && group.Changed < changed {
+		return g.Peek(ctx, id)
+	}
+	return group, err
 }
 
 func (g *Groups) decode(id schemas.GroupID, e jetstream.KeyValueEntry, at time.Time) (*schemas.Group, error) {

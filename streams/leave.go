@@ -47,7 +47,9 @@ func (g *Groups) leaveRest(ctx context.Context, u schemas.UserID, upTo uint64) e
 			return old, nil
 		})
 		if err == nil && len(group.Members) == 0 && group.Pending == nil && group.GroupID != "" {
-			err = g.kv.Delete(ctx, string(id)) // nobody is left to be told
+			if err = g.c.forgetChannel(ctx, id); err == nil {
+				err = g.kv.Delete(ctx, string(id)) // nobody is left to be told
+			}
 		}
 		return err
 	})

@@ -76,7 +76,7 @@ func TestApplyFromEmpty(t *testing.T) {
 		t.Errorf("apply did %v, not as planned %v", steps, plan)
 	}
 	all := layout(t, c)
-	const want = 2*streams.DefaultPartitions + 1 + 10 + 1 // SENT and INBOX, MESSAGES, buckets, mirror
+	const want = 2*streams.DefaultPartitions + 2 + 10 + 1 // SENT and INBOX, MESSAGES and CHANNELS, buckets, mirror
 	if len(steps) != want || len(all) != want {
 		t.Errorf("%d steps made %d things, not %d", len(steps), len(all), want)
 	}
@@ -127,8 +127,8 @@ func TestApplyAllows(t *testing.T) {
 			t.Errorf("%v lacks %v", steps, want)
 		}
 	}
-	if len(steps) != 4 {
-		t.Errorf("%d steps, not one for each SENT and INBOX: %v", len(steps), steps)
+	if len(steps) != 5 {
+		t.Errorf("%d steps, not one for each SENT and INBOX and for CHANNELS: %v", len(steps), steps)
 	}
 	if again := apply(t, c, wider); len(again) != 0 {
 		t.Errorf("a second apply did %v", again)
@@ -151,18 +151,19 @@ func TestApplyAllows(t *testing.T) {
 	for _, err := range []error{
 		c.JetStream().DeleteConsumer(ctx, "MESSAGES", "mirror"),
 		c.JetStream().DeleteStream(ctx, "KV_SESSIONS"),
+		c.JetStream().DeleteStream(ctx, "CHANNELS"), // as of a cluster that was installed before there were any
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if steps := apply(t, c, wider); len(steps) != 2 || steps[0].Name != "KV_SESSIONS" || steps[1].Name != "mirror" {
-		t.Errorf("got %v, not the two that were deleted", steps)
+	if steps := apply(t, c, wider); len(steps) != 3 || steps[0].Name != "CHANNELS" || steps[1].Name != "KV_SESSIONS" || steps[2].Name != "mirror" {
+		t.Errorf("got %v, not the three that were deleted", steps)
 	}
 	// More replicas are no loss; one server alone cannot have them.
 	wider.Replicas = 3
 	plan, err := c.Plan(ctx, wider)
-	if err != nil || len(plan) != 15 || plan[0].Action != streams.ActionUpdate || plan[0].Detail != "replicas: 1 → 3" {
+	if err != nil || len(plan) != 16 || plan[0].Action != streams.ActionUpdate || plan[0].Detail != "replicas: 1 → 3" {
 		t.Errorf("%v, %v", plan, err)
 	}
 }

@@ -7,7 +7,8 @@ import "context"
 // refused for want of room. The other half is for sends that do not ask.
 const maxReserved = maxQueued / 2
 
-// MaxCopies is how many copies one message may have.
+// MaxCopies is how many copies one message may have: a group whose members have more
+// devices is a channel.
 const MaxCopies = maxReserved
 
 // Reserve waits until there is room for n copies and returns a function that gives

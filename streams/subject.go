@@ -28,6 +28,7 @@ func Partition(u schemas.UserID, partitions int) int {
 // Names of streams.
 const (
 	messagesStream = "MESSAGES"
+	channelsStream = "CHANNELS"
 	sentPrefix     = "SENT_"
 	inboxPrefix    = "INBOX_"
 )
@@ -51,6 +52,31 @@ func messageSubject(m *schemas.Message) string {
 	}
 	return head + ".user." + m.ReceiverID.Token()
 }
+
+// channelSubject is where CHANNELS has the messages of a channel; updates have one for
+// each message that they change.
+func channelSubject(g schemas.GroupID) string { return channelEntries(g, "message") }
+
+func channelEntries(g schemas.GroupID, kind string) string {
+	return "channel." + string(g) + "." + kind
+}
+
+func channelUpdates(g schemas.GroupID, change schemas.MessageChange, target schemas.MessageID) string {
+	return channelEntries(g, string(change)+"."+string(target))
+}
+
+func channelEntrySubject(m *schemas.Message) string {
+	if m.IsUpdate() {
+		return channelUpdates(m.GroupID, m.Change, m.TargetMessageID)
+	}
+	return channelSubject(m.GroupID)
+}
+
+// channelNewsSubject is for the word between gateways that a channel has a new
+// message. It is no liveSubject: that has a number in place of "channel".
+func channelNewsSubject(g schemas.GroupID) string { return channelNewsPrefix + string(g) }
+
+const channelNewsPrefix = "live.channel."
 
 // Subjects of events, for other services and for who watches presence: core NATS,
 // at most once.

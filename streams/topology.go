@@ -93,7 +93,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	}
 	groups := t.bucket(groupsBucket, jetstream.FileStorage, 0)
 	groups.AllowDirect = false // so that the leader answers reads: a follower may not know yet who was removed
-	return append(all, groups,
+	return append(all, groups, t.channels(),
 		t.bucket(sessionsBucket, jetstream.MemoryStorage, sessionTTL),
 		t.bucket(gatewaysBucket, jetstream.MemoryStorage, leaseTTL))
 }
@@ -150,6 +150,24 @@ func (t Topology) messages() jetstream.StreamConfig {
 		AllowMsgTTL:        true, // of messages that disappear
 		Replicas:           t.Replicas,
 		Metadata:           map[string]string{partitionsKey: itoa(t.Partitions)},
+	}
+}
+
+func (t Topology) channels() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               channelsStream,
+		Description:        "the messages of groups whose members pull",
+		Subjects:           []string{"channel.>"},
+		Storage:            jetstream.FileStorage,
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardOld,
+		MaxMsgsPerSubject:  MaxChannelEntries,
+		MaxAge:             t.InboxMaxAge,
+		Duplicates:         t.DuplicateWindow,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		AllowMsgTTL:        true, // of messages that disappear
+		Replicas:           t.Replicas,
 	}
 }
 

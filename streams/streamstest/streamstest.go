@@ -80,6 +80,20 @@ func JetStream(t testing.TB, s *embedded.Server) jetstream.JetStream {
 	return js
 }
 
+// Hear calls heard for each message that is published to a subject, one after the
+// other.
+func Hear(t testing.TB, js jetstream.JetStream, subject string, heard func()) {
+	t.Helper()
+	sub, err := js.Conn().Subscribe(subject, func(*nats.Msg) { heard() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sub.Unsubscribe() })
+	if err := js.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Stored is how many messages a stream has.
 func Stored(t testing.TB, js jetstream.JetStream, stream string) uint64 {
 	t.Helper()

@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// isChannel says whether the members of a group pull its messages, because there are
+// too many for a copy each.
+func (s *Server) isChannel(g *schemas.Group) bool { return len(g.Members) > s.opts.GroupPushLimit }
+
+// showsReceipts says whether members of a group are shown receipts and typing.
+func (s *Server) showsReceipts(g *schemas.Group) bool { return g.ShowsReceipts() && !s.isChannel(g) }
+
+// channelTargets are no devices, but whether anybody keeps the message.
+func (s *session) channelTargets(ctx context.Context, group *schemas.Group) (targets, error) {
+	t := targets{group: group, channel: true, keep: group.KeepsHistory(), days: group.DisappearingDays}
+	const atOnce = 256
+	users := make([]schemas.UserID, 0, atOnce)
+	for i, m := range group.Members {
+		if t.keep {
+			break
+		}
+		users = append(users, m.UserID)
+		if len(users) < atOnce && i < len(group.Members)-1 {
+			continue
+		}
+		people, err := s.server.directory.People(ctx, users)
+		if err != nil {
+			return targets{}, schemas.Unavailable(err)
+		}
+		for _, p := range people {
+			t.keep = t.keep || p.Settings.KeepsHistory()
+		}
+		users = users[:0]
+	}
+	return t, nil
+}
+
+// recordedAgo is the age from which on the stream may have forgotten the id of a
+// message: half of its usual window against duplicates.
+const recordedAgo = streams.DefaultDuplicateWindow / 2
+
+// retryChannel commits a message that is on record to its channel, unless the channel
+// has it.
+func (s *session) retryChannel(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets) {
+	m := p.message
+	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
+	if m.Expired(schemas.Now()) {
+		s.accept(p, m)
+		return
+	}
+	var stored uint64
+	if time.Since(m.Timestamp.Time()) > recordedAgo {
+		var err error
+		if stored, err = s.server.streams.ChannelHolds(ctx, m); err != nil {
+			s.refuse(p, err)
+			return
+		}
+	}
+	s.commitChannel(p, stored, t)
+}
+
+// commitChannel commits a message whose send is on record to its channel, unless it is
+// stored there, and then answers and wakes members.
+func (s *session) commitChannel(p *pendingSend, stored uint64, t targets) {
+	m := p.message
+	send := streams.ChannelSend{Message: m, Stored: stored, Log: t.keep || s.server.opts.Events, Keep: t.keep}
+	s.server.streams.CommitChannel(send, func(seq uint64, err error) {
+		if err != nil {
+			s.refuse(p, err)
+			return
+		}
+		s.server.wakes.committed(streams.ChannelNews{Group: m.GroupID, MessageID: m.MessageID, Sequence: seq, Changed: t.group.Changed})
+		s.finish(p, m)
+	})
+}
+
+// finish accepts what is durable everywhere; a deletion for everyone once the message
+// has left its channel. The group may be one no more.
+func (s *session) finish(p *pendingSend, m *schemas.Message) {
+	if m.GroupID == "" || m.Change != schemas.ChangeDelete {
+		s.accept(p, m)
+		return
+	}
+	s.later(p, func(ctx context.Context) {
+		some, err := s.server.streams.AnyChannel(ctx, 0)
+		if err == nil && some {
+			err = s.server.streams.EraseFromChannel(ctx, m.GroupID, m.TargetMessageID)
+		}
+		if err != nil {
+			s.refuse(p, err)
+			return
+		}
+		s.accept(p, m)
+	})
+}

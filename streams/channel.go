@@ -1,0 +1,359 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"roost/schemas"
+)
+
+// A channel is a group whose members pull: a message is one entry of stream CHANNELS,
+// and in nobody's inbox. Updates are on subjects of their own, by what they do to
+// which message: so a thousand reactions drive no message out, and what was done to a
+// message is found without a look at the rest.
+
+const (
+	// MaxChannelEntries bounds what CHANNELS holds on one subject, so the messages of
+	// a channel; the oldest go.
+	MaxChannelEntries = 10_000
+	// MaxChannelReactions is how many of the changes of reactions to a message count,
+	// the newest.
+	MaxChannelReactions = 256
+)
+
+// ChannelEntry is a message of a channel, or an update, as CHANNELS has it.
+type ChannelEntry struct {
+	schemas.Message
+	Sequence uint64
+}
+
+// ChannelSend is one message, or update, on its way into a channel.
+type ChannelSend struct {
+	Message *schemas.Message
+	Stored  uint64 // where CHANNELS has it already; 0: it does not
+	Log     bool   // commit it to MESSAGES as well
+	Keep    bool   // and history workers store it
+}
+
+// CommitChannel commits a message to the channel of its group, and to MESSAGES where
+// somebody wants it there. done is called once, does not block, and gets the sequence
+// in CHANNELS once all of it is durable.
+//
+// No copy stands for the record of the send, so that is waited for first: what was
+// committed without one would be stored twice by a retry.
+func (c *Conn) CommitChannel(s ChannelSend, done func(seq uint64, err error)) {
+	if c.behind == nil {
+		c.commitChannel(s, done)
+		return
+	}
+	c.behind.whenSettled(func(err error) {
+		if err != nil {
+			done(0, err)
+			return
+		}
+		c.commitChannel(s, done)
+	})
+}
+
+func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
+	m, sequence := s.Message, s.Stored
+	all := newGather(2, func(err error) { done(sequence, err) })
+	put := func(stream, subject string, told func(Outcome)) {
+		entry := Entry{Subject: subject, ID: string(m.MessageID), Data: m.Encode(), ExpiresAt: m.ExpiresAt,
+			Keep: s.Keep && stream == messagesStream}
+		err := c.commit(stream, []Entry{entry}, func(o []Outcome) {
+			told(o[0])
+			all.one(o[0].Err)
+		})
+		if err != nil {
+			all.one(err)
+		}
+	}
+	if s.Stored == 0 {
+		put(channelsStream, channelEntrySubject(m), func(o Outcome) {
+			sequence = o.Sequence
+			c.noChannelAt.Store(someChannel)
+		})
+	} else {
+		all.one(nil)
+	}
+	if s.Log {
+		put(messagesStream, messageSubject(m), func(Outcome) {})
+	} else {
+		all.one(nil)
+	}
+}
+
+// ChannelEnd is the sequence of the newest entry of a channel, an update perhaps, and
+// the newest message; zero where there are none.
+func (c *Conn) ChannelEnd(ctx context.Context, id schemas.GroupID) (end, message uint64, err error) {
+	for subject, to := range map[string]*uint64{channelEntries(id, ">"): &end, channelSubject(id): &message} {
+		m, _, err := c.readers.last(ctx, channelsStream, subject)
+		if err != nil {
+			return 0, 0, fmt.Errorf("failed to look for the end of channel %s: %w", id, err)
+		}
+		*to = m.sequence
+	}
+	return end, message, nil
+}
+
+// ChannelBack reads the newest n messages of a channel that were stored at or before
+// t, the zero time being now, in the order in which they were stored. whole says that
+// there are none before them.
+func (c *Conn) ChannelBack(ctx context.Context, id schemas.GroupID, t time.Time, n int) (entries []ChannelEntry, whole bool, err error) {
+	return c.channelBack(ctx, channelSubject(id), t, n)
+}
+
+// channelBack reads a subject backwards. A stream is read forwards alone: from so far
+// back that n entries could be there, and then from further back, each time four times
+// as far.
+func (c *Conn) channelBack(ctx context.Context, subject string, t time.Time, n int) (entries []ChannelEntry, whole bool, err error) {
+	last, ok, err := c.readers.lastUntil(ctx, channelsStream, subject, t)
+	if err != nil || !ok {
+		return nil, err == nil, err
+	}
+	end := last.sequence + 1
+	for span := uint64(n); ; span *= 4 {
+		from := uint64(1)
+		if span < last.sequence {
+			from = last.sequence + 1 - span
+		}
+		before, err := c.channelRange(ctx, subject, from, end)
+		if err != nil {
+			return nil, false, err
+		}
+		entries, end = append(before, entries...), from
+		if len(entries) >= n || from == 1 {
+			whole = from == 1 && len(entries) <= n
+			return entries[max(0, len(entries)-n):], whole, nil
+		}
+	}
+}
+
+// channelRange reads the entries of a subject from sequence from up to before end.
+func (c *Conn) channelRange(ctx context.Context, subject string, from, end uint64) (entries []ChannelEntry, err error) {
+	err = c.eachOfChannel(ctx, subject, from, func(e ChannelEntry) bool {
+		if e.Sequence >= end {
+			return false
+		}
+		entries = append(entries, e)
+		return true
+	})
+	return entries, err
+}
+
+// eachOfChannel calls each with the entries of a subject from a sequence on, until it
+// says no.
+func (c *Conn) eachOfChannel(ctx context.Context, subject string, from uint64, each func(ChannelEntry) bool) error {
+	for {
+		all, more, err := c.readers.next(ctx, channelsStream, subject, from, schemas.MaxInFlight)
+		if err != nil {
+			return fmt.Errorf("failed to read %s: %w", subject, err)
+		}
+		for _, m := range all {
+			from = m.sequence + 1
+			e, err := m.channelEntry()
+			if err != nil {
+				c.log.Warn("an entry of a channel cannot be read", "subject", m.subject, "sequence", m.sequence, "error", err)
+				continue
+			}
+			if !each(e) {
+				return nil
+			}
+		}
+		if !more || len(all) == 0 {
+			return nil
+		}
+	}
+}
+
+// ChannelDeletions are the deletions for everyone in a channel from a sequence on.
+func (c *Conn) ChannelDeletions(ctx context.Context, id schemas.GroupID, from uint64) ([]ChannelEntry, error) {
+	return c.channelRange(ctx, channelEntries(id, string(schemas.ChangeDelete)+".*"), from, math.MaxUint64)
+}
+
+// ChannelChanges are the edits and reactions of some messages of a channel: of the
+// reactions to one the newest MaxChannelReactions.
+func (c *Conn) ChannelChanges(ctx context.Context, id schemas.GroupID, targets []schemas.MessageID) ([]schemas.Message, error) {
+	const perTarget = 2
+	var found []stored // the newest of each subject that has any
+	for some := range slices.Chunk(targets, maxMultiLast/perTarget) {
+		subjects := make([]string, 0, perTarget*len(some))
+		for _, m := range some {
+			subjects = append(subjects, channelUpdates(id, schemas.ChangeEdit, m), channelUpdates(id, schemas.ChangeReaction, m))
+		}
+		lasts, err := c.readers.lasts(ctx, channelsStream, subjects)
+		if err != nil {
+			return nil, fmt.Errorf("failed to look for updates in channel %s: %w", id, err)
+		}
+		found = append(found, lasts...)
+	}
+	var mu sync.Mutex // guards all
+	var all []schemas.Message
+	err := atOnce(ctx, len(found), func(ctx context.Context, i int) error {
+		entries, _, err := c.channelBack(ctx, found[i].subject, time.Time{}, MaxChannelReactions)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, e := range entries {
+			all = append(all, e.Message)
+		}
+		return err
+	})
+	return all, err
+}
+
+// ChannelHolds says whether a channel has a message or update now, and where. Only
+// retries ask: the stream's own window against duplicates is short.
+func (c *Conn) ChannelHolds(ctx context.Context, m *schemas.Message) (seq uint64, err error) {
+	from, err := c.channelSince(ctx, channelEntrySubject(m), m.MessageID)
+	if err != nil || from == 0 {
+		return 0, err
+	}
+	err = c.eachOfChannel(ctx, channelEntrySubject(m), from, func(e ChannelEntry) bool {
+		if e.MessageID == m.MessageID {
+			seq = e.Sequence
+		}
+		return seq == 0
+	})
+	return seq, err
+}
+
+// channelSince is the sequence of the first entry of a subject that can be the one with
+// that id, or stand behind it; 0 where there is none.
+func (c *Conn) channelSince(ctx context.Context, subject string, id schemas.MessageID) (uint64, error) {
+	const slack = 10 * time.Minute // between clocks
+	first, _, err := c.readers.since(ctx, channelsStream, subject, id.Time().Time().Add(-slack), 1)
+	if err != nil || len(first) == 0 {
+		return 0, err
+	}
+	return first[0].sequence, nil
+}
+
+// EraseFromChannel removes a message that was deleted for everyone from a channel,
+// with its edits and reactions. What it said is overwritten on disk. It may be repeated.
+func (c *Conn) EraseFromChannel(ctx context.Context, id schemas.GroupID, target schemas.MessageID) error {
+	at, err := c.ChannelHolds(ctx, &schemas.Message{MessageID: target, GroupID: id})
+	if err != nil {
+		return err
+	}
+	edits, err := c.channelRange(ctx, channelUpdates(id, schemas.ChangeEdit, target), 1, math.MaxUint64)
+	if err != nil {
+		return err
+	}
+	gone := make([]uint64, 0, 1+len(edits))
+	if at != 0 {
+		gone = append(gone, at)
+	}
+	for _, e := range edits {
+		gone = append(gone, e.Sequence)
+	}
+	err = atOnce(ctx, len(gone), func(ctx context.Context, i int) error {
+		return c.api(ctx, "STREAM.MSG.DELETE."+channelsStream, map[string]any{"seq": gone[i]})
+	})
+	if err != nil {
+		return err
+	}
+	return c.purgeChannel(ctx, channelUpdates(id, schemas.ChangeReaction, target))
+}
+
+func (c *Conn) purgeChannel(ctx context.Context, subject string) error {
+	return c.api(ctx, "STREAM.PURGE."+channelsStream, map[string]any{"filter": subject})
+}
+
+// forgetChannel removes what CHANNELS holds of a group that is no more.
+func (c *Conn) forgetChannel(ctx context.Context, id schemas.GroupID) error {
+	return c.purgeChannel(ctx, channelEntries(id, ">"))
+}
+
+// NewestInChannels is the newest message of each of some channels that has one.
+func (c *Conn) NewestInChannels(ctx context.Context, ids []schemas.GroupID) ([]ChannelEntry, error) {
+	subjects := make([]string, len(ids))
+	for i, id := range ids {
+		subjects[i] = channelSubject(id)
+	}
+	all, err := c.readers.lasts(ctx, channelsStream, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("failed to look for messages of channels: %w", err)
+	}
+	entries := make([]ChannelEntry, 0, len(all))
+	for _, m := range all {
+		if e, err := m.channelEntry(); err == nil {
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+func (m *stored) channelEntry() (ChannelEntry, error) {
+	message, err := schemas.DecodeMessage(m.data)
+	if err == nil && channelEntrySubject(&message) != m.subject {
+		err = errors.New("it belongs to another subject")
+	}
+	return ChannelEntry{message, m.sequence}, err
+}
+
+// maxLookedAt bounds the groups of a person among which channels are looked for.
+const maxLookedAt = 256
+
+// ChannelGroups are at most n of a person's groups that have more than limit members,
+// by what this process read of late.
+func (c *Conn) ChannelGroups(ctx context.Context, u schemas.UserID, limit, n int) (groups []*schemas.Group, err error) {
+	ids, err := c.groups.open(ctx, u, math.MaxUint64, maxLookedAt)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*schemas.Group, len(ids))
+	err = atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
+		group, err := c.groups.Recent(ctx, ids[i], cacheTTL)
+		if err == nil && len(group.Members) > limit {
+			if _, ok := group.Member(u); !ok { // they joined since
+				group, err = c.groups.Peek(ctx, ids[i])
+			}
+		}
+		if errors.Is(err, ErrNoGroup) {
+			return nil
+		}
+		found[i] = group
+		return err
+	})
+	for _, group := range found {
+		if group == nil || len(group.Members) <= limit || len(groups) == n {
+			continue
+		}
+		if _, ok := group.Member(u); ok {
+			groups = append(groups, group)
+		}
+	}
+	return groups, err
+}
+
+// AnyChannel says whether CHANNELS ever held anything, as far as this process knows: it
+// asks where it found nothing longer than age ago.
+func (c *Conn) AnyChannel(ctx context.Context, age time.Duration) (bool, error) {
+	switch at := c.noChannelAt.Load(); {
+	case at == someChannel:
+		return true, nil
+	case time.Since(time.Unix(0, at)) < age:
+		return false, nil
+	}
+	now := time.Now().UnixNano()
+	_, some, err := c.readers.last(ctx, channelsStream, "channel.>")
+	if err != nil {
+		return false, fmt.Errorf("failed to look for channels: %w", err)
+	}
+	if some {
+		now = someChannel
+	}
+	if at := c.noChannelAt.Load(); at != someChannel {
+		c.noChannelAt.CompareAndSwap(at, now)
+	}
+	return some, nil
+}
+
+// someChannel in place of the time at which there was none.
+const someChannel = -1
