@@ -125,8 +125,7 @@ func (c *chat) showPulled(ctx context.Context, p pulled) {
 		if _, known := c.find(m.MessageID); known || m.Deleted || m.SenderID == me && c.unanswered > 0 {
 			continue
 		}
-		message, done := stored(m)
-		state := c.know(message, done...)
+		state := c.recall(m)
 		c.screen.line("[%s] %s in %s%s: %s", clock(m.Timestamp), c.who(m.SenderID), c.name(chat), c.about(m.ReplyTo), c.text(state))
 	}
 	if again != "" {
