@@ -16,7 +16,8 @@ const (
 
 // chat is one person at one device. run owns all of it. Goroutines serve run and
 // end with it: the reader of lines, the sender, which keeps the order of what was
-// typed, the receiver, the notifier, and an export while there is one.
+// typed, the receiver, the notifier, and a pull of a channel and an export while there
+// is one.
 type chat struct {
 	account *account
 	client  *client.Client
@@ -27,12 +28,14 @@ type chat struct {
 	results  chan result   // unbuffered; written by the sender, read by run
 	events   chan received // unbuffered; written by the receiver, read by run
 	notices  chan notice   // chatNotices long; written by run, read by the notifier; when full a notice is left out
+	channels channels
 	exports  chan exported // unbuffered; written by an export, read by run
 	wg       sync.WaitGroup
 
 	unanswered int
 	leaving    bool // stdin has ended
 	online     bool // the first Connected is no news
+	started    schemas.Timestamp
 	exporting  bool
 	deleted    bool // the account
 
@@ -52,7 +55,7 @@ type chat struct {
 func newChat(a *account, c *client.Client, s *screen, peer schemas.Participant) *chat {
 	return &chat{account: a, client: c, screen: s, peer: peer,
 		outgoing: make(chan outgoing, chatUnanswered), results: make(chan result), events: make(chan received),
-		notices: make(chan notice, chatNotices), exports: make(chan exported),
+		notices: make(chan notice, chatNotices), exports: make(chan exported), channels: newChannels(),
 		groups: make(map[schemas.GroupID]string), timers: make(map[schemas.Participant]int), unread: make(map[schemas.Participant]readMark),
 		typing: newTyping(), present: make(map[schemas.UserID]bool)}
 }
@@ -82,6 +85,7 @@ type received struct {
 // run chats until it is over.
 func (c *chat) run(ctx context.Context, lines func() (string, error)) error {
 	welcome := c.client.Welcome()
+	c.started = welcome.ServerTime
 	c.screen.line("You are %s on %s. /help lists the commands.", clean(string(welcome.UserID)), clean(c.account.opts.Device))
 	if _, err := c.loadGroups(ctx); err != nil {
 		c.screen.line("The names of your groups are not known: %v", explain(err))
@@ -235,6 +239,11 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 				return explain(r.err)
 			}
 			c.happened(r.event)
+			if w, ok := r.event.(client.WakeUp); ok {
+				c.woken(ctx, w)
+			}
+		case p := <-c.channels.pulled:
+			c.showPulled(ctx, p)
 		case e := <-c.exports:
 			c.exportEnded(e)
 		case <-c.screen.keys:

@@ -92,6 +92,11 @@ type ChatUpdate struct {
 	delivery *delivery
 }
 
+// WakeUp says that a channel, a group whose members pull, has something new:
+// [API.GroupChat] has it. MessageID is the newest message, or an update of an older
+// one, which is no message of its own. It may be lost; one follows each Connected.
+type WakeUp struct{ schemas.WakeUp }
+
 // ServerError is a complaint of the server that belongs to no send.
 type ServerError struct{ Err *schemas.Error }
 
@@ -107,4 +112,5 @@ func (Presence) event()      {}
 func (Typing) event()        {}
 func (GroupUpdate) event()   {}
 func (ChatUpdate) event()    {}
+func (WakeUp) event()        {}
 func (ServerError) event()   {}

@@ -68,8 +68,9 @@ func (a *API) RemoveMember(ctx context.Context, id schemas.GroupID, user schemas
 }
 
 // GroupChat is a page of what a group keeps, newest first, for its members,
-// whenever they joined: the messages at or before upTo, where 0 is now. The code is
-// history_off where it keeps none.
+// whenever they joined: the messages at or before upTo, where 0 is now. Of a channel
+// it is what was sent since they joined as well. The code is history_off where there
+// is neither.
 func (a *API) GroupChat(ctx context.Context, id schemas.GroupID, upTo schemas.Timestamp) ([]schemas.HistoryMessage, error) {
 	path := "/chat/" + url.PathEscape(string(id))
 	if upTo > 0 {

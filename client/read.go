@@ -75,6 +75,8 @@ func (k *connection) handle(ctx context.Context, frame schemas.ServerFrame) {
 		k.show(ctx, Presence{*f})
 	case *schemas.Typing:
 		k.show(ctx, Typing{*f})
+	case *schemas.WakeUp:
+		k.show(ctx, WakeUp{*f})
 	case *schemas.Reconnect:
 		select {
 		case k.reconnect <- time.Duration(f.AfterMS) * time.Millisecond:
