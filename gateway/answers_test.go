@@ -97,7 +97,7 @@ func (p pager) Ready(context.Context) error { return nil }
 // The two paths of history, and their times.
 func TestHistoryRequests(t *testing.T) {
 	h := newHouse(t)
-	const group = "g-01K73S8AC0GR0VPGR0VPGR0VPG"
+	group := h.makeGroupThatKeeps("alice")
 	if status, answer := h.call("alice", "GET", "/history/bob", ""); status != http.StatusServiceUnavailable || answer.Error.RetryAfterMS == 0 {
 		t.Errorf("without a worker: %d %+v", status, answer.Error)
 	}

@@ -22,11 +22,20 @@ func (o onePage) Page(context.Context, schemas.HistoryRequest) (schemas.HistoryR
 
 func (onePage) Ready(context.Context) error { return nil }
 
+// makeGroupThatKeeps makes a group of one that keeps history.
+func (h *house) makeGroupThatKeeps(owner schemas.UserID) string {
+	h.t.Helper()
+	id := string(h.makeGroup(owner))
+	h.must(owner, "PATCH", "/groups/"+id, `{"history_storage":90}`)
+	return id
+}
+
 // TestHistoryShowsStates: what became of a message stands in both kinds of pages and
 // in the export.
 func TestHistoryShowsStates(t *testing.T) {
 	h := newHouse(t)
-	const id, group = "01K73S8AC0GR0VPGR0VPGR0VPG", "g-01K73S8AC0GR0VPGR0VPGR0VPG"
+	const id = "01K73S8AC0GR0VPGR0VPGR0VPG"
+	group := h.makeGroupThatKeeps("alice")
 	m := schemas.Message{MessageID: id, SenderID: "bob", ReceiverID: "alice", Content: "hello", Timestamp: 5, ExpiresAt: 9}
 	gone := schemas.Message{MessageID: id, SenderID: "bob", ReceiverID: "alice", Timestamp: 4}
 	page := onePage{
