@@ -6,6 +6,9 @@ GO       ?= go
 FUZZTIME ?= 30s
 # Longest time for the tests of one package.
 TIMEOUT  ?= 10m
+# make soak: how many random histories, and after which time it begins no more.
+HISTORIES ?= 100000
+SOAKTIME  ?= 4h
 # Packages built and tested at once.
 P        ?= 2
 # Empty where there is no C compiler; make test RACE= leaves the detector out.
@@ -19,7 +22,7 @@ SHELL         := bash
 # find names what it is not to enter: folders that the go command skips too.
 prune := -type d \( -name '.?*' -o -name testdata -o -name vendor -o -name node_modules \) -prune -o
 
-.PHONY: help run build test check fmt fuzz bench microbench kill clean tools
+.PHONY: help run build test check fmt fuzz bench microbench kill soak clean tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +87,14 @@ kill: tools ## the kill -9 test, 20 times
 		-vet=off -run TestKill -count=20 -timeout 1h . || status=1; \
 	bin/tally bin/test/kill.json || status=1; \
 	exit $$status
+
+# The whole output is in bin/test/soak.log, also what plays a history again that failed.
+soak: ## random histories against the model: HISTORIES (100000) of them, at most for SOAKTIME (4h)
+	@mkdir -p bin/test
+	@$(GO) test $(RACE) -vet=off -count=1 -v -run '^TestModel$$' -timeout 0 ./gateway \
+		-histories $(HISTORIES) -histories-for $(SOAKTIME) > bin/test/soak.log 2>&1 || \
+		{ grep -v 'rapid\] draw' bin/test/soak.log | tail -200; echo 'soak: failed; see bin/test/soak.log'; exit 1; }
+	@grep -E 'TestModel: |^ok' bin/test/soak.log
 
 clean: ## removes bin/
 	rm -rf bin
