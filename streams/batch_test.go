@@ -103,7 +103,7 @@ func TestRefusedBatchIsSettledApart(t *testing.T) {
 		"a duplicate in the batch":     {entry: entry("alice.d", "duplicate.0"), duplicate: 1},
 		"a duplicate of one before":    {entry: entry("alice.d", "before"), duplicate: before.Sequence},
 		"a full inbox":                 {entry: entry("full.d", "one more"), err: streams.ErrInboxFull},
-		"an entry larger than allowed": {entry: streams.Entry{Subject: "inbox.0.alice.d", ID: "large", Data: make([]byte, 300<<10)}, err: streams.ErrNotStored},
+		"an entry larger than allowed": {entry: streams.Entry{Subject: "inbox.0.alice.d", ID: "large", Data: make([]byte, 1100<<10)}, err: streams.ErrNotStored},
 		"a subject of no stream":       {entry: streams.Entry{Subject: "nowhere.else", ID: "lost", Data: []byte("x")}, err: streams.ErrNotStored},
 		"a subject of another stream":  {entry: streams.Entry{Subject: "sent.0.alice.d", ID: "sent", Data: []byte("x")}},
 	} {

@@ -47,7 +47,7 @@ func TestCommitOutcomes(t *testing.T) {
 		t.Error("a set without entries was taken")
 	}
 	large := entry("alice.d", "large")
-	large.Data = make([]byte, 300<<10)
+	large.Data = make([]byte, 1100<<10)
 	got := outcomes(t, w, entry("alice.d", "a"), entry("alice.d", "a"), large, entry("alice.d", "b"),
 		entry("alice.d", "c"), entry("alice.d", "d"), entry("bob.d", "e"), streams.Entry{Subject: "inbox.1.nobody", ID: "f", Data: []byte("f")})
 	for i, want := range []struct {
