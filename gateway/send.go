@@ -250,6 +250,10 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 		s.refuse(p, err)
 		return
 	case !found:
+		// Another connection of this device, replaced since, may have gone further.
+		s.sending.mu.Lock()
+		s.sending.newest = max(s.sending.newest, rec.Highest)
+		s.sending.mu.Unlock()
 		s.recordSend(p, t)
 		return
 	case rec.ContentHash != p.hash:

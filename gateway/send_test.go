@@ -177,6 +177,29 @@ func TestSkippedAndForgottenNumbers(t *testing.T) {
 	}
 }
 
+// A connection that was replaced may still have recorded a send after the hello of the
+// next one, whose late record of an older number does not hide it.
+func TestNumberOfAReplacedConnection(t *testing.T) {
+	h := newHouse(t)
+	h.connect("bob")
+	alice := h.connect("alice")
+	alice.send(message("bob", "ten", 10))
+	want[*schemas.MessageReceived](alice)
+	done := make(chan streams.Outcome, 1)
+	rec := schemas.SentRecord{MessageIDByClient: 11, MessageID: h.conn.Clock().Next()}
+	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o streams.Outcome) { done <- o }); err != nil {
+		t.Fatal(err)
+	}
+	if o := streamstest.Receive(t, done); o.Err != nil {
+		t.Fatal(o.Err)
+	}
+	alice.send(message("bob", "seven", 7))
+	want[*schemas.MessageReceived](alice)
+	if again := h.reconnect("alice", alice.welcome.DeviceID, ""); again.welcome.LastMessageIDByClient != 11 {
+		t.Errorf("welcome says that %d is the last number, want 11", again.welcome.LastMessageIDByClient)
+	}
+}
+
 func TestUnknownReceiverStoresNothing(t *testing.T) {
 	h := newHouse(t)
 	alice := h.connect("alice")

@@ -61,7 +61,8 @@ var ErrForgotten = errors.New("older than the sends on record")
 
 // FindSent looks for the record of a number among the device's last sends. ok is
 // false where there is none and the number can be taken as new: numbers may be
-// skipped, and a send that was refused comes again behind its successors.
+// skipped, and a send that was refused comes again behind its successors. Then
+// rec.Highest is the largest number of those sends.
 func (c *Conn) FindSent(ctx context.Context, a Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error) {
 	if c.behind != nil {
 		if err := c.behind.settled(ctx, a); err != nil {
@@ -75,14 +76,14 @@ func (c *Conn) FindSent(ctx context.Context, a Address, n schemas.ClientMessageI
 	}
 	lowest := n
 	for _, m := range all {
-		rec, err := schemas.Decode[schemas.SentRecord](m.data)
+		one, err := schemas.Decode[schemas.SentRecord](m.data)
 		if err != nil {
 			return rec, false, err
 		}
-		if rec.MessageIDByClient == n {
-			return rec, true, nil
+		if one.MessageIDByClient == n {
+			return one, true, nil
 		}
-		lowest = min(lowest, rec.MessageIDByClient)
+		lowest, rec.Highest = min(lowest, one.MessageIDByClient), max(rec.Highest, one.Newest())
 	}
 	if len(all) >= schemas.MaxOutstanding && lowest == n {
 		return rec, false, ErrForgotten
