@@ -53,22 +53,45 @@ func (s *session) retryChannel(ctx context.Context, p *pendingSend, rec schemas.
 		s.accept(p, m)
 		return
 	}
-	var stored uint64
-	if time.Since(m.Timestamp.Time()) > recordedAgo {
+	send := streams.ChannelSend{Message: m}
+	age := time.Since(m.Timestamp.Time())
+	send.Late = !m.IsUpdate() && age > channelSlack/2
+	if age > recordedAgo {
 		var err error
-		if stored, err = s.server.streams.ChannelHolds(ctx, m); err != nil {
+		var deleted bool
+		if send.Stored, err = s.server.streams.ChannelHolds(ctx, m); err == nil && send.Stored == 0 {
+			deleted, err = s.deletedMeanwhile(ctx, m)
+		}
+		switch {
+		case err != nil:
 			s.refuse(p, err)
+			return
+		case deleted:
+			s.accept(p, m)
 			return
 		}
 	}
-	s.commitChannel(p, stored, t)
+	s.commitChannel(p, send, t)
+}
+
+// deletedMeanwhile says whether a message that is not in its channel was deleted for
+// everyone, or what an update changes was.
+func (s *session) deletedMeanwhile(ctx context.Context, m *schemas.Message) (bool, error) {
+	of := m.MessageID
+	switch {
+	case m.Change == schemas.ChangeDelete:
+		return false, nil
+	case m.IsUpdate():
+		of = m.TargetMessageID
+	}
+	return s.server.streams.ChannelDeleted(ctx, m.GroupID, of)
 }
 
 // commitChannel commits a message whose send is on record to its channel, unless it is
 // stored there, and then answers and wakes members.
-func (s *session) commitChannel(p *pendingSend, stored uint64, t targets) {
+func (s *session) commitChannel(p *pendingSend, send streams.ChannelSend, t targets) {
 	m := p.message
-	send := streams.ChannelSend{Message: m, Stored: stored, Log: t.keep || s.server.opts.Events, Keep: t.keep}
+	send.Log, send.Keep = t.keeps(m) || s.server.opts.Events, t.keeps(m)
 	s.server.streams.CommitChannel(send, func(seq uint64, err error) {
 		if err != nil {
 			s.refuse(p, err)

@@ -25,10 +25,11 @@ const (
 	// others go.
 	maxPages     = 1024
 	maxPageBytes = 32 << 20
-	// channelSlack is how much later than its id says a message may be stored and be
-	// found by its time all the same: it was sent again, or clocks differ.
-	channelSlack = time.Minute
 )
+
+// channelSlack is how much later than its id says a message may be stored and be found
+// by its time all the same: it was sent again, or clocks differ. A test sets it.
+var channelSlack = time.Minute
 
 // channelPages keeps what members of channels pull. What one of them has made it read
 // serves all others, until there is news.
@@ -46,6 +47,7 @@ type channelPage struct {
 	messages []schemas.Message // in no order
 	changes  []schemas.Message // what was done to them
 	whole    bool              // there are none before them
+	first    *schemas.Message  // the first of them that was stored, but for late ones; nil: there is none
 	end      uint64            // the sequence of the newest entry that is taken into account
 	at       time.Time         // when the read began
 	bytes    int
@@ -138,13 +140,22 @@ func (c *channelPages) fill(ctx context.Context, id schemas.GroupID, page *chann
 	page.messages = make([]schemas.Message, 0, len(entries))
 	for i, e := range entries {
 		if i == 0 {
-			from, oldest = e.Sequence, e.MessageID
+			from, oldest, page.first = e.Sequence, e.MessageID, &entries[i].Message
 		}
 		oldest = min(oldest, e.MessageID)
 		ids, page.messages = append(ids, e.MessageID), append(page.messages, e.Message)
 	}
 	if page.whole {
 		from, oldest = 0, ""
+	}
+	late, err := c.server.streams.ChannelLate(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, e := range late {
+		if e.MessageID >= oldest { // else it is on a page before
+			ids, page.messages = append(ids, e.MessageID), append(page.messages, e.Message)
+		}
 	}
 	deletions, err := c.server.streams.ChannelDeletions(ctx, id, from)
 	if err != nil {
@@ -183,6 +194,9 @@ func (c *channelPages) keep(id schemas.GroupID, page *channelPage) {
 		}
 		c.drop(id, old)
 	}
+	if page.bytes > maxPageBytes {
+		return
+	}
 	for other, old := range c.known { // any: map order is random
 		if len(c.known) < maxPages && c.bytes+page.bytes <= maxPageBytes {
 			break
@@ -198,8 +212,8 @@ func (c *channelPages) drop(id schemas.GroupID, page *channelPage) {
 	c.bytes -= page.bytes
 }
 
-// before reads what a channel has of a time and before, n messages at least where it
-// has so many.
+// before reads what a channel has of a time and before: the newest channelWindow of the
+// messages among the n last, or more, that were stored until soon after.
 func (c *channelPages) before(ctx context.Context, id schemas.GroupID, upTo schemas.Timestamp, n int) (*channelPage, error) {
 	page := new(channelPage)
 	for {
@@ -207,14 +221,10 @@ func (c *channelPages) before(ctx context.Context, id schemas.GroupID, upTo sche
 		if err != nil {
 			return nil, schemas.Unavailable(err)
 		}
-		shown := 0
-		for _, e := range entries {
-			if e.Timestamp <= upTo {
-				shown++
-			}
-		}
-		if whole || shown >= channelWindow || n >= streams.MaxChannelEntries {
-			page.whole = whole
+		entries = slices.DeleteFunc(entries, func(e streams.ChannelEntry) bool { return e.Timestamp > upTo })
+		if whole || len(entries) >= channelWindow || n >= streams.MaxChannelEntries {
+			more := max(0, len(entries)-channelWindow)
+			page.whole, entries = whole && more == 0, entries[more:]
 			if err := c.fill(ctx, id, page, entries); err != nil {
 				return nil, schemas.Unavailable(err)
 			}
@@ -304,7 +314,7 @@ func (s *Server) channelPage(ctx context.Context, g *schemas.Group, u schemas.Us
 
 // beyond says whether a page goes back to before all that a member may see.
 func (p *channelPage) beyond(g *schemas.Group, u schemas.UserID) bool {
-	return slices.ContainsFunc(p.messages, func(m schemas.Message) bool { return !sees(g, u, &m) })
+	return p.first != nil && !sees(g, u, p.first)
 }
 
 // shown are the newest messages of a page that a member sees, at or before a time; 0 is

@@ -28,19 +28,17 @@ func (s *Server) putChatSettings(r *http.Request, u schemas.UserID) (int, any, e
 	if e := body.Validate(); e != nil {
 		return 0, nil, e
 	}
-	_, other, id, err := s.chatOfPath(r, u)
+	me, other, id, err := s.chatOfPath(r, u)
 	if err != nil {
 		return 0, nil, err
 	}
-	clock, theirs := s.streams.Clock(), other.Settings.Timer(u)
-	clock.Observe(theirs.Chosen) // the newer choice holds
+	clock := s.streams.Clock() // the newer choice holds
+	clock.Observe(me.Settings.Timer(id).Chosen)
+	clock.Observe(other.Settings.Timer(u).Chosen)
 	change := schemas.ChatChange{MessageID: clock.Next(), ByUserID: u, UserID: id, DisappearingDays: *body.DisappearingDays}
 	change.Timestamp = change.MessageID.Time()
-	timer := schemas.ChatTimer{UserID: id, DisappearingDays: change.DisappearingDays, Chosen: change.MessageID}
-	if timer.DisappearingDays == 0 && theirs.Chosen == "" {
-		timer.Chosen = "" // as good as no choice
-	}
-	err = s.directory.SetTimer(r.Context(), u, timer)
+	err = s.directory.SetTimer(r.Context(), u,
+		schemas.ChatTimer{UserID: id, DisappearingDays: change.DisappearingDays, Chosen: change.MessageID})
 	if errors.Is(err, streams.ErrTimerLimit) {
 		return 0, nil, schemas.Errorf(schemas.CodeChatLimit,
 			"%d chats of yours have a time after which messages disappear; set it to 0 in one of them first.", schemas.MaxTimers)

@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"roost/schemas"
+	"roost/streams"
 )
 
 // Reach into the package for the tests beside it.
@@ -40,3 +42,14 @@ const (
 	SubscribesPerSecond = subscribesPerSecond
 	MaxSubscribes       = maxSubscribes
 )
+
+// SetChannelSlack changes after how long a message is late; call it before a Server is
+// made, and restore when all have stopped.
+func SetChannelSlack(d time.Duration) (restore func()) {
+	before := channelSlack
+	channelSlack = d
+	return func() { channelSlack = before }
+}
+
+// Heard is the news of a channel as a device that connects reads it.
+func (s *Server) Heard(n streams.ChannelNews) { s.wakes.News(n) }

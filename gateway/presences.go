@@ -43,6 +43,7 @@ type presences struct {
 	dirty     map[*watched]struct{}                // to be read at once
 	lingering map[*watched]struct{}                // whose last session ended a moment ago
 	gateways  map[string]bool                      // that hold sessions of people: alive at the last look
+	turned    map[string]bool                      // of which a lease was taken or given up since then
 	turnAt    time.Time                            // when run looks again by itself
 }
 
@@ -50,7 +51,8 @@ type presences struct {
 func startPresences(o *Options, gauge prometheus.Gauge) *presences {
 	p := &presences{streams: o.Streams, watched: gauge, log: o.Log, grace: o.PresenceGrace, recheck: o.PresenceRecheck,
 		wake: make(chan struct{}, 1), people: make(map[schemas.UserID]*watched), dirty: make(map[*watched]struct{}),
-		lingering: make(map[*watched]struct{}), gateways: make(map[string]bool)}
+		lingering: make(map[*watched]struct{}), gateways: make(map[string]bool),
+		turned: make(map[string]bool)}
 	for i := range p.slots {
 		p.slots[i] = make(map[*watched]struct{})
 	}
@@ -164,8 +166,13 @@ func (p *presences) Person(u schemas.UserID) {
 	}
 }
 
-// Leases implements [streams.SessionListener].
-func (p *presences) Leases() { p.rouse() }
+// Lease implements [streams.SessionListener].
+func (p *presences) Lease(gateway string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.turned[gateway] = true
+	p.rouse()
+}
 
 // Gap implements [streams.SessionListener].
 func (p *presences) Gap() {
@@ -237,9 +244,12 @@ func (p *presences) due(now time.Time, slotDue bool) []*watched {
 	return due
 }
 
-// lookAtGateways marks whose session is at a gateway that died or came back.
+// lookAtGateways marks whose session is at a gateway that died or came back; also one
+// that did both since the last look, for somebody may have been shown by what was in
+// between.
 func (p *presences) lookAtGateways() {
-	turned := make(map[string]bool)
+	turned := p.turned
+	p.turned = make(map[string]bool)
 	for g, before := range p.gateways {
 		if now := p.alive(g); now != before {
 			p.gateways[g], turned[g] = now, true

@@ -108,8 +108,12 @@ func conflict() *schemas.Error {
 }
 
 // mayUpdate says whether a message is none that changes somebody else's, which its id
-// tells. That it comes in time, recordSend looks at: a retry comes later.
+// tells, or one that is not there yet. That it comes in time, recordSend looks at: a
+// retry comes later.
 func (s *session) mayUpdate(m *schemas.Message) error {
+	if m.IsUpdate() && s.server.streams.Clock().InFuture(m.TargetMessageID) {
+		return schemas.InvalidField("target_message_id", "is of the future.")
+	}
 	if m.Change.Window() == 0 || s.server.stamps.Made(m.TargetMessageID, s.addr.User, m.To()) {
 		return nil
 	}
@@ -127,6 +131,11 @@ type targets struct {
 	group       *schemas.Group // nil for the message to one person
 	channel     bool           // the members of group pull
 }
+
+// keeps says whether history workers get the message: where somebody keeps it, and what
+// is deleted for everyone in any case, for history may have it of somebody who left the
+// group, or blocks the sender.
+func (t *targets) keeps(m *schemas.Message) bool { return t.keep || m.Change == schemas.ChangeDelete }
 
 // withhold leaves the sender's other devices alone: the receiver had blocked the
 // sender when the message was sent.
@@ -306,14 +315,11 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 		return
 	}
 	if t.channel {
-		s.commitChannel(p, 0, t)
+		s.commitChannel(p, streams.ChannelSend{Message: m}, t)
 		return
 	}
 	entry := m.StoredMessage()
-	// History of a chat of two is one for both: it forgets what its sender deletes, also
-	// where a blocker alone keeps it.
-	keep := t.keep || m.Change == schemas.ChangeDelete && m.GroupID == ""
-	copies := streams.Copies{Message: m, Entry: entry, To: t.to, Log: keep || s.server.opts.Events, Keep: keep}
+	copies := streams.Copies{Message: m, Entry: entry, To: t.to, Log: t.keeps(m) || s.server.opts.Events, Keep: t.keeps(m)}
 	copies.Stored = func(i int, sequence uint64) { s.server.streams.PublishEntry(t.to[i], sequence, entry) }
 	s.server.streams.CommitCopies(copies, func(_ []uint64, err error) {
 		if err != nil {

@@ -160,6 +160,8 @@ func TestUpdateRefused(t *testing.T) {
 		{"a deletion of another's message", schemas.UpdateMessage{ReceiverID: "bob", TargetMessageID: fromBob, Change: schemas.ChangeDelete}, schemas.CodeForbidden},
 		{"an edit in another chat", edit("bob", toCarol, "no"), schemas.CodeForbidden},
 		{"an edit of no message", edit("bob", h.conn.Clock().Next(), "no"), schemas.CodeForbidden},
+		{"a reaction to what is not there yet", schemas.UpdateMessage{ReceiverID: "bob", TargetMessageID: schemas.MessageIDAt(schemas.Now() + 3600_000),
+			Change: schemas.ChangeReaction, Content: "👍"}, schemas.CodeInvalidArgument},
 		{"an unknown receiver", edit("nobody", toBob, "no"), schemas.CodeUnknownReceiver},
 		{"no group", schemas.UpdateMessage{GroupID: "g-01K73S8AC0GR0VPGR0VPGR0VPG", TargetMessageID: toBob, Change: schemas.ChangeDelete}, schemas.CodeNotAMember},
 		{"an empty edit", edit("bob", toBob, ""), schemas.CodeInvalidArgument},
@@ -335,11 +337,6 @@ func TestChatSettings(t *testing.T) {
 		t.Errorf("it expires at %d", got.ExpiresAt)
 	}
 
-	h.token("carol")
-	h.setDays("carol", "alice", 0) // as good as no choice
-	if s, err := h.conn.Directory().Settings(h.ctx(), "carol"); err != nil || len(s.Timers) != 0 {
-		t.Errorf("%+v, %v", s, err)
-	}
 	for _, tt := range []struct {
 		path, body string
 		code       schemas.Code
@@ -363,16 +360,29 @@ func TestChatSettingsByAnotherClock(t *testing.T) {
 	nats := streamstest.Server(t, t.TempDir())
 	h, ahead := joinHouse(t, nats), houseAt(t, nats, streams.Topology{}, time.Minute)
 	h.token("alice")
-	h.token("bob")
+	bob := h.connect("bob")
 	ahead.setDays("bob", "alice", 1)
 	eventually(t, "the other gateway knows of the choice", func() bool {
 		p, err := h.conn.Directory().Person(h.ctx(), "bob")
+		return err == nil && len(p.Settings.Timers) == 1
+	})
+	ahead.setDays("alice", "bob", 1)
+	eventually(t, "and of one's own", func() bool {
+		p, err := h.conn.Directory().Person(h.ctx(), "alice")
 		return err == nil && len(p.Settings.Timers) == 1
 	})
 	h.setDays("alice", "bob", 7)
 	settings := data[schemas.ChatSettings](t, h.must("alice", "GET", "/chats/bob", ""))
 	if *settings.DisappearingDays != 7 {
 		t.Errorf("%d days", *settings.DisappearingDays)
+	}
+	var before schemas.MessageID
+	for range 3 {
+		u := want[*schemas.ChatUpdate](bob)
+		if u.MessageID <= before {
+			t.Errorf("the update %+v is not larger than %s", u, before)
+		}
+		before = u.MessageID
 	}
 }
 
@@ -450,6 +460,48 @@ func TestDisappearing(t *testing.T) {
 	}
 	if got := h.reconnect("carol", carol.welcome.DeviceID, "").backlog(); len(got) != 0 {
 		t.Errorf("carol got %+v", got[0])
+	}
+}
+
+// What has disappeared is not delivered, though the stream has it for a moment more, and
+// nobody is told that it was.
+func TestDisappearedIsNotDelivered(t *testing.T) {
+	h := newHouse(t)
+	alice, bob := h.connect("alice"), h.connect("bob")
+	goAway(t, h, "bob", bob)
+	for i, expires := range []schemas.Timestamp{schemas.Now() - 1, 0} {
+		m := &schemas.Message{MessageID: h.conn.Clock().Next(), SenderID: "alice", ReceiverID: "bob", Content: fmt.Sprint(i), Timestamp: 1, ExpiresAt: expires}
+		done := make(chan error, 1)
+		h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{addr("bob", bob)}}, func(_ []uint64, err error) { done <- err })
+		if err := streamstest.Receive(t, done); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bob = h.reconnect("bob", bob.welcome.DeviceID, "")
+	if got := bob.backlog(); len(got) != 1 || got[0].Content != "1" {
+		t.Errorf("bob got %+v", got)
+	}
+	alice.roundTrip()
+	for _, f := range alice.seen {
+		if d, ok := f.(*schemas.Delivered); ok {
+			t.Errorf("alice is told %+v", d)
+		}
+	}
+}
+
+// A deletion for everyone goes to history whoever keeps some now.
+func TestDeletionGoesToHistory(t *testing.T) {
+	h := newHouse(t)
+	js := streamstest.JetStream(t, h.nats)
+	alice := h.connect("alice")
+	group := h.makeGroup("alice", "bob")
+	id := alice.told(group, "hello").MessageID
+	if n := streamstest.Stored(t, js, "MESSAGES"); n != 0 {
+		t.Fatalf("MESSAGES has %d, and nobody keeps history", n)
+	}
+	alice.updated(schemas.UpdateMessage{GroupID: group, TargetMessageID: id, Change: schemas.ChangeDelete})
+	if n := streamstest.Stored(t, js, "MESSAGES"); n != 1 {
+		t.Errorf("MESSAGES has %d, want the deletion", n)
 	}
 }
 

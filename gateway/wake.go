@@ -107,7 +107,11 @@ func (w *wakes) News(n streams.ChannelNews) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.of(n.Group)
+	// Whoever reads the newest entry, as for a device that connects, does not know by
+	// which change it was sent, and may be faster.
+	n.Changed = max(n.Changed, c.news.Changed)
 	if n.Sequence <= c.news.Sequence {
+		c.news.Changed = n.Changed
 		return
 	}
 	c.news = n
@@ -181,10 +185,12 @@ func (w *wakes) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := w.readAgain(ctx); err != nil && ctx.Err() == nil {
-			w.server.log.Warn("the newest messages of channels could not be read; the next message wakes their members", "error", err)
-		}
+		again := w.readAgain(ctx)
 		due, news, next := w.due(time.Now())
+		if again != nil && ctx.Err() == nil {
+			w.server.log.Warn("the newest messages of channels could not be read; it is tried again", "error", again)
+			next = time.Now().Add(wakeEvery)
+		}
 		for _, n := range news {
 			w.server.streams.PublishChannelNews(n)
 		}
@@ -234,7 +240,11 @@ func (w *wakes) due(now time.Time) (due, publish []streams.ChannelNews, next tim
 func (w *wakes) round(ctx context.Context, n streams.ChannelNews) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	group, err := w.server.streams.Groups().AsOf(ctx, n.Group, n.Changed, groupAge)
+	age := groupAge
+	if n.Changed == "" {
+		age = wakeEvery
+	}
+	group, err := w.server.streams.Groups().AsOf(ctx, n.Group, n.Changed, age)
 	if err != nil {
 		if !errors.Is(err, streams.ErrNoGroup) {
 			w.server.log.Warn("the members of a channel could not be read; the next message wakes them", "group", n.Group, "error", err)
@@ -295,6 +305,9 @@ func (w *wakes) readAgain(ctx context.Context) error {
 	defer cancel()
 	newest, err := w.server.streams.NewestInChannels(ctx, ids)
 	if err != nil {
+		w.mu.Lock()
+		w.gap = true
+		w.mu.Unlock()
 		return err
 	}
 	for _, e := range newest {

@@ -85,49 +85,57 @@ func Fold(messages, updates []Message) []MessageState {
 		of[m.MessageID] = &states[i]
 	}
 	updates = slices.SortedFunc(slices.Values(updates), func(a, b Message) int {
-		return strings.Compare(string(a.MessageID), string(b.MessageID))
+		return strings.Compare(string(b.MessageID), string(a.MessageID))
 	})
-	for i := range updates {
-		if to := of[updates[i].TargetMessageID]; to != nil {
-			to.apply(&updates[i])
+	type kind struct {
+		target MessageID
+		by     UserID
+		change MessageChange
+	}
+	seen := make(map[kind]bool, len(updates))
+	for i := range updates { // the newest first
+		u := &updates[i]
+		to, k := of[u.TargetMessageID], kind{u.TargetMessageID, u.SenderID, u.Change}
+		if to != nil && !seen[k] {
+			seen[k] = true
+			to.apply(u)
 		}
 	}
 	room := MaxReactionsBytes
 	for i := range states {
-		states[i].Reactions = newest(states[i].Reactions, &room)
+		states[i].finish(&room)
 	}
 	return states
 }
 
-// newest are the last MaxReactions, or as many as there is room for.
-func newest(all []Reaction, room *int) []Reaction {
-	first := len(all)
-	for first > max(0, len(all)-MaxReactions) {
-		size := len(all[first-1].UserID) + len(all[first-1].Reaction)
-		if size > *room {
-			break
-		}
-		*room -= size
-		first--
-	}
-	return all[first:]
-}
-
-// apply applies an update that is newer than those before.
+// apply applies the newest update of its kind.
 func (s *MessageState) apply(u *Message) {
 	switch {
 	case u.Change.Window() > 0 && u.SenderID != s.SenderID:
 	case u.Change == ChangeDelete:
-		s.Deleted, s.Content, s.EditedAt, s.Reactions = true, "", 0, nil
-	case s.Deleted:
+		s.Deleted = true
 	case u.Change == ChangeEdit:
 		s.Content, s.EditedAt = u.Content, u.Timestamp
-	case u.Change == ChangeReaction:
-		s.Reactions = slices.DeleteFunc(s.Reactions, func(r Reaction) bool { return r.UserID == u.SenderID })
-		if u.Content != "" {
-			s.Reactions = append(s.Reactions, Reaction{UserID: u.SenderID, Reaction: u.Content})
-		}
+	case u.Change == ChangeReaction && u.Content != "" && len(s.Reactions) < MaxReactions:
+		s.Reactions = append(s.Reactions, Reaction{UserID: u.SenderID, Reaction: u.Content})
 	}
+}
+
+// finish leaves of a deleted message nothing but that, and of the reactions, which are
+// the newest first, those for which there is room, the oldest first.
+func (s *MessageState) finish(room *int) {
+	if s.Deleted {
+		s.Content, s.ReplyTo, s.EditedAt, s.Reactions = "", "", 0, nil
+	}
+	for i, r := range s.Reactions {
+		size := len(r.UserID) + len(r.Reaction)
+		if size > *room {
+			s.Reactions = s.Reactions[:i]
+			break
+		}
+		*room -= size
+	}
+	slices.Reverse(s.Reactions)
 }
 
 // DisappearingDays are the times after which messages of a chat may disappear, in
@@ -156,7 +164,7 @@ func ExpiresAt(accepted Timestamp, days int) Timestamp {
 func (m *Message) KeptUntil() Timestamp {
 	at := m.Timestamp
 	if m.IsUpdate() {
-		at = m.TargetMessageID.Time()
+		at = min(at, m.TargetMessageID.Time())
 	}
 	until := at + HistoryDays*24*60*60*1000
 	if m.ExpiresAt != 0 && m.Change != ChangeDelete {
@@ -173,7 +181,9 @@ type ChatTimer struct {
 	Chosen           MessageID `json:"chosen"`            // the id of the choice
 }
 
-// MaxTimers bounds Settings.Timers, which are read whenever their person is loaded.
+// MaxTimers bounds the chats in Settings.Timers in which messages disappear by the
+// person's choice, and those in which they do not; the timers are read whenever their
+// person is loaded.
 const MaxTimers = 1000
 
 // Timer is what the person chose for the chat with u last, if anything.
@@ -185,23 +195,33 @@ func (s Settings) Timer(u UserID) ChatTimer {
 	return s.Timers[i]
 }
 
-// SetTimer is s with that choice, or without one where it has no id; false where there
-// are MaxTimers others. Timers are not changed in place.
+// SetTimer is s with that choice; false where messages disappear in MaxTimers other
+// chats. A choice of never beyond so many takes the place of the oldest of them. Timers
+// are not changed in place.
 func (s Settings) SetTimer(t ChatTimer) (Settings, bool) {
-	i, ok := slices.BinarySearchFunc(s.Timers, t.UserID, compareTimer)
 	timers := slices.Clone(s.Timers)
-	switch {
-	case ok && t.Chosen == "":
+	i, found := slices.BinarySearchFunc(timers, t.UserID, compareTimer)
+	if found {
 		timers = slices.Delete(timers, i, i+1)
-	case ok:
-		timers[i] = t
-	case t.Chosen == "":
-	case len(timers) >= MaxTimers:
+	}
+	alike, oldest := 0, -1
+	for j, o := range timers {
+		if (o.DisappearingDays == 0) != (t.DisappearingDays == 0) {
+			continue
+		}
+		if alike++; oldest < 0 || o.Chosen < timers[oldest].Chosen {
+			oldest = j
+		}
+	}
+	switch {
+	case alike < MaxTimers:
+	case t.DisappearingDays > 0:
 		return s, false
 	default:
-		timers = slices.Insert(timers, i, t)
+		timers = slices.Delete(timers, oldest, oldest+1)
 	}
-	s.Timers = timers
+	i, _ = slices.BinarySearchFunc(timers, t.UserID, compareTimer)
+	s.Timers = slices.Insert(timers, i, t)
 	return s, true
 }
 

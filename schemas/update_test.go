@@ -17,13 +17,13 @@ func change(n int, by schemas.UserID, what schemas.MessageChange, content string
 }
 
 func TestFold(t *testing.T) {
-	hello := schemas.Message{MessageID: first, SenderID: "alice", ReceiverID: "bob", Content: "hello", Timestamp: now}
+	hello := schemas.Message{MessageID: first, SenderID: "alice", ReceiverID: "bob", Content: "hello", Timestamp: now, ReplyTo: second}
 	state := func(f func(*schemas.MessageState)) schemas.MessageState {
 		s := schemas.MessageState{Message: hello}
 		f(&s)
 		return s
 	}
-	deleted := state(func(s *schemas.MessageState) { s.Content, s.Deleted = "", true })
+	deleted := state(func(s *schemas.MessageState) { s.Content, s.ReplyTo, s.Deleted = "", "", true })
 	tests := []struct {
 		name    string
 		updates []schemas.Message
@@ -160,9 +160,17 @@ func TestSetTimer(t *testing.T) {
 	if !ok || changed.Timer("u7").Chosen != second || len(changed.Timers) != schemas.MaxTimers {
 		t.Errorf("%v: %+v of %d", ok, changed.Timer("u7"), len(changed.Timers))
 	}
-	without, ok := changed.SetTimer(schemas.ChatTimer{UserID: "u7"})
-	if !ok || without.Timer("u7").Chosen != "" || len(without.Timers) != schemas.MaxTimers-1 || without.Timer("u8").Chosen != first {
-		t.Errorf("%v: a choice that was taken away is %+v, of %d", ok, without.Timer("u7"), len(without.Timers))
+	if again, ok := changed.SetTimer(schemas.ChatTimer{UserID: "bob", DisappearingDays: 1, Chosen: second}); !ok || len(again.Timers) != schemas.MaxTimers+1 {
+		t.Errorf("%v: no room where one chat is done with", ok)
+	}
+	for i := range schemas.MaxTimers { // of which u7 goes, the oldest
+		id := schemas.MessageID(fmt.Sprintf("%s%04d", second[:22], i))
+		if changed, ok = changed.SetTimer(schemas.ChatTimer{UserID: schemas.UserID(fmt.Sprint("never", i)), Chosen: "0" + id[1:]}); !ok {
+			t.Fatalf("no room for the choice %d of never", i)
+		}
+	}
+	if n := len(changed.Timers); n != 2*schemas.MaxTimers-1 {
+		t.Errorf("%d timers", n)
 	}
 	if s.Timer("u7").Chosen != first {
 		t.Error("the settings that others share were changed")

@@ -36,6 +36,7 @@ type ChannelEntry struct {
 type ChannelSend struct {
 	Message *schemas.Message
 	Stored  uint64 // where CHANNELS has it already; 0: it does not
+	Late    bool   // it is no update, and stored long after it got its id
 	Log     bool   // commit it to MESSAGES as well
 	Keep    bool   // and history workers store it
 }
@@ -75,7 +76,11 @@ func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 		}
 	}
 	if s.Stored == 0 {
-		put(channelsStream, channelEntrySubject(m), func(o Outcome) {
+		subject := channelEntrySubject(m)
+		if s.Late {
+			subject = channelLateSubject(m.GroupID)
+		}
+		put(channelsStream, subject, func(o Outcome) {
 			sequence = o.Sequence
 			c.noChannelAt.Store(someChannel)
 		})
@@ -178,7 +183,7 @@ func (c *Conn) ChannelDeletions(ctx context.Context, id schemas.GroupID, from ui
 }
 
 // ChannelChanges are the edits and reactions of some messages of a channel: of the
-// reactions to one the newest MaxChannelReactions.
+// edits of one the newest, of the reactions to it the newest MaxChannelReactions.
 func (c *Conn) ChannelChanges(ctx context.Context, id schemas.GroupID, targets []schemas.MessageID) ([]schemas.Message, error) {
 	const perTarget = 2
 	var found []stored // the newest of each subject that has any
@@ -196,6 +201,12 @@ func (c *Conn) ChannelChanges(ctx context.Context, id schemas.GroupID, targets [
 	var mu sync.Mutex // guards all
 	var all []schemas.Message
 	err := atOnce(ctx, len(found), func(ctx context.Context, i int) error {
+		if newest, err := found[i].channelEntry(); err == nil && newest.Change == schemas.ChangeEdit {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, newest.Message) // it takes the place of those before
+			return nil
+		}
 		entries, _, err := c.channelBack(ctx, found[i].subject, time.Time{}, MaxChannelReactions)
 		mu.Lock()
 		defer mu.Unlock()
@@ -207,14 +218,37 @@ func (c *Conn) ChannelChanges(ctx context.Context, id schemas.GroupID, targets [
 	return all, err
 }
 
+// ChannelLate are the messages of a channel that were stored long after they got their
+// id.
+func (c *Conn) ChannelLate(ctx context.Context, id schemas.GroupID) ([]ChannelEntry, error) {
+	return c.channelRange(ctx, channelLateSubject(id), 1, math.MaxUint64)
+}
+
+// ChannelDeleted says whether a message of a channel was deleted for everyone.
+func (c *Conn) ChannelDeleted(ctx context.Context, id schemas.GroupID, target schemas.MessageID) (bool, error) {
+	_, ok, err := c.readers.last(ctx, channelsStream, channelUpdates(id, schemas.ChangeDelete, target))
+	if err != nil {
+		return false, fmt.Errorf("failed to look for a deletion in channel %s: %w", id, err)
+	}
+	return ok, nil
+}
+
 // ChannelHolds says whether a channel has a message or update now, and where. Only
 // retries ask: the stream's own window against duplicates is short.
 func (c *Conn) ChannelHolds(ctx context.Context, m *schemas.Message) (seq uint64, err error) {
-	from, err := c.channelSince(ctx, channelEntrySubject(m), m.MessageID)
+	seq, err = c.channelHolds(ctx, channelEntrySubject(m), m)
+	if err == nil && seq == 0 && !m.IsUpdate() {
+		seq, err = c.channelHolds(ctx, channelLateSubject(m.GroupID), m)
+	}
+	return seq, err
+}
+
+func (c *Conn) channelHolds(ctx context.Context, subject string, m *schemas.Message) (seq uint64, err error) {
+	from, err := c.channelSince(ctx, subject, m.MessageID)
 	if err != nil || from == 0 {
 		return 0, err
 	}
-	err = c.eachOfChannel(ctx, channelEntrySubject(m), from, func(e ChannelEntry) bool {
+	err = c.eachOfChannel(ctx, subject, from, func(e ChannelEntry) bool {
 		if e.MessageID == m.MessageID {
 			seq = e.Sequence
 		}
@@ -291,7 +325,7 @@ func (c *Conn) NewestInChannels(ctx context.Context, ids []schemas.GroupID) ([]C
 
 func (m *stored) channelEntry() (ChannelEntry, error) {
 	message, err := schemas.DecodeMessage(m.data)
-	if err == nil && channelEntrySubject(&message) != m.subject {
+	if err == nil && channelEntrySubject(&message) != m.subject && (message.IsUpdate() || channelLateSubject(message.GroupID) != m.subject) {
 		err = errors.New("it belongs to another subject")
 	}
 	return ChannelEntry{message, m.sequence}, err

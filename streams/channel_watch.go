@@ -14,7 +14,7 @@ type ChannelNews struct {
 	Group     schemas.GroupID
 	MessageID schemas.MessageID
 	Sequence  uint64            // in CHANNELS
-	Changed   schemas.MessageID // the last change of the group by which it was sent
+	Changed   schemas.MessageID // the last change of the group by which it was sent; empty: nobody knows
 }
 
 // ChannelListener hears of new entries of all channels. Its methods may be called
@@ -112,7 +112,7 @@ func (c *Conn) PublishChannelNews(n ChannelNews) {
 	}
 }
 
-// encode writes 8 bytes of sequence, big-endian, and two ids.
+// encode writes 8 bytes of sequence, big-endian, and one or two ids.
 func (n ChannelNews) encode() []byte {
 	body := binary.BigEndian.AppendUint64(make([]byte, 0, 8+2*len(n.MessageID)), n.Sequence)
 	return append(append(body, n.MessageID...), n.Changed...)
@@ -120,7 +120,7 @@ func (n ChannelNews) encode() []byte {
 
 func parseChannelNews(m *nats.Msg) (n ChannelNews, err error) {
 	const head, id = 8, 26
-	if len(m.Data) != head+2*id {
+	if len(m.Data) != head+id && len(m.Data) != head+2*id {
 		return n, fmt.Errorf("it has %d bytes", len(m.Data))
 	}
 	n.Sequence = binary.BigEndian.Uint64(m.Data)
@@ -130,6 +130,8 @@ func parseChannelNews(m *nats.Msg) (n ChannelNews, err error) {
 	if n.MessageID, err = schemas.ParseMessageID(string(m.Data[head : head+id])); err != nil {
 		return n, err
 	}
-	n.Changed, err = schemas.ParseMessageID(string(m.Data[head+id:]))
+	if len(m.Data) > head+id {
+		n.Changed, err = schemas.ParseMessageID(string(m.Data[head+id:]))
+	}
 	return n, err
 }

@@ -15,7 +15,8 @@ import (
 // Clock makes ULIDs whose time part is a hybrid logical clock: every id is
 // larger than all that this clock made or observed before, also where the
 // machine's clock is behind or was set back. Ids of clocks that have not heard
-// of each other differ by 80 random bits.
+// of each other differ by 80 random bits, those of messages by 31 and by who sent them
+// to whom.
 type Clock struct {
 	now func() time.Time
 
@@ -88,7 +89,7 @@ func (c *Clock) next() ulid.ULID {
 // stamped makes an id that has only its first stampAt bytes: the caller fills in the
 // others. It is larger than all before, and smaller than all later, whatever they are.
 func (c *Clock) stamped() (id ulid.ULID) {
-	var random [6]byte
+	var random [7]byte
 	_, _ = rand.Read(random[:]) // never fails since Go 1.24
 	ms := ulid.Timestamp(c.now())
 
@@ -97,7 +98,8 @@ func (c *Clock) stamped() (id ulid.ULID) {
 	head := binary.BigEndian.Uint32(random[:]) >> 1 // leaves room to count on within the millisecond
 	if ms <= c.last.Time() {
 		ms = c.last.Time()
-		step := uint32(binary.BigEndian.Uint16(random[4:])) + 1
+		// A random step keeps two clocks that count on from the same id apart.
+		step := binary.BigEndian.Uint32(random[3:])&(1<<24-1) + 1
 		if known := binary.BigEndian.Uint32(c.last[6:]); known <= math.MaxUint32-step {
 			head = known + step
 		} else {

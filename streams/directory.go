@@ -350,8 +350,7 @@ func (d *Directory) ChangeSettings(ctx context.Context, u schemas.UserID, change
 // ErrTimerLimit: as many chats of the person have a timer as may.
 var ErrTimerLimit = errors.New("too many chats have a timer")
 
-// SetTimer writes what a person chose for the chat with another; a timer without an
-// id takes the choice away.
+// SetTimer writes what a person chose for the chat with another.
 func (d *Directory) SetTimer(ctx context.Context, u schemas.UserID, t schemas.ChatTimer) error {
 	defer d.forget(u)
 	_, err := update(ctx, d.settings, userKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {

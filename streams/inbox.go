@@ -239,10 +239,15 @@ func (b *deviceInbox) known(seq uint64) bool {
 
 // deliver sends one entry; false where it needs no acknowledgement. An entry that
 // nobody can read counts as acknowledged: it can never be delivered, and must not
-// block the others.
+// block the others. So does one that has disappeared and that the stream has not
+// removed yet; nobody is told that it was delivered.
 func (b *deviceInbox) deliver(seq uint64, data []byte) (waits bool) {
 	head, err := schemas.DecodeEntryHead(data)
-	e := windowEntry{seq: seq, head: head, sent: b.owner.now(), acked: err != nil || b.resume.has(seq)}
+	gone := head.ExpiresAt != 0 && head.ExpiresAt <= schemas.TimestampOf(b.owner.now())
+	if gone {
+		head = schemas.EntryHead{}
+	}
+	e := windowEntry{seq: seq, head: head, sent: b.owner.now(), acked: err != nil || gone || b.resume.has(seq)}
 	b.window.add(e)
 	b.wake()
 	b.newest = max(b.newest, seq)

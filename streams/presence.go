@@ -19,7 +19,7 @@ type Presence struct {
 	sessions, gateways jetstream.KeyValue
 	clock              *Clock
 	readers            *readerPool
-	told               func() // that a lease was taken or given up
+	told               func(gateway string) // that its lease was taken or given up
 
 	mu     sync.Mutex // guards the rest
 	now    func() time.Time
@@ -39,7 +39,7 @@ type endedSession struct {
 const maxEnded = 100_000
 
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
-	p := &Presence{clock: c.clock, readers: c.readers, told: func() { c.tellWatch(SessionListener.Leases) }, now: time.Now, leases: make(map[string]time.Time),
+	p := &Presence{clock: c.clock, readers: c.readers, told: func(g string) { c.tellWatch(func(l SessionListener) { l.Lease(g) }) }, now: time.Now, leases: make(map[string]time.Time),
 		ended: make(map[string]endedSession)}
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
@@ -68,7 +68,7 @@ func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
 
 func (p *Presence) changed(e jetstream.KeyValueEntry) {
 	if p.renewed(e.Key(), e.Operation() == jetstream.KeyValuePut) {
-		p.told()
+		p.told(e.Key())
 	}
 }
 

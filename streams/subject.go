@@ -57,6 +57,10 @@ func messageSubject(m *schemas.Message) string {
 // each message that they change.
 func channelSubject(g schemas.GroupID) string { return channelEntries(g, "message") }
 
+// channelLateSubject is where CHANNELS has messages that were stored long after they got
+// their id: they stand far from where the id belongs, and pages look for them.
+func channelLateSubject(g schemas.GroupID) string { return channelEntries(g, "late") }
+
 func channelEntries(g schemas.GroupID, kind string) string {
 	return "channel." + string(g) + "." + kind
 }

@@ -18,9 +18,9 @@ type SessionListener interface {
 	Session(e schemas.SessionEvent)
 	// Person tells that anybody's devices, settings or blocks changed.
 	Person(u schemas.UserID)
-	// Leases tells that a gateway took or gave up its lease. Of one that runs out
+	// Lease tells that a gateway took or gave up its lease. Of one that runs out
 	// nobody tells: ask [Presence.Alive] now and then.
-	Leases()
+	Lease(gateway string)
 	// Gap tells that some of the above may have been lost.
 	Gap()
 }
