@@ -73,7 +73,8 @@ const (
 	MaxReactionsBytes = 128 << 10
 )
 
-// Fold applies updates, in any order, to the messages of one chat. Of several updates
+// Fold applies updates, in any order, to the messages of one chat; of those with the same
+// id, or none, the later ones are newer. Of several updates
 // of one person to one message the newest counts; one that its sender may not make is
 // left out, as is one of a message that is not there. Where there are too many reactions
 // the first messages show theirs.
@@ -84,8 +85,8 @@ func Fold(messages, updates []Message) []MessageState {
 		states[i].Message = m
 		of[m.MessageID] = &states[i]
 	}
-	updates = slices.SortedFunc(slices.Values(updates), func(a, b Message) int {
-		return strings.Compare(string(b.MessageID), string(a.MessageID))
+	updates = slices.SortedStableFunc(slices.Values(updates), func(a, b Message) int {
+		return strings.Compare(string(a.MessageID), string(b.MessageID))
 	})
 	type kind struct {
 		target MessageID
@@ -93,7 +94,7 @@ func Fold(messages, updates []Message) []MessageState {
 		change MessageChange
 	}
 	seen := make(map[kind]bool, len(updates))
-	for i := range updates { // the newest first
+	for i := len(updates) - 1; i >= 0; i-- { // the newest first
 		u := &updates[i]
 		to, k := of[u.TargetMessageID], kind{u.TargetMessageID, u.SenderID, u.Change}
 		if to != nil && !seen[k] {
