@@ -198,7 +198,7 @@ func (c *chat) groupUpdated(u client.GroupUpdate) {
 		what = fmt.Sprintf("%s renamed %s to %s", by, before, now)
 	case schemas.GroupHistory:
 		what = fmt.Sprintf("%s switched the history of %s %s", by, now, onOff(u.HistoryStorage > 0))
-	case schemas.GroupTimer:
+	case schemas.GroupDisappearing:
 		what = fmt.Sprintf("%s chose: messages in %s %s", by, now, fate(u.DisappearingDays))
 	case schemas.GroupAdded:
 		what = fmt.Sprintf("%s added %s to %s", by, whom, now)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"roost/schemas"
@@ -19,23 +20,19 @@ func (s *Server) showsReceipts(g *schemas.Group) bool { return g.ShowsReceipts()
 func (s *session) channelTargets(ctx context.Context, group *schemas.Group) (targets, error) {
 	t := targets{group: group, channel: true, keep: group.KeepsHistory(), days: group.DisappearingDays}
 	const atOnce = 256
-	users := make([]schemas.UserID, 0, atOnce)
-	for i, m := range group.Members {
+	for some := range slices.Chunk(group.Members, atOnce) {
 		if t.keep {
 			break
 		}
-		users = append(users, m.UserID)
-		if len(users) < atOnce && i < len(group.Members)-1 {
-			continue
+		users := make([]schemas.UserID, len(some))
+		for i, m := range some {
+			users[i] = m.UserID
 		}
 		people, err := s.server.directory.People(ctx, users)
 		if err != nil {
 			return targets{}, schemas.Unavailable(err)
 		}
-		for _, p := range people {
-			t.keep = t.keep || p.Settings.KeepsHistory()
-		}
-		users = users[:0]
+		t.keep = slices.ContainsFunc(people, func(p *streams.Person) bool { return p.Settings.KeepsHistory() })
 	}
 	return t, nil
 }
@@ -48,8 +45,7 @@ const recordedAgo = streams.DefaultDuplicateWindow / 2
 // has it.
 func (s *session) retryChannel(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets) {
 	m := p.message
-	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
-	if m.Expired(schemas.Now()) {
+	if p.recorded(rec) {
 		s.accept(p, m)
 		return
 	}

@@ -245,24 +245,17 @@ func sees(g *schemas.Group, u schemas.UserID, m *schemas.Message) bool {
 // getChat is GET /chat/{group_id}?timestamp=: what a group keeps, for its members,
 // whenever they joined, and what was sent to a channel since then.
 func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
-	id, err := groupOfPath(r)
-	if err != nil {
-		return 0, nil, err
-	}
 	upTo, err := timeInQuery(r, "timestamp")
 	if err != nil {
 		return 0, nil, err
 	}
-	group, err := s.streams.Groups().Peek(r.Context(), id)
+	group, err := s.groupOf(r, u)
 	if err != nil {
-		return 0, nil, groupError(err)
-	}
-	if _, err := memberOf(group, u); err != nil {
 		return 0, nil, err
 	}
-	inHistory := schemas.HistoryRequest{UserID: u, Chat: string(id), Whole: true}
+	inHistory := schemas.HistoryRequest{UserID: u, Chat: string(group.GroupID), Whole: true, UpTo: upTo}
 	if group.KeepsHistory() && !s.isChannel(group) { // which has all of it
-		return s.historyPage(r, inHistory, "timestamp")
+		return s.historyPage(r, inHistory)
 	}
 	page, complete, err := s.channelPage(r.Context(), group, u, upTo)
 	if err != nil {
@@ -272,18 +265,14 @@ func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
 	case !group.KeepsHistory() && len(page) == 0 && !s.isChannel(group):
 		return 0, nil, schemas.Errorf(schemas.CodeHistoryOff, "This group keeps no history; its owner or an admin can switch it on.")
 	case group.KeepsHistory() && !complete:
-		if page, err = s.withHistory(r.Context(), page, inHistory, upTo); err != nil {
+		if page, err = s.withHistory(r.Context(), page, inHistory); err != nil {
 			return 0, nil, err
 		}
 	}
 	if upTo == 0 {
-		s.wakes.pulled(u, id)
+		s.wakes.pulled(u, group.GroupID)
 	}
-	shown := make([]schemas.HistoryMessage, 0, len(page))
-	for i := range page {
-		shown = append(shown, page[i].History())
-	}
-	return http.StatusOK, shown, nil
+	return http.StatusOK, historyMessages(page), nil
 }
 
 // channelPage is what a member sees of a channel at or before a time, newest first.
@@ -332,8 +321,7 @@ func (p *channelPage) shown(g *schemas.Group, u schemas.UserID, upTo, now schema
 
 // withHistory adds what history has to a page. While no worker answers the page ends
 // where the channel does.
-func (s *Server) withHistory(ctx context.Context, page []schemas.MessageState, req schemas.HistoryRequest, upTo schemas.Timestamp) ([]schemas.MessageState, error) {
-	req.UpTo = upTo
+func (s *Server) withHistory(ctx context.Context, page []schemas.MessageState, req schemas.HistoryRequest) ([]schemas.MessageState, error) {
 	reply, err := s.streams.HistoryPage(ctx, req)
 	if err != nil {
 		if len(page) > 0 {

@@ -40,17 +40,6 @@ func contents(page []schemas.HistoryMessage) []string {
 	return all
 }
 
-// told sends a message to a group and waits until it is accepted.
-func (d *device) told(to schemas.GroupID, content string) *schemas.MessageReceived {
-	d.t.Helper()
-	n := d.shout(to, content)
-	got := want[*schemas.MessageReceived](d)
-	if got.MessageIDByClient != n {
-		d.t.Fatalf("the answer is for number %d, want %d", got.MessageIDByClient, n)
-	}
-	return got
-}
-
 func wantPage(t testing.TB, who string, got []schemas.HistoryMessage, want ...string) {
 	t.Helper()
 	if !slices.Equal(contents(got), want) {
@@ -65,7 +54,7 @@ func TestChannel(t *testing.T) {
 	alice, bob := h.connect("alice"), other.connect("bob")
 	id := h.makeGroup("alice", "bob", "carol", "dave")
 	bob.wantUpdates("alice created")
-	first := alice.told(id, "hello")
+	first := alice.tellGroup(id, "hello")
 	wantPage(t, "alice", h.chat("alice", id, 0), "hello")
 	if w := want[*schemas.WakeUp](bob); w.GroupID != id || w.MessageID != first.MessageID {
 		t.Errorf("bob is woken by %+v", w)
@@ -117,12 +106,12 @@ func TestChannelMembers(t *testing.T) {
 	h, other := pairOfHouses(t, small)
 	alice, bob := h.connect("alice"), other.connect("bob")
 	id := h.makeGroup("alice", "bob", "carol", "dave", "eve")
-	alice.told(id, "before")
+	alice.tellGroup(id, "before")
 	want[*schemas.WakeUp](bob)
 	wantPage(t, "bob", other.chat("bob", id, 0), "before")
 	h.remove("alice", id, "bob")
 	h.add("alice", id, "frank")
-	alice.told(id, "after")
+	alice.tellGroup(id, "after")
 	if status, _ := other.call("bob", "GET", "/chat/"+string(id), ""); status != http.StatusForbidden {
 		t.Errorf("bob, who was removed, got %d", status)
 	}
@@ -132,7 +121,7 @@ func TestChannelMembers(t *testing.T) {
 	wantPage(t, "carol", other.chat("carol", id, 0), "after", "before")
 	frank := other.connect("frank")
 	want[*schemas.WakeUp](frank)
-	alice.told(id, "again")
+	alice.tellGroup(id, "again")
 	want[*schemas.WakeUp](frank)
 	bob.roundTrip()
 	for _, f := range bob.seen {
@@ -148,7 +137,7 @@ func TestChannelCrossing(t *testing.T) {
 	h := newHouse(t, small)
 	alice, bob := h.connect("alice"), h.connect("bob")
 	id := h.makeGroup("alice", "bob", "carol")
-	alice.told(id, "small")
+	alice.tellGroup(id, "small")
 	if m := bob.take(); m.Content != "small" {
 		t.Errorf("bob got %q", m.Content)
 	}
@@ -157,11 +146,11 @@ func TestChannelCrossing(t *testing.T) {
 	}
 	h.add("alice", id, "dave")
 	wantPage(t, "bob", h.chat("bob", id, 0))
-	alice.told(id, "large")
+	alice.tellGroup(id, "large")
 	want[*schemas.WakeUp](bob)
 	wantPage(t, "bob", h.chat("bob", id, 0), "large")
 	h.remove("alice", id, "dave")
-	alice.told(id, "small again")
+	alice.tellGroup(id, "small again")
 	if m := bob.take(); m.Content != "small again" {
 		t.Errorf("bob got %q", m.Content)
 	}
@@ -274,7 +263,7 @@ func TestChannelRecordFirst(t *testing.T) {
 	records := make(chan uint64, sends)
 	streamstest.Hear(t, js, "channel.>", func() { records <- streamstest.Stored(t, js, "SENT_0") })
 	for i := range uint64(sends) {
-		alice.told(id, "hello")
+		alice.tellGroup(id, "hello")
 		if n := streamstest.Receive(t, records); n < i+1 {
 			t.Errorf("with message %d there are %d records", i+1, n)
 		}
@@ -294,7 +283,7 @@ func TestChannelAfterRestart(t *testing.T) {
 	var all []string
 	for i := range 30 {
 		all = append(all, fmt.Sprint(i))
-		alice.told(id, all[i])
+		alice.tellGroup(id, all[i])
 		if page := h.chat("alice", id, 0); page[0].Content != all[i] {
 			t.Errorf("who has sent %q sees %q", all[i], page[0].Content)
 		}
@@ -343,12 +332,12 @@ func TestChannelWakeUpAfterPull(t *testing.T) {
 	h := newHouse(t, small)
 	alice := h.connect("alice")
 	id := h.makeGroup("alice", "bob", "carol", "dave")
-	alice.told(id, "before")
+	alice.tellGroup(id, "before")
 	bob := h.connect("bob")
 	want[*schemas.WakeUp](bob)
 	started := time.Now()
 	for range 3 {
-		m := alice.told(id, "next")
+		m := alice.tellGroup(id, "next")
 		for want[*schemas.WakeUp](bob).MessageID < m.MessageID {
 		}
 		h.chat("bob", id, 0)
@@ -365,7 +354,7 @@ func TestChannelUpdates(t *testing.T) {
 	js := streamstest.JetStream(t, h.nats)
 	alice, bob := h.connect("alice"), other.connect("bob")
 	id := h.makeGroup("alice", "bob", "carol", "dave")
-	one, two, three := alice.told(id, "one"), alice.told(id, "two"), alice.told(id, "three")
+	one, two, three := alice.tellGroup(id, "one"), alice.tellGroup(id, "two"), alice.tellGroup(id, "three")
 	change := func(d *device, of schemas.MessageID, c schemas.MessageChange, content string) {
 		d.updated(schemas.UpdateMessage{GroupID: id, TargetMessageID: of, Change: c, Content: content})
 	}
@@ -417,7 +406,7 @@ func TestChannelDisappearing(t *testing.T) {
 	alice := ago.connect("alice")
 	id := ago.makeGroup("alice", "bob", "carol", "dave")
 	ago.must("alice", "PATCH", "/groups/"+string(id), `{"disappearing_days":1}`)
-	alice.told(id, "for a moment")
+	alice.tellGroup(id, "for a moment")
 	if page := h.chat("bob", id, 0); len(page) != 1 || page[0].ExpiresAt == 0 {
 		t.Fatalf("bob sees %+v", page)
 	}
@@ -448,10 +437,10 @@ func TestChannelWithHistory(t *testing.T) {
 	alice, bob := h.connect("alice"), h.connect("bob")
 	id := h.makeGroup("alice", "bob", "carol")
 	h.must("alice", "PATCH", "/groups/"+string(id), `{"history_storage":90}`)
-	old := alice.told(id, "old")
+	old := alice.tellGroup(id, "old")
 	bob.take()
 	h.add("alice", id, "dave")
-	large := alice.told(id, "large")
+	large := alice.tellGroup(id, "large")
 	h.add("alice", id, "eve")
 	wantPage(t, "eve", h.chat("eve", id, 0), "large") // since the group keeps history, and no worker answers
 	if status, _ := h.call("eve", "GET", "/chat/"+string(id)+fmt.Sprint("?timestamp=", old.Timestamp-1), ""); status != http.StatusServiceUnavailable {
@@ -469,7 +458,7 @@ func TestChannelWithHistory(t *testing.T) {
 	t.Cleanup(func() { _ = stop() })
 	wantPage(t, "eve", h.chat("eve", id, 0), "large", "old")
 	for i := range 20 {
-		alice.told(id, fmt.Sprint(i))
+		alice.tellGroup(id, fmt.Sprint(i))
 	}
 	kept.mu.Lock()
 	asked := kept.n
@@ -489,7 +478,7 @@ func TestChannelOfNobody(t *testing.T) {
 	h := newHouse(t, small)
 	alice := h.connect("alice")
 	id := h.makeGroup("alice", "bob", "carol", "dave")
-	alice.told(id, "hello")
+	alice.tellGroup(id, "hello")
 	for _, u := range []schemas.UserID{"bob", "carol", "dave", "alice"} {
 		h.remove(u, id, u)
 	}

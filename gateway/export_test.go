@@ -43,6 +43,14 @@ const (
 	MaxSubscribes       = maxSubscribes
 )
 
+// LookedBefore has presence take a gateway for dead at its last look: whoever is online
+// there was shown by an event since.
+func (s *Server) LookedBefore(gateway string) {
+	s.presences.mu.Lock()
+	defer s.presences.mu.Unlock()
+	s.presences.gateways[gateway] = false
+}
+
 // SetChannelSlack changes after how long a message is late; call it before a Server is
 // made, and restore when all have stopped.
 func SetChannelSlack(d time.Duration) (restore func()) {

@@ -124,22 +124,15 @@ func (s *session) groupTyping(ctx context.Context, id schemas.GroupID) *schemas.
 // groupReceipts is GET /groups/{group_id}/receipts. Who joined after the message, and
 // the caller, are not counted.
 func (s *Server) groupReceipts(r *http.Request, u schemas.UserID) (int, any, error) {
-	id, err := groupOfPath(r)
-	if err != nil {
-		return 0, nil, err
-	}
 	message, err := schemas.ParseMessageID(r.URL.Query().Get("message_id"))
 	if err != nil {
 		return 0, nil, schemas.InvalidField("message_id", "%v.", err)
 	}
-	ctx := r.Context()
-	group, err := s.streams.Groups().Peek(ctx, id)
+	group, err := s.groupOf(r, u)
 	if err != nil {
-		return 0, nil, groupError(err)
-	}
-	if _, err := memberOf(group, u); err != nil {
 		return 0, nil, err
 	}
+	ctx := r.Context()
 	users := []schemas.UserID{u}
 	for _, m := range group.Members {
 		if m.UserID != u && m.Since < message {
@@ -150,7 +143,7 @@ func (s *Server) groupReceipts(r *http.Request, u schemas.UserID) (int, any, err
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
-	found, err := s.streams.GroupReceipts(ctx, id, users[1:])
+	found, err := s.streams.GroupReceipts(ctx, group.GroupID, users[1:])
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}

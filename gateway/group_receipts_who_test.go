@@ -24,13 +24,6 @@ func (h *house) count(as schemas.UserID, id schemas.GroupID, m schemas.MessageID
 	return fmt.Sprintf("%d/%d of %d", r.Delivered, r.Read, r.Members)
 }
 
-// tellGroup sends a message to a group and waits until it is accepted.
-func (d *device) tellGroup(to schemas.GroupID, content string) schemas.MessageID {
-	d.t.Helper()
-	d.shout(to, content)
-	return want[*schemas.MessageReceived](d).MessageID
-}
-
 // absent registers a device that is away.
 func (h *house) absent(u schemas.UserID) schemas.DeviceID {
 	h.t.Helper()
@@ -69,7 +62,7 @@ func TestReceiptsOfALargeGroup(t *testing.T) {
 		members = append(members, schemas.UserID(fmt.Sprint("member-", i)))
 	}
 	id := h.makeGroup("alice", members...)
-	first := alice.tellGroup(id, "to all 65")
+	first := alice.tellGroup(id, "to all 65").MessageID
 	bob.take()
 	bob.send(&schemas.Read{MessageID: first, SenderID: "alice", GroupID: id})
 	if got := want[*schemas.ReadBy](phone); got.MessageID != first || got.GroupID != id {
@@ -90,7 +83,7 @@ func TestReceiptsOfALargeGroup(t *testing.T) {
 	}
 
 	h.remove("alice", id, members[len(members)-1])
-	second := alice.tellGroup(id, "to all 64")
+	second := alice.tellGroup(id, "to all 64").MessageID
 	bob.take()
 	bob.send(&schemas.Read{MessageID: second, SenderID: "alice", GroupID: id})
 	if got := want[*schemas.Delivered](alice); got.MessageID != second || got.UserID != "bob" {
@@ -110,7 +103,7 @@ func TestReceiptsCountWhomItWentTo(t *testing.T) {
 	alice, bob, carol := h.connect("alice"), h.connect("bob"), h.connect("carol")
 	phone, tablet := h.absent("alice"), h.absent("alice")
 	id := h.makeGroup("alice", "bob", "dave")
-	first := alice.tellGroup(id, "1")
+	first := alice.tellGroup(id, "1").MessageID
 	if got := bob.take(); got.MessageID != first {
 		t.Fatalf("got %+v", got)
 	}
@@ -122,7 +115,7 @@ func TestReceiptsCountWhomItWentTo(t *testing.T) {
 	}
 
 	h.add("alice", id, "carol")
-	second := alice.tellGroup(id, "2")
+	second := alice.tellGroup(id, "2").MessageID
 	if got := carol.take(); got.MessageID != second {
 		t.Fatalf("got %+v", got)
 	}
@@ -156,7 +149,7 @@ func TestReceiptsFromBeforeOneWasAdded(t *testing.T) {
 	alice, bob := h.connect("alice"), h.connect("bob")
 	tablet := h.absent("carol")
 	id := h.makeGroup("alice", "bob")
-	m := alice.tellGroup(id, "before carol")
+	m := alice.tellGroup(id, "before carol").MessageID
 	bob.take()
 	bob.send(&schemas.Read{MessageID: m, SenderID: "alice", GroupID: id})
 	eventually(t, "bob's receipt", func() bool { return h.count("alice", id, m) == "1/1 of 1" })
@@ -221,7 +214,7 @@ func TestGroupReceiptsFromManyDevicesAtOnce(t *testing.T) {
 	const n = 30
 	var ids []schemas.MessageID
 	for i := range n {
-		ids = append(ids, alice.tellGroup(id, fmt.Sprint(i)))
+		ids = append(ids, alice.tellGroup(id, fmt.Sprint(i)).MessageID)
 	}
 	var devices sync.WaitGroup
 	for _, three := range readers {
@@ -277,7 +270,7 @@ func TestGroupReadIsToldOnce(t *testing.T) {
 	h := newHouse(t, slowReads)
 	alice, bob, phone := h.connect("alice"), h.connect("bob"), h.connect("bob")
 	id := h.makeGroup("alice", "bob")
-	m := alice.tellGroup(id, "x")
+	m := alice.tellGroup(id, "x").MessageID
 	for _, d := range []*device{bob, phone, bob} {
 		d.send(&schemas.Read{MessageID: m, SenderID: "alice", GroupID: id})
 		d.roundTrip()
@@ -300,7 +293,7 @@ func TestGroupReadReceiptsOff(t *testing.T) {
 			id := h.makeGroup("alice", "bob", "carol")
 			bob.wantUpdates("alice created") // else it stands before the message in the inbox
 			h.changeSettings(who, `{"read_receipts":false}`)
-			m := alice.tellGroup(id, "x")
+			m := alice.tellGroup(id, "x").MessageID
 			bob.take()
 			bob.send(&schemas.Read{MessageID: m, SenderID: "alice", GroupID: id})
 			if got := want[*schemas.ReadBy](other); got.MessageID != m || got.GroupID != id {
@@ -336,7 +329,7 @@ func TestGroupReadsOfBeforeTheyWereSwitchedOff(t *testing.T) {
 	alice, bob := h.connect("alice"), h.connect("bob")
 	tablet := h.absent("alice")
 	id := h.makeGroup("alice", "bob")
-	m := alice.tellGroup(id, "x")
+	m := alice.tellGroup(id, "x").MessageID
 	bob.take()
 	bob.send(&schemas.Read{MessageID: m, SenderID: "alice", GroupID: id})
 	eventually(t, "bob's receipt", func() bool { return h.count("alice", id, m) == "1/1 of 1" })
@@ -402,7 +395,7 @@ func TestGroupReadGoesToTheSender(t *testing.T) {
 	h := newHouse(t)
 	alice, bob, carol, dave := h.connect("alice"), h.connect("bob"), h.connect("carol"), h.connect("dave")
 	id := h.makeGroup("alice", "bob", "carol")
-	m := alice.tellGroup(id, "in flight")
+	m := alice.tellGroup(id, "in flight").MessageID
 	want[*schemas.Incoming](bob)
 	bob.send(&schemas.Read{MessageID: m, GroupID: id})
 	if got := want[*schemas.ReadBy](alice); got.MessageID != m {
@@ -428,7 +421,7 @@ func TestGroupSenderWhoLeft(t *testing.T) {
 	h := newHouse(t)
 	alice, bob := h.connect("alice"), h.connect("bob")
 	id := h.makeGroup("carol", "alice", "bob")
-	m := alice.tellGroup(id, "last words")
+	m := alice.tellGroup(id, "last words").MessageID
 	h.remove("alice", id, "alice")
 	h.receiptsOf("carol", id, m) // so that the gateway's group is of now
 	bob.take()
@@ -449,7 +442,7 @@ func TestGroupReceiptsRefused(t *testing.T) {
 	h := newHouse(t)
 	alice, bob := h.connect("alice"), h.connect("bob")
 	id, foreign := h.makeGroup("alice", "bob"), h.makeGroup("dave", "carol")
-	m := alice.tellGroup(id, "x")
+	m := alice.tellGroup(id, "x").MessageID
 	bob.take()
 	later := schemas.MessageIDAt(schemas.Now() + 120_000)
 	bob.send(&schemas.Read{MessageID: later, SenderID: "alice", GroupID: id})

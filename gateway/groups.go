@@ -46,15 +46,8 @@ func (s *Server) listGroups(r *http.Request, u schemas.UserID) (int, any, error)
 
 // getGroup is GET /groups/{group_id}.
 func (s *Server) getGroup(r *http.Request, u schemas.UserID) (int, any, error) {
-	id, err := groupOfPath(r)
+	group, err := s.groupOf(r, u)
 	if err != nil {
-		return 0, nil, err
-	}
-	group, err := s.streams.Groups().Peek(r.Context(), id)
-	if err != nil {
-		return 0, nil, groupError(err)
-	}
-	if _, err := memberOf(group, u); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, group.Info(), nil
@@ -84,7 +77,7 @@ func (s *Server) patchGroup(r *http.Request, u schemas.UserID) (int, any, error)
 		}
 		if days := body.DisappearingDays; days != nil && *days != e.Group.DisappearingDays {
 			e.Group.DisappearingDays = *days
-			e.Note(schemas.GroupTimer, "", "")
+			e.Note(schemas.GroupDisappearing, "", "")
 		}
 		return nil
 	})
@@ -106,6 +99,20 @@ func (s *Server) changeGroup(r *http.Request, u schemas.UserID, edit func(*strea
 		return 0, nil, groupError(err)
 	}
 	return http.StatusOK, group.Info(), nil
+}
+
+// groupOf is the group of the path, for a member.
+func (s *Server) groupOf(r *http.Request, u schemas.UserID) (*schemas.Group, error) {
+	id, err := groupOfPath(r)
+	if err != nil {
+		return nil, err
+	}
+	group, err := s.streams.Groups().Peek(r.Context(), id)
+	if err != nil {
+		return nil, groupError(err)
+	}
+	_, err = memberOf(group, u)
+	return group, err
 }
 
 func groupOfPath(r *http.Request) (schemas.GroupID, error) {

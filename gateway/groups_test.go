@@ -78,6 +78,12 @@ func (d *device) shout(to schemas.GroupID, content string) schemas.ClientMessage
 	return n
 }
 
+// tellGroup sends a message to a group and waits until it is accepted.
+func (d *device) tellGroup(to schemas.GroupID, content string) *schemas.MessageReceived {
+	d.t.Helper()
+	return d.accepted(d.shout(to, content))
+}
+
 // update reads the next group_update, acknowledges it, and says it in short.
 func (d *device) update() string {
 	d.t.Helper()

@@ -296,7 +296,12 @@ func (d *device) say(to schemas.UserID, content string) schemas.ClientMessageID 
 // tell sends a message and waits until it is accepted.
 func (d *device) tell(to schemas.UserID, content string) *schemas.MessageReceived {
 	d.t.Helper()
-	n := d.say(to, content)
+	return d.accepted(d.say(to, content))
+}
+
+// accepted is the answer to a send, the next one.
+func (d *device) accepted(n schemas.ClientMessageID) *schemas.MessageReceived {
+	d.t.Helper()
 	got := want[*schemas.MessageReceived](d)
 	if got.MessageIDByClient != n {
 		d.t.Fatalf("the answer is for number %d, want %d", got.MessageIDByClient, n)

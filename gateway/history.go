@@ -14,7 +14,11 @@ func (s *Server) getHistory(r *http.Request, u schemas.UserID) (int, any, error)
 	if _, err := schemas.ParseParticipant(chat); err != nil {
 		return 0, nil, schemas.InvalidField("chat_participant_id", "%v.", err)
 	}
-	return s.historyPage(r, schemas.HistoryRequest{UserID: u, Chat: chat}, "last_timestamp")
+	upTo, err := timeInQuery(r, "last_timestamp")
+	if err != nil {
+		return 0, nil, err
+	}
+	return s.historyPage(r, schemas.HistoryRequest{UserID: u, Chat: chat, UpTo: upTo})
 }
 
 // timeInQuery is the time that a page is asked for; 0 is now.
@@ -30,19 +34,20 @@ func timeInQuery(r *http.Request, parameter string) (schemas.Timestamp, error) {
 	return schemas.Timestamp(ms), nil
 }
 
-// historyPage asks a worker for the page at or before the time in the query.
-func (s *Server) historyPage(r *http.Request, req schemas.HistoryRequest, parameter string) (int, any, error) {
-	var err error
-	if req.UpTo, err = timeInQuery(r, parameter); err != nil {
-		return 0, nil, err
-	}
+// historyPage asks a worker for a page.
+func (s *Server) historyPage(r *http.Request, req schemas.HistoryRequest) (int, any, error) {
 	reply, err := s.streams.HistoryPage(r.Context(), req)
 	if err != nil {
 		return 0, nil, err
 	}
-	page := make([]schemas.HistoryMessage, 0, len(reply.Messages))
-	for i := range reply.Messages {
-		page = append(page, reply.Messages[i].History())
+	return http.StatusOK, historyMessages(reply.Messages), nil
+}
+
+// historyMessages are what a page shows of messages.
+func historyMessages(states []schemas.MessageState) []schemas.HistoryMessage {
+	page := make([]schemas.HistoryMessage, 0, len(states))
+	for i := range states {
+		page = append(page, states[i].History())
 	}
-	return http.StatusOK, page, nil
+	return page
 }

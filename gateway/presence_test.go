@@ -262,6 +262,20 @@ func TestPresenceWhenAGatewayDies(t *testing.T) {
 	alice.wantPresence("bob", true)
 }
 
+// A gateway that came and went between two looks takes offline who was shown meanwhile.
+func TestPresenceWhenAGatewayFlaps(t *testing.T) {
+	h := newHouse(t, grace(time.Hour))
+	g := newGhost(t, h)
+	alice := h.connect("alice")
+	alice.lookAt("bob")
+	g.begin("bob", true)
+	g.live()
+	alice.wantPresence("bob", true)
+	h.server.LookedBefore(g.name)
+	g.die()
+	alice.wantPresence("bob", false)
+}
+
 // Events may be lost: everybody is looked at again, and so is who seems to have
 // gone.
 func TestPresenceFindsWhatNobodyTold(t *testing.T) {

@@ -31,6 +31,13 @@ type pendingSend struct {
 	release func() // gives back the room of a large send; nil where it has none
 }
 
+// recorded gives the message what its record says; true where it has disappeared since.
+func (p *pendingSend) recorded(rec schemas.SentRecord) (gone bool) {
+	m := p.message
+	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
+	return m.Expired(schemas.Now())
+}
+
 // lookupTimeout bounds what a send reads before it is committed.
 const lookupTimeout = 5 * time.Second
 
@@ -309,8 +316,7 @@ func (s *session) missing(ctx context.Context, id schemas.MessageID, t targets) 
 // next message would overtake it there.
 func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 	m := p.message
-	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
-	if m.Expired(schemas.Now()) {
+	if p.recorded(rec) {
 		s.accept(p, m)
 		return
 	}

@@ -87,7 +87,7 @@ func TestBlockInAGroup(t *testing.T) {
 	alice, bob := h.connect("alice"), h.connect("bob")
 	id := h.makeGroup("alice", "bob")
 	h.block("bob", "alice")
-	m := alice.tellGroup(id, "to all of us")
+	m := alice.tellGroup(id, "to all of us").MessageID
 	if got := bob.take(); got.MessageID != m {
 		t.Errorf("got %+v", got)
 	}

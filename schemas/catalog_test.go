@@ -154,7 +154,7 @@ var catalog = []example{
 	serverFrame("group_update.renamed", &schemas.GroupUpdate{GroupChange: schemas.GroupChange{MessageID: second, GroupID: group,
 		Change: schemas.GroupRenamed, ByUserID: "alice", GroupName: "friends", HistoryStorage: schemas.HistoryDays, Timestamp: now}, Cursor: cursor}),
 	serverFrame("group_update.disappearing", &schemas.GroupUpdate{GroupChange: schemas.GroupChange{MessageID: second, GroupID: group,
-		Change: schemas.GroupTimer, ByUserID: "alice", GroupName: "friends", DisappearingDays: 7, Timestamp: now}, Cursor: cursor}),
+		Change: schemas.GroupDisappearing, ByUserID: "alice", GroupName: "friends", DisappearingDays: 7, Timestamp: now}, Cursor: cursor}),
 	serverFrame("chat_update", &schemas.ChatUpdate{ChatChange: timerChange, Cursor: cursor}),
 	serverFrame("wake_up", &schemas.WakeUp{GroupID: group, MessageID: second}),
 	serverFrame("error", &schemas.ErrorFrame{Code: schemas.CodeUnavailable, Message: "Not stored in time. Send the same message_id_by_client again.", MessageIDByClient: 17, RetryAfterMS: 1000}),

@@ -138,14 +138,14 @@ type GroupChangeKind string
 
 // Values of GroupChangeKind.
 const (
-	GroupCreated GroupChangeKind = "created"
-	GroupRenamed GroupChangeKind = "renamed"
-	GroupHistory GroupChangeKind = "history"      // switched on or off
-	GroupAdded   GroupChangeKind = "added"        // user_id
-	GroupRemoved GroupChangeKind = "removed"      // user_id, by somebody else
-	GroupLeft    GroupChangeKind = "left"         // user_id
-	GroupRole    GroupChangeKind = "role"         // of user_id
-	GroupTimer   GroupChangeKind = "disappearing" // how long messages are there
+	GroupCreated      GroupChangeKind = "created"
+	GroupRenamed      GroupChangeKind = "renamed"
+	GroupHistory      GroupChangeKind = "history"      // switched on or off
+	GroupAdded        GroupChangeKind = "added"        // user_id
+	GroupRemoved      GroupChangeKind = "removed"      // user_id, by somebody else
+	GroupLeft         GroupChangeKind = "left"         // user_id
+	GroupRole         GroupChangeKind = "role"         // of user_id
+	GroupDisappearing GroupChangeKind = "disappearing" // how long messages are there
 )
 
 // GroupChange is one change of a group as an inbox entry has it. Messages that

@@ -230,12 +230,12 @@ func compareTimer(t ChatTimer, u UserID) int { return cmp.Compare(t.UserID, u) }
 
 // DisappearingIn is after how many days messages disappear in the chat of a and b,
 // whose settings these are.
-func DisappearingIn(a UserID, of Settings, b UserID, others Settings) int {
-	mine, theirs := of.Timer(b), others.Timer(a)
-	if theirs.Chosen > mine.Chosen {
-		return theirs.DisappearingDays
+func DisappearingIn(a UserID, settingsOfA Settings, b UserID, settingsOfB Settings) int {
+	byA, byB := settingsOfA.Timer(b), settingsOfB.Timer(a)
+	if byB.Chosen > byA.Chosen {
+		return byB.DisappearingDays
 	}
-	return mine.DisappearingDays
+	return byA.DisappearingDays
 }
 
 // ChatChange is a change of the settings of a chat of two, as an inbox entry has it.

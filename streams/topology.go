@@ -98,77 +98,51 @@ func (t Topology) streams() []jetstream.StreamConfig {
 		t.bucket(gatewaysBucket, jetstream.MemoryStorage, leaseTTL))
 }
 
-func (t Topology) sent(p int) jetstream.StreamConfig {
+// stream is what the streams of messages have in common.
+func (t Topology) stream(name, description string, subjects ...string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:               sentStream(p),
-		Description:        "the last accepted sends of each device: ids, no content",
-		Subjects:           []string{inSubject("sent", p)},
+		Name:               name,
+		Description:        description,
+		Subjects:           subjects,
 		Storage:            jetstream.FileStorage,
 		Retention:          jetstream.LimitsPolicy,
 		Discard:            jetstream.DiscardOld,
-		MaxMsgsPerSubject:  schemas.MaxOutstanding,
+		MaxMsgsPerSubject:  -1,
 		MaxAge:             t.InboxMaxAge,
 		Duplicates:         t.DuplicateWindow,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Replicas:           t.Replicas,
 	}
+}
+
+func (t Topology) sent(p int) jetstream.StreamConfig {
+	s := t.stream(sentStream(p), "the last accepted sends of each device: ids, no content", inSubject("sent", p))
+	s.MaxMsgsPerSubject = schemas.MaxOutstanding
+	return s
 }
 
 func (t Topology) inbox(p int) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:                 inboxStream(p),
-		Description:          "one inbox per device, until that device acknowledges",
-		Subjects:             []string{inSubject("inbox", p)},
-		Storage:              jetstream.FileStorage,
-		Retention:            jetstream.LimitsPolicy,
-		Discard:              jetstream.DiscardNew,
-		DiscardNewPerSubject: true,
-		MaxMsgsPerSubject:    t.InboxMaxMessages,
-		MaxAge:               t.InboxMaxAge,
-		Duplicates:           t.DuplicateWindow,
-		AllowDirect:          true,
-		AllowAtomicPublish:   true,
-		AllowMsgTTL:          true, // of messages that disappear
-		Replicas:             t.Replicas,
-	}
+	s := t.stream(inboxStream(p), "one inbox per device, until that device acknowledges", inSubject("inbox", p))
+	s.Discard, s.DiscardNewPerSubject = jetstream.DiscardNew, true
+	s.MaxMsgsPerSubject = t.InboxMaxMessages
+	s.AllowMsgTTL = true // of messages that disappear
+	return s
 }
 
 func (t Topology) messages() jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:               messagesStream,
-		Description:        "messages that somebody keeps or subscribes to, until every consumer has them",
-		Subjects:           []string{"msg.>"},
-		Storage:            jetstream.FileStorage,
-		Retention:          jetstream.LimitsPolicy, // workers remove, see Jobs.RemoveDone
-		Discard:            jetstream.DiscardOld,
-		MaxMsgsPerSubject:  -1,
-		MaxAge:             schemas.HistoryDays * 24 * time.Hour,
-		Duplicates:         t.DuplicateWindow,
-		AllowDirect:        true,
-		AllowAtomicPublish: true,
-		AllowMsgTTL:        true, // of messages that disappear
-		Replicas:           t.Replicas,
-		Metadata:           map[string]string{partitionsKey: itoa(t.Partitions)},
-	}
+	s := t.stream(messagesStream, "messages that somebody keeps or subscribes to, until every consumer has them", "msg.>")
+	s.MaxAge = schemas.HistoryDays * 24 * time.Hour // workers remove sooner, see Jobs.RemoveDone
+	s.AllowMsgTTL = true
+	s.Metadata = map[string]string{partitionsKey: itoa(t.Partitions)}
+	return s
 }
 
 func (t Topology) channels() jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:               channelsStream,
-		Description:        "the messages of groups whose members pull",
-		Subjects:           []string{"channel.>"},
-		Storage:            jetstream.FileStorage,
-		Retention:          jetstream.LimitsPolicy,
-		Discard:            jetstream.DiscardOld,
-		MaxMsgsPerSubject:  MaxChannelEntries,
-		MaxAge:             t.InboxMaxAge,
-		Duplicates:         t.DuplicateWindow,
-		AllowDirect:        true,
-		AllowAtomicPublish: true,
-		AllowMsgTTL:        true, // of messages that disappear
-		Replicas:           t.Replicas,
-	}
+	s := t.stream(channelsStream, "the messages of groups whose members pull", "channel.>")
+	s.MaxMsgsPerSubject = MaxChannelEntries
+	s.AllowMsgTTL = true
+	return s
 }
 
 func (t Topology) bucket(name string, storage jetstream.StorageType, ttl time.Duration) jetstream.StreamConfig {
