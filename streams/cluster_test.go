@@ -1,6 +1,7 @@
 package streams_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -17,7 +18,11 @@ func connectCluster(t testing.TB, always bool, singles int) *streams.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	if _, err := c.Apply(timeout(t), endless(3)); err != nil {
+	// Each stream elects a leader, which takes some seconds where the first election
+	// has no winner.
+	ctx, cancel := context.WithTimeout(context.Background(), 4*streamstest.Timeout)
+	defer cancel()
+	if _, err := c.Apply(ctx, endless(3)); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Open(timeout(t)); err != nil {

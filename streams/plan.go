@@ -51,7 +51,7 @@ func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
 func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, err error) {
 	recorded, err := c.recordedPartitions(ctx)
 	if errors.Is(err, ErrNotInstalled) {
-		recorded, err = c.countInboxes(ctx)
+		recorded, err = untilAnswered(ctx, c.countInboxes)
 	}
 	if err != nil {
 		return t, nil, err
@@ -68,7 +68,7 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 			"partitions: %d → %d: users' inboxes would not be found again. The number is fixed at install", recorded, t.Partitions)}}, nil
 	}
 	for _, want := range t.streams() {
-		have, err := c.js.Stream(ctx, want.Name)
+		have, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, want.Name) })
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			steps = append(steps, Step{ActionCreate, want.Name, strings.Join(want.Subjects, " ")})
 			continue
@@ -78,7 +78,9 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 		}
 		steps = append(steps, compare(have.CachedInfo().Config, want)...)
 	}
-	_, err = c.js.Consumer(ctx, messagesStream, mirrorConsumer)
+	_, err = untilAnswered(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return c.js.Consumer(ctx, messagesStream, mirrorConsumer)
+	})
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		steps = append(steps, Step{ActionCreate, mirrorConsumer, "consumer on " + messagesStream})
@@ -109,16 +111,40 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 		if !todo[want.Name] {
 			continue
 		}
-		if _, err := c.js.CreateOrUpdateStream(ctx, want); err != nil {
+		_, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+			return c.js.CreateOrUpdateStream(ctx, want)
+		})
+		if err != nil {
 			return steps, fmt.Errorf("failed to set up stream %s: %w", want.Name, err)
 		}
 	}
 	if todo[mirrorConsumer] {
-		if _, err := c.js.CreateOrUpdateConsumer(ctx, messagesStream, t.mirror()); err != nil {
+		_, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+			return c.js.CreateOrUpdateConsumer(ctx, messagesStream, t.mirror())
+		})
+		if err != nil {
 			return steps, fmt.Errorf("failed to set up consumer %s: %w", mirrorConsumer, err)
 		}
 	}
 	return steps, nil
+}
+
+// answerTimeout bounds one request of untilAnswered.
+const answerTimeout = 5 * time.Second
+
+// untilAnswered makes a request of JetStream again until it is answered or ctx
+// ends. A connection that breaks loses answers. So does a cluster: the leader of
+// a new stream says that it is there, unless it steps down at that moment. What
+// is there already is no error of the next request.
+func untilAnswered[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
+	for {
+		try, cancel := context.WithTimeout(ctx, answerTimeout)
+		answer, err := request(try)
+		cancel()
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return answer, err
+		}
+	}
 }
 
 func (t Topology) check() error {
@@ -221,7 +247,7 @@ func (c *Conn) countInboxes(ctx context.Context) (n int, err error) {
 }
 
 func (c *Conn) recordedPartitions(ctx context.Context) (int, error) {
-	s, err := c.js.Stream(ctx, messagesStream)
+	s, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, messagesStream) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, ErrNotInstalled
 	}

@@ -50,6 +50,36 @@ func layout(t *testing.T, c *streams.Conn) map[string]any {
 	return all
 }
 
+// The answer to the first request is lost, as in a cluster whose leader steps down
+// at that moment.
+func TestApplyAsksAgain(t *testing.T) {
+	port := streamstest.FreePort(t)
+	streamstest.Server(t, t.TempDir(), streamstest.OnPort(port))
+	network := streamstest.NewNetwork(t, port)
+	c, err := streams.Dial(streams.Options{URL: "nats://" + network.Address, Log: streamstest.Log(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	network.Mute()
+	applied := make(chan error)
+	go func() {
+		_, err := c.Apply(timeout(t), onePartition())
+		applied <- err
+	}()
+	for network.Lost() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	network.Cut()
+	network.Mend()
+	if err := <-applied; err != nil {
+		t.Fatal(err)
+	}
+	if steps, err := c.Plan(timeout(t), onePartition()); err != nil || len(steps) != 0 {
+		t.Errorf("left to do: %v, %v", steps, err)
+	}
+}
+
 func apply(t *testing.T, c *streams.Conn, topology streams.Topology) []streams.Step {
 	t.Helper()
 	steps, err := c.Apply(timeout(t), topology)

@@ -44,6 +44,7 @@ type Network struct {
 	mu    sync.Mutex // guards the rest
 	mute  bool
 	cut   bool
+	lost  int
 	conns map[net.Conn]struct{}
 }
 
@@ -85,7 +86,7 @@ func (n *Network) Cut() {
 func (n *Network) Mend() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cut, n.mute = false, false
+	n.cut, n.mute, n.lost = false, false, 0
 }
 
 func (n *Network) accept() {
@@ -119,9 +120,20 @@ func (n *Network) add(all ...net.Conn) bool {
 	return true
 }
 
+// Lost is how much of what the server said was lost since the last Mend, in reads
+// of a connection.
+func (n *Network) Lost() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.lost
+}
+
 func (n *Network) muted() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.mute {
+		n.lost++
+	}
 	return n.mute
 }
 
