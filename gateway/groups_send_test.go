@@ -90,6 +90,22 @@ func TestLargeGroupUnderLoad(t *testing.T) {
 	}
 }
 
+// record puts a send on record and stores no copy of it, as where the gateway died
+// between the two.
+func (h *house) record(from streams.Address, frame *schemas.SendMessage) schemas.SentRecord {
+	h.t.Helper()
+	draft := frame.Draft()
+	rec := schemas.SentRecord{MessageIDByClient: frame.MessageIDByClient, MessageID: h.conn.Clock().Next(), ContentHash: draft.Hash()}
+	recorded := make(chan streams.Outcome, 1)
+	if err := h.conn.RecordSent(from, rec, func(o streams.Outcome) { recorded <- o }); err != nil {
+		h.t.Fatal(err)
+	}
+	if o := <-recorded; o.Err != nil {
+		h.t.Fatal(o.Err)
+	}
+	return rec
+}
+
 // TestRetryInAGroup: a send that is on record, and that a part of the inboxes have,
 // goes to the others; not to who joined meanwhile.
 func TestRetryInAGroup(t *testing.T) {
@@ -97,15 +113,7 @@ func TestRetryInAGroup(t *testing.T) {
 	alice, bob, carol := h.connect("alice"), other.connect("bob"), h.connect("carol")
 	id := h.makeGroup("alice", "bob", "carol")
 	frame := &schemas.SendMessage{GroupID: id, Content: "once", MessageIDByClient: 1, Timestamp: 1}
-	draft := frame.Draft()
-	rec := schemas.SentRecord{MessageIDByClient: 1, MessageID: h.conn.Clock().Next(), ContentHash: draft.Hash()}
-	recorded := make(chan streams.Outcome, 1)
-	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o streams.Outcome) { recorded <- o }); err != nil {
-		t.Fatal(err)
-	}
-	if o := <-recorded; o.Err != nil {
-		t.Fatal(o.Err)
-	}
+	rec := h.record(addr("alice", alice), frame)
 	m := &schemas.Message{MessageID: rec.MessageID, SenderID: "alice", GroupID: id, Content: "once", Timestamp: rec.MessageID.Time(),
 		SenderDeviceID: alice.welcome.DeviceID, MessageIDByClient: 1}
 	stored := make(chan error, 1)

@@ -47,6 +47,7 @@ type user struct {
 	box    []span           // while they have no device the last one goes on
 	old    []*phone         // removed
 	blocks map[*user][]span // whom they block
+	clocks int              // that gateways go by
 }
 
 // phone is a device.
@@ -124,12 +125,29 @@ func (e *entry) isFor(d *phone, a attempt, surely bool) bool {
 		return false
 	case e.frame == nil:
 		return slices.Contains(e.told, d.owner)
+	case !e.sentTo(d, a, surely):
+		return false
 	case e.team == nil:
 		return d.owner == e.from.owner || d.owner == e.to && !e.blocked(a, surely)
 	}
 	// A retry leaves out who joined since it was sent first, as far as clocks agree.
 	return slices.ContainsFunc(e.team.times[d.owner], func(m span) bool {
 		return m.fits(a, surely) && (since(m.first, m.from).fits(e.first(), surely) || !surely && e.team.clocks > 1)
+	})
+}
+
+// sentTo says whether a device was there when the message got its id. A retry leaves
+// out those that were registered since, as far as clocks agree, but not the oldest of
+// a receiver: the message may wait for their first one.
+func (e *entry) sentTo(d *phone, a attempt, surely bool) bool {
+	return !surely && d.owner.clocks > 1 || d.owner != e.from.owner && d.oldest(a, surely) ||
+		slices.ContainsFunc(d.lives, func(l span) bool { return since(l.first, l.from).fits(e.first(), surely) })
+}
+
+// oldest says whether a device was its owner's oldest one in an attempt, surely or perhaps.
+func (d *phone) oldest(a attempt, surely bool) bool {
+	return !slices.ContainsFunc(slices.Concat(d.owner.old, d.owner.phones), func(other *phone) bool {
+		return other.born < d.born && other.lives[len(other.lives)-1].fits(a, !surely)
 	})
 }
 

@@ -60,7 +60,7 @@ func (s *story) knownDevices(p *user) {
 
 func (s *story) newPerson() *user {
 	s.w.people++
-	p := &user{id: schemas.UserID(fmt.Sprint("u", s.w.people)), blocks: make(map[*user][]span)}
+	p := &user{id: schemas.UserID(fmt.Sprint("u", s.w.people)), blocks: make(map[*user][]span), clocks: len(s.w.houses)}
 	if err := s.w.houses[0].conn.Directory().EnsureUser(s.r.Context(), p.id); err != nil {
 		s.fail("%v", err)
 	}

@@ -277,7 +277,7 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 		return
 	}
 	s.server.metrics.retries.Inc()
-	t = t.sentBy(rec.MessageID)
+	t = t.sentBy(s.addr.User, rec.MessageID)
 	if rec.BlockedBy != "" { // perhaps unblocked meanwhile
 		t.withhold(rec.BlockedBy)
 	}

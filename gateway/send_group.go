@@ -79,9 +79,16 @@ func (s *session) reserve(p *pendingSend, t targets) (targets, error) {
 	return s.targets(ctx, p.message)
 }
 
-// sentBy leaves out who joined the group after a message of that id was sent: a
-// retry comes later.
-func (t targets) sentBy(id schemas.MessageID) targets {
+// sentBy leaves out who joined the group, and which device was registered, after the
+// sender's message of that id: a retry comes later. A receiver's oldest device stays,
+// for the message may wait for their first one.
+func (t targets) sentBy(sender schemas.UserID, id schemas.MessageID) targets {
+	var before schemas.UserID
+	t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool {
+		oldest := a.User != before && a.User != sender
+		before = a.User
+		return schemas.MessageID(a.Device) > id && !oldest
+	})
 	if t.group == nil {
 		return t
 	}

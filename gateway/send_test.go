@@ -133,6 +133,49 @@ func TestRetryAfterTheWindow(t *testing.T) {
 	}
 }
 
+// TestRetryAfterNewDevices: a retry brings the message to the devices that were there
+// when it was sent. What was for somebody without a device comes to their first one.
+func TestRetryAfterNewDevices(t *testing.T) {
+	h, other := pairOfHouses(t)
+	alice, bob := h.connect("alice"), h.connect("bob")
+	h.token("carol") // there is such a person
+	for n, to := range []schemas.UserID{"bob", "carol"} {
+		frame := &schemas.SendMessage{ReceiverID: to, Content: "early", MessageIDByClient: schemas.ClientMessageID(10*n + 1), Timestamp: 1}
+		rec := h.record(addr("alice", alice), frame)
+		first := bob
+		if to == "carol" {
+			first = h.connect("carol")
+		}
+		late := []*device{h.connect("alice"), h.connect(to)}
+		h = other // where nobody has sent anything yet
+		retrying := h.reconnect("alice", alice.welcome.DeviceID, "")
+		retrying.send(frame)
+		if got := want[*schemas.MessageReceived](retrying); got.MessageID != rec.MessageID {
+			t.Errorf("the retry got %+v, want the first id %s", got, rec.MessageID)
+		}
+		if m := first.take(); m.MessageID != rec.MessageID {
+			t.Errorf("%s got %+v, want %s", to, m, rec.MessageID)
+		}
+		retrying.tell(to, "late")
+		for _, d := range late {
+			if m := d.take(); m.Content != "late" {
+				t.Errorf("a device that was registered later got %q", m.Content)
+			}
+		}
+	}
+}
+
+// TestIDsFollowDevices: a message to a device has an id above the device's own, also
+// where the clock of the gateway that registered it is ahead.
+func TestIDsFollowDevices(t *testing.T) {
+	h, other := pairOfHouses(t)
+	other.conn.Clock().Observe(schemas.MessageIDAt(schemas.TimestampOf(time.Now().Add(30 * time.Second))))
+	alice, bob := h.connect("alice"), other.connect("bob")
+	if got := alice.tell("bob", "hello"); string(got.MessageID) < string(bob.welcome.DeviceID) {
+		t.Errorf("the message to device %s has the id %s", bob.welcome.DeviceID, got.MessageID)
+	}
+}
+
 func TestSameNumberTwiceUnderWay(t *testing.T) {
 	h := newHouse(t)
 	bob, alice := h.connect("bob"), h.connect("alice")

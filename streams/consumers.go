@@ -231,7 +231,7 @@ func (b *deviceInbox) tend(now time.Time) bool {
 	return true
 }
 
-// check compares the newest entry of each inbox with what the device was sent.
+// check compares the newest entry of each inbox with what was read of the stream.
 func (cs *Consumers) check(ctx context.Context, due map[int][]*deviceInbox) {
 	for p, inboxes := range due {
 		for len(inboxes) > 0 {
@@ -266,11 +266,9 @@ func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*deviceInbo
 	return nil
 }
 
-// compare tells the source where the stream has a newer entry than was heard of.
+// compare tells the source what the newest entry of its inbox in the stream is.
 func (b *deviceInbox) compare(newest uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if newest > b.newest {
-		b.source.missing(newest)
-	}
+	b.source.holds(newest)
 }

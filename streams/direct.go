@@ -197,16 +197,18 @@ func (b *directInbox) tick(now time.Time) (next time.Time) {
 	return b.checkAt
 }
 
-// missing implements [source]. A read under way may have passed before that entry,
-// so it has to read once more.
-func (b *directInbox) missing(seq uint64) {
-	if b.behind { // it reads on by itself
+// holds implements [source]. What the device was sent live says nothing of entries
+// before it, so whatever pos has not passed is read. A read under way may have passed
+// before that entry, so it has to read once more.
+func (b *directInbox) holds(newest uint64) {
+	b.advance()
+	if b.behind || newest <= b.pos { // it reads on by itself, or nothing is to be read
 		return
 	}
-	if !b.catching {
+	if newest > b.newest && !b.catching {
 		b.owner.late.Add(1)
 	}
-	b.newest = seq
+	b.newest = max(b.newest, newest)
 	b.startCatchUp()
 }
 

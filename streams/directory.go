@@ -21,6 +21,7 @@ type Directory struct {
 	accounts, devices, settings, blocks jetstream.KeyValue
 	now                                 func() time.Time
 	told                                func(schemas.UserID) // that somebody changed, after the cache forgot them
+	clock                               *Clock
 
 	mu        sync.Mutex // guards the rest
 	people    map[personPart]*slot
@@ -89,7 +90,7 @@ const (
 )
 
 func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
-	d := &Directory{people: make(map[personPart]*slot), now: time.Now,
+	d := &Directory{people: make(map[personPart]*slot), now: time.Now, clock: c.clock,
 		told: func(u schemas.UserID) { c.tellWatch(func(l SessionListener) { l.Person(u) }) }}
 	for _, b := range []struct {
 		kv   *jetstream.KeyValue
@@ -238,6 +239,10 @@ func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
 	}
 	if devices.Deleted() {
 		return &Person{Registration: Registration{Deleted: !devices.Erased, TokensAfter: devices.DeletedAt}}, nil
+	}
+	for _, dev := range devices.Devices {
+		// So that what is sent to a device has a larger id than it: see sentBy in the gateway.
+		d.clock.Observe(schemas.MessageID(dev.DeviceID))
 	}
 	p := &Person{Registration: Registration{Exists: true, Devices: devices.Devices, Removed: devices.Removed, TokensAfter: devices.TokensAfter}}
 	if !of.whole {

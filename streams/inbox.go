@@ -131,8 +131,9 @@ type source interface {
 	goOn(most int)
 	// tick is called each second, or where the window is empty from next on.
 	tick(now time.Time) (next time.Time)
-	// missing hears that the stream has an entry behind newest.
-	missing(seq uint64)
+	// holds hears which entry of the inbox in the stream is the newest. The source
+	// delivers what the device was not sent up to there.
+	holds(newest uint64)
 	// verify moves pos over the acknowledged prefix, as far as all of it was seen
 	// in the stream.
 	verify(ctx context.Context) error

@@ -212,13 +212,13 @@ func (b *jetstreamInbox) tick(now time.Time) (next time.Time) {
 	return now
 }
 
-// missing implements [source].
-func (b *jetstreamInbox) missing(seq uint64) {
-	if b.wanted == 0 { // it comes when there is room
+// holds implements [source].
+func (b *jetstreamInbox) holds(newest uint64) {
+	if newest <= b.newest || b.wanted == 0 { // it comes when there is room
 		return
 	}
 	b.owner.late.Add(1)
-	b.newest = seq
+	b.newest = newest
 	b.renew()
 }
 

@@ -190,6 +190,19 @@ func TestSweeperFindsLostMessages(t *testing.T) {
 	}
 }
 
+// A newer live message, which is not acknowledged, does not hide a lost one.
+func TestSweeperFindsWhatWasLostBefore(t *testing.T) {
+	d := sitAlone(t)
+	lost := d.Commit("no live message")
+	told := d.Send("told")
+	d.device.AwaitMessage(t, told.ID)
+	d.after(streams.CheckFirst)
+	d.device.AwaitMessage(t, lost.ID)
+	if got := streamstest.Contents(d.device.Got()); len(got) != 2 {
+		t.Errorf("got %q", got)
+	}
+}
+
 // What is under way when the connection ends is not delivered to it.
 func TestNothingAfterTheEnd(t *testing.T) {
 	d := sitAlone(t)
