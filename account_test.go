@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -135,5 +136,23 @@ func TestClusterDeletes(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Error(err)
+	}
+
+	group, err := gateway.Groups().Create(t.Context(), "bob", schemas.NewGroup{GroupName: "friends", Members: []schemas.UserID{"carol"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	err = worker.WatchGroups(ctx, func(id schemas.GroupID, g *schemas.Group, _ time.Time) {
+		if id == group.GroupID && len(g.Members) == 2 {
+			cancel()
+		}
+	})
+	if err != nil || ctx.Err() != context.Canceled {
+		t.Errorf("the worker did not hear of the group: %v, %v", err, ctx.Err())
+	}
+	if all, err := worker.Groups().Memberships(t.Context(), group.GroupID); err != nil || len(all["bob"].Spans) != 1 || len(all["carol"].Spans) != 1 || len(all) != 2 {
+		t.Errorf("memberships by the worker: %v, %v", all, err)
 	}
 }

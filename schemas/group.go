@@ -45,6 +45,7 @@ type Group struct {
 	CreatedAt      Timestamp `json:"created_at"`
 	HistoryStorage int       `json:"history_storage"`         // 0 or HistoryDays
 	HistorySince   Timestamp `json:"history_since,omitempty"` // when it was switched on
+	HistoryUntil   Timestamp `json:"history_until,omitempty"` // when it was switched off last
 	// DisappearingDays is how long messages are there, see [DisappearingDays].
 	DisappearingDays int       `json:"disappearing_days,omitempty"`
 	Members          []Member  `json:"members"` // the longest-standing first
@@ -93,11 +94,11 @@ func (g *Group) Fits() bool {
 func (g *Group) ShowsReceipts() bool { return len(g.Members) <= MaxReceiptMembers }
 
 // SetHistory switches history on or off; now becomes history_since where it is
-// switched on.
+// switched on, and history_until where it is switched off.
 func (g *Group) SetHistory(days int, now Timestamp) {
 	switch {
-	case days == 0:
-		g.HistorySince = 0
+	case days == 0 && g.KeepsHistory():
+		g.HistorySince, g.HistoryUntil = 0, now
 	case !g.KeepsHistory():
 		g.HistorySince = now
 	}

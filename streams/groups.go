@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,6 +181,41 @@ func (g *Groups) drop(id schemas.GroupID, k knownGroup) {
 func (g *Groups) Membership(ctx context.Context, u schemas.UserID, id schemas.GroupID) (schemas.Membership, error) {
 	m, _, _, err := get[schemas.Membership](ctx, g.spans, membershipKey(u, id))
 	return m, err
+}
+
+// listTimeout bounds how long a list of memberships may take.
+const listTimeout = 30 * time.Second
+
+// Memberships are those of everybody who is, was or was about to become a member of a
+// group. In a cluster they may be a moment behind.
+func (g *Groups) Memberships(ctx context.Context, id schemas.GroupID) (map[schemas.UserID]schemas.Membership, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel() // ends the watch
+	w, err := g.spans.Watch(ctx, "*."+string(id), jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fmt.Errorf("failed to read the memberships of group %s: %w", id, err)
+	}
+	all := make(map[schemas.UserID]schemas.Membership)
+	for {
+		select {
+		case e, ok := <-w.Updates():
+			if !ok {
+				return nil, fmt.Errorf("failed to read the memberships of group %s: the connection was closed", id)
+			}
+			if e == nil { // that is all
+				return all, nil
+			}
+			u, err := schemas.ParseUserToken(strings.TrimSuffix(e.Key(), "."+string(id)))
+			if err != nil {
+				continue
+			}
+			if all[u], err = schemas.Decode[schemas.Membership](e.Value()); err != nil {
+				return nil, fmt.Errorf("failed to read a membership of group %s: %w", id, err)
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("failed to read the memberships of group %s: %w", id, ctx.Err())
+		}
+	}
 }
 
 // memberships calls each with the groups that a person is or was a member of,

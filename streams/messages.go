@@ -295,9 +295,41 @@ func (c *Conn) ask(ctx context.Context, subject string, body []byte) (*nats.Msg,
 // WatchSettings calls changed with the settings of every user who ever chose any,
 // and then with every change, until ctx ends, on the caller's goroutine.
 func (c *Conn) WatchSettings(ctx context.Context, changed func(schemas.UserID, schemas.Settings)) error {
-	w, err := c.directory.settings.WatchAll(ctx)
+	return follow(ctx, c.directory.settings, func(e jetstream.KeyValueEntry) {
+		user, err := schemas.ParseUserToken(e.Key())
+		if err != nil || e.Operation() != jetstream.KeyValuePut {
+			return
+		}
+		if s, err := schemas.Decode[schemas.Settings](e.Value()); err == nil {
+			changed(user, s)
+		}
+	})
+}
+
+// WatchGroups calls changed with every group, and then with every change, until ctx
+// ends, on the caller's goroutine: with nil and the time of a group that was deleted.
+func (c *Conn) WatchGroups(ctx context.Context, changed func(id schemas.GroupID, g *schemas.Group, at time.Time)) error {
+	return follow(ctx, c.groups.kv, func(e jetstream.KeyValueEntry) {
+		id, err := schemas.ParseGroupID(e.Key())
+		if err != nil {
+			return
+		}
+		if e.Operation() != jetstream.KeyValuePut {
+			changed(id, nil, e.Created())
+			return
+		}
+		if g, err := schemas.Decode[schemas.Group](e.Value()); err == nil {
+			changed(id, &g, e.Created())
+		}
+	})
+}
+
+// follow calls each with the last entry of every key of a bucket, and then with every
+// change, until ctx ends.
+func follow(ctx context.Context, kv jetstream.KeyValue, each func(jetstream.KeyValueEntry)) error {
+	w, err := kv.WatchAll(ctx)
 	if err != nil {
-		return fmt.Errorf("failed to watch bucket %s: %w", settingsBucket, err)
+		return fmt.Errorf("failed to watch bucket %s: %w", kv.Bucket(), err)
 	}
 	for { // the watch ends with ctx; to stop it as well would wait for NATS
 		select {
@@ -305,15 +337,8 @@ func (c *Conn) WatchSettings(ctx context.Context, changed func(schemas.UserID, s
 			if !ok {
 				return nil
 			}
-			if e == nil || e.Operation() != jetstream.KeyValuePut {
-				continue
-			}
-			user, err := schemas.ParseUserToken(e.Key())
-			if err != nil {
-				continue
-			}
-			if s, err := schemas.Decode[schemas.Settings](e.Value()); err == nil {
-				changed(user, s)
+			if e != nil {
+				each(e)
 			}
 		case <-ctx.Done():
 			return nil

@@ -39,7 +39,7 @@ func (e *erasure) changed(u schemas.UserID, record schemas.Devices) {
 		return
 	}
 	e.due[u] = record.DeletedAt.Time().Add(streams.EraseSettle)
-	e.retention.plan(u, visit{at: time.Now(), again: true})
+	e.retention.planNow(schemas.Participant{User: u})
 }
 
 // run completes what is due until ctx ends.
@@ -84,7 +84,7 @@ func (e *erasure) erase(ctx context.Context, u schemas.UserID) error {
 	if err := e.streams.EraseAccount(ctx, u); err != nil {
 		return err
 	}
-	n, err := e.retention.sweepUser(ctx, u)
+	n, err := e.retention.sweepOf(ctx, schemas.Participant{User: u})
 	e.metrics.deleted.Add(float64(n))
 	if err != nil {
 		return err

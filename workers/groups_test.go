@@ -47,6 +47,22 @@ func (b *bench) remove(id schemas.GroupID, u schemas.UserID) {
 	})
 }
 
+// keepGroup switches the history of a group on or off.
+func (b *bench) keepGroup(id schemas.GroupID, days int) {
+	b.t.Helper()
+	b.change(id, func(e *streams.Edit) {
+		e.Group.SetHistory(days, e.At)
+		e.Note(schemas.GroupHistory, "", "")
+	})
+}
+
+// nextMillisecond waits until what comes next is later than all before.
+func (b *bench) nextMillisecond() {
+	b.t.Helper()
+	before := b.conn.Clock().Next().Time()
+	b.eventually("the next millisecond", func() bool { return schemas.Now() > before })
+}
+
 // postGroup puts a message of alice to a group into MESSAGES.
 func (b *bench) postGroup(to schemas.GroupID, content string) {
 	b.t.Helper()
@@ -97,12 +113,8 @@ func TestGroupHistoryFollowsMembershipAndSettings(t *testing.T) {
 	b.postGroup(id, "3")
 	b.wantGroup("bob", id, false, "3", "1")
 
-	before := b.conn.Clock().Next().Time()
-	b.eventually("the next millisecond", func() bool { return schemas.Now() > before })
-	b.change(id, func(e *streams.Edit) {
-		e.Group.SetHistory(schemas.HistoryDays, e.At)
-		e.Note(schemas.GroupHistory, "", "")
-	})
+	b.nextMillisecond()
+	b.keepGroup(id, schemas.HistoryDays)
 	b.postGroup(id, "4")
 	b.add(id, "carol")
 	b.postGroup(id, "5")

@@ -2,7 +2,9 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,21 +13,22 @@ import (
 )
 
 // retention deletes what nobody may see any more: what is older than
-// schemas.HistoryDays or has disappeared, and the chats of people who switched history off, as far
-// as the other side does not keep them.
+// schemas.HistoryDays or has disappeared, and of the chats of people, and of groups, that
+// switched history off what nobody else keeps.
 type retention struct {
 	streams *streams.Conn
 	store   Store
 	metrics *metrics
 	log     *slog.Logger
 
-	wake chan struct{} // 1; written by follow, read by sweep; full means sweep will look anyway
+	wake chan struct{} // 1; written by those who follow, read by sweep; full means sweep will look anyway
 
-	mu  sync.Mutex // guards due
-	due map[schemas.UserID]visit
+	mu  sync.Mutex // guards the rest
+	due map[schemas.Participant]visit
+	off map[schemas.GroupID]schemas.Timestamp // the history_until of groups that a visit was planned for
 }
 
-// visit is when a user's history is to be swept, and whether once more after.
+// visit is when the history of a person or group is to be swept, and whether once more after.
 type visit struct {
 	at    time.Time
 	again bool
@@ -36,7 +39,7 @@ const (
 	// more, is still on the disk.
 	expireEvery = time.Minute
 	sweepTick   = time.Second
-	// sweepAgain is when a user is swept a second time: messages that were on
+	// sweepAgain is when a history is swept a second time: messages that were on
 	// their way into the store at the first, for storeTimeout at most, have arrived
 	// by then. Within a minute all is gone.
 	sweepAgain = 45 * time.Second
@@ -44,31 +47,62 @@ const (
 	// lately is for how long after history was switched on it is looked whether it
 	// was on before: the choice in between may have been seen by nobody.
 	lately = time.Hour
+	maxOff = 100_000
 )
 
 func newRetention(opts Options, m *metrics) *retention {
 	return &retention{streams: opts.Streams, store: opts.Store, metrics: m, log: opts.Log,
-		wake: make(chan struct{}, 1), due: make(map[schemas.UserID]visit)}
+		wake: make(chan struct{}, 1), due: make(map[schemas.Participant]visit), off: make(map[schemas.GroupID]schemas.Timestamp)}
 }
 
-// follow notes who keeps no history, or none of before. It begins with everybody
+// followSettings notes who keeps no history, or none of before. It begins with everybody
 // who ever chose, so a choice made while no worker ran is carried out as well.
-func (r *retention) follow(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := r.streams.WatchSettings(ctx, func(u schemas.UserID, s schemas.Settings) {
-			if s.KeepsHistory() && time.Since(s.HistorySince.Time()) > lately {
-				return
-			}
-			r.plan(u, visit{at: time.Now(), again: true})
-			select {
-			case r.wake <- struct{}{}:
-			default:
+func (r *retention) followSettings(ctx context.Context) {
+	r.follow(ctx, "settings", func() error {
+		return r.streams.WatchSettings(ctx, func(u schemas.UserID, s schemas.Settings) {
+			if !s.KeepsHistory() || time.Since(s.HistorySince.Time()) <= lately {
+				r.planNow(schemas.Participant{User: u})
 			}
 		})
+	})
+}
+
+// followGroups notes which groups stopped keeping history, or were deleted, as long as
+// there may be something of before.
+func (r *retention) followGroups(ctx context.Context) {
+	r.follow(ctx, "groups", func() error {
+		return r.streams.WatchGroups(ctx, func(id schemas.GroupID, g *schemas.Group, at time.Time) {
+			until := schemas.TimestampOf(at)
+			if g != nil {
+				until = g.HistoryUntil
+			}
+			if until != 0 && time.Since(until.Time()) < schemas.HistoryDays*24*time.Hour && r.isNews(id, until) {
+				r.planNow(schemas.Participant{Group: id})
+			}
+		})
+	})
+}
+
+// isNews says whether no visit was planned for that end of a group's history.
+func (r *retention) isNews(id schemas.GroupID, until schemas.Timestamp) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.off[id]
+	if len(r.off) >= maxOff {
+		clear(r.off) // at worst one more visit of each
+	}
+	r.off[id] = until
+	return known != until
+}
+
+// follow watches again where that failed, until ctx ends.
+func (r *retention) follow(ctx context.Context, what string, watch func() error) {
+	for ctx.Err() == nil {
+		err := watch()
 		if err == nil {
 			continue
 		}
-		r.log.Warn("settings could not be followed; it is tried again", "error", err)
+		r.log.Warn(what+" could not be followed; it is tried again", "error", err)
 		select {
 		case <-time.After(sweepRetry):
 		case <-ctx.Done():
@@ -76,10 +110,18 @@ func (r *retention) follow(ctx context.Context) {
 	}
 }
 
-func (r *retention) plan(u schemas.UserID, v visit) {
+func (r *retention) planNow(of schemas.Participant) {
+	r.plan(of, visit{at: time.Now(), again: true})
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *retention) plan(of schemas.Participant, v visit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.due[u] = v
+	r.due[of] = v
 }
 
 // sweep deletes what is due until ctx ends.
@@ -109,43 +151,37 @@ func (r *retention) sweep(ctx context.Context) {
 
 func (r *retention) sweepDue(ctx context.Context, now time.Time) {
 	r.mu.Lock()
-	today := make(map[schemas.UserID]visit)
-	for u, v := range r.due {
+	today := make(map[schemas.Participant]visit)
+	for of, v := range r.due {
 		if !v.at.After(now) {
-			today[u] = v
-			delete(r.due, u)
+			today[of] = v
+			delete(r.due, of)
 		}
 	}
 	r.mu.Unlock()
-	for u, v := range today {
-		n, err := r.sweepUser(ctx, u)
+	for of, v := range today {
+		n, err := r.sweepOf(ctx, of)
 		r.metrics.deleted.Add(float64(n))
 		switch {
 		case err != nil && ctx.Err() == nil:
-			r.log.Warn("the history of a user could not be deleted; it is tried again", "error", err)
-			r.plan(u, visit{at: now.Add(sweepRetry), again: v.again})
+			r.log.Warn("history that was switched off could not be deleted; it is tried again", "error", err)
+			r.plan(of, visit{at: now.Add(sweepRetry), again: v.again})
 		case v.again:
-			r.plan(u, visit{at: now.Add(sweepAgain)})
+			r.plan(of, visit{at: now.Add(sweepAgain)})
 		}
 	}
 }
 
-// sweepUser deletes what nobody sees any more of each of a user's chats.
-func (r *retention) sweepUser(ctx context.Context, u schemas.UserID) (int, error) {
-	chats, err := r.store.Chats(ctx, u)
-	if err != nil {
-		return 0, err
+// sweepOf deletes what nobody sees any more of the chats of a person, or of a group.
+func (r *retention) sweepOf(ctx context.Context, of schemas.Participant) (deleted int, err error) {
+	chats := []schemas.ChatID{schemas.ChatWith("", of)}
+	if of.Group == "" {
+		if chats, err = r.chats(ctx, of.User); err != nil {
+			return 0, err
+		}
 	}
-	deleted := 0
 	for _, chat := range chats {
-		before, ok, err := r.nobodySees(ctx, chat)
-		if err != nil {
-			return deleted, err
-		}
-		if !ok {
-			continue
-		}
-		n, err := r.store.DeleteBefore(ctx, chat, before)
+		n, err := r.sweepChat(ctx, chat)
 		deleted += n
 		if err != nil {
 			return deleted, err
@@ -154,31 +190,114 @@ func (r *retention) sweepUser(ctx context.Context, u schemas.UserID) (int, error
 	return deleted, nil
 }
 
-// keepsSince is since when a user keeps history, if at all: whoever deleted the
-// account does not, whatever is left of the settings.
-func (r *retention) keepsSince(ctx context.Context, u schemas.UserID) (since schemas.Timestamp, keeps bool, err error) {
-	person, err := r.streams.Directory().Fresh(ctx, u)
-	if err != nil || !person.Exists || !person.Settings.KeepsHistory() {
-		return 0, false, err
+// chats are those of which a person may have kept something: where they sent, or were
+// sent, something, and their groups.
+func (r *retention) chats(ctx context.Context, u schemas.UserID) ([]schemas.ChatID, error) {
+	chats, err := r.store.Chats(ctx, u)
+	if err != nil {
+		return nil, err
 	}
-	return person.Settings.HistorySince, true, nil
+	groups, err := r.streams.Groups().Seen(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range groups {
+		if chat := schemas.ChatID(id); !slices.Contains(chats, chat) {
+			chats = append(chats, chat)
+		}
+	}
+	return chats, nil
 }
 
-// nobodySees is the time before which nobody sees messages of a chat.
-func (r *retention) nobodySees(ctx context.Context, chat schemas.ChatID) (schemas.Timestamp, bool, error) {
+// period is a time in which somebody keeps a chat: from is in it, to is not.
+type period struct{ from, to schemas.Timestamp }
+
+// sweepChat deletes what of a chat is in nobody's period.
+func (r *retention) sweepChat(ctx context.Context, chat schemas.ChatID) (deleted int, err error) {
+	now := schemas.Now() + 1 // before the choices are read: who switches history on after it keeps what comes then
+	kept, err := r.kept(ctx, chat, now)
+	if err != nil {
+		return 0, err
+	}
+	slices.SortFunc(kept, func(a, b period) int { return int(a.from - b.from) })
+	at := schemas.Timestamp(0)
+	for _, p := range append(kept, period{now, now}) {
+		if at < p.from {
+			n, err := r.store.DeleteBetween(ctx, chat, at, p.from)
+			deleted += n
+			if err != nil {
+				return deleted, err
+			}
+		}
+		at = max(at, p.to)
+	}
+	return deleted, nil
+}
+
+// kept are the periods up to now in which somebody keeps a chat, in any order.
+func (r *retention) kept(ctx context.Context, chat schemas.ChatID, now schemas.Timestamp) (kept []period, err error) {
 	a, b, ok := chat.Users()
 	if !ok {
-		return 0, false, nil // a group has other members
+		return r.keptOfGroup(ctx, schemas.GroupID(chat), now)
 	}
-	before := schemas.Now() + 1
 	for _, u := range []schemas.UserID{a, b} {
 		since, keeps, err := r.keepsSince(ctx, u)
 		if err != nil {
-			return 0, false, err
+			return nil, err
 		}
 		if keeps {
-			before = min(before, since)
+			kept = append(kept, period{since, now})
 		}
 	}
-	return before, true, nil
+	return kept, nil
+}
+
+// keptOfGroup are those in which the group keeps history, or somebody who was a member then.
+func (r *retention) keptOfGroup(ctx context.Context, id schemas.GroupID, now schemas.Timestamp) (kept []period, err error) {
+	// The group first: who leaves it afterwards is among the memberships.
+	group, err := r.streams.Groups().Peek(ctx, id)
+	if err != nil && !errors.Is(err, streams.ErrNoGroup) {
+		return nil, err
+	}
+	memberships, err := r.streams.Groups().Memberships(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if group != nil && group.KeepsHistory() {
+		kept = append(kept, period{group.HistorySince, now})
+	}
+	for u, m := range memberships {
+		spans := m.Seen(u, group)
+		if len(spans) == 0 {
+			continue
+		}
+		since, keeps, err := r.keepsSince(ctx, u)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range spans {
+			p := period{max(since, s.From.Time()), now}
+			if s.To != "" {
+				p.to = s.To.Time() + 1
+			}
+			if keeps && p.from < p.to {
+				kept = append(kept, p)
+			}
+		}
+	}
+	return kept, nil
+}
+
+// keepsSince is since when a user keeps history, if at all: whoever deleted the
+// account does not, whatever is left of the settings.
+func (r *retention) keepsSince(ctx context.Context, u schemas.UserID) (since schemas.Timestamp, keeps bool, err error) {
+	settings, err := r.streams.Directory().Settings(ctx, u)
+	if err != nil || !settings.KeepsHistory() {
+		return 0, false, err
+	}
+	person, err := r.streams.Directory().Fresh(ctx, u)
+	if err != nil || !person.Exists {
+		return 0, false, err
+	}
+	return settings.HistorySince, true, nil
 }

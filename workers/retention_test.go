@@ -15,7 +15,12 @@ import (
 // stored is what the store has of a chat, newest first, whoever may see it.
 func (b *bench) stored(of, with schemas.UserID) string {
 	b.t.Helper()
-	page, err := b.store.Page(b.ctx(), schemas.ChatWith(of, schemas.Participant{User: with}), 1, schemas.Now(), 100)
+	return b.storedOf(schemas.ChatWith(of, schemas.Participant{User: with}))
+}
+
+func (b *bench) storedOf(chat schemas.ChatID) string {
+	b.t.Helper()
+	page, err := b.store.Page(b.ctx(), chat, 1, schemas.Now(), 100)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -72,6 +77,74 @@ func TestSwitchedOffAndOnAgain(t *testing.T) {
 	b.wantHistory("alice", "bob", "of now")
 }
 
+// TestGroupHistoryIsDeleted: of a group nobody keeps what was sent while neither it kept
+// history, nor anybody who was a member then.
+func TestGroupHistoryIsDeleted(t *testing.T) {
+	b := newBench(t)
+	b.run(b.store)
+	id := b.group("alice", "bob", "carol")
+	b.keepGroup(id, schemas.HistoryDays)
+	post := func(content string) {
+		t.Helper()
+		b.nextMillisecond()
+		b.postGroup(id, content)
+		b.nextMillisecond()
+	}
+	want := func(messages string) {
+		t.Helper()
+		b.eventually("the store has "+messages, func() bool { return b.storedOf(schemas.ChatID(id)) == messages })
+	}
+	post("1, the group")
+	b.keep("bob", 90)
+	post("2, bob")
+	b.remove(id, "bob")
+	post("3, the group")
+	b.keep("carol", 90)
+	post("4, carol")
+	want("[4, carol 3, the group 2, bob 1, the group]")
+	b.keepGroup(id, 0)
+	want("[4, carol 2, bob]")
+	b.wantGroup("bob", id, false, "2, bob")
+	b.wantGroup("carol", id, false, "4, carol")
+	b.keepGroup(id, schemas.HistoryDays)
+	post("5, the group")
+	b.keep("carol", 0)
+	want("[5, the group 2, bob]")
+	b.add(id, "bob")
+	post("6, both")
+	b.keepGroup(id, 0)
+	want("[6, both 2, bob]")
+	b.remove(id, "bob")
+	b.remove(id, "carol")
+	b.remove(id, "alice") // and with her the group
+	b.keep("bob", 0)
+	want("[]")
+}
+
+// TestGroupHistoryOfBefore: what a group stopped keeping, or a deleted group had, while
+// no worker ran.
+func TestGroupHistoryOfBefore(t *testing.T) {
+	b := newBench(t)
+	off, gone, on := b.group("alice", "bob"), b.group("alice"), b.group("alice")
+	for _, id := range []schemas.GroupID{off, gone, on} {
+		b.keepGroup(id, schemas.HistoryDays)
+		b.nextMillisecond()
+		at := b.conn.Clock().Next()
+		m := schemas.Message{MessageID: at, SenderID: "alice", GroupID: id, Content: "hello", Timestamp: at.Time()}
+		if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.nextMillisecond()
+	b.keepGroup(off, 0)
+	b.keepGroup(off, schemas.HistoryDays) // from now on
+	b.remove(gone, "alice")
+	b.run(b.store)
+	for id, want := range map[schemas.GroupID]string{off: "[]", gone: "[]", on: "[hello]"} {
+		b.eventually(fmt.Sprintf("the store has %s", want), func() bool { return b.storedOf(schemas.ChatID(id)) == want })
+	}
+}
+
 // TestLateMessageIsSweptAsWell: one that was on its way into the store when its
 // owner switched history off.
 func TestLateMessageIsSweptAsWell(t *testing.T) {
@@ -82,7 +155,7 @@ func TestLateMessageIsSweptAsWell(t *testing.T) {
 	b.keep("alice", 0)
 	r := newRetention(Options{Streams: b.conn, Store: b.store, Log: streamstest.Log(t)}, newMetrics(prometheus.NewRegistry()))
 	now := time.Now()
-	r.plan("alice", visit{at: now, again: true})
+	r.plan(schemas.Participant{User: "alice"}, visit{at: now, again: true})
 	r.sweepDue(b.ctx(), now)
 	m := b.post("alice", "bob", "late")
 	if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {

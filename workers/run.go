@@ -61,7 +61,8 @@ func Run(ctx context.Context, opts Options) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { mirror.run(ctx, work) })
 	wg.Go(func() { mirror.removeDone(ctx) })
-	wg.Go(func() { retention.follow(ctx) })
+	wg.Go(func() { retention.followSettings(ctx) })
+	wg.Go(func() { retention.followGroups(ctx) })
 	wg.Go(func() { retention.sweep(ctx) })
 	wg.Go(func() { erasure.run(ctx) })
 	wg.Go(func() { newUpkeep(opts, m, erasure).run(ctx) })

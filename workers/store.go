@@ -40,9 +40,9 @@ type Store interface {
 	// deletes chat by chat finds everything.
 	Chats(ctx context.Context, user schemas.UserID) ([]schemas.ChatID, error)
 
-	// DeleteBefore deletes the messages of a chat whose timestamp is before t, with
-	// the updates of messages from before t, and returns how many messages.
-	DeleteBefore(ctx context.Context, chat schemas.ChatID, t schemas.Timestamp) (int, error)
+	// DeleteBetween deletes the messages of a chat whose timestamp is from or later and
+	// before to, with the updates of messages of that time, and returns how many messages.
+	DeleteBetween(ctx context.Context, chat schemas.ChatID, from, to schemas.Timestamp) (int, error)
 
 	// DeleteExpired deletes what is older than schemas.HistoryDays at the time now,
 	// or has disappeared by then, with its updates, and returns how many messages. It

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
 )
 
 // put puts a message into MESSAGES, with what edit sets.
@@ -254,10 +253,7 @@ func TestGroupUpdatesFollowMembership(t *testing.T) {
 	post := func(content string) schemas.Message {
 		return b.put("alice", func(m *schemas.Message) { m.GroupID, m.Content = id, content })
 	}
-	b.change(id, func(e *streams.Edit) {
-		e.Group.SetHistory(schemas.HistoryDays, e.At)
-		e.Note(schemas.GroupHistory, "", "")
-	})
+	b.keepGroup(id, schemas.HistoryDays)
 	one, two, three := post("1"), post("2"), post("3")
 	b.update(one, "bob", schemas.ChangeReaction, "👍")
 	b.remove(id, "bob")

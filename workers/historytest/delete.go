@@ -55,6 +55,17 @@ var deleteTests = []test{
 		wantCount(t, "deleted before the end", f.deleteBefore(chat, endless), 3)
 		wantPage(t, f.all(chat))
 	}},
+	{"Between", func(t *testing.T, f *fixture) {
+		m := series(f.now-day, 5)
+		f.append(m...)
+		chat := chatOf(alice, bob)
+		wantCount(t, "deleted of no time", f.deleteBetween(chat, m[2].Timestamp, m[2].Timestamp), 0)
+		wantCount(t, "deleted from the second to the fourth", f.deleteBetween(chat, m[1].Timestamp, m[3].Timestamp), 2)
+		wantPage(t, f.all(chat), m[0], m[3], m[4])
+		wantCount(t, "deleted behind the last", f.deleteBetween(chat, m[4].Timestamp+1, endless), 0)
+		wantCount(t, "deleted from the last on", f.deleteBetween(chat, m[4].Timestamp, endless), 1)
+		wantPage(t, f.all(chat), m[0], m[3])
+	}},
 	{"BeforeInOneChatOnly", func(t *testing.T, f *fixture) {
 		at := f.now - day
 		others := []schemas.Message{direct(alice, carol, at, 1), direct(bob, carol, at, 2), toGroup(alice, group, at, 3), direct(alice, alice, at, 4)}

@@ -159,9 +159,14 @@ func (f *fixture) chats(user schemas.UserID) []schemas.ChatID {
 
 func (f *fixture) deleteBefore(chat schemas.ChatID, before schemas.Timestamp) int {
 	f.t.Helper()
-	n, err := f.Store.DeleteBefore(f.ctx, chat, before)
+	return f.deleteBetween(chat, 0, before)
+}
+
+func (f *fixture) deleteBetween(chat schemas.ChatID, from, to schemas.Timestamp) int {
+	f.t.Helper()
+	n, err := f.Store.DeleteBetween(f.ctx, chat, from, to)
 	if err != nil {
-		f.t.Fatalf("DeleteBefore of %q: %v", chat, err)
+		f.t.Fatalf("DeleteBetween of %q: %v", chat, err)
 	}
 	return n
 }

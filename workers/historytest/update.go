@@ -122,10 +122,12 @@ var updateTests = []test{
 		wantCount(t, "deleted", f.deleteBefore(m[0].Chat(), endless), len(m))
 		wantUpdates(t, f.updates(m...))
 	}},
-	{"DeleteBeforeGoesByTheTarget", func(t *testing.T, f *fixture) {
+	{"DeleteBetweenGoesByTheTarget", func(t *testing.T, f *fixture) {
 		m := []schemas.Message{direct(alice, bob, f.now-day, 1), direct(alice, bob, f.now-day+1, 2)}
 		a, b := update(m[0], bob, reaction, "👍", 3), update(m[1], bob, reaction, "👍", 4) // both later than either
 		f.append(m[0], m[1], a, b)
+		wantCount(t, "messages deleted from then on", f.deleteBetween(m[0].Chat(), m[1].Timestamp+1, endless), 0)
+		wantUpdates(t, f.updates(m...), a, b)
 		wantCount(t, "messages deleted", f.deleteBefore(m[0].Chat(), m[1].Timestamp), 1)
 		wantUpdates(t, f.updates(m...), b)
 		wantCount(t, "messages deleted", f.deleteBefore(m[0].Chat(), endless), 1)

@@ -44,7 +44,7 @@ func endedContext(ctx context.Context, t *testing.T, f *fixture, want error) {
 			return err
 		},
 		"Chats":         func() error { _, err := f.Chats(ctx, alice); return err },
-		"DeleteBefore":  func() error { _, err := f.DeleteBefore(ctx, chat, endless); return err },
+		"DeleteBetween": func() error { _, err := f.DeleteBetween(ctx, chat, 0, endless); return err },
 		"DeleteExpired": func() error { _, err := f.DeleteExpired(ctx, f.now+retention); return err },
 		"Ping":          func() error { return f.Ping(ctx) },
 	}

@@ -11,13 +11,13 @@ import (
 	"roost/schemas"
 )
 
-// DeleteBefore deletes the messages of a chat from before t, as workers.Store
-// says.
-func (s *Store) DeleteBefore(ctx context.Context, chat schemas.ChatID, t schemas.Timestamp) (int, error) {
-	n, err := deleteAll(ctx, s.messages, bson.D{{Key: "chat", Value: chat}, {Key: "timestamp", Value: bson.D{{Key: "$lt", Value: t}}}})
+// DeleteBetween deletes the messages of a chat of a time, as workers.Store says.
+func (s *Store) DeleteBetween(ctx context.Context, chat schemas.ChatID, from, to schemas.Timestamp) (int, error) {
+	n, err := deleteAll(ctx, s.messages, bson.D{{Key: "chat", Value: chat},
+		{Key: "timestamp", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: to}}}})
 	if err == nil {
-		_, err = deleteAll(ctx, s.updates, bson.D{{Key: "chat", Value: chat},
-			{Key: "target_message_id", Value: bson.D{{Key: "$lt", Value: schemas.MessageIDAt(t)}}}})
+		_, err = deleteAll(ctx, s.updates, bson.D{{Key: "chat", Value: chat}, {Key: "target_message_id",
+			Value: bson.D{{Key: "$gte", Value: schemas.MessageIDAt(from)}, {Key: "$lt", Value: schemas.MessageIDAt(to)}}}})
 	}
 	if err != nil {
 		return n, fmt.Errorf("failed to delete from the history of a chat in MongoDB: %w", err)

@@ -10,13 +10,13 @@ import (
 
 // Deletes go in batches, so that Append gets its turn in between.
 const (
-	deleteBefore = `
+	deleteBetween = `
 		DELETE FROM messages WHERE rowid IN (
-			SELECT rowid FROM messages WHERE chat = ? AND timestamp < ? LIMIT ?) RETURNING chat`
-	deleteUpdatesBefore = `
+			SELECT rowid FROM messages WHERE chat = ? AND timestamp >= ? AND timestamp < ? LIMIT ?) RETURNING chat`
+	deleteUpdatesBetween = `
 		DELETE FROM updates WHERE (target_message_id, chat, sender_id, change) IN (
 			SELECT target_message_id, chat, sender_id, change FROM updates
-			WHERE chat = ? AND target_message_id < ? LIMIT ?) RETURNING chat`
+			WHERE chat = ? AND target_message_id >= ? AND target_message_id < ? LIMIT ?) RETURNING chat`
 	deleteExpired = `
 		DELETE FROM messages WHERE rowid IN (
 			SELECT rowid FROM messages WHERE timestamp < ? LIMIT ?) RETURNING chat`
@@ -31,12 +31,11 @@ const (
 			AND NOT EXISTS (SELECT 1 FROM updates WHERE chat = ?1)`
 )
 
-// DeleteBefore deletes the messages of a chat from before t, as workers.Store
-// says.
-func (s *Store) DeleteBefore(ctx context.Context, chat schemas.ChatID, t schemas.Timestamp) (int, error) {
-	n, err := s.deleteAll(ctx, deleteBefore, chat, t, batchSize)
+// DeleteBetween deletes the messages of a chat of a time, as workers.Store says.
+func (s *Store) DeleteBetween(ctx context.Context, chat schemas.ChatID, from, to schemas.Timestamp) (int, error) {
+	n, err := s.deleteAll(ctx, deleteBetween, chat, from, to, batchSize)
 	if err == nil {
-		_, err = s.deleteAll(ctx, deleteUpdatesBefore, chat, schemas.MessageIDAt(t), batchSize)
+		_, err = s.deleteAll(ctx, deleteUpdatesBetween, chat, schemas.MessageIDAt(from), schemas.MessageIDAt(to), batchSize)
 	}
 	if err != nil {
 		return n, fmt.Errorf("failed to delete from the history of a chat: %w", err)

@@ -140,10 +140,10 @@ func TestQueryPlans(t *testing.T) {
 		want  string
 	}{
 		{selectPage, []any{"c", 1, 2, 3, 20}, "SEARCH messages USING INDEX messages_by_chat (chat=?)"},
-		{deleteBefore, []any{"c", 1, 1000}, "SEARCH messages USING COVERING INDEX messages_by_chat (chat=?)"},
+		{deleteBetween, []any{"c", 1, 2, 1000}, "SEARCH messages USING COVERING INDEX messages_by_chat (chat=?)"},
 		{deleteExpired, []any{1, 1000}, "SEARCH messages USING COVERING INDEX messages_by_age (timestamp<?)"},
 		{deleteDisappeared, []any{1, 1000}, "SEARCH messages USING COVERING INDEX messages_by_end (expires_at>? AND expires_at<?)"},
-		{deleteUpdatesBefore, []any{"c", "01", 1000}, "SEARCH updates USING COVERING INDEX updates_by_chat (chat=? AND target_message_id<?)"},
+		{deleteUpdatesBetween, []any{"c", "01", "02", 1000}, "SEARCH updates USING COVERING INDEX updates_by_chat (chat=? AND target_message_id>? AND target_message_id<?)"},
 		{deleteExpiredUpdates, []any{1, 1000}, "SEARCH updates USING COVERING INDEX updates_by_end (kept_until<?)"},
 		{selectTarget, []any{"01"}, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (message_id=?)"},
 		{selectUpdated(2), []any{"01", "02"}, "SEARCH updates USING PRIMARY KEY (target_message_id=?)"},
@@ -242,7 +242,7 @@ func TestDeletesLeaveNoParticipants(t *testing.T) {
 	if n := participants(); n != 4 {
 		t.Errorf("%d participants of two chats", n)
 	}
-	if _, err := s.DeleteBefore(t.Context(), m.Chat(), 2); err != nil || participants() != 2 {
+	if _, err := s.DeleteBetween(t.Context(), m.Chat(), 0, 2); err != nil || participants() != 2 {
 		t.Errorf("%d participants of one chat, error %v", participants(), err)
 	}
 	if _, err := s.DeleteExpired(t.Context(), schemas.Now()); err != nil || participants() != 0 {
@@ -274,7 +274,7 @@ func TestUpdatesLeaveNoParticipants(t *testing.T) {
 	}{
 		{"updates alone", func() error { return s.Append(t.Context(), []schemas.Message{elsewhere, liked}) }, 4, 2},
 		{"the message", func() error { return s.Append(t.Context(), []schemas.Message{m}) }, 2, 1},
-		{"all is deleted", func() error { _, err := s.DeleteBefore(t.Context(), m.Chat(), at+1); return err }, 0, 0},
+		{"all is deleted", func() error { _, err := s.DeleteBetween(t.Context(), m.Chat(), 0, at+1); return err }, 0, 0},
 	} {
 		if err := step.run(); err != nil {
 			t.Fatal(err)

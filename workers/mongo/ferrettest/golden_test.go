@@ -107,7 +107,7 @@ func TestGolden(t *testing.T) {
 			return err
 		}},
 		{"chats", func() error { _, err := s.Chats(ctx, "alice"); return err }},
-		{"delete_before_finds_nothing", func() error { _, err := s.DeleteBefore(ctx, direct.Chat(), goldenNow-goldenDay); return err }},
+		{"delete_between_finds_nothing", func() error { _, err := s.DeleteBetween(ctx, direct.Chat(), 0, goldenNow-goldenDay); return err }},
 	} {
 		if err := step.run(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
@@ -127,7 +127,7 @@ func TestGoldenDeletes(t *testing.T) {
 		name string
 		run  func() (int, error)
 	}{
-		{"delete_before", func() (int, error) { return s.DeleteBefore(ctx, m.Chat(), now+1) }},
+		{"delete_between", func() (int, error) { return s.DeleteBetween(ctx, m.Chat(), 0, now+1) }},
 		{"delete_expired", func() (int, error) { return s.DeleteExpired(ctx, expired) }},
 	} {
 		if err := s.Append(ctx, []schemas.Message{m}); err != nil {

@@ -55,7 +55,7 @@ func TestStalledServer(t *testing.T) {
 			return err
 		},
 		"Chats":         func() error { _, err := s.Chats(ctx, "alice"); return err },
-		"DeleteBefore":  func() error { _, err := s.DeleteBefore(ctx, m.Chat(), m.Timestamp); return err },
+		"DeleteBetween": func() error { _, err := s.DeleteBetween(ctx, m.Chat(), 0, m.Timestamp); return err },
 		"DeleteExpired": func() error { _, err := s.DeleteExpired(ctx, m.Timestamp); return err },
 		"Ping":          func() error { return s.Ping(ctx) },
 	} {
