@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 
@@ -67,6 +68,10 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc(routeWS, s.serveWS)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.EscapedPath(); path.Clean(p) != p { // which the mux would redirect
+			s.fail(w, r, noSuchPath(r))
+			return
+		}
 		// The mux answers in plain text; find out first whether it would.
 		h, pattern := mux.Handler(r)
 		limit := int64(maxBody)
@@ -94,7 +99,11 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, mux *http.Serve
 		s.fail(w, r, schemas.Errorf(schemas.CodeMethodNotAllow, "%s allows %s.", r.URL.Path, probe.header.Get("Allow")))
 		return
 	}
-	s.fail(w, r, schemas.Errorf(schemas.CodeNotFound, "There is nothing at %s %s.", r.Method, r.URL.Path))
+	s.fail(w, r, noSuchPath(r))
+}
+
+func noSuchPath(r *http.Request) error {
+	return schemas.Errorf(schemas.CodeNotFound, "There is nothing at %s %s.", r.Method, r.URL.Path)
 }
 
 // statusProbe is a ResponseWriter that keeps the status alone.

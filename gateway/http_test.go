@@ -233,3 +233,21 @@ func TestHealth(t *testing.T) {
 		return status == http.StatusServiceUnavailable && r.Missing["nats"] != ""
 	})
 }
+
+// TestPathsThatAreNotClean: a path that would have to be cleaned is none, and the answer is
+// as every other, not a redirection.
+func TestPathsThatAreNotClean(t *testing.T) {
+	h := newHouse(t)
+	for _, path := range []string{"//healthz", "/groups//members", "/groups/../devices", "/user/./status", "/user//status"} {
+		req, err := http.NewRequestWithContext(h.ctx(), "GET", h.http.URL+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, answer := h.do(req); status != http.StatusNotFound || answer.Error.Code != schemas.CodeNotFound {
+			t.Errorf("%s: %d %+v", path, status, answer.Error)
+		}
+	}
+	if status, answer := h.call("alice", "GET", "/user/%2E%2E/status", ""); status != http.StatusNotFound || answer.Error.Message != "user_id: there is no such user." {
+		t.Errorf("a user of that name: %d %+v", status, answer.Error)
+	}
+}
