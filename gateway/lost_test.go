@@ -90,6 +90,44 @@ func TestSendOfARemovedDevice(t *testing.T) {
 	}
 }
 
+// TestSendOfARemovedDeviceThatHeardNothing: where the word of the removal and the change
+// of the record were missed, the device's next send ends its connection, whomever it is to.
+func TestSendOfARemovedDeviceThatHeardNothing(t *testing.T) {
+	for _, to := range []string{"a person", "a group"} {
+		t.Run(to, func(t *testing.T) {
+			nats := streamstest.Server(t, t.TempDir())
+			conn := streamstest.Connect(t, nats, streams.Topology{})
+			deaf := make(chan struct{}) // closed where the gateway may hear of changes
+			conn.Directory().OnDevices(func(u schemas.UserID, record schemas.Devices) {
+				if len(record.Removed) > 0 {
+					<-deaf
+				}
+			})
+			h, other := moveIn(t, nats, conn), joinHouse(t, nats)
+			defer close(deaf)
+			bob, phone := other.connect("bob"), h.connect("alice")
+			id := other.makeGroup("bob", "alice")
+			if found, err := other.conn.Directory().RemoveDevice(h.ctx(), addr("alice", phone)); err != nil || !found {
+				t.Fatalf("%t, %v", found, err)
+			}
+			eventually(t, "the gateway knows the person as they are", func() bool {
+				p, err := h.conn.Directory().Person(h.ctx(), "alice")
+				return err == nil && p.Lost(phone.welcome.DeviceID)
+			})
+			if to == "a group" {
+				phone.shout(id, "too late")
+			} else {
+				phone.say("bob", "too late")
+			}
+			phone.wantClose(schemas.CloseDeviceRemoved)
+			other.connect("carol").tell("bob", "the only one")
+			if m := bob.take(); m.Content != "the only one" {
+				t.Errorf("a removed device sent %q", m.Content)
+			}
+		})
+	}
+}
+
 // TestBackWhileDeactivated: a device connects at one gateway while another process
 // deactivates it. Either it stays and is served, or it is told; never a connection
 // of a device that is gone.

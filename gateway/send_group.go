@@ -45,6 +45,10 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 	t := targets{to: make([]streams.Address, 0, 2*len(users)), group: group, keep: group.KeepsHistory(), days: group.DisappearingDays}
 	for i, u := range users {
 		p := people[i]
+		if u == s.addr.User && p.Lost(s.addr.Device) {
+			s.conn.closeRemoved()
+			return targets{}, errRemoved()
+		}
 		t.keep = t.keep || p.Settings.KeepsHistory()
 		if len(p.Devices) == 0 {
 			t.unclaimed = append(t.unclaimed, u)

@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"roost/schemas"
 )
@@ -46,28 +47,35 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 }
 
 // RemoveDevice takes a device off its user: its connection is closed, its inbox
-// and its sends are deleted. False where there is no such device.
+// and its sends are deleted. False where there is no such device; of one that was
+// removed before, which may have been cut short, the rest is deleted all the same.
 func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
 	return c.removeDevice(ctx, a, func(schemas.Device) bool { return true })
 }
 
 func (c *Conn) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool) (bool, error) {
 	found, err := c.directory.removeDevice(ctx, a, may)
-	if err != nil || !found {
+	if err != nil {
 		return false, err
+	}
+	if !found {
+		person, err := c.directory.Registration(ctx, a.User) // read anew: it was forgotten
+		if err != nil || !slices.Contains(person.Removed, a.Device) {
+			return false, err
+		}
 	}
 	c.PublishRemoved(a)
 	if err := c.presence.Forget(ctx, a); err != nil {
-		return true, err
+		return found, err
 	}
 	p := c.partition(a.User)
 	if err := c.purgeAll(ctx, inboxStream(p), inboxSubject(p, a)); err != nil {
-		return true, fmt.Errorf("failed to delete the inbox: %w", err)
+		return found, fmt.Errorf("failed to delete the inbox: %w", err)
 	}
 	if err := c.purgeAll(ctx, sentStream(p), sentSubject(p, a)); err != nil {
-		return true, fmt.Errorf("failed to delete the sends: %w", err)
+		return found, fmt.Errorf("failed to delete the sends: %w", err)
 	}
-	return true, nil
+	return found, nil
 }
 
 func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) error {

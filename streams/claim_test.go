@@ -115,3 +115,25 @@ func TestRemoveDevice(t *testing.T) {
 		t.Errorf("a second time: %t, %v", ok, err)
 	}
 }
+
+// Who removes a device again whose removal was cut short behind the record deletes
+// what is left of it.
+func TestRemovalOfADeviceCutShort(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	phone := streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
+	to := &streamstest.Sender{T: t, Conn: c, From: "alice", To: phone}
+	e := to.Commit("1")
+	recordSent(t, c, phone, 1, "one")
+	if ok, err := c.Directory().RemoveDevice(ctx, phone); err != nil || !ok { // and no more than that
+		t.Fatalf("%t, %v", ok, err)
+	}
+	if ok, err := c.RemoveDevice(ctx, phone); err != nil || ok {
+		t.Errorf("a second time: %t, %v", ok, err)
+	}
+	if to.Held(e.ID) {
+		t.Error("its inbox is still there")
+	}
+	if _, ok, err := c.LastSent(ctx, phone); ok || err != nil {
+		t.Errorf("its sends are still there: %v", err)
+	}
+}
