@@ -81,6 +81,11 @@ func (g *Groups) Create(ctx context.Context, by schemas.UserID, body schemas.New
 // error is [ErrNoGroup] where there is none. Any other error may mean that the
 // change was written: whoever reads the group next finishes it.
 func (g *Groups) Change(ctx context.Context, id schemas.GroupID, by schemas.UserID, edit func(*Edit) error) (*schemas.Group, error) {
+	done, err := g.turn(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	for range casAttempts {
 		if _, err := g.Group(ctx, id); err != nil {
 			return nil, err
@@ -105,6 +110,44 @@ func (g *Groups) Change(ctx context.Context, id schemas.GroupID, by schemas.User
 		return &group, err
 	}
 	return nil, fmt.Errorf("failed to change group %s: %w", id, errContended)
+}
+
+// turn is whose it is to change a group: of many who do so at once each would be
+// overtaken again and again.
+type turn struct {
+	taken  chan struct{} // 1 long; holds one while somebody changes the group, others wait for it to end
+	asking int           // who has the turn or waits for it, guarded by Groups.mu
+}
+
+// turnTimeout bounds how long a change waits for those before it.
+const turnTimeout = 10 * time.Second
+
+// turn waits until nobody else in this process changes the group; call done then.
+func (g *Groups) turn(ctx context.Context, id schemas.GroupID) (done func(), err error) {
+	g.mu.Lock()
+	t := g.turns[id]
+	if t == nil {
+		t = &turn{taken: make(chan struct{}, 1)}
+		g.turns[id] = t
+	}
+	t.asking++
+	g.mu.Unlock()
+	left := func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if t.asking--; t.asking == 0 {
+			delete(g.turns, id)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	select {
+	case t.taken <- struct{}{}:
+		return func() { <-t.taken; left() }, nil
+	case <-ctx.Done():
+		left()
+		return nil, fmt.Errorf("failed to change group %s: %w", id, ctx.Err())
+	}
 }
 
 // apply is the state after an edit. Who joins has it in MEMBERSHIPS before.

@@ -30,6 +30,7 @@ type Groups struct {
 	finishing singleflight.Group // of pending changes, by their id
 
 	mu      sync.Mutex // guards the rest
+	turns   map[schemas.GroupID]*turn
 	known   map[schemas.GroupID]knownGroup
 	members int // of all known groups
 }
@@ -52,7 +53,7 @@ var ErrNoGroup = errors.New("there is no such group")
 var ErrGroupFull = errors.New("the record of the group is full")
 
 func openGroups(ctx context.Context, c *Conn) (*Groups, error) {
-	g := &Groups{c: c, known: make(map[schemas.GroupID]knownGroup)}
+	g := &Groups{c: c, turns: make(map[schemas.GroupID]*turn), known: make(map[schemas.GroupID]knownGroup)}
 	for name, kv := range map[string]*jetstream.KeyValue{groupsBucket: &g.kv, membershipsBucket: &g.spans} {
 		var err error
 		if *kv, err = c.js.KeyValue(ctx, name); err != nil {

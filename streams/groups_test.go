@@ -2,6 +2,8 @@ package streams_test
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -246,5 +248,43 @@ func TestLargeSendsWaitForRoom(t *testing.T) {
 	streamstest.Receive(t, got)()
 	if streams.MaxCopies > streams.MaxQueued/2 {
 		t.Error("nothing is left for small sends")
+	}
+}
+
+// TestManyChangesAtOnce: members leave all at once, at two gateways, and each change is made.
+func TestManyChangesAtOnce(t *testing.T) {
+	c, other := pair(t)
+	const n = 60
+	var members []schemas.UserID
+	for i := range n {
+		u := schemas.UserID(fmt.Sprint("member-", i))
+		if err := c.Directory().EnsureUser(timeout(t), u); err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, u)
+	}
+	if err := c.Directory().EnsureUser(timeout(t), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	g, err := c.Groups().Create(timeout(t), "alice", schemas.NewGroup{GroupName: "friends", Members: members})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := timeout(t)
+	var wg sync.WaitGroup
+	for i, u := range members {
+		wg.Go(func() {
+			_, err := []*streams.Conn{c, other}[i%2].Groups().Change(ctx, g.GroupID, u, func(e *streams.Edit) error {
+				e.Remove(schemas.GroupLeft, u)
+				return nil
+			})
+			if err != nil {
+				t.Errorf("%s: %v", u, err)
+			}
+		})
+	}
+	wg.Wait()
+	if g, err = c.Groups().Group(ctx, g.GroupID); err != nil || len(g.Members) != 1 {
+		t.Errorf("left are %+v, %v", g, err)
 	}
 }
