@@ -72,20 +72,14 @@ func ofTheOneBefore(now *streams.Registration, id schemas.MessageID) bool {
 	return now.TokensAfter > 0 && id.Time() <= now.TokensAfter
 }
 
-// receiptsSlack is how much earlier than the device's end the receipts begin
-// that it is shown: live ones of that time may have been lost. A watermark shown
-// twice says nothing new.
+// receiptsSlack is how much earlier the receipts begin that a device is shown, for what
+// was on its way. A watermark shown twice says nothing new.
 const receiptsSlack = time.Minute
 
-// sendReceipts shows what changed while the device was away. Where nobody knows
-// since when, it shows all since the device was last active. Who has read receipts
-// off sees nobody's.
-func (s *session) sendReceipts(ctx context.Context, device schemas.Device, before schemas.Session) {
-	since := max(before.EndedAt, before.ConnectedAt)
-	if since == 0 {
-		since = device.LastActive
-	}
-	from := since.Time().Add(-receiptsSlack)
+// sendReceipts shows what changed of receipts that the device may have missed. Who has
+// read receipts off sees nobody's.
+func (s *session) sendReceipts(ctx context.Context) {
+	from := s.record.ReceiptsFrom.Time().Add(-receiptsSlack)
 	err := s.showReceipts(ctx, from)
 	if err == nil {
 		err = s.showGroupReceipts(ctx, from)

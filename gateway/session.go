@@ -167,7 +167,7 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 		return nil, err
 	}
 	s := &session{conn: c, server: c.server, addr: streams.Address{User: user, Device: device.DeviceID}}
-	s.record = schemas.Session{Gateway: c.server.opts.Name, ConnectedAt: schemas.Now()}
+	s.record = schemas.Session{Gateway: c.server.opts.Name, ConnectedAt: schemas.Now(), ReceiptsFrom: device.LastActive}
 	if err := s.open(ctx, device, hello); err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	}
 	s.server.streams.Clock().Observe(last.MessageID) // perhaps made by a clock that is ahead of this one's
 	s.sending = newSending(s, last.Newest())
-	before, rev, err := s.server.streams.Presence().Begin(ctx, s.addr, &s.record)
+	_, rev, err := s.server.streams.Presence().Begin(ctx, s.addr, &s.record)
 	if err != nil {
 		return schemas.Unavailable(err)
 	}
@@ -233,7 +233,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 		LastMessageIDByClient: last.Newest(),
 	})
 	if hello.DeviceID != "" { // a new device was never away
-		s.sendReceipts(ctx, device, before)
+		s.sendReceipts(ctx)
 	}
 	s.wakeForAll(ctx)
 	s.inbox.Start()

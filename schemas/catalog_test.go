@@ -193,7 +193,7 @@ var catalog = []example{
 	record("settings.default", schemas.DefaultSettings()),
 	record("blocks", schemas.Blocks{UserIDs: []schemas.UserID{"bob", "carol@example.org"}}),
 	record("blocks.none", schemas.Blocks{UserIDs: []schemas.UserID{}}),
-	record("session", schemas.Session{SessionID: session, Gateway: "gateway-1", ConnectedAt: now}),
+	record("session", schemas.Session{SessionID: session, Gateway: "gateway-1", ConnectedAt: now, ReceiptsFrom: now - 10_000}),
 	record("session.ended", schemas.Session{SessionID: session, ConnectedAt: now, EndedAt: now + 1000}),
 	record("gateway_lease", schemas.GatewayLease{Gateway: "gateway-1", StartedAt: now, Address: "10.0.0.7:8080"}),
 	record("watermark", schemas.Watermark{DeliveredUpTo: second, ReadUpTo: first}),

@@ -172,6 +172,22 @@ type Session struct {
 	Gateway     string    `json:"gateway,omitempty"`
 	ConnectedAt Timestamp `json:"connected_at"`
 	EndedAt     Timestamp `json:"ended_at,omitempty"`
+	// ReceiptsFrom is since when the device was shown what changed of receipts.
+	ReceiptsFrom Timestamp `json:"receipts_from,omitempty"`
+}
+
+// settled is after how long a connection has surely brought what it began with: one
+// that nothing comes back from is closed sooner.
+const settled = 3 * 60 * 1000 // ms
+
+// MissedFrom is since when the device may lack receipts, seen from the session behind
+// s: live ones of its whole time may have been lost, and where it was short, or nobody
+// knows how long it was, what it was shown at its beginning.
+func (s *Session) MissedFrom() Timestamp {
+	if s.EndedAt < s.ConnectedAt+settled && s.ReceiptsFrom > 0 {
+		return min(s.ReceiptsFrom, s.ConnectedAt)
+	}
+	return s.ConnectedAt
 }
 
 // GatewayLease is a living gateway, in bucket GATEWAYS.

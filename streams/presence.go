@@ -135,13 +135,16 @@ func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease) error 
 // one that is larger than that of the session before it, whatever the gateways'
 // clocks say: so of two connections of a device all agree which is the newer, and
 // the record is of that one. It returns the record before it, and the revision to
-// end the session with.
+// end the session with. s.ReceiptsFrom is for where there was none before, and else set.
 func (p *Presence) Begin(ctx context.Context, a Address, s *schemas.Session) (before schemas.Session, revision uint64, err error) {
 	key, named := sessionKey(a), s.SessionID != ""
 	for range casAttempts {
 		before, known, ok, err := p.before(ctx, key)
 		if err != nil {
 			return before, 0, err
+		}
+		if before.ConnectedAt > 0 {
+			s.ReceiptsFrom = before.MissedFrom()
 		}
 		if !named {
 			p.clock.Observe(schemas.MessageID(before.SessionID))
