@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -262,6 +263,26 @@ func TestSendsRacingWithADeletion(t *testing.T) {
 	}
 }
 
+// free deletes an account, and returns once its name is free and the gateway has heard so.
+func (h *house) free(u schemas.UserID) (deleted schemas.Timestamp) {
+	h.t.Helper()
+	var heard atomic.Bool
+	h.conn.Directory().OnDevices(func(who schemas.UserID, record schemas.Devices) {
+		if who == u && record.Erased {
+			heard.Store(true)
+		}
+	})
+	deleted, err := h.conn.DeleteAccount(h.ctx(), u)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := h.conn.FinishErasure(h.ctx(), u); err != nil {
+		h.t.Fatal(err)
+	}
+	eventually(h.t, "the name is free", heard.Load)
+	return deleted
+}
+
 // TestReceiptsOfTheOneBefore: who takes a name that somebody had before hears
 // nothing of their messages.
 func TestReceiptsOfTheOneBefore(t *testing.T) {
@@ -271,24 +292,17 @@ func TestReceiptsOfTheOneBefore(t *testing.T) {
 	bob := h.join("bob 1")
 	h.join(old).tell("bob", "of the first")
 	waits := want[*schemas.Incoming](bob)
-	at, err := h.conn.DeleteAccount(h.ctx(), "alice")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.conn.FinishErasure(h.ctx(), "alice"); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the name is free", func() bool {
-		p, err := h.conn.Directory().Person(h.ctx(), "alice")
-		return err == nil && !p.Deleted
-	})
+	at := h.free("alice")
 	second := h.join(token(at + 1))
 	bob.ack(waits.MessageID)
 	bob.roundTrip()
 	own := second.tell("bob", "of the second")
 	bob.take()
-	if r := want[*schemas.Delivered](second); r.MessageID != own.MessageID {
-		t.Errorf("a receipt of %s, not of her own %s", r.MessageID, own.MessageID)
+	last := want[*schemas.Delivered](second)
+	for _, r := range append(seen[*schemas.Delivered](second), last) {
+		if r.MessageID != own.MessageID {
+			t.Errorf("a receipt of %s, not of her own %s", r.MessageID, own.MessageID)
+		}
 	}
 	goAway(t, h, "alice", second)
 	bob.leave()
@@ -324,4 +338,43 @@ func TestReceiptsOfTheOneBefore(t *testing.T) {
 		}
 		return len(items) == 1 && items[0].DeliveredUpTo == own.MessageID
 	})
+}
+
+// TestReadsOfTheOneBefore: nor what is read of them, or done with them in a group of which
+// both were members.
+func TestReadsOfTheOneBefore(t *testing.T) {
+	h, _ := twoHouses(t, func(o *gateway.Options) { o.Auth, o.Accounts = bearers{}, nil })
+	token := func(u string, issued schemas.Timestamp) string { return u + " " + strconv.FormatInt(int64(issued), 10) }
+	bob, first := h.join(token("bob", 1)), h.join(token("alice", schemas.Now()))
+	status, answer := h.as(token("bob", 1), "POST", "/groups", `{"group_name":"friends","members":["alice"]}`)
+	if status != http.StatusCreated {
+		t.Fatalf("%d %+v", status, answer.Error)
+	}
+	id := data[schemas.GroupInfo](t, answer).GroupID
+	direct, inGroup := first.tell("bob", "of the first"), first.tellGroup(id, "of the first, to all")
+	for range 2 {
+		want[*schemas.Incoming](bob)
+	}
+	at := h.free("alice")
+	second := h.join(token("alice", at+1))
+	if status, answer := h.as(token("bob", 1), "POST", "/groups/"+string(id)+"/members", `{"user_id":"alice"}`); status != http.StatusOK {
+		t.Fatalf("%d %+v", status, answer.Error)
+	}
+	second.wantUpdates("bob added alice member")
+	h.as(token("bob", 1), "GET", "/groups/"+string(id), "") // the gateway's group is of now
+	bob.send(&schemas.Read{MessageID: direct.MessageID, SenderID: "alice"})
+	bob.send(&schemas.Read{MessageID: inGroup.MessageID, SenderID: "alice", GroupID: id})
+	bob.ack(inGroup.MessageID)
+	bob.roundTrip()
+	own := second.tellGroup(id, "of the second")
+	bob.take()
+	last := want[*schemas.Delivered](second)
+	for _, r := range append(seen[*schemas.Delivered](second), last) {
+		if r.MessageID != own.MessageID {
+			t.Errorf("a receipt of %s, not of her own %s", r.MessageID, own.MessageID)
+		}
+	}
+	for _, r := range seen[*schemas.ReadBy](second) {
+		t.Errorf("she is shown %+v, of the one before", r)
+	}
 }

@@ -11,6 +11,19 @@ import (
 // groupAge is how old the members may be by which receipts and typing are shown.
 const groupAge = time.Minute
 
+// groupUpdate is how an entry begins that tells of a change of a group.
+var groupUpdate = []byte(`{"type":"` + schemas.TypeGroupUpdate + `"`)
+
+// heardOf has nobody be shown anything by the state of a group before a change that one
+// of its members is shown here.
+func (s *Server) heardOf(entry []byte) {
+	if f, err := schemas.DecodeServerFrame(entry); err == nil {
+		if u, ok := f.(*schemas.GroupUpdate); ok {
+			s.streams.Groups().Heard(u.GroupID, u.MessageID)
+		}
+	}
+}
+
 // memberGroup is a group of which this person is a member, by what was read lately:
 // somebody who was removed may be let in for so long, and one who was added is not
 // kept out.
@@ -45,7 +58,7 @@ func (s *session) tellGroupSender(h schemas.EntryHead, several bool, now time.Ti
 	}
 	frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, GroupID: h.GroupID, Timestamp: schemas.TimestampOf(now)})
 	s.server.streams.PublishDelivered(s.addr.User, frame)
-	if sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID); err == nil {
+	if sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID); err == nil && !ofTheOneBefore(&sender.Registration, h.MessageID) {
 		s.show(h.SenderID, sender, frame)
 	}
 }
@@ -84,7 +97,7 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 				if err != nil {
 					return cannotTell(err)
 				}
-				if from.Settings.ReadReceipts {
+				if from.Settings.ReadReceipts && !ofTheOneBefore(&from.Registration, f.MessageID) {
 					s.show(sender, from, frame)
 				}
 			}

@@ -5,10 +5,14 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
+	"roost/gateway"
 	"roost/schemas"
+	"roost/streams"
+	"roost/streams/streamstest"
 )
 
 // receiptsOf is GET /groups/{group_id}/receipts.
@@ -367,6 +371,32 @@ func TestReceiptsOfManyGroups(t *testing.T) {
 	}
 }
 
+// Large groups, of which nothing is shown, take no place of the small ones.
+func TestReceiptsOfASmallGroupAmongLargeOnes(t *testing.T) {
+	h := newHouse(t)
+	tablet := h.absent("alice")
+	var many []schemas.UserID
+	for i := range schemas.MaxReceiptMembers {
+		many = append(many, schemas.UserID(fmt.Sprint("member-", i)))
+	}
+	if err := exist(h, append(many, "alice")); err != nil {
+		t.Fatal(err)
+	}
+	for range schemas.MaxReceiptGroups {
+		if _, err := h.conn.Groups().Create(h.ctx(), "alice", schemas.NewGroup{GroupName: "large", Members: many}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := h.makeGroup("alice", "bob")
+	mark := schemas.Watermark{DeliveredUpTo: h.conn.Clock().Next()}
+	if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, "bob", mark); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.missed("alice", tablet); len(got) != 1 || got[0].Chat != string(id) {
+		t.Errorf("she is shown %+v", got)
+	}
+}
+
 // A device that was away is shown what changed meanwhile, and not what it was
 // connected for.
 func TestGroupReceiptsOnlyOfMeanwhile(t *testing.T) {
@@ -387,6 +417,107 @@ func TestGroupReceiptsOnlyOfMeanwhile(t *testing.T) {
 	if got := h.missed("alice", tablet); len(got) != 1 {
 		t.Errorf("who was away is shown %+v", got)
 	}
+}
+
+// What a device missed is in the receipts of a later connection: also what changed while
+// it was connected, and what a connection that broke at once may not have brought. What
+// one began with that lasted is not shown again.
+func TestReceiptsThatWereMissed(t *testing.T) {
+	h := newHouse(t)
+	id := h.makeGroup("alice", "bob")
+	// later has the last session of a device have begun and ended so many minutes later
+	// than it did.
+	later := func(a streams.Address, begun, ended schemas.Timestamp) {
+		t.Helper()
+		all, err := h.conn.Presence().Sessions(h.ctx(), []streams.Address{a})
+		if err != nil || all[0].EndedAt == 0 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		s := all[0]
+		s.ConnectedAt, s.EndedAt = s.ConnectedAt+begun*60_000, s.EndedAt+ended*60_000
+		kv, err := streamstest.JetStream(t, h.nats).KeyValue(h.ctx(), "SESSIONS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kv.Put(h.ctx(), a.User.Token()+"."+string(a.Device), schemas.Encode(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(m schemas.MessageID) {
+		t.Helper()
+		mark := schemas.Watermark{DeliveredUpTo: m, ReadUpTo: m}
+		if err := h.conn.AdvanceReceipt(h.ctx(), "alice", "bob", mark); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, "bob", mark); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown := func(d schemas.DeviceID) (n int) {
+		t.Helper()
+		at := h.reconnect("alice", d, "")
+		at.roundTrip()
+		for _, f := range seen[*schemas.Receipts](at) {
+			n += len(f.Items)
+		}
+		goAway(t, h, "alice", at)
+		return n
+	}
+	tablet := streams.Address{User: "alice", Device: h.absent("alice")}
+	read(h.conn.Clock().Next())
+	later(tablet, 0, 10) // it was connected for 10 minutes, and not told
+	if n := shown(tablet.Device); n != 2 {
+		t.Errorf("%d receipts of while it was connected", n)
+	}
+	later(tablet, 20, 20) // long after, a connection that broke at once
+	if n := shown(tablet.Device); n != 2 {
+		t.Errorf("%d receipts behind a connection that broke", n)
+	}
+	later(tablet, 40, 40) // and one more
+	if n := shown(tablet.Device); n != 2 {
+		t.Errorf("%d receipts behind two connections that broke", n)
+	}
+	later(tablet, 60, 70) // one that lasted
+	if n := shown(tablet.Device); n != 0 {
+		t.Errorf("%d receipts behind a connection that lasted", n)
+	}
+}
+
+// Somebody who was removed is shown no typing and no receipts any more, once the members
+// are shown the removal: at whatever gateway the change was made, and whatever state of
+// the group another one had read before.
+func TestNothingIsShownToWhoWasRemoved(t *testing.T) {
+	h, other := pairOfHouses(t)
+	alice, bob, carol := h.connect("alice"), h.connect("bob"), other.connect("carol")
+	id := h.makeGroup("alice", "bob", "carol")
+	alice.wantUpdates("alice created")
+	bob.wantUpdates("alice created")
+	carol.wantUpdates("alice created")
+	m := bob.tellGroup(id, "last words").MessageID
+	want[*schemas.Incoming](carol)
+	for _, d := range []*device{alice, carol} { // both gateways know the group
+		d.send(&schemas.TypingNotice{GroupID: id})
+		want[*schemas.Typing](bob)
+	}
+	h.remove("alice", id, "bob")
+	bob.wantUpdates("alice removed bob")
+	alice.wantUpdates("alice removed bob")
+	carol.wantUpdates("alice removed bob")
+	carol.ack(m)
+	carol.send(&schemas.Read{MessageID: m, SenderID: "bob", GroupID: id})
+	carol.roundTrip()
+	time.Sleep(gateway.TypingEvery) // typing is passed on again
+	for _, d := range []*device{alice, carol} {
+		d.send(&schemas.TypingNotice{GroupID: id})
+		d.roundTrip()
+	}
+	bob.seen = nil
+	bob.roundTrip()
+	for _, f := range bob.seen {
+		t.Errorf("bob is shown %T %+v", f, f)
+	}
+	bob.send(&schemas.TypingNotice{GroupID: id})
+	bob.wantError(schemas.CodeNotAMember)
 }
 
 // Live receipts go to the sender alone, whom the frame names or whose message is in

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -285,6 +286,9 @@ var _ streams.Sink = (*session)(nil)
 // Deliver implements [streams.Sink].
 func (s *session) Deliver(entry []byte, cursor schemas.Cursor) {
 	const suffix = len(`,"cursor":""}`)
+	if bytes.HasPrefix(entry, groupUpdate) {
+		s.server.heardOf(entry)
+	}
 	s.conn.send(schemas.AppendCursor(make([]byte, 0, len(entry)+len(cursor)+suffix), entry, cursor))
 	s.server.metrics.delivered.Inc()
 }

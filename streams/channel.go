@@ -331,39 +331,10 @@ func (m *stored) channelEntry() (ChannelEntry, error) {
 	return ChannelEntry{message, m.sequence}, err
 }
 
-// maxLookedAt bounds the groups of a person among which channels are looked for.
-const maxLookedAt = 256
-
 // ChannelGroups are at most n of a person's groups that have more than limit members,
 // by what this process read of late.
 func (c *Conn) ChannelGroups(ctx context.Context, u schemas.UserID, limit, n int) (groups []*schemas.Group, err error) {
-	ids, err := c.groups.open(ctx, u, math.MaxUint64, maxLookedAt)
-	if err != nil {
-		return nil, err
-	}
-	found := make([]*schemas.Group, len(ids))
-	err = atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
-		group, err := c.groups.Recent(ctx, ids[i], cacheTTL)
-		if err == nil && len(group.Members) > limit {
-			if _, ok := group.Member(u); !ok { // they joined since
-				group, err = c.groups.Peek(ctx, ids[i])
-			}
-		}
-		if errors.Is(err, ErrNoGroup) {
-			return nil
-		}
-		found[i] = group
-		return err
-	})
-	for _, group := range found {
-		if group == nil || len(group.Members) <= limit || len(groups) == n {
-			continue
-		}
-		if _, ok := group.Member(u); ok {
-			groups = append(groups, group)
-		}
-	}
-	return groups, err
+	return c.groups.some(ctx, u, n, func(g *schemas.Group) bool { return len(g.Members) > limit })
 }
 
 // AnyChannel says whether CHANNELS ever held anything, as far as this process knows: it

@@ -236,6 +236,7 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 		v.Pending = nil
 		return v, nil
 	})
+	g.Heard(group.GroupID, group.Changed)
 	if err == nil && len(group.Members) == 0 {
 		if err := g.c.forgetChannel(ctx, group.GroupID); err != nil {
 			return err

@@ -2,9 +2,7 @@ package streams
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -39,25 +37,16 @@ func (c *Conn) GroupReceipts(ctx context.Context, id schemas.GroupID, members []
 // are shown in, see [schemas.MaxReceiptMembers]. Whose membership began later than
 // what a watermark says, on either side, is left out.
 func (c *Conn) GroupReceiptsSince(ctx context.Context, u schemas.UserID, n int, t time.Time) ([]schemas.ReceiptItem, error) {
-	ids, err := c.groups.open(ctx, u, math.MaxUint64, n)
+	groups, err := c.groups.some(ctx, u, n, (*schemas.Group).ShowsReceipts)
 	if err != nil {
 		return nil, err
 	}
 	var mu sync.Mutex // guards items
 	var items []schemas.ReceiptItem
-	err = atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
-		group, err := c.groups.Recent(ctx, ids[i], cacheTTL)
-		if errors.Is(err, ErrNoGroup) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		me, ok := group.Member(u)
-		if !ok || !group.ShowsReceipts() {
-			return nil
-		}
-		return c.receiptsSince(ctx, string(ids[i]), t, func(page []schemas.ReceiptItem) {
+	err = atOnce(ctx, len(groups), func(ctx context.Context, i int) error {
+		group := groups[i]
+		me, _ := group.Member(u)
+		return c.receiptsSince(ctx, string(group.GroupID), t, func(page []schemas.ReceiptItem) {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, item := range page {

@@ -173,6 +173,15 @@ func (g *Groups) forget(id schemas.GroupID) {
 	}
 }
 
+// Heard says that a group was changed: an older state of it is not recent any more.
+func (g *Groups) Heard(id schemas.GroupID, changed schemas.MessageID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if k, ok := g.known[id]; ok && k.group.Changed < changed {
+		g.drop(id, k)
+	}
+}
+
 func (g *Groups) drop(id schemas.GroupID, k knownGroup) {
 	delete(g.known, id)
 	g.members -= len(k.group.Members)
@@ -285,6 +294,41 @@ func (g *Groups) Of(ctx context.Context, u schemas.UserID) ([]*schemas.Group, er
 		return nil, err
 	}
 	return g.joined(ctx, u, ids)
+}
+
+// maxLookedAt bounds the groups of a person among which some are looked for.
+const maxLookedAt = 256
+
+// some are at most n of a person's groups that are of the kind asked for, by what this
+// process read of late.
+func (g *Groups) some(ctx context.Context, u schemas.UserID, n int, kind func(*schemas.Group) bool) (groups []*schemas.Group, err error) {
+	ids, err := g.open(ctx, u, math.MaxUint64, maxLookedAt)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*schemas.Group, len(ids))
+	err = atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
+		group, err := g.Recent(ctx, ids[i], cacheTTL)
+		if err == nil && kind(group) {
+			if _, ok := group.Member(u); !ok { // they joined since
+				group, err = g.Peek(ctx, ids[i])
+			}
+		}
+		if errors.Is(err, ErrNoGroup) {
+			return nil
+		}
+		found[i] = group
+		return err
+	})
+	for _, group := range found {
+		if group == nil || !kind(group) || len(groups) == n {
+			continue
+		}
+		if _, ok := group.Member(u); ok {
+			groups = append(groups, group)
+		}
+	}
+	return groups, err
 }
 
 // joined are those of some groups of which a person is a member.
