@@ -44,11 +44,17 @@ func (s *Server) listGroups(r *http.Request, u schemas.UserID) (int, any, error)
 	return http.StatusOK, list, nil
 }
 
-// getGroup is GET /groups/{group_id}.
+// getGroup is GET /groups/{group_id}. A change that is pending, of a gateway that died
+// perhaps, is told before: who looks after a 503 need not make it again.
 func (s *Server) getGroup(r *http.Request, u schemas.UserID) (int, any, error) {
 	group, err := s.groupOf(r, u)
 	if err != nil {
 		return 0, nil, err
+	}
+	if group.Pending != nil {
+		if _, err := s.streams.Groups().Group(r.Context(), group.GroupID); err != nil {
+			return 0, nil, groupError(err)
+		}
 	}
 	return http.StatusOK, group.Info(), nil
 }

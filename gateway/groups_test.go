@@ -322,3 +322,37 @@ func TestGroupOfManyIsMadeAtOnce(t *testing.T) {
 		t.Errorf("a group of 1,025 got %d %+v", status, answer.Error)
 	}
 }
+
+// A change that a gateway wrote and did not live to tell is told once somebody looks at
+// the group, as one does after a 503.
+func TestWhoLooksFinishesAChange(t *testing.T) {
+	h := newHouse(t)
+	bob := h.connect("bob")
+	id := h.makeGroup("alice", "bob")
+	bob.wantUpdates("alice created")
+	kv, err := streamstest.JetStream(t, h.nats).KeyValue(h.ctx(), "GROUPS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := kv.Get(h.ctx(), string(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := schemas.Decode[schemas.Group](e.Value())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.GroupName, g.Changed = "pals", h.conn.Clock().Next()
+	g.Pending = &schemas.PendingChange{Updates: []schemas.GroupChange{{MessageID: g.Changed, GroupID: id,
+		Change: schemas.GroupRenamed, ByUserID: "alice", GroupName: "pals", Timestamp: g.Changed.Time()}}}
+	if _, err := kv.Put(h.ctx(), string(id), schemas.Encode(g)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := h.group("alice", id), "pals: alice owner, bob member"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	bob.roundTrip()
+	if got := seen[*schemas.GroupUpdate](bob); len(got) != 1 || got[0].GroupName != "pals" {
+		t.Errorf("bob is told %+v", got)
+	}
+}
