@@ -50,3 +50,25 @@ func TestDevicesOnTwoGateways(t *testing.T) {
 		t.Errorf("the devices are %s", answer.Data)
 	}
 }
+
+// TestHelloThatIsRefusedRegistersNothing: the hello may be corrected, and each try would
+// else take the place of one more device.
+func TestHelloThatIsRefusedRegistersNothing(t *testing.T) {
+	h := newHouse(t)
+	d := h.dial()
+	for range 4 {
+		d.send(&schemas.Hello{Token: h.token("alice"), DeviceName: "phone", ResumeAfter: "no cursor"})
+		d.wantError(schemas.CodeInvalidArgument)
+	}
+	d.hello(&schemas.Hello{Token: h.token("alice"), DeviceName: "phone"})
+	if list := data[[]schemas.DeviceInfo](t, h.must("alice", "GET", "/devices", "")); len(list) != 1 || list[0].DeviceID != d.welcome.DeviceID {
+		t.Errorf("the devices are %+v", list)
+	}
+	again := h.dial()
+	again.send(&schemas.Hello{Token: h.token("alice"), DeviceID: d.welcome.DeviceID, ResumeAfter: "no cursor"})
+	again.wantError(schemas.CodeInvalidArgument)
+	if online, _, err := h.conn.Presence().Status(h.ctx(), "alice", []schemas.Device{{DeviceID: d.welcome.DeviceID}}); err != nil || !online {
+		t.Errorf("a hello that was refused took its device offline, whose connection is still there (%v)", err)
+	}
+	d.roundTrip()
+}

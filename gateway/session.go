@@ -163,6 +163,9 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 		return nil, &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
 			Message: "You have too many connections; close some."}
 	}
+	if err := streams.CheckCursor(hello.ResumeAfter); err != nil { // before anything is registered, or taken over
+		return nil, schemas.InvalidField("resume_after", "%v.", err)
+	}
 	device, err := c.server.device(ctx, user, hello)
 	if err != nil {
 		return nil, err
@@ -211,9 +214,6 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	if err != nil {
 		if s.recordEnd(ctx) {
 			s.announce(false) // who read the record in between would go by it
-		}
-		if streams.IsBadCursor(err) {
-			return schemas.InvalidField("resume_after", "%v.", err)
 		}
 		return schemas.Unavailable(err)
 	}

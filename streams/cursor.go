@@ -103,6 +103,14 @@ func (k cursorKey) decode(c schemas.Cursor) (position, error) {
 	return p, nil
 }
 
+// CheckCursor says why text is no cursor of any inbox, which Open would refuse.
+func CheckCursor(c schemas.Cursor) error {
+	if _, err := cursorKey(0).decode(c); c != "" && errors.Is(err, errBadCursor) {
+		return err
+	}
+	return nil
+}
+
 // IsBadCursor tells callers of Open and AcknowledgeUpTo a wrong cursor from a fault.
 func IsBadCursor(err error) bool {
 	return errors.Is(err, errBadCursor) || errors.Is(err, errForeignCursor)
