@@ -63,6 +63,12 @@ func (p *Registration) Lost(id schemas.DeviceID) bool {
 	return p.Deleted || slices.Contains(p.Removed, id)
 }
 
+// Had says whether who has the name now had it at the time of that id, too: not
+// somebody who was deleted since, nor the next of that name.
+func (p *Registration) Had(id schemas.MessageID) bool {
+	return p.Exists && id.Time() > p.TokensAfter
+}
+
 // personPart is what of a user is cached together: the whole Person, or the
 // Registration alone, which takes two reads less.
 type personPart struct {

@@ -213,8 +213,15 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 	users := make([]schemas.UserID, 0, len(group.Members)+len(gone))
 	for _, m := range gone {
 		users = append(users, m.UserID)
+		person, err := g.c.directory.Person(ctx, m.UserID)
+		if err != nil {
+			return err
+		}
+		if !person.Had(updates[0].MessageID) {
+			continue // the next owner of the name would find it
+		}
 		over := schemas.Span{From: m.Since, To: updates[0].MessageID}
-		_, err := update(ctx, g.spans, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+		_, err = update(ctx, g.spans, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
 			return old.Close(over), nil
 		})
 		if err != nil {

@@ -32,7 +32,7 @@ func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.Mess
 	to := make([]Address, 0, len(users))
 	var unclaimed []schemas.UserID
 	for i, u := range users {
-		if people[i].Deleted {
+		if !people[i].Had(id) {
 			continue // nobody reads it
 		}
 		if to = AppendInboxes(to, u, people[i]); len(people[i].Devices) == 0 {

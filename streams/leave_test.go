@@ -200,3 +200,32 @@ func TestLateErasureBehindAClockThatIsAhead(t *testing.T) {
 		t.Errorf("%+v after %s, %v", after, before.Changed, err)
 	}
 }
+
+// TestChangeFinishedBehindADeletion: a change that was cut short is finished when who left
+// by it is deleted, and the name is somebody else's: nothing of it is written for them.
+func TestChangeFinishedBehindADeletion(t *testing.T) {
+	c := connect(t, onePartition())
+	alice := newcomer(t, c, "alice")
+	newcomer(t, c, "bob")
+	g := cutShort(c.Clock().Next())
+	leave(t, c, g)
+	if _, err := c.DeleteAccount(timeout(t), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.FinishErasure(timeout(t), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	bob := newcomer(t, c, "bob") // another one
+	if _, err := c.Groups().Group(timeout(t), g.GroupID); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := c.Groups().Membership(timeout(t), "bob", g.GroupID); err != nil || len(m.Spans) != 0 {
+		t.Errorf("who has the name now was a member in %+v, %v", m, err)
+	}
+	if n := inboxLen(t, c, bob); n != 0 {
+		t.Errorf("they are told of it: %d entries", n)
+	}
+	if n := inboxLen(t, c, alice); n != 1 {
+		t.Errorf("alice has %d entries, want the update", n)
+	}
+}
