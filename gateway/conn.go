@@ -131,27 +131,38 @@ func (c *conn) readFrames(session *session) {
 	}
 }
 
-// read returns the next frame, no sooner than the limit allows; false once the
-// connection is over. A binary frame is answered as a bad one.
+// read returns the next text frame; false once the connection is over. A binary frame is
+// answered as a bad one.
 func (c *conn) read() ([]byte, bool) {
 	for {
-		if c.frames != nil && c.frames.Wait(c.ctx) != nil {
-			return nil, false
+		data, text, ok := c.readFrame()
+		if !ok || text {
+			return data, ok
 		}
-		kind, data, err := c.socket.read()
-		if err != nil {
-			c.noteEnd(err)
-			return nil, false
-		}
-		if c.ctx.Err() != nil {
-			return nil, false
-		}
-		c.touch()
-		if kind == ws.OpText {
-			return data, true
-		}
-		c.sendError(schemas.Errorf(schemas.CodeBadFrame, "Frames are text, this one is binary."), 0)
+		c.sendError(errBinary(), 0)
 	}
+}
+
+// readFrame returns the next frame, no sooner than the limit allows, and whether it is
+// text; not ok once the connection is over.
+func (c *conn) readFrame() (data []byte, text, ok bool) {
+	if c.frames != nil && c.frames.Wait(c.ctx) != nil {
+		return nil, false, false
+	}
+	kind, data, err := c.socket.read()
+	if err != nil {
+		c.noteEnd(err)
+		return nil, false, false
+	}
+	if c.ctx.Err() != nil {
+		return nil, false, false
+	}
+	c.touch()
+	return data, kind == ws.OpText, true
+}
+
+func errBinary() *schemas.Error {
+	return schemas.Errorf(schemas.CodeBadFrame, "Frames are text, this one is binary.")
 }
 
 // noteEnd counts how the client went.

@@ -138,9 +138,34 @@ func TestHelloRefused(t *testing.T) {
 		d.wantError(schemas.CodeBadFrame)
 		d.wantClose(schemas.CloseProtocolError)
 	})
+	for name, first := range map[string]struct {
+		kind websocket.MessageType
+		data string
+		code schemas.Code
+	}{
+		"a send with a wrong field": {websocket.MessageText, `{"type":"send_message"}`, schemas.CodeInvalidArgument},
+		"an unknown type":           {websocket.MessageText, `{"type":"foo"}`, schemas.CodeUnknownType},
+		"no type":                   {websocket.MessageText, `{}`, schemas.CodeInvalidArgument},
+		"no JSON":                   {websocket.MessageText, `hello`, schemas.CodeBadFrame},
+		"no object":                 {websocket.MessageText, `["hello"]`, schemas.CodeBadFrame},
+		"a binary frame":            {websocket.MessageBinary, `{"type":"hello"}`, schemas.CodeBadFrame},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := h.dial()
+			d.t = t
+			d.raw(first.kind, []byte(first.data))
+			d.wantError(first.code)
+			d.wantClose(schemas.CloseProtocolError)
+		})
+	}
 	t.Run("bad fields leave another try", func(t *testing.T) {
 		d := h.dial()
 		d.t = t
+		for _, bad := range []string{`{"type":"hello","token":5}`, `{"type":"hello","token":"\ud800"}`, `{"type":"hello","device_id":"a","device_id":"b"}`,
+			`{"action":"hello","type":"heartbeat"}`} {
+			d.raw(websocket.MessageText, []byte(bad))
+			d.wantError(schemas.CodeInvalidArgument)
+		}
 		d.send(&schemas.Hello{Token: h.token("alice")})
 		d.wantError(schemas.CodeInvalidArgument)
 		d.send(&schemas.Hello{Token: h.token("alice"), DeviceName: "x", ResumeAfter: "nonsense"})

@@ -101,20 +101,24 @@ func (c *conn) greet() *session {
 	})
 	defer timeout.Stop()
 	for {
-		data, ok := c.read()
+		data, text, ok := c.readFrame()
 		if !ok {
 			return nil
 		}
+		if !text {
+			return c.noHello(errBinary())
+		}
 		frame, _, e := schemas.DecodeClientFrame(data)
-		if e != nil {
+		if e != nil && schemas.NamesHello(data) {
 			c.sendError(e, 0)
-			continue
+			continue // it may be corrected
+		}
+		if e != nil {
+			return c.noHello(e)
 		}
 		hello, ok := frame.(*schemas.Hello)
 		if !ok {
-			c.sendError(schemas.Errorf(schemas.CodeBadFrame, "The first frame is hello, not %s.", frame.Type()), 0)
-			c.close(schemas.CloseProtocolError, "the first frame is hello")
-			return nil
+			return c.noHello(schemas.Errorf(schemas.CodeBadFrame, "The first frame is hello, not %s.", frame.Type()))
 		}
 		if !timeout.Stop() {
 			return nil
@@ -131,6 +135,13 @@ func (c *conn) greet() *session {
 		}
 		timeout.Reset(c.server.opts.HelloTimeout) // another hello may follow
 	}
+}
+
+// noHello ends a connection whose first frame was another.
+func (c *conn) noHello(e *schemas.Error) *session {
+	c.sendError(e, 0)
+	c.close(schemas.CloseProtocolError, "the first frame is hello")
+	return nil
 }
 
 // closeCodeFor is how a failed hello ends the connection; 0 leaves it open.

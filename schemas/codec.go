@@ -206,6 +206,20 @@ func sendNumber(data []byte) ClientMessageID {
 	return max(number, 0)
 }
 
+// NamesHello says whether what a client sent names itself hello, whatever else is wrong with it.
+func NamesHello(data []byte) bool {
+	if !json.Valid(data) || trimSpace(data)[0] != '{' {
+		return false
+	}
+	for name, value := range members(data) {
+		var typ FrameType
+		if (string(name) == "type" || string(name) == "action") && json.Unmarshal(value, &typ) == nil && typ == TypeHello {
+			return true
+		}
+	}
+	return false
+}
+
 // fieldError is about JSON that passed checkObject, so what is wrong is the type
 // of a value.
 func fieldError(err error) *Error {
