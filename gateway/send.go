@@ -70,7 +70,6 @@ func (s *session) sendMessage(f schemas.Send) {
 	s.sending.mu.Lock()
 	s.sending.pending[m.MessageIDByClient] = p
 	isNew := m.MessageIDByClient > s.sending.newest
-	s.sending.newest = max(s.sending.newest, m.MessageIDByClient)
 	s.sending.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
@@ -218,6 +217,7 @@ func (s *session) recordSend(p *pendingSend, t targets) {
 	if s.sending.newest > rec.MessageIDByClient {
 		rec.Highest = s.sending.newest
 	}
+	s.sending.newest = max(s.sending.newest, rec.MessageIDByClient)
 	s.sending.mu.Unlock()
 	err := s.server.streams.RecordSent(s.addr, rec, func(o streams.Outcome) {
 		switch {

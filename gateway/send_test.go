@@ -243,6 +243,27 @@ func TestNumberOfAReplacedConnection(t *testing.T) {
 	}
 }
 
+// A number that was refused before anything was stored is not the last one on record,
+// also where a later send is.
+func TestRefusedNumberIsNotTheLast(t *testing.T) {
+	h := newHouse(t)
+	h.connect("bob")
+	alice := h.connect("alice")
+	first := alice.tell("bob", "one")
+	alice.send(message("nobody", "x", 1000))
+	alice.wantError(schemas.CodeUnknownReceiver)
+	alice.send(&schemas.UpdateMessage{ReceiverID: "bob", TargetMessageID: schemas.MessageID("01ARZ3NDEKTSV4RRFFQ69G5FAV"), Change: schemas.ChangeDelete,
+		MessageIDByClient: 2000, Timestamp: 1})
+	alice.wantError(schemas.CodeForbidden)
+	for n := first.MessageIDByClient + 1; n <= 3; n++ {
+		alice.send(message("bob", fmt.Sprint("number ", n), n))
+		alice.accepted(n)
+	}
+	if again := h.reconnect("alice", alice.welcome.DeviceID, ""); again.welcome.LastMessageIDByClient != 3 {
+		t.Errorf("welcome says that %d is the last number, want 3", again.welcome.LastMessageIDByClient)
+	}
+}
+
 func TestUnknownReceiverStoresNothing(t *testing.T) {
 	h := newHouse(t)
 	alice := h.connect("alice")
