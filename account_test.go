@@ -81,7 +81,7 @@ func TestAccount(t *testing.T) {
 		t.Errorf("bob is told %v", err)
 	}
 	bobs := client.API{URL: s.url, Token: token(t, dir, "bob")}
-	if page, err := bobs.History(ctx, schemas.Participant{User: "alice"}, 0); err != nil || len(page) != 2 {
+	if page, err := bobs.History(ctx, schemas.Participant{User: "alice"}, schemas.PageBounds{}); err != nil || len(page) != 2 {
 		t.Errorf("what bob keeps: %v, %v", page, err)
 	}
 	if _, err := api.Export(ctx, &export); !errors.As(err, &refused) || refused.Code != schemas.CodeUnauthenticated {

@@ -81,26 +81,22 @@ func (c *chat) pull(ctx context.Context, w client.WakeUp, seen schemas.MessageID
 }
 
 func (c *chat) pullPages(ctx context.Context, id schemas.GroupID, seen schemas.MessageID) (all []schemas.HistoryMessage, err error) {
-	var upTo schemas.Timestamp
+	var older schemas.PageBounds
 	for range chatPullPages {
 		var page []schemas.HistoryMessage
 		err := c.account.call(ctx, func(ctx context.Context, api *client.API) (err error) {
-			page, err = api.GroupChat(ctx, id, upTo)
+			page, err = api.GroupChat(ctx, id, older)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		news := 0
-		for _, m := range page {
-			if m.MessageID > seen && (len(all) == 0 || m.MessageID < all[len(all)-1].MessageID) {
-				all, news = append(all, m), news+1
-			}
-		}
-		if news == 0 || page[len(page)-1].MessageID <= seen {
+		news := slices.DeleteFunc(page, func(m schemas.HistoryMessage) bool { return m.MessageID <= seen })
+		all = append(all, news...)
+		if len(news) < schemas.HistoryPageSize {
 			break
 		}
-		upTo = page[len(page)-1].Timestamp
+		older.Before = news[len(news)-1].MessageID
 	}
 	return all, nil
 }

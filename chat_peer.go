@@ -10,12 +10,6 @@ import (
 	"roost/schemas"
 )
 
-// historyPage is how far back /history went.
-type historyPage struct {
-	upTo schemas.Timestamp   // of its oldest message; 0: nothing was shown yet
-	seen []schemas.MessageID // of the last page; one of that time may come again
-}
-
 func chatCommands() []chatCommand {
 	return []chatCommand{
 		{"/to", "NAME", "write to a user, or to a group by its id", 1, 1, (*chat).to},
@@ -36,7 +30,7 @@ func (c *chat) to(ctx context.Context, args chatArgs) error {
 
 // open makes peer the one to write to. What waited there unread is read now.
 func (c *chat) open(ctx context.Context, peer schemas.Participant) {
-	c.peer, c.page = peer, historyPage{}
+	c.peer, c.oldest = peer, ""
 	c.screen.line("You write to %s.", c.name(peer))
 	c.showTimer(ctx)
 	c.prompt()
@@ -94,12 +88,12 @@ func (c *chat) reply(_ context.Context, args chatArgs) error {
 }
 
 func (c *chat) history(ctx context.Context, _ chatArgs) error {
-	c.page = historyPage{}
+	c.oldest = ""
 	return c.showHistory(ctx)
 }
 
 func (c *chat) older(ctx context.Context, _ chatArgs) error {
-	if c.page.upTo == 0 {
+	if c.oldest == "" {
 		return errors.New("/history comes first")
 	}
 	return c.showHistory(ctx)
@@ -113,28 +107,23 @@ func (c *chat) showHistory(ctx context.Context) error {
 	}
 	var page []schemas.HistoryMessage
 	err := c.account.call(ctx, func(ctx context.Context, api *client.API) (err error) {
-		page, err = historyOf(ctx, api, with, c.page.upTo)
+		page, err = historyOf(ctx, api, with, schemas.PageBounds{Before: c.oldest})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	first := c.page.upTo == 0
-	fresh := slices.DeleteFunc(slices.Clone(page), func(m schemas.HistoryMessage) bool { return slices.Contains(c.page.seen, m.MessageID) })
 	switch {
-	case len(fresh) > 0:
-		c.page = historyPage{upTo: fresh[len(fresh)-1].Timestamp}
-		for _, m := range page {
-			c.page.seen = append(c.page.seen, m.MessageID)
-		}
-	case !first:
+	case len(page) > 0:
+		c.oldest = page[len(page)-1].MessageID
+	case c.oldest != "":
 		c.screen.line("Nothing older is stored.")
 	case with.Group != "":
 		c.screen.line("No history of %s is stored. /group history on stores what comes from now on.", c.name(with))
 	default:
 		c.screen.line("No history with %s is stored. /set history on stores what comes from now on.", c.name(with))
 	}
-	c.showPage(fresh)
+	c.showPage(page)
 	return nil
 }
 
@@ -174,12 +163,12 @@ func stored(m schemas.HistoryMessage) (schemas.Message, []schemas.Message) {
 
 // historyOf is what a group keeps for its members; where it keeps nothing, or the
 // person is none, what the person keeps of it.
-func historyOf(ctx context.Context, api *client.API, with schemas.Participant, upTo schemas.Timestamp) ([]schemas.HistoryMessage, error) {
+func historyOf(ctx context.Context, api *client.API, with schemas.Participant, bounds schemas.PageBounds) ([]schemas.HistoryMessage, error) {
 	if with.Group != "" {
-		page, err := api.GroupChat(ctx, with.Group, upTo)
+		page, err := api.GroupChat(ctx, with.Group, bounds)
 		if !isCode(err, schemas.CodeHistoryOff) && !isCode(err, schemas.CodeNotAMember) {
 			return page, err
 		}
 	}
-	return api.History(ctx, with, upTo)
+	return api.History(ctx, with, bounds)
 }

@@ -43,7 +43,7 @@ type chat struct {
 	known   []knownMessage    // by message id, at most chatKnown
 	early   []schemas.Message // updates of others, oldest first, at most chatKnown
 	numbers int               // given to messages so far
-	page    historyPage       // of the chat with peer
+	oldest  schemas.MessageID // to which /history went back in the chat with peer; empty: nowhere yet
 	groups  map[schemas.GroupID]string
 	timers  map[schemas.Participant]int      // after how many days messages disappear, where that is known
 	unread  map[schemas.Participant]readMark // the newest one that was shown while another chat was open

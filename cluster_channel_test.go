@@ -40,7 +40,7 @@ func TestClusterChannel(t *testing.T) {
 	shows := func(what string, is func(schemas.HistoryMessage) bool) {
 		t.Helper()
 		eventually(t, what, func() bool {
-			page, err := onB.GroupChat(t.Context(), group.GroupID, 0)
+			page, err := onB.GroupChat(t.Context(), group.GroupID, schemas.PageBounds{})
 			return err == nil && slices.ContainsFunc(page, func(h schemas.HistoryMessage) bool { return h.MessageID == m.MessageID && is(h) })
 		})
 	}
@@ -55,7 +55,7 @@ func TestClusterChannel(t *testing.T) {
 	update(3, schemas.ChangeReaction, "👍")
 	shows("the reaction", func(h schemas.HistoryMessage) bool { return len(h.Reactions) == 1 })
 	eventually(t, "history of the channel", func() bool {
-		page, err := onA.History(t.Context(), schemas.Participant{Group: group.GroupID}, 0)
+		page, err := onA.History(t.Context(), schemas.Participant{Group: group.GroupID}, schemas.PageBounds{})
 		return err == nil && slices.ContainsFunc(page, func(h schemas.HistoryMessage) bool { return h.MessageID == m.MessageID })
 	})
 	update(4, schemas.ChangeDelete, "")

@@ -320,7 +320,7 @@ func TestCluster(t *testing.T) {
 	}
 	history := client.API{URL: b.url, Token: alices}
 	eventually(t, "history through the other gateway", func() bool {
-		page, err := history.History(t.Context(), schemas.Participant{User: "bob"}, 0)
+		page, err := history.History(t.Context(), schemas.Participant{User: "bob"}, schemas.PageBounds{})
 		return err == nil && len(page) == 3 && page[0].Content == "three" && page[2].Content == "one"
 	})
 	if status, r := b.ready(); status != http.StatusOK || len(r.Degraded) != 0 {
@@ -344,8 +344,8 @@ func TestCluster(t *testing.T) {
 		t.Errorf("alice got %+v", m)
 	}
 	eventually(t, "history of the group", func() bool {
-		page, err := onB.GroupChat(t.Context(), group.GroupID, 0)
-		own, ownErr := onA.History(t.Context(), schemas.Participant{Group: group.GroupID}, 0)
+		page, err := onB.GroupChat(t.Context(), group.GroupID, schemas.PageBounds{})
+		own, ownErr := onA.History(t.Context(), schemas.Participant{Group: group.GroupID}, schemas.PageBounds{})
 		return err == nil && ownErr == nil && len(page) == 1 && len(own) == 1 && page[0].Content == "hello, all" && own[0].GroupID == group.GroupID
 	})
 	if err := onA.RemoveMember(t.Context(), group.GroupID, "bob"); err != nil {

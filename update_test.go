@@ -45,7 +45,7 @@ func TestUpdatesInHistory(t *testing.T) {
 		t.Helper()
 		var page []schemas.HistoryMessage
 		eventually(t, what, func() bool {
-			page, err = api.History(t.Context(), toAlice, 0)
+			page, err = api.History(t.Context(), toAlice, schemas.PageBounds{})
 			return err == nil && reflect.DeepEqual(page, []schemas.HistoryMessage{want})
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"roost/schemas"
 )
@@ -68,15 +67,8 @@ func (a *API) RemoveMember(ctx context.Context, id schemas.GroupID, user schemas
 }
 
 // GroupChat is a page of what a group keeps, newest first, for its members,
-// whenever they joined: the messages at or before upTo, where 0 is now. Of a channel
-// it is what was sent since they joined as well. The code is history_off where there
-// is neither.
-func (a *API) GroupChat(ctx context.Context, id schemas.GroupID, upTo schemas.Timestamp) ([]schemas.HistoryMessage, error) {
-	path := "/chat/" + url.PathEscape(string(id))
-	if upTo > 0 {
-		path += "?timestamp=" + strconv.FormatInt(int64(upTo), 10)
-	}
-	var page []schemas.HistoryMessage
-	err := a.call(ctx, http.MethodGet, path, nil, &page)
-	return page, err
+// whenever they joined; see [API.History] for the next one. Of a channel it is what was
+// sent since they joined as well. The code is history_off where there is neither.
+func (a *API) GroupChat(ctx context.Context, id schemas.GroupID, bounds schemas.PageBounds) ([]schemas.HistoryMessage, error) {
+	return a.page(ctx, "/chat/"+url.PathEscape(string(id)), "timestamp", bounds)
 }

@@ -46,9 +46,9 @@ func TestGroupRequests(t *testing.T) {
 			"PATCH /groups/" + string(id) + `/members/b%2Fb {"role":"admin"}`, info},
 		"remove": {func() (any, error) { return nil, api.RemoveMember(ctx, id, "b/b") }, `{}`,
 			"DELETE /groups/" + string(id) + "/members/b%2Fb ", nil},
-		"chat": {func() (any, error) { return api.GroupChat(ctx, id, 77) }, `[{"message_id":"M","sender_id":"bob","content":"hi","timestamp":3}]`,
+		"chat": {func() (any, error) { return api.GroupChat(ctx, id, schemas.PageBounds{UpTo: 77}) }, `[{"message_id":"M","sender_id":"bob","content":"hi","timestamp":3}]`,
 			"GET /chat/" + string(id) + "?timestamp=77 ", []schemas.HistoryMessage{{MessageID: "M", SenderID: "bob", Content: "hi", Timestamp: 3}}},
-		"chat of now": {func() (any, error) { return api.GroupChat(ctx, id, 0) }, `[]`, "GET /chat/" + string(id) + " ", []schemas.HistoryMessage{}},
+		"chat of now": {func() (any, error) { return api.GroupChat(ctx, id, schemas.PageBounds{}) }, `[]`, "GET /chat/" + string(id) + " ", []schemas.HistoryMessage{}},
 	} {
 		data = test.data
 		result, err := test.call()

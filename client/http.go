@@ -109,15 +109,24 @@ func (a *API) ChangeChatSettings(ctx context.Context, with schemas.UserID, setti
 	return changed, err
 }
 
-// History is a page of the user's stored history of a chat, newest first: the
-// messages at or before upTo, where 0 is now.
-func (a *API) History(ctx context.Context, with schemas.Participant, upTo schemas.Timestamp) ([]schemas.HistoryMessage, error) {
-	path := "/history/" + url.PathEscape(string(with.User)+string(with.Group))
-	if upTo > 0 {
-		path += "?last_timestamp=" + strconv.FormatInt(int64(upTo), 10)
+// History is a page of the user's stored history of a chat, newest first. The next page
+// is the one before the id of its last message.
+func (a *API) History(ctx context.Context, with schemas.Participant, bounds schemas.PageBounds) ([]schemas.HistoryMessage, error) {
+	return a.page(ctx, "/history/"+url.PathEscape(string(with.User)+string(with.Group)), "last_timestamp", bounds)
+}
+
+func (a *API) page(ctx context.Context, path, time string, bounds schemas.PageBounds) (page []schemas.HistoryMessage, err error) {
+	query := make(url.Values)
+	if bounds.UpTo > 0 {
+		query.Set(time, strconv.FormatInt(int64(bounds.UpTo), 10))
 	}
-	var page []schemas.HistoryMessage
-	err := a.call(ctx, http.MethodGet, path, nil, &page)
+	if bounds.Before != "" {
+		query.Set("before", string(bounds.Before))
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	err = a.call(ctx, http.MethodGet, path, nil, &page)
 	return page, err
 }
 

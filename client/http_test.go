@@ -113,13 +113,17 @@ func TestAPIRequests(t *testing.T) {
 	}
 
 	data = `[{"message_id":"M","sender_id":"bob","content":"hi","timestamp":3}]`
-	page, err := api.History(ctx, schemas.Participant{User: "bob"}, 77)
+	page, err := api.History(ctx, schemas.Participant{User: "bob"}, schemas.PageBounds{UpTo: 77})
 	if err != nil || len(page) != 1 || page[0].Content != "hi" || seen.path != "/history/bob?last_timestamp=77" {
 		t.Errorf("History: %+v, %v, saw %+v", page, err, seen)
 	}
-	_, err = api.History(ctx, schemas.Participant{Group: "g-01JD000000000000000000000A"}, 0)
+	_, err = api.History(ctx, schemas.Participant{Group: "g-01JD000000000000000000000A"}, schemas.PageBounds{})
 	if err != nil || seen.path != "/history/g-01JD000000000000000000000A" {
 		t.Errorf("History of a group: %v, saw %+v", err, seen)
+	}
+	older := schemas.PageBounds{Before: "01K73S8AC0GR0VPGR0VPGR0VPG", UpTo: 77}
+	if _, err = api.History(ctx, schemas.Participant{User: "bob"}, older); err != nil || seen.path != "/history/bob?before=01K73S8AC0GR0VPGR0VPGR0VPG&last_timestamp=77" {
+		t.Errorf("older history: %v, saw %+v", err, seen)
 	}
 	data = `[{"device_id":"D","name":"n","created_at":1}]`
 	devices, err := api.Devices(ctx)

@@ -114,6 +114,10 @@ func TestHistoryRequests(t *testing.T) {
 		"/history/" + group:                {Chat: group},
 		"/chat/" + group:                   {Chat: group, Whole: true},
 		"/chat/" + group + "?timestamp=99": {Chat: group, Whole: true, UpTo: 99},
+
+		"/history/bob?before=01K73S8AC0GR0VPGR0VPGR0VPG":                       {Chat: "bob", Before: "01K73S8AC0GR0VPGR0VPGR0VPG"},
+		"/history/bob?last_timestamp=1234&before=01K73S8AC0GR0VPGR0VPGR0VPG":   {Chat: "bob", UpTo: 1234, Before: "01K73S8AC0GR0VPGR0VPGR0VPG"},
+		"/chat/" + group + "?before=01K73S8AC0GR0VPGR0VPGR0VPG&timestamp=1234": {Chat: group, Whole: true, UpTo: 1234, Before: "01K73S8AC0GR0VPGR0VPGR0VPG"},
 	} {
 		answer := h.must("alice", "GET", path, "")
 		asked.UserID = "alice"
@@ -125,7 +129,8 @@ func TestHistoryRequests(t *testing.T) {
 			t.Errorf("%s: %s", path, answer.Data)
 		}
 	}
-	for _, path := range []string{"/history/bob?last_timestamp=yesterday", "/history/bob?last_timestamp=0", "/history/g-x", "/chat/bob", "/chat/" + group + "?timestamp=-1"} {
+	for _, path := range []string{"/history/bob?last_timestamp=yesterday", "/history/bob?last_timestamp=0", "/history/g-x", "/chat/bob", "/chat/" + group + "?timestamp=-1",
+		"/history/bob?before=1234", "/chat/" + group + "?before=x"} {
 		if status, answer := h.call("alice", "GET", path, ""); status != http.StatusBadRequest {
 			t.Errorf("%s: %d %+v", path, status, answer.Error)
 		}

@@ -212,16 +212,22 @@ func (c *channelPages) drop(id schemas.GroupID, page *channelPage) {
 	c.bytes -= page.bytes
 }
 
-// before reads what a channel has of a time and before: the newest channelWindow of the
-// messages among the n last, or more, that were stored until soon after.
-func (c *channelPages) before(ctx context.Context, id schemas.GroupID, upTo schemas.Timestamp, n int) (*channelPage, error) {
-	page := new(channelPage)
+// within reads what a channel has within bounds: the newest channelWindow of the messages
+// among the n last, or more, that were stored until soon after.
+func (c *channelPages) within(ctx context.Context, id schemas.GroupID, bounds schemas.PageBounds, n int) (*channelPage, error) {
+	page, upTo := new(channelPage), schemas.Now()
+	if bounds.UpTo > 0 {
+		upTo = min(upTo, bounds.UpTo)
+	}
+	if bounds.Before != "" {
+		upTo = min(upTo, bounds.Before.Time())
+	}
 	for {
 		entries, whole, err := c.server.streams.ChannelBack(ctx, id, upTo.Time().Add(channelSlack), n)
 		if err != nil {
 			return nil, schemas.Unavailable(err)
 		}
-		entries = slices.DeleteFunc(entries, func(e streams.ChannelEntry) bool { return e.Timestamp > upTo })
+		entries = slices.DeleteFunc(entries, func(e streams.ChannelEntry) bool { return !bounds.Has(&e.Message) })
 		if whole || len(entries) >= channelWindow || n >= streams.MaxChannelEntries {
 			more := max(0, len(entries)-channelWindow)
 			page.whole, entries = whole && more == 0, entries[more:]
@@ -242,10 +248,10 @@ func sees(g *schemas.Group, u schemas.UserID, m *schemas.Message) bool {
 	return ok && (m.MessageID > member.Since || g.KeepsHistory() && m.Timestamp >= g.HistorySince)
 }
 
-// getChat is GET /chat/{group_id}?timestamp=: what a group keeps, for its members,
+// getChat is GET /chat/{group_id}?timestamp=&before=: what a group keeps, for its members,
 // whenever they joined, and what was sent to a channel since then.
 func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
-	upTo, err := timeInQuery(r, "timestamp")
+	bounds, err := pageBounds(r, "timestamp")
 	if err != nil {
 		return 0, nil, err
 	}
@@ -253,11 +259,11 @@ func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	inHistory := schemas.HistoryRequest{UserID: u, Chat: string(group.GroupID), Whole: true, UpTo: upTo}
+	inHistory := schemas.HistoryRequest{UserID: u, Chat: string(group.GroupID), Whole: true, UpTo: bounds.UpTo, Before: bounds.Before}
 	if group.KeepsHistory() && !s.isChannel(group) { // which has all of it
 		return s.historyPage(r, inHistory)
 	}
-	page, complete, err := s.channelPage(r.Context(), group, u, upTo)
+	page, complete, err := s.channelPage(r.Context(), group, u, bounds)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -269,29 +275,25 @@ func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	if upTo == 0 {
+	if bounds == (schemas.PageBounds{}) {
 		s.wakes.pulled(u, group.GroupID)
 	}
 	return http.StatusOK, historyMessages(page), nil
 }
 
-// channelPage is what a member sees of a channel at or before a time, newest first.
-// complete says that the group was a channel all that time, so that nothing that was
+// channelPage is what a member sees of a channel within bounds, newest first. complete says that the group was a channel all that time, so that nothing that was
 // sent in between is elsewhere.
-func (s *Server) channelPage(ctx context.Context, g *schemas.Group, u schemas.UserID, upTo schemas.Timestamp) (shown []schemas.MessageState, complete bool, err error) {
+func (s *Server) channelPage(ctx context.Context, g *schemas.Group, u schemas.UserID, bounds schemas.PageBounds) (shown []schemas.MessageState, complete bool, err error) {
 	now := schemas.Now()
 	page, err := s.pages.newest(ctx, g.GroupID)
 	if err != nil {
 		return nil, false, err
 	}
-	if shown = page.shown(g, u, upTo, now); len(shown) < schemas.HistoryPageSize && !page.whole && !page.beyond(g, u) {
-		if upTo == 0 {
-			upTo = now
-		}
-		if page, err = s.pages.before(ctx, g.GroupID, upTo, 2*channelWindow); err != nil {
+	if shown = page.shown(g, u, bounds, now); len(shown) < schemas.HistoryPageSize && !page.whole && !page.beyond(g, u) {
+		if page, err = s.pages.within(ctx, g.GroupID, bounds, 2*channelWindow); err != nil {
 			return nil, false, err
 		}
-		shown = page.shown(g, u, upTo, now)
+		shown = page.shown(g, u, bounds, now)
 	}
 	if len(shown) < schemas.HistoryPageSize || !s.isChannel(g) {
 		return shown, false, nil
@@ -306,12 +308,12 @@ func (p *channelPage) beyond(g *schemas.Group, u schemas.UserID) bool {
 	return p.first != nil && !sees(g, u, p.first)
 }
 
-// shown are the newest messages of a page that a member sees, at or before a time; 0 is
-// no bound. Updates came later than what they change, so who sees that sees them.
-func (p *channelPage) shown(g *schemas.Group, u schemas.UserID, upTo, now schemas.Timestamp) []schemas.MessageState {
+// shown are the newest messages of a page within bounds that a member sees. Updates came
+// later than what they change, so who sees that sees them.
+func (p *channelPage) shown(g *schemas.Group, u schemas.UserID, bounds schemas.PageBounds, now schemas.Timestamp) []schemas.MessageState {
 	messages := make([]schemas.Message, 0, len(p.messages))
 	for _, m := range p.messages {
-		if sees(g, u, &m) && !m.Expired(now) && (upTo == 0 || m.Timestamp <= upTo) {
+		if sees(g, u, &m) && !m.Expired(now) && bounds.Has(&m) {
 			messages = append(messages, m)
 		}
 	}

@@ -47,6 +47,39 @@ func wantPage(t testing.TB, who string, got []schemas.HistoryMessage, want ...st
 	}
 }
 
+// A channel is paged by message ids whatever was sent in one millisecond, also beyond
+// what is kept in memory.
+func TestChannelIsPagedByIDs(t *testing.T) {
+	h := newHouse(t, small)
+	alice := h.connect("alice")
+	id := h.makeGroup("alice", "bob", "carol", "dave")
+	h.conn.Clock().Observe(schemas.MessageIDAt(schemas.Now() + 60_000)) // so ids go on by their counter
+	const n = 130
+	var want []schemas.MessageID
+	for i := range n {
+		want = append(want, alice.tellGroup(id, fmt.Sprint(i)).MessageID)
+	}
+	times := make(map[schemas.Timestamp]int)
+	var got []schemas.MessageID
+	for path := "/chat/" + string(id); ; path = "/chat/" + string(id) + "?before=" + string(got[len(got)-1]) {
+		page := data[[]schemas.HistoryMessage](t, h.must("bob", "GET", path, ""))
+		if len(page) == 0 {
+			break
+		}
+		for _, m := range page {
+			got = append(got, m.MessageID)
+			times[m.Timestamp]++
+		}
+	}
+	slices.Reverse(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d messages were paged, of %d", len(got), n)
+	}
+	if len(times) > n/40 {
+		t.Errorf("they were sent in %d milliseconds: that shows nothing", len(times))
+	}
+}
+
 // A message to a channel is in no inbox. Members at both gateways are woken and pull
 // it; its sender sees it at once; who is no member sees nothing.
 func TestChannel(t *testing.T) {

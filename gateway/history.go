@@ -7,31 +7,37 @@ import (
 	"roost/schemas"
 )
 
-// getHistory is GET /history/{chat_participant_id}?last_timestamp=. A worker
+// getHistory is GET /history/{chat_participant_id}?last_timestamp=&before=. A worker
 // answers it: the gateway knows no database.
 func (s *Server) getHistory(r *http.Request, u schemas.UserID) (int, any, error) {
 	chat := r.PathValue("chat_participant_id")
 	if _, err := schemas.ParseParticipant(chat); err != nil {
 		return 0, nil, schemas.InvalidField("chat_participant_id", "%v.", err)
 	}
-	upTo, err := timeInQuery(r, "last_timestamp")
+	bounds, err := pageBounds(r, "last_timestamp")
 	if err != nil {
 		return 0, nil, err
 	}
-	return s.historyPage(r, schemas.HistoryRequest{UserID: u, Chat: chat, UpTo: upTo})
+	return s.historyPage(r, schemas.HistoryRequest{UserID: u, Chat: chat, UpTo: bounds.UpTo, Before: bounds.Before})
 }
 
-// timeInQuery is the time that a page is asked for; 0 is now.
-func timeInQuery(r *http.Request, parameter string) (schemas.Timestamp, error) {
-	text := r.URL.Query().Get(parameter)
-	if text == "" {
-		return 0, nil
+// pageBounds are those that a page is asked for by; time is the name of the parameter
+// of the time.
+func pageBounds(r *http.Request, time string) (b schemas.PageBounds, err error) {
+	query := r.URL.Query()
+	if text := query.Get(time); text != "" {
+		ms, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || ms <= 0 {
+			return b, schemas.InvalidField(time, "is not a positive number of milliseconds since 1970.")
+		}
+		b.UpTo = schemas.Timestamp(ms)
 	}
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || ms <= 0 {
-		return 0, schemas.InvalidField(parameter, "is not a positive number of milliseconds since 1970.")
+	if text := query.Get("before"); text != "" {
+		if b.Before, err = schemas.ParseMessageID(text); err != nil {
+			return b, schemas.InvalidField("before", "%v.", err)
+		}
 	}
-	return schemas.Timestamp(ms), nil
+	return b, nil
 }
 
 // historyPage asks a worker for a page.

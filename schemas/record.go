@@ -226,8 +226,20 @@ type HistoryRequest struct {
 	Chat   string    `json:"chat"`            // the participant, as that user names it
 	UpTo   Timestamp `json:"up_to,omitempty"` // messages at or before this; 0 is now
 	Whole  bool      `json:"whole,omitempty"` // what a group keeps, for a member, whenever they joined
-	// Before is for who wants all pages: messages with a smaller id alone.
+	// Before is for messages with a smaller id alone; empty is no such bound.
 	Before MessageID `json:"before,omitempty"`
+}
+
+// PageBounds say which page of a chat somebody wants: the newest messages within both.
+// The zero value is the newest page of all.
+type PageBounds struct {
+	UpTo   Timestamp // messages at or before this; 0 is no bound
+	Before MessageID // messages with a smaller id; empty is no bound
+}
+
+// Has says whether a message is within the bounds.
+func (b PageBounds) Has(m *Message) bool {
+	return (b.UpTo == 0 || m.Timestamp <= b.UpTo) && (b.Before == "" || m.MessageID < b.Before)
 }
 
 // HistoryReply answers a HistoryRequest, newest first.
