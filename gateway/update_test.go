@@ -427,8 +427,8 @@ func TestDisappearing(t *testing.T) {
 	topology := streams.Topology{DuplicateWindow: 100 * time.Millisecond} // so that the stream knows no retry
 	h := furnish(t, nats, topology)
 	ago := houseAt(t, nats, topology, left-24*time.Hour) // what is sent there is nearly a day old
-	alice, bob := ago.connect("alice"), h.connect("bob")
-	goAway(t, h, "bob", bob)
+	alice, bob := ago.connect("alice"), ago.connect("bob") // who have no device of a later clock
+	goAway(t, ago, "bob", bob)
 	h.token("carol") // has no device
 	for _, with := range []schemas.UserID{"bob", "carol"} {
 		ago.setDays("alice", with, 1)
