@@ -67,7 +67,7 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 }
 
 // ofTheOneBefore says whether a message is of somebody who had the name before and
-// deleted the account; who has it now is not told of its receipts.
+// deleted the account; who has it now is not told of its receipts, and does not change it.
 func ofTheOneBefore(now *streams.Registration, id schemas.MessageID) bool {
 	return now.TokensAfter > 0 && id.Time() <= now.TokensAfter
 }

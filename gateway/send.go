@@ -76,7 +76,7 @@ func (s *session) sendMessage(f schemas.Send) {
 	defer cancel()
 	to, err := s.targets(ctx, &m)
 	if err == nil {
-		err = s.mayUpdate(&m)
+		err = s.mayUpdate(ctx, &m)
 	}
 	if err == nil {
 		to, err = s.reserve(p, to)
@@ -114,14 +114,23 @@ func conflict() *schemas.Error {
 }
 
 // mayUpdate says whether a message is none that changes somebody else's, which its id
-// tells, or one that is not there yet. That it comes in time, recordSend looks at: a
-// retry comes later.
-func (s *session) mayUpdate(m *schemas.Message) error {
+// tells, or one that is not there yet. What was sent by somebody who had the name before is
+// somebody else's. That it comes in time, recordSend looks at: a retry comes later.
+func (s *session) mayUpdate(ctx context.Context, m *schemas.Message) error {
 	if m.IsUpdate() && s.server.streams.Clock().InFuture(m.TargetMessageID) {
 		return schemas.InvalidField("target_message_id", "is of the future.")
 	}
-	if m.Change.Window() == 0 || s.server.stamps.Made(m.TargetMessageID, s.addr.User, m.To()) {
+	if m.Change.Window() == 0 {
 		return nil
+	}
+	if s.server.stamps.Made(m.TargetMessageID, s.addr.User, m.To()) {
+		me, err := s.server.directory.Registration(ctx, s.addr.User)
+		if err != nil {
+			return schemas.Unavailable(err)
+		}
+		if !ofTheOneBefore(me, m.TargetMessageID) {
+			return nil
+		}
 	}
 	return schemas.Errorf(schemas.CodeForbidden, "target_message_id: is no message of yours in that chat. Nothing was changed.")
 }
