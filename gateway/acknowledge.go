@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
 )
 
 // messageDelivered is the verb message_delivered: this device has stored that
@@ -60,16 +59,10 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 		if err != nil {
 			continue // the watermark will tell
 		}
-		if !ofTheOneBefore(&sender.Registration, h.MessageID) {
+		if !sender.OfTheOneBefore(h.MessageID) {
 			s.show(h.SenderID, sender, frame)
 		}
 	}
-}
-
-// ofTheOneBefore says whether a message is of somebody who had the name before and
-// deleted the account; who has it now is not told of its receipts, and does not change it.
-func ofTheOneBefore(now *streams.Registration, id schemas.MessageID) bool {
-	return now.TokensAfter > 0 && id.Time() <= now.TokensAfter
 }
 
 // receiptsSlack is how much earlier the receipts begin that a device is shown, for what
@@ -96,7 +89,7 @@ func (s *session) showReceipts(ctx context.Context, since time.Time) error {
 	}
 	return s.server.streams.ReceiptsSince(ctx, s.addr.User, since, func(items []schemas.ReceiptItem) {
 		items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
-			return ofTheOneBefore(me, max(i.DeliveredUpTo, i.ReadUpTo))
+			return me.OfTheOneBefore(max(i.DeliveredUpTo, i.ReadUpTo))
 		})
 		s.sendItems(ctx, items)
 	})

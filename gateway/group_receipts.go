@@ -58,7 +58,7 @@ func (s *session) tellGroupSender(h schemas.EntryHead, several bool, now time.Ti
 	}
 	frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, GroupID: h.GroupID, Timestamp: schemas.TimestampOf(now)})
 	s.server.streams.PublishDelivered(s.addr.User, frame)
-	if sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID); err == nil && !ofTheOneBefore(&sender.Registration, h.MessageID) {
+	if sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID); err == nil && !sender.OfTheOneBefore(h.MessageID) {
 		s.show(h.SenderID, sender, frame)
 	}
 }
@@ -97,7 +97,7 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 				if err != nil {
 					return cannotTell(err)
 				}
-				if from.Settings.ReadReceipts && !ofTheOneBefore(&from.Registration, f.MessageID) {
+				if from.Settings.ReadReceipts && !from.OfTheOneBefore(f.MessageID) {
 					s.show(sender, from, frame)
 				}
 			}

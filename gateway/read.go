@@ -73,7 +73,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 			return nil // told a moment ago
 		}
 		s.server.streams.PublishRead(s.addr.User, frame)
-		if from.Settings.ReadReceipts && !ofTheOneBefore(&from.Registration, id) {
+		if from.Settings.ReadReceipts && !from.OfTheOneBefore(id) {
 			s.show(sender, from, frame)
 		}
 	}

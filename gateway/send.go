@@ -128,7 +128,7 @@ func (s *session) mayUpdate(ctx context.Context, m *schemas.Message) error {
 		if err != nil {
 			return schemas.Unavailable(err)
 		}
-		if !ofTheOneBefore(me, m.TargetMessageID) {
+		if !me.OfTheOneBefore(m.TargetMessageID) {
 			return nil
 		}
 	}

@@ -69,6 +69,13 @@ func (p *Registration) Had(id schemas.MessageID) bool {
 	return p.Exists && id.Time() > p.TokensAfter
 }
 
+// OfTheOneBefore says whether an id is of a time when somebody else had the name, who
+// deleted the account since: who has it now is not told of receipts of such a message,
+// and does not change it.
+func (p *Registration) OfTheOneBefore(id schemas.MessageID) bool {
+	return p.TokensAfter > 0 && id.Time() <= p.TokensAfter
+}
+
 // personPart is what of a user is cached together: the whole Person, or the
 // Registration alone, which takes two reads less.
 type personPart struct {

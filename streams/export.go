@@ -14,8 +14,19 @@ func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.E
 	if err := c.allOnRecord(ctx); err != nil {
 		return err
 	}
+	me, err := c.directory.Registration(ctx, u)
+	if err != nil {
+		return err
+	}
+	own := func(l schemas.ExportLine) error {
+		// Others still get messages of somebody who had the name before.
+		if r := l.Receipt; r != nil && r.SenderID == u && me.OfTheOneBefore(max(r.DeliveredUpTo, r.ReadUpTo)) {
+			return nil
+		}
+		return line(l)
+	}
 	for _, h := range c.personal(u) {
-		if err := c.exportHolding(ctx, h, line); err != nil {
+		if err := c.exportHolding(ctx, h, own); err != nil {
 			return err
 		}
 	}

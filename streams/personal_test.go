@@ -171,6 +171,48 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 	}
 }
 
+// What others still store of somebody who had the name before is not in the export of
+// who has it now.
+func TestExportLeavesOutTheOneBefore(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	people(t, c, "alice", "bob")
+	first := c.Clock().Next()
+	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.FinishErasure(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	people(t, c, "alice")
+	second := c.Clock().Next()
+	for _, r := range []struct {
+		sender, reader schemas.UserID
+		w              schemas.Watermark
+	}{
+		{"alice", "bob", schemas.Watermark{DeliveredUpTo: first}}, // a message of the first one arrived now
+		{"alice", "carol", schemas.Watermark{DeliveredUpTo: second}},
+		{"alice", "dave", schemas.Watermark{DeliveredUpTo: first, ReadUpTo: second}},
+		{"bob", "alice", schemas.Watermark{DeliveredUpTo: first}}, // she reads what is old
+	} {
+		if err := c.AdvanceReceipt(ctx, r.sender, r.reader, r.w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	if err := c.Export(ctx, "alice", func(l schemas.ExportLine) error {
+		if l.Kind == schemas.ExportReceipt {
+			got = append(got, fmt.Sprint(l.Receipt.SenderID, " ", l.Receipt.ReaderID))
+		}
+		return nil
+	}); code(err) != schemas.CodeUnavailable { // history is not there
+		t.Errorf("it ended with %v", err)
+	}
+	slices.Sort(got)
+	if want := []string{"alice carol", "alice dave", "bob alice"}; !slices.Equal(got, want) {
+		t.Errorf("receipts %q, want %q", got, want)
+	}
+}
+
 // memberOf are the groups of a person.
 func memberOf(t *testing.T, c *streams.Conn, u schemas.UserID) (ids []schemas.GroupID) {
 	t.Helper()
