@@ -73,18 +73,22 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID) (schemas.Tim
 // EraseAccount deletes what is stored about somebody whose account was deleted,
 // history excepted. It may be repeated, by several at once.
 func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
-	return c.erase(ctx, u, func(d schemas.Devices) bool { return !d.Erased })
+	return c.erase(ctx, u, c.erasable(u), func(d schemas.Devices) bool { return !d.Erased })
 }
 
-// erase deletes what is stored about somebody in whose stead is a record of which
+// erasable is what goes with the account.
+func (c *Conn) erasable(u schemas.UserID) []holding {
+	return slices.DeleteFunc(c.personal(u), func(h holding) bool { return h.stays })
+}
+
+// erase deletes all that is stored about somebody in whose stead is a record of which
 // due is true. The ends of the streams are read before the record is confirmed, so
 // nothing that a later person of that name stores is deleted, whenever the rest is
 // done.
-func (c *Conn) erase(ctx context.Context, u schemas.UserID, due func(schemas.Devices) bool) error {
+func (c *Conn) erase(ctx context.Context, u schemas.UserID, all []holding, due func(schemas.Devices) bool) error {
 	if err := c.allOnRecord(ctx); err != nil { // what is written later stays
 		return err
 	}
-	all := slices.DeleteFunc(c.personal(u), func(h holding) bool { return h.stays })
 	ends := make(map[string]uint64, len(all))
 	for _, h := range all {
 		if _, ok := ends[h.stream]; ok {
@@ -149,9 +153,11 @@ func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool,
 
 // ForgetAccount forgets that an account was deleted, once its tokens are of no use
 // any more, and what others still stored of it meanwhile: receipts for its
-// messages. Where the name was taken again nothing is done.
+// messages. Where the name was taken again nothing is done. An account is of whoever is
+// taking it: it is made before the person is.
 func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
-	if err := c.erase(ctx, u, func(d schemas.Devices) bool { return d.Erased }); err != nil {
+	late := slices.DeleteFunc(c.erasable(u), func(h holding) bool { return h.stream == "KV_"+accountsBucket })
+	if err := c.erase(ctx, u, late, func(d schemas.Devices) bool { return d.Erased }); err != nil {
 		return err
 	}
 	defer c.directory.forget(u)

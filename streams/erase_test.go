@@ -275,6 +275,32 @@ func TestForgetAccount(t *testing.T) {
 	}
 }
 
+// A sign-up has its account before there is a person: who forgets the one before at
+// that moment leaves it.
+func TestForgettingLeavesTheNextAccount(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	settle(t, c, "alice", "bob")
+	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.FinishErasure(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	next := schemas.Account{UserID: "alice", PasswordHash: "y", CreatedAt: schemas.Now()}
+	if _, err := bucket(t, c, "ACCOUNTS").Create(ctx, "alice", schemas.Encode(next)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ForgetAccount(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := c.Directory().Account(ctx, "alice"); got != next || !ok || err != nil {
+		t.Errorf("the next account is %+v, %t, %v", got, ok, err)
+	}
+	if err := c.Directory().EnsureUser(ctx, "alice"); err != nil || !person(t, c, "alice").Exists {
+		t.Errorf("she does not exist: %v", err)
+	}
+}
+
 // TestDeletionBehindASend: the record of a send that comes behind its copies, in a
 // process that is alone, does not come behind the deletion as well.
 func TestDeletionBehindASend(t *testing.T) {
