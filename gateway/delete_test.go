@@ -142,6 +142,13 @@ func TestDeleteAccount(t *testing.T) {
 	}
 }
 
+// A deleted account is remembered for as long as a token of it might be good.
+func TestDeletionOutlivesTokens(t *testing.T) {
+	if streams.EraseMemory <= gateway.TokenLifetime {
+		t.Errorf("forgotten after %s, and a token is good for %s", streams.EraseMemory, gateway.TokenLifetime)
+	}
+}
+
 // bearers is an authenticator of tokens of the form "user issued-at".
 type bearers struct{}
 

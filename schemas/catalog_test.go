@@ -245,6 +245,7 @@ var catalog = []example{
 	body("export_line.sent", schemas.ExportLine{Kind: schemas.ExportSent, DeviceID: device, Sent: &schemas.SentRecord{MessageIDByClient: 17, MessageID: second,
 		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: "hello"}).Hash()}}),
 	body("export_line.waiting", schemas.ExportLine{Kind: schemas.ExportWaiting, DeviceID: device, Entry: toGroup.StoredMessage()}),
+	body("export_line.posted", schemas.ExportLine{Kind: schemas.ExportPosted, Chat: string(group), Posted: &toGroup}),
 	body("export_line.end", schemas.ExportLine{Kind: schemas.ExportEnd, Items: ptr(int64(8))}),
 	body("export_line.error", schemas.ExportLine{Kind: schemas.ExportFailed, Error: &schemas.AnswerError{Code: schemas.CodeUnavailable, Message: "No history worker answered in time."}}),
 	body("token", schemas.Token{Token: "header.claims.signature", ExpiresAt: now + 3600_000}),

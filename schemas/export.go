@@ -17,6 +17,7 @@ const (
 	ExportMembership    ExportKind = "membership"     // Chat, Membership: when the person was a member of a group
 	ExportSent          ExportKind = "sent"           // DeviceID, Sent
 	ExportWaiting       ExportKind = "waiting"        // DeviceID where a device has it to get, Entry
+	ExportPosted        ExportKind = "posted"         // Chat, Posted: what the person sent to a channel
 	ExportMessage       ExportKind = "message"        // Chat, Message: of history
 	ExportEnd           ExportKind = "end"            // Items: everything is there
 	ExportFailed        ExportKind = "error"          // Error: the rest is missing
@@ -36,6 +37,7 @@ type ExportLine struct {
 	Entry      json.RawMessage `json:"entry,omitempty"` // a frame of the server without its cursor
 	Chat       string          `json:"chat,omitempty"`  // the participant, as the person names it
 	Message    *MessageState   `json:"message,omitempty"`
+	Posted     *Message        `json:"posted,omitempty"`
 	Membership *Membership     `json:"membership,omitempty"`
 	Items      *int64          `json:"items,omitempty"` // how many lines stand before
 	Error      *AnswerError    `json:"error,omitempty"`

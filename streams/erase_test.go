@@ -186,7 +186,13 @@ func TestNameOfADeletedAccount(t *testing.T) {
 	// Whoever is late with the deletion of the first one deletes nothing of the second.
 	for _, late := range []error{
 		c.EraseAccount(ctx, "alice"), c.ForgetAccount(ctx, "alice"),
-		func() error { _, err := c.FinishErasure(ctx, "alice"); return err }(),
+		func() error {
+			first, err := c.FinishErasure(ctx, "alice")
+			if first {
+				return errors.New("an erasure of somebody who is there was finished")
+			}
+			return err
+		}(),
 	} {
 		if late != nil {
 			t.Error(late)
@@ -326,13 +332,32 @@ func TestDeletionBehindASend(t *testing.T) {
 }
 
 // TestDeletionWithAClockThatIsAhead: no message of the one before has an id of later
-// than the deletion.
+// than the deletion, and no deletion is earlier than the one before.
 func TestDeletionWithAClockThatIsAhead(t *testing.T) {
-	c := connect(t, onePartition())
+	c, other := pair(t)
 	people(t, c, "alice")
 	c.Clock().Observe(schemas.MessageIDAt(schemas.Now() + 3600_000))
 	last := c.Clock().Next()
-	if at, err := c.DeleteAccount(timeout(t), "alice"); err != nil || at < last.Time() {
-		t.Errorf("deleted at %d, and the last message is of %d (%v)", at, last.Time(), err)
+	first, err := c.DeleteAccount(timeout(t), "alice")
+	if err != nil || first < last.Time() {
+		t.Errorf("deleted at %d, and the last message is of %d (%v)", first, last.Time(), err)
+	}
+	if _, err := c.FinishErasure(timeout(t), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	people(t, c, "alice")
+	until(t, other, "alice", func(p *streams.Person) bool { return p.Exists && p.TokensAfter == first })
+	if second, err := other.DeleteAccount(timeout(t), "alice"); err != nil || second <= first {
+		t.Errorf("the next one deleted at %d, the one before at %d (%v)", second, first, err)
+	}
+}
+
+// The times of an erasure follow from what may still come, and be asked with.
+func TestTimesOfAnErasure(t *testing.T) {
+	if streams.EraseSettle <= streams.CacheTTL {
+		t.Errorf("others may not know after %s", streams.EraseSettle)
+	}
+	if streams.EraseMemory <= streams.DefaultInboxMaxAge {
+		t.Errorf("messages still arrive after %s", streams.EraseMemory)
 	}
 }

@@ -2,14 +2,15 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"roost/schemas"
 )
 
-// Export calls line with all that is stored about a person, history last, until
-// one fails. It holds a read of a stream or a page of history in memory, not more.
+// Export calls line with all that is stored about a person, what they sent to channels and
+// history last, until one fails. It holds a read of a stream or a page of history in memory, not more.
 func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.ExportLine) error) error {
 	if err := c.allOnRecord(ctx); err != nil {
 		return err
@@ -29,6 +30,9 @@ func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.E
 		if err := c.exportHolding(ctx, h, own); err != nil {
 			return err
 		}
+	}
+	if err := c.exportPosted(ctx, u, me, line); err != nil {
+		return err
 	}
 	return c.exportHistory(ctx, u, line)
 }
@@ -61,6 +65,31 @@ func (c *Conn) exportHolding(ctx context.Context, h holding, line func(schemas.E
 			return nil
 		}
 	}
+}
+
+// exportPosted is what the person sent to the channels of groups that they are or were a
+// member of: it is stored under the group.
+func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *Registration, line func(schemas.ExportLine) error) error {
+	if some, err := c.AnyChannel(ctx, 0); err != nil || !some {
+		return err
+	}
+	groups, err := c.groups.Seen(ctx, u)
+	if err != nil {
+		return err
+	}
+	for _, id := range groups {
+		var failed error
+		err := c.eachOfChannel(ctx, channelEntries(id, ">"), 1, func(e ChannelEntry) bool {
+			if e.SenderID == u && !me.OfTheOneBefore(e.MessageID) {
+				failed = line(schemas.ExportLine{Kind: schemas.ExportPosted, Chat: string(id), Posted: &e.Message})
+			}
+			return failed == nil
+		})
+		if err = errors.Join(failed, err); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exportHistory asks the workers for one page after the other of each chat.

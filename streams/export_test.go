@@ -68,6 +68,7 @@ const (
 	MaxInflight = defaultSingles + maxBatch
 	LeaseTTL    = leaseTTL
 	LiveQueue   = liveQueue
+	CacheTTL    = cacheTTL
 )
 
 // SetNow changes the clock that leases run by.

@@ -229,3 +229,41 @@ func TestChangeFinishedBehindADeletion(t *testing.T) {
 		t.Errorf("alice has %d entries, want the update", n)
 	}
 }
+
+// Nor does an erasure take the next owner of the name out of a group that they joined
+// after it had looked at what there is.
+func TestErasureLeavesGroupsOfAfterItLooked(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c := streamstest.Connect(t, server, onePartition())
+	people(t, c, "alice", "bob")
+	before := newGroup(t, c, "bob", "alice")
+	streamstest.Tombstone(t, server, "alice")
+	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	var since schemas.GroupID
+	if err := c.Erase(timeout(t), "alice", func(schemas.Devices) bool {
+		since = newGroup(t, c, "bob", "alice")
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := roles(t, c, before), roles(t, c, since); a != "[bob owner]" || b != "[bob owner alice member]" {
+		t.Errorf("the one from before: %s, the one since: %s", a, b)
+	}
+}
+
+// A group of nobody else goes with what its channel holds.
+func TestErasureOfAChannelOfNobodyElse(t *testing.T) {
+	server := streamstest.Server(t, t.TempDir())
+	c := streamstest.Connect(t, server, onePartition())
+	people(t, c, "alice")
+	id := newGroup(t, c, "alice")
+	post(t, c, schemas.Message{GroupID: id, Content: "alone"})
+	streamstest.Tombstone(t, server, "alice")
+	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	if err := c.EraseAccount(timeout(t), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if end, _, err := c.ChannelEnd(timeout(t), id); end != 0 || err != nil {
+		t.Errorf("the channel still has entry %d (%v)", end, err)
+	}
+}

@@ -213,6 +213,76 @@ func TestExportLeavesOutTheOneBefore(t *testing.T) {
 	}
 }
 
+// What somebody sent to a channel is stored under the group, and in the export of who sent
+// it, also behind their leaving; not what others sent, nor who had the name before.
+func TestExportHasWhatWasPosted(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	posted := func() (got []string) {
+		if err := c.Export(ctx, "alice", func(l schemas.ExportLine) error {
+			if l.Kind == schemas.ExportPosted {
+				got = append(got, fmt.Sprint(l.Chat, " ", l.Posted.Change, l.Posted.Content))
+			}
+			return nil
+		}); code(err) != schemas.CodeUnavailable { // history is not there
+			t.Errorf("it ended with %v", err)
+		}
+		return got
+	}
+	people(t, c, "alice", "bob")
+	if got := posted(); len(got) != 0 {
+		t.Errorf("without any channel: %q", got)
+	}
+	id, left := newGroup(t, c, "bob", "alice"), newGroup(t, c, "bob", "alice")
+	post(t, c, schemas.Message{GroupID: id, Content: "of the one before"})
+	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.FinishErasure(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	people(t, c, "alice")
+	for _, id := range []schemas.GroupID{id, left} {
+		if _, err := c.Groups().Change(ctx, id, "bob", func(e *streams.Edit) error {
+			since := e.Note(schemas.GroupAdded, "alice", schemas.RoleMember)
+			e.Group.Members = append(e.Group.Members, schemas.Member{UserID: "alice", Role: schemas.RoleMember, Since: since})
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := schemas.Message{MessageID: c.Clock().Next(), GroupID: id, Content: "hello"}
+	post(t, c, first)
+	post(t, c, schemas.Message{GroupID: id, Change: schemas.ChangeEdit, TargetMessageID: first.MessageID, Content: "hello all"})
+	post(t, c, schemas.Message{GroupID: left, Content: "bye"})
+	of := schemas.Message{MessageID: c.Clock().Next(), SenderID: "bob", GroupID: id, Content: "of bob", Timestamp: schemas.Now()}
+	stored := make(chan error, 1)
+	c.CommitChannel(streams.ChannelSend{Message: &of}, func(_ uint64, err error) { stored <- err })
+	if err := streamstest.Receive(t, stored); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Groups().Change(ctx, left, "alice", func(e *streams.Edit) error {
+		e.Remove(schemas.GroupLeft, "alice")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got, want := posted(), []string{string(id) + " hello", string(id) + " edithello all", string(left) + " bye"}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	enough := errors.New("enough")
+	if err := c.Export(ctx, "alice", func(l schemas.ExportLine) error {
+		if l.Kind == schemas.ExportPosted {
+			return enough
+		}
+		return nil
+	}); !errors.Is(err, enough) {
+		t.Errorf("it did not end where its caller did, but with %v", err)
+	}
+}
+
 // memberOf are the groups of a person.
 func memberOf(t *testing.T, c *streams.Conn, u schemas.UserID) (ids []schemas.GroupID) {
 	t.Helper()
