@@ -10,8 +10,9 @@ import (
 // kept is what other people keep of somebody who deletes the account.
 var kept = []schemas.Kept{
 	{Where: schemas.KeptInInboxes, What: "Messages that you sent and that wait for other people's devices are still delivered to them; those in channels are shown for up to 30 days."},
-	{Where: schemas.KeptInHistory, What: "Messages between you and people who keep history stay in theirs, with your user_id, for up to 90 days."},
+	{Where: schemas.KeptInHistory, What: "Messages between you and people who keep history, and those in groups that you or others kept, stay there, with your user_id, for up to 90 days."},
 	{Where: schemas.KeptOnDevices, What: "What a device has received, yours or another's, stays there until it is deleted there."},
+	{Where: schemas.KeptInSettings, What: "Who blocked you, or chose when messages of the chat with you disappear, still has your user_id in their lists."},
 }
 
 // deleteAccount is DELETE /account. It may be repeated, with the same token, to

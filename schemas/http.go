@@ -83,9 +83,10 @@ type KeptWhere string
 
 // Values of KeptWhere.
 const (
-	KeptInInboxes KeptWhere = "inboxes"
-	KeptInHistory KeptWhere = "history"
-	KeptOnDevices KeptWhere = "devices"
+	KeptInInboxes  KeptWhere = "inboxes"
+	KeptInHistory  KeptWhere = "history"
+	KeptOnDevices  KeptWhere = "devices"
+	KeptInSettings KeptWhere = "settings"
 )
 
 // NewDevice is the body of POST /devices.
