@@ -26,8 +26,8 @@ const (
 	// EraseSettle is how long after the deletion everything has arrived that others
 	// still stored for the person, not knowing of it: they know within cacheTTL.
 	EraseSettle = cacheTTL + 30*time.Second
-	// EraseMemory is how long a deleted account is remembered: as long as its tokens
-	// might be good, and messages of it wait for others, whose receipts name it.
+	// EraseMemory is how long a deleted account is remembered at least: as long as its
+	// tokens might be good.
 	EraseMemory = 31 * 24 * time.Hour
 )
 
@@ -149,6 +149,20 @@ func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool,
 		return d, nil
 	})
 	return first && err == nil, err
+}
+
+// EraseMemory is how long a deleted account is remembered: [EraseMemory], and as long as
+// messages of it wait for others, whose receipts name it.
+func (c *Conn) EraseMemory(ctx context.Context) (memory time.Duration, err error) {
+	err = c.withAPI(ctx, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, inboxStream(0))
+		if err != nil {
+			return fmt.Errorf("failed to look at %s: %w", inboxStream(0), err)
+		}
+		memory = max(EraseMemory, s.CachedInfo().Config.MaxAge+24*time.Hour)
+		return nil
+	})
+	return memory, err
 }
 
 // ForgetAccount forgets that an account was deleted, once its tokens are of no use

@@ -123,6 +123,30 @@ func TestErasureCompletesADeletion(t *testing.T) {
 	}
 }
 
+// A deleted account is remembered while messages of it may still arrive, however long
+// they wait.
+func TestErasureIsRememberedWhileMessagesWait(t *testing.T) {
+	const wait = 60 * 24 * time.Hour
+	b := newBench(t)
+	b.conn = streamstest.Connect(t, b.server, streams.Topology{InboxMaxAge: wait})
+	b.device("alice", 0)
+	if _, err := b.conn.DeleteAccount(b.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.conn.FinishErasure(b.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	k := &upkeep{streams: b.conn, log: streamstest.Log(t)}
+	for _, at := range []time.Duration{streams.EraseMemory + time.Hour, wait, wait + 25*time.Hour} {
+		if err := k.round(b.ctx(), time.Now().Add(at)); err != nil {
+			t.Fatal(err)
+		}
+		if known := b.person("alice").TokensAfter != 0; known != (at <= wait) {
+			t.Errorf("after %s she is remembered: %t", at, known)
+		}
+	}
+}
+
 // noChats is a store that does not answer until it is mended.
 type noChats struct {
 	Store

@@ -56,9 +56,13 @@ func (k *upkeep) run(ctx context.Context) {
 // round looks at everybody once. What fails for one person is no reason to leave
 // out the others.
 func (k *upkeep) round(ctx context.Context, now time.Time) error {
+	memory, err := k.streams.EraseMemory(ctx)
+	if err != nil {
+		return err
+	}
 	var failed error
-	err := k.streams.EachPerson(ctx, func(u schemas.UserID, record schemas.Devices) error {
-		if err := k.lookAt(ctx, u, record, now); err != nil {
+	err = k.streams.EachPerson(ctx, func(u schemas.UserID, record schemas.Devices) error {
+		if err := k.lookAt(ctx, u, record, now, memory); err != nil {
 			failed = err
 		}
 		return ctx.Err()
@@ -69,9 +73,10 @@ func (k *upkeep) round(ctx context.Context, now time.Time) error {
 	return failed
 }
 
-func (k *upkeep) lookAt(ctx context.Context, u schemas.UserID, record schemas.Devices, now time.Time) error {
+// lookAt does what is due of one person. memory is how long deleted accounts are remembered.
+func (k *upkeep) lookAt(ctx context.Context, u schemas.UserID, record schemas.Devices, now time.Time, memory time.Duration) error {
 	switch {
-	case record.Erased && now.Sub(record.DeletedAt.Time()) > streams.EraseMemory:
+	case record.Erased && now.Sub(record.DeletedAt.Time()) > memory:
 		return k.streams.ForgetAccount(ctx, u)
 	case record.Deleted():
 		k.erasure.changed(u, record)
