@@ -152,6 +152,22 @@ func TestDeleteAccount(t *testing.T) {
 	}
 }
 
+// Whoever has a token tries no passwords out: the limit on logins holds for deletions.
+func TestDeletionsAreLimited(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Limits.LoginsPerSecond = 0.01 })
+	token, err := h.tokens.Issue("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, answer := h.call("", "POST", "/accounts", credentials); status != http.StatusCreated {
+		t.Fatal(status, answer.Error)
+	}
+	// Which took the only attempt.
+	if status, answer := h.as(token.Token, "DELETE", "/account", `{"password":"wrong horse"}`); status != http.StatusTooManyRequests || answer.Error.RetryAfterMS <= 0 {
+		t.Errorf("got %d %+v", status, answer.Error)
+	}
+}
+
 // A deleted account is remembered for as long as a token of it might be good.
 func TestDeletionOutlivesTokens(t *testing.T) {
 	if streams.EraseMemory <= gateway.TokenLifetime {

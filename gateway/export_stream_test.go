@@ -5,13 +5,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"roost/gateway"
 	"roost/schemas"
 	"roost/streams/streamstest"
 )
@@ -184,4 +187,41 @@ func TestExportIsStreamed(t *testing.T) {
 	_ = resp.Body.Close()
 	close(release)
 	eventually(t, "another one may begin", func() bool { return h.export("alice").StatusCode == http.StatusOK })
+}
+
+// TestExportsAreFew: of all people together a gateway makes some at a time.
+func TestExportsAreFew(t *testing.T) {
+	h := newHouse(t)
+	asked, release := make(chan struct{}, 2*gateway.MaxExports), make(chan struct{})
+	stop, err := h.conn.ServeHistory(oneChat{func() error {
+		asked <- struct{}{}
+		<-release
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stop() })
+	ctx, cancel := context.WithCancel(t.Context())
+	var exports sync.WaitGroup
+	defer exports.Wait()
+	defer cancel()
+	for i := range gateway.MaxExports {
+		req, err := http.NewRequestWithContext(ctx, "GET", h.http.URL+"/export", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+h.token(schemas.UserID(fmt.Sprint("user", i))))
+		exports.Go(func() { // its headers come with its last line
+			if resp, err := http.DefaultClient.Do(req); err == nil {
+				_ = resp.Body.Close()
+			}
+		})
+		streamstest.Receive(t, asked)
+	}
+	if resp := h.export("alice"); resp.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("one more: %s", resp.Status)
+	}
+	close(release)
+	eventually(t, "one more may begin", func() bool { return h.export("alice").StatusCode == http.StatusOK })
 }

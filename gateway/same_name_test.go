@@ -1,11 +1,14 @@
 package gateway_test
 
 import (
+	"fmt"
+	"net/http"
 	"strconv"
 	"testing"
 
 	"roost/gateway"
 	"roost/schemas"
+	"roost/streams"
 )
 
 // named is a gateway at which a token says who it is of and when it was issued.
@@ -104,4 +107,34 @@ func TestReadsOfTheOneBefore(t *testing.T) {
 			t.Errorf("she was told %v, and not once each of her own %s and %s", told, own, also)
 		}
 	}
+}
+
+// Nor does a token of before delete the account of who has the name now.
+func TestDeletionByTheOneBefore(t *testing.T) {
+	h := named(t)
+	h.join("alice 1").leave()
+	token := succeeded(t, h)
+	h.join(token).leave()
+	at := h.account("alice").TokensAfter
+	for _, issued := range []schemas.Timestamp{0, at - 1, at} {
+		if status, _ := h.as(fmt.Sprint("alice ", issued), "DELETE", "/account", ""); status != http.StatusUnauthorized {
+			t.Errorf("a token issued at %d, %d before the deletion, got %d", issued, at-issued, status)
+		}
+	}
+	if !h.account("alice").Exists {
+		t.Error("she was deleted")
+	}
+	if status, answer := h.as(token, "DELETE", "/account", ""); status != http.StatusOK {
+		t.Errorf("her own token: %d %+v", status, answer.Error)
+	}
+}
+
+// account is a person as stored.
+func (h *house) account(u schemas.UserID) *streams.Person {
+	h.t.Helper()
+	p, err := h.conn.Directory().Fresh(h.ctx(), u)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return p
 }

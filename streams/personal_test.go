@@ -26,7 +26,7 @@ func pages(c *streams.Conn, with map[string]int) historian {
 	return historian{
 		chats: func(_ context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error) {
 			var reply schemas.ChatsReply
-			for name := range maps.Keys(with) {
+			for _, name := range slices.Sorted(maps.Keys(with)) {
 				if name > req.After && len(reply.Chats) < schemas.MaxChats {
 					reply.Chats = append(reply.Chats, name)
 				}
@@ -99,6 +99,27 @@ func TestExport(t *testing.T) {
 		}); !errors.Is(err, enough) {
 			t.Errorf("behind %d lines it ended with %v", n, err)
 		}
+	}
+}
+
+// The chats of an export are asked for a page at a time.
+func TestExportOfManyChats(t *testing.T) {
+	c := connect(t, onePartition())
+	with := make(map[string]int)
+	for i := range schemas.MaxChats + 2 {
+		with[fmt.Sprintf("friend%03d", i)] = 1
+	}
+	stop, err := c.ServeHistory(pages(c, with))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	chats := make(map[string]int)
+	if err := c.Export(timeout(t), "alice", func(l schemas.ExportLine) error {
+		chats[l.Chat]++
+		return nil
+	}); err != nil || !maps.Equal(chats, with) {
+		t.Errorf("messages of %d chats, not of %d once each (%v)", len(chats), len(with), err)
 	}
 }
 
