@@ -116,7 +116,7 @@ func TestExport(t *testing.T) {
 	h.call("alice", "PUT", "/user/settings", `{"last_seen":"nobody"}`)
 	all := lines(t, h.export("alice"))
 	last := all[len(all)-1]
-	if last.Kind != schemas.ExportFailed || last.Error.Code != schemas.CodeUnavailable {
+	if last.Kind != schemas.ExportFailed || last.Error.Code != schemas.CodeUnavailable || last.Error.RetryAfterMS <= 0 {
 		t.Errorf("without history it ends with %+v", last)
 	}
 	kinds := func(all []schemas.ExportLine) string {

@@ -38,7 +38,11 @@ func (e *erasure) changed(u schemas.UserID, record schemas.Devices) {
 	if _, ok := e.due[u]; ok {
 		return
 	}
-	e.due[u] = record.DeletedAt.Time().Add(streams.EraseSettle)
+	since := time.Now() // the clock of who deleted it may be behind
+	if at := record.DeletedAt.Time(); at.After(since) {
+		since = at
+	}
+	e.due[u] = since.Add(streams.EraseSettle)
 	e.retention.planNow(schemas.Participant{User: u})
 }
 

@@ -123,6 +123,25 @@ func TestErasureCompletesADeletion(t *testing.T) {
 	}
 }
 
+// By whatever clock an account was deleted, others have had their time to hear of it from
+// when the worker has.
+func TestErasureWithAClockThatIsBehind(t *testing.T) {
+	b := newBench(t)
+	b.device("alice", 0)
+	if _, err := b.conn.DeleteAccount(b.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	e, _ := b.newErasure(b.store)
+	e.changed("alice", schemas.Devices{DeletedAt: schemas.Now() - 3600_000})
+	heard := time.Now()
+	for _, after := range []time.Duration{0, streams.EraseSettle - time.Second, streams.EraseSettle} {
+		e.complete(b.ctx(), heard.Add(after))
+		if free := !b.person("alice").Deleted; free != (after == streams.EraseSettle) {
+			t.Errorf("after %s the name is free: %t", after, free)
+		}
+	}
+}
+
 // A deleted account is remembered while messages of it may still arrive, however long
 // they wait.
 func TestErasureIsRememberedWhileMessagesWait(t *testing.T) {
