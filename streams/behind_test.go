@@ -18,7 +18,7 @@ import (
 )
 
 // impatient gives up on commits soon, where a test stops a stream.
-func impatient(o *streams.Options) { o.Alone, o.CommitTimeout = true, 20*time.Millisecond }
+func impatient(o *streams.Options) { o.Alone, o.CommitTimeout = true, 100*time.Millisecond }
 
 // open is a process that is alone with a server, and its consumers.
 func open(t testing.TB, server *embedded.Server) (*streams.Conn, *streams.Consumers) {

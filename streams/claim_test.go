@@ -76,6 +76,31 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// A claim that is cut short before its copies are durable leaves the originals.
+func TestClaimCutShort(t *testing.T) {
+	c := connect(t, onePartition())
+	nobody := &streamstest.Sender{T: t, Conn: c, From: "alice", To: streams.Unclaimed("bob")}
+	waits := nobody.Commit("waits")
+	bob := streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
+	release, err := c.HoldCommits("INBOX_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Claim(briefly(t), bob); err == nil {
+		t.Error("claimed, and nothing was stored")
+	}
+	if d, _ := person(t, c, "bob").Device(bob.Device); !d.Unclaimed || !nobody.Held(waits.ID) {
+		t.Errorf("the original is still there: %t, and the device is %+v", nobody.Held(waits.ID), d)
+	}
+	release()
+	if err := c.Claim(timeout(t), bob); err != nil {
+		t.Fatal(err)
+	}
+	if got := claimed(t, c, bob); !slices.Equal(got, []schemas.MessageID{waits.ID}) {
+		t.Errorf("it got %v, not %s once", got, waits.ID)
+	}
+}
+
 func TestRemoveDevice(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
 	cs, err := c.StartConsumers(ctx)
