@@ -57,7 +57,7 @@ func TestMessagesOfTheOneBefore(t *testing.T) {
 
 // Nor do they hear that those messages are delivered and read now, in a chat of two or in a
 // group that they were added to.
-func TestReadsOfTheOneBefore(t *testing.T) {
+func TestReceiptsInGroupsOfTheOneBefore(t *testing.T) {
 	h := named(t)
 	bob, first := h.join("bob 1"), h.join("alice 1")
 	_, answer := h.as("bob 1", "POST", "/groups", `{"group_name":"friends","members":["alice"]}`)
