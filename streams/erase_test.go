@@ -139,6 +139,38 @@ func TestDeletionCutShort(t *testing.T) {
 	}
 }
 
+// TestDeletionsAtOnce: whoever asks, wherever, hears of one deletion, and the group of one
+// leaving.
+func TestDeletionsAtOnce(t *testing.T) {
+	c, other := pair(t)
+	people(t, c, "bob")
+	settle(t, c, "alice", "bob")
+	id := memberOf(t, c, "alice")[0]
+	times := make(chan schemas.Timestamp, 8)
+	for i := range cap(times) {
+		go func() {
+			at, err := []*streams.Conn{c, other}[i%2].DeleteAccount(timeout(t), "alice")
+			if err != nil {
+				t.Error(err)
+			}
+			times <- at
+		}()
+	}
+	at := streamstest.Receive(t, times)
+	for range cap(times) - 1 {
+		if again := streamstest.Receive(t, times); again != at || at == 0 {
+			t.Errorf("deleted at %d, and at %d", at, again)
+		}
+	}
+	onlyTheRecord(t, c, "alice")
+	if got := roles(t, c, id); got != "[bob owner]" {
+		t.Error(got)
+	}
+	if n := inboxLen(t, c, streams.Unclaimed("bob")); n != 3 {
+		t.Errorf("bob has %d updates, not that it was created, that she left and that he owns it", n)
+	}
+}
+
 // TestNameOfADeletedAccount: it is free once everything is deleted, and who has it
 // then is somebody else.
 func TestNameOfADeletedAccount(t *testing.T) {
