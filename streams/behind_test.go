@@ -182,6 +182,32 @@ func TestSendsOfADeviceGoOnInOrder(t *testing.T) {
 	}
 }
 
+// Records that wait are bounded: one more is refused, and taken when there is room.
+func TestRecordsThatWaitAreBounded(t *testing.T) {
+	c, _ := open(t, streamstest.Server(t, t.TempDir()))
+	a := streamstest.NewAddress(c)
+	known(t, c, a)
+	release := hold(t, c)
+	next := schemas.ClientMessageID(0)
+	record := func() error {
+		next++
+		return c.RecordSent(a, schemas.SentRecord{MessageIDByClient: next, MessageID: c.Clock().Next()}, func(streams.Outcome) {})
+	}
+	for range streams.MaxBehind {
+		if err := record(); err != nil {
+			t.Fatalf("number %d: %v", next, err)
+		}
+	}
+	if err := record(); !errors.Is(err, streams.ErrBusy) {
+		t.Errorf("one more: %v", err)
+	}
+	release()
+	known(t, c, a) // what waits is written
+	if err := record(); err != nil {
+		t.Errorf("with room: %v", err)
+	}
+}
+
 // A message without a copy has nothing but its record to go by.
 func TestWithoutCopiesTheRecordComesFirst(t *testing.T) {
 	c, _ := open(t, streamstest.Server(t, t.TempDir()))

@@ -69,6 +69,7 @@ const (
 	LeaseTTL    = leaseTTL
 	LiveQueue   = liveQueue
 	CacheTTL    = cacheTTL
+	MaxBehind   = maxBehind
 )
 
 // SetNow changes the clock that leases run by.
