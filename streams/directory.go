@@ -66,7 +66,7 @@ func (p *Registration) Lost(id schemas.DeviceID) bool {
 // Had says whether who has the name now had it at the time of that id, too: not
 // somebody who was deleted since, nor the next of that name.
 func (p *Registration) Had(id schemas.MessageID) bool {
-	return p.Exists && id.Time() > p.TokensAfter
+	return p.Exists && !p.OfTheOneBefore(id)
 }
 
 // OfTheOneBefore says whether an id is of a time when somebody else had the name, who
