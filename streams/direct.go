@@ -199,17 +199,20 @@ func (b *directInbox) tick(now time.Time) (next time.Time) {
 
 // holds implements [source]. What the device was sent live says nothing of entries
 // before it, so whatever pos has not passed is read. A read under way may have passed
-// before that entry, so it has to read once more.
+// before an entry that is news, so it has to read once more.
 func (b *directInbox) holds(newest uint64) {
 	b.advance()
-	if b.behind || newest <= b.pos { // it reads on by itself, or nothing is to be read
-		return
+	news := newest > b.newest
+	switch {
+	case b.behind: // it reads on by itself
+	case b.catching && !news:
+	case newest > b.pos:
+		if news && !b.catching {
+			b.owner.late.Add(1)
+		}
+		b.newest = max(b.newest, newest)
+		b.startCatchUp()
 	}
-	if newest > b.newest && !b.catching {
-		b.owner.late.Add(1)
-	}
-	b.newest = max(b.newest, newest)
-	b.startCatchUp()
 }
 
 // verify implements [source]: what is about to go is read once more. An entry that
