@@ -65,6 +65,7 @@ type gatewayFlags struct {
 	MaxDevices      int           `help:"Devices a user." default:"3" env:"ROOST_MAX_DEVICES"`
 	MaxGroupMembers int           `help:"Members a group, at most 8192." default:"1024" env:"ROOST_MAX_GROUP_MEMBERS"`
 	GroupPushLimit  int           `help:"A group of more members is a channel: they pull its messages. Times --max-devices at most 8192." default:"1024" env:"ROOST_GROUP_PUSH_LIMIT"`
+	FullInboxIdle   time.Duration `help:"A device whose inbox is full and that nobody used for so long is removed by the next message for it, at least 48h; 0 keeps it, and refuses the message." default:"48h" env:"ROOST_FULL_INBOX_IDLE"`
 	Events          bool          `help:"Put every message into MESSAGES, for other services." env:"ROOST_EVENTS"`
 	Heartbeat       time.Duration `help:"How often a client shall send something." default:"30s" env:"ROOST_HEARTBEAT"`
 	AckTimeout      time.Duration `help:"How long a connected device may leave a message unacknowledged." default:"30s" env:"ROOST_ACK_TIMEOUT"`
@@ -98,6 +99,8 @@ func (f gatewayFlags) validate() error {
 		return errors.New("--group-push-limit: is at least 1")
 	case f.GroupPushLimit*f.MaxDevices > streams.MaxCopies:
 		return fmt.Errorf("--group-push-limit: times --max-devices, it is at most %d, the copies of one message", streams.MaxCopies)
+	case f.FullInboxIdle != 0 && f.FullInboxIdle < minDeviceIdle:
+		return fmt.Errorf("--full-inbox-idle: is at least %s, or 0 for never", minDeviceIdle)
 	case f.Heartbeat < time.Second || f.AckTimeout < time.Second:
 		return errors.New("--heartbeat and --ack-timeout: are at least 1s")
 	case f.AuthJWKS == "" && (f.AuthIssuer != "" || f.AuthAudience != ""):

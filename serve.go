@@ -216,6 +216,7 @@ func (c workerCommand) Run(p process) error {
 // configure fills in what the flags say of a gateway.
 func (f gatewayFlags) configure(ctx context.Context, o *gateway.Options, secretFile string) error {
 	o.MaxDevices, o.MaxGroupMembers, o.GroupPushLimit, o.Events, o.AllowedOrigins = f.MaxDevices, f.MaxGroupMembers, f.GroupPushLimit, f.Events, f.AllowedOrigins
+	o.FullInboxIdle = f.FullInboxIdle
 	o.Limits, o.Heartbeat = f.limits(), f.Heartbeat
 	if f.AuthJWKS != "" {
 		auth, err := gateway.NewExternal(ctx, gateway.Issuer{JWKS: f.AuthJWKS, Issuer: f.AuthIssuer, Audience: f.AuthAudience})

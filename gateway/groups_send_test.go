@@ -198,6 +198,97 @@ func TestFullInboxInAGroup(t *testing.T) {
 	}
 }
 
+// fillInbox has a device's inbox hold all that it may, which is given.
+func (d *device) fillInbox(of schemas.UserID, n int) {
+	d.t.Helper()
+	for i := range n {
+		d.tell(of, fmt.Sprint("fills ", i))
+	}
+}
+
+// TestForgottenDeviceWithAFullInbox: it is removed by the next message, of one person or
+// to a group, and holds up nobody; what was the last device leaves the message to the
+// next one. A device that was used lately stays.
+func TestForgottenDeviceWithAFullInbox(t *testing.T) {
+	const room = 20
+	h := furnish(t, streamstest.Server(t, t.TempDir()), streams.Topology{InboxMaxMessages: room}, func(o *gateway.Options) { o.FullInboxIdle = 48 * time.Hour })
+	alice, carol := h.connect("alice"), h.connect("carol")
+	h.token("bob")
+	id := h.makeGroup("alice", "carol")
+	for i, to := range []string{"person", "group"} {
+		tablet := h.connect("bob")
+		if to == "group" {
+			h.add("alice", id, "bob")
+		}
+		goAway(t, h, "bob", tablet)
+		alice.fillInbox("bob", room-i) // besides the update of the group
+		send := func(content string) schemas.ClientMessageID {
+			if to == "group" {
+				return alice.shout(id, content)
+			}
+			return alice.say("bob", content)
+		}
+		n := send("goes on")
+		if e := alice.wantError(schemas.CodeInboxFull); e.MessageIDByClient != n {
+			t.Errorf("got %+v", e)
+		}
+		if _, err := h.conn.Directory().ChangeDevice(h.ctx(), addr("bob", tablet), func(d *schemas.Device) {
+			d.CreatedAt = schemas.TimestampOf(time.Now().Add(-49 * time.Hour))
+			d.LastActive = d.CreatedAt
+		}); err != nil {
+			t.Fatal(err)
+		}
+		n = send("goes on again")
+		alice.accepted(n)
+		back := h.dial()
+		back.send(&schemas.Hello{Token: h.token("bob"), DeviceID: tablet.welcome.DeviceID})
+		back.wantError(schemas.CodeDeviceRemoved)
+		back.wantClose(schemas.CloseDeviceRemoved)
+		next := h.connect("bob")
+		if got := next.backlog(); len(got) != 1 || got[0].Content != "goes on again" {
+			t.Errorf("to a %s: the next device got %d messages", to, len(got))
+		}
+		next.leave()
+		if _, err := h.conn.RemoveDevice(h.ctx(), addr("bob", next)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, content := range []string{"goes on", "goes on again"} {
+		if m := carol.take(); m.Content != content {
+			t.Errorf("carol got %q, not %q", m.Content, content)
+		}
+	}
+	if n := counter(t, h.reg, "roost_gateway_devices_deactivated_total"); n != 2 {
+		t.Errorf("%v devices were counted, not 2", n)
+	}
+}
+
+// TestFullInboxOfNobodysDevice: who has no device keeps the first messages of a group,
+// and holds up nobody. What one person sends them is refused.
+func TestFullInboxOfNobodysDevice(t *testing.T) {
+	const room = 20
+	h := furnish(t, streamstest.Server(t, t.TempDir()), streams.Topology{InboxMaxMessages: room})
+	h.token("bob")
+	alice, carol := h.connect("alice"), h.connect("carol")
+	id := h.makeGroup("alice", "bob", "carol")
+	carol.wantUpdates("alice created")
+	alice.fillInbox("bob", room-1)
+	for i := range 3 {
+		alice.accepted(alice.shout(id, fmt.Sprint(i)))
+		if m := carol.take(); m.Content != fmt.Sprint(i) {
+			t.Errorf("carol got %q", m.Content)
+		}
+	}
+	alice.say("bob", "to you alone")
+	alice.wantError(schemas.CodeInboxFull)
+	if got := h.connect("bob").backlog(); len(got) != room-1 || got[room-2].Content != fmt.Sprint("fills ", room-2) {
+		t.Errorf("bob got %d messages", len(got))
+	}
+	if n := counter(t, h.reg, "roost_gateway_copies_skipped_total"); n != 3 {
+		t.Errorf("%v copies were counted, not 3", n)
+	}
+}
+
 // BenchmarkSendToLargeGroup is a message to 1,024 members with two devices each,
 // from send_message to message_received: 2,047 copies on disk.
 func BenchmarkSendToLargeGroup(b *testing.B) {

@@ -14,6 +14,7 @@ type metrics struct {
 	frames, errors, closed, refused, typingDropped                  *prometheus.CounterVec
 	heartbeats                                                      prometheus.Counter // of frames
 	readsWritten, wakeUps                                           prometheus.Counter
+	deactivated, copiesSkipped                                      prometheus.Counter // because inboxes are full
 	channelPages                                                    *prometheus.CounterVec
 	acceptSeconds                                                   prometheus.Histogram
 	watched                                                         prometheus.Gauge
@@ -39,6 +40,8 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		unavailable:   counter("sends_unavailable_total", "Sends that were not stored in time."),
 		readsWritten:  counter("reads_written_total", "Watermarks written for message_read; a burst is one."),
 		wakeUps:       counter("wake_ups_total", "Frames that told a device that a channel has something new."),
+		deactivated:   counter("devices_deactivated_total", "Devices that were removed because nobody used them and their inbox was full."),
+		copiesSkipped: counter("copies_skipped_total", "Copies of messages to groups for people without a device whose inbox is full."),
 		channelPages:  vector("channel_pages_total", "Pages of channels, by where they came from.", "from"),
 		frames:        vector("frames_total", "Frames of clients, by type.", "type"),
 		errors:        vector("errors_total", "Errors told to clients, by code.", "code"),

@@ -145,6 +145,7 @@ type targets struct {
 	days        int            // after which the message disappears; 0 is never
 	group       *schemas.Group // nil for the message to one person
 	channel     bool           // the members of group pull
+	spared      bool           // full inboxes were left out
 }
 
 // keeps says whether history workers get the message: where somebody keeps it, and what
@@ -336,7 +337,13 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 	entry := m.StoredMessage()
 	copies := streams.Copies{Message: m, Entry: entry, To: t.to, Log: t.keeps(m) || s.server.opts.Events, Keep: t.keeps(m)}
 	copies.Stored = func(i int, sequence uint64) { s.server.streams.PublishEntry(t.to[i], sequence, entry) }
+	var full fullInboxes
+	copies.Full = func(i int) { full.add(t.to[i]) }
 	s.server.streams.CommitCopies(copies, func(_ []uint64, err error) {
+		if errors.Is(err, streams.ErrInboxFull) && !t.spared {
+			s.later(p, func(ctx context.Context) { s.spare(ctx, p, rec, t, full.all) })
+			return
+		}
 		if err != nil {
 			s.refuse(p, err)
 			return

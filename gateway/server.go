@@ -58,6 +58,10 @@ type Options struct {
 	// ReadDelay is how long message_read may wait to be durable, so that a burst
 	// costs one write. Default 1 s.
 	ReadDelay time.Duration
+	// FullInboxIdle is for how long nobody must have used a device whose inbox is full so
+	// that the next message for it removes it, at least two days. Default 0: it stays, and
+	// such messages are refused.
+	FullInboxIdle time.Duration
 	// Refuse says why no send is accepted now, nil that all is well: a disk that
 	// is nearly full. It is asked for every send. Default: never.
 	Refuse func() error

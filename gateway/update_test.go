@@ -426,7 +426,7 @@ func TestDisappearing(t *testing.T) {
 	nats := streamstest.Server(t, t.TempDir())
 	topology := streams.Topology{DuplicateWindow: 100 * time.Millisecond} // so that the stream knows no retry
 	h := furnish(t, nats, topology)
-	ago := houseAt(t, nats, topology, left-24*time.Hour) // what is sent there is nearly a day old
+	ago := houseAt(t, nats, topology, left-24*time.Hour)   // what is sent there is nearly a day old
 	alice, bob := ago.connect("alice"), ago.connect("bob") // who have no device of a later clock
 	goAway(t, ago, "bob", bob)
 	h.token("carol") // has no device

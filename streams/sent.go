@@ -103,6 +103,9 @@ type Copies struct {
 	// its sequence: of those of one inbox in the order of their sequences, and whatever
 	// becomes of the copies in other partitions. It does not block.
 	Stored func(i int, sequence uint64)
+	// Full, where it is set, hears of the copy for To[i] that found its inbox full, before
+	// done is called: of those in other partitions at the same time. It does not block.
+	Full func(i int)
 }
 
 // Unclaimed is the inbox of a user without a device.
@@ -149,6 +152,9 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		}
 		err := c.commit(one.stream, one.set, func(outcomes []Outcome) {
 			for i, to := range one.at {
+				if m.Full != nil && errors.Is(outcomes[i].Err, ErrInboxFull) {
+					m.Full(to)
+				}
 				if outcomes[i].Duplicate || outcomes[i].Err != nil {
 					continue
 				}

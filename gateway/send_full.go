@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"roost/schemas"
+	"roost/streams"
+)
+
+// Full inboxes: nobody's forgotten device keeps others from writing.
+
+// fullInboxes gathers the inboxes that had no room for a message.
+type fullInboxes struct {
+	mu  sync.Mutex
+	all []streams.Address
+}
+
+func (f *fullInboxes) add(a streams.Address) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, a)
+}
+
+// spare commits a message again without the full inboxes that nobody empties, or refuses
+// it where there is another one. A device that was not used for long is removed; of
+// messages to a group, who has no device keeps the first ones.
+func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets, full []streams.Address) {
+	t.spared = true
+	t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool { return slices.Contains(full, a) })
+	for _, a := range full {
+		if a == streams.Unclaimed(a.User) && p.message.GroupID != "" {
+			s.server.metrics.copiesSkipped.Inc()
+			continue
+		}
+		person, err := s.removeForgotten(ctx, a)
+		if err != nil {
+			s.refuse(p, err)
+			return
+		}
+		if len(person.Devices) == 0 && !slices.Contains(t.unclaimed, a.User) { // it was the last one: the next one gets this message
+			t.unclaimed, t.to = append(t.unclaimed, a.User), streams.AppendInboxes(t.to, a.User, person)
+		}
+	}
+	s.commit(p, rec, t)
+}
+
+// removeForgotten removes a device whose inbox is full and that nobody used for long, or
+// fails with [streams.ErrInboxFull]. It returns whose device it was, as they are now.
+func (s *session) removeForgotten(ctx context.Context, a streams.Address) (*streams.Person, error) {
+	idle := s.server.opts.FullInboxIdle
+	if idle <= 0 || a == streams.Unclaimed(a.User) {
+		return nil, streams.ErrInboxFull
+	}
+	gone, err := s.server.streams.Deactivate(ctx, a, schemas.TimestampOf(time.Now().Add(-idle)))
+	if err != nil {
+		return nil, err
+	}
+	if gone {
+		s.server.metrics.deactivated.Inc()
+	}
+	person, err := s.server.directory.Fresh(ctx, a.User)
+	if err == nil && !gone && !person.Lost(a.Device) { // nor by another send
+		err = streams.ErrInboxFull
+	}
+	return person, err
+}
