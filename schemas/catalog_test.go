@@ -241,7 +241,7 @@ var catalog = []example{
 	body("export_line.receipt", schemas.ExportLine{Kind: schemas.ExportReceipt, Receipt: &schemas.Receipt{SenderID: "alice", ReaderID: "bob", DeliveredUpTo: second}}),
 	body("export_line.blocks", schemas.ExportLine{Kind: schemas.ExportBlocks, Blocks: &schemas.Blocks{UserIDs: []schemas.UserID{"bob"}}}),
 	body("export_line.membership", schemas.ExportLine{Kind: schemas.ExportMembership, Chat: string(group),
-		Membership: &schemas.Membership{Spans: []schemas.Span{{From: first, To: second}}}}),
+		Membership: &schemas.Membership{Spans: []schemas.Span{{From: first}}}, Role: schemas.RoleAdmin}),
 	body("export_line.sent", schemas.ExportLine{Kind: schemas.ExportSent, DeviceID: device, Sent: &schemas.SentRecord{MessageIDByClient: 17, MessageID: second,
 		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: "hello"}).Hash()}}),
 	body("export_line.waiting", schemas.ExportLine{Kind: schemas.ExportWaiting, DeviceID: device, Entry: toGroup.StoredMessage()}),

@@ -14,7 +14,7 @@ const (
 	ExportSession       ExportKind = "session"        // DeviceID, Session
 	ExportReceipt       ExportKind = "receipt"        // Receipt
 	ExportBlocks        ExportKind = "blocks"         // Blocks: whom the person blocks
-	ExportMembership    ExportKind = "membership"     // Chat, Membership: when the person was a member of a group
+	ExportMembership    ExportKind = "membership"     // Chat, Membership, Role: when the person was a member of a group
 	ExportSent          ExportKind = "sent"           // DeviceID, Sent
 	ExportWaiting       ExportKind = "waiting"        // DeviceID where a device has it to get, Entry
 	ExportPosted        ExportKind = "posted"         // Chat, Posted: what the person sent to a channel
@@ -39,6 +39,7 @@ type ExportLine struct {
 	Message    *MessageState   `json:"message,omitempty"`
 	Posted     *Message        `json:"posted,omitempty"`
 	Membership *Membership     `json:"membership,omitempty"`
+	Role       Role            `json:"role,omitempty"`  // which the person has in the group, while they are a member
 	Items      *int64          `json:"items,omitempty"` // how many lines stand before
 	Error      *AnswerError    `json:"error,omitempty"`
 }

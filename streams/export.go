@@ -24,6 +24,16 @@ func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.E
 		if r := l.Receipt; r != nil && r.SenderID == u && me.OfTheOneBefore(max(r.DeliveredUpTo, r.ReadUpTo)) {
 			return nil
 		}
+		if l.Kind == schemas.ExportMembership {
+			group, err := c.groups.Peek(ctx, schemas.GroupID(l.Chat))
+			if err != nil && !errors.Is(err, ErrNoGroup) {
+				return err
+			}
+			if group != nil {
+				member, _ := group.Member(u)
+				l.Role = member.Role
+			}
+		}
 		return line(l)
 	}
 	for _, h := range c.personal(u) {

@@ -167,7 +167,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 		case schemas.ExportBlocks:
 			say("blocks", l.Blocks.UserIDs)
 		case schemas.ExportMembership:
-			say("membership", l.Chat == string(id), len(l.Membership.Spans))
+			say("membership", l.Chat == string(id), len(l.Membership.Spans), l.Role)
 		case schemas.ExportSent:
 			say("sent", device(l.DeviceID), l.Sent.MessageIDByClient)
 		case schemas.ExportWaiting:
@@ -183,7 +183,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 	}
 	want := []string{"account alice true", "settings everyone", "device phone phone", "removed gone", "session phone true",
 		"receipt alice false bob true false", "receipt bob false alice true true", "receipt  true alice true false",
-		"blocks [bob]", "membership true 1", "sent phone 1", "sent phone 2",
+		"blocks [bob]", "membership true 1 owner", "sent phone 1", "sent phone 2",
 		"waiting phone group_update <nil>", "waiting phone incoming_message <nil>", "waiting none incoming_message <nil>"}
 	slices.Sort(got)
 	slices.Sort(want)
