@@ -63,7 +63,8 @@ func (c *chat) woken(ctx context.Context, w client.WakeUp) {
 	})
 }
 
-// pull reads the messages of a channel that are newer than seen.
+// pull reads the messages of a channel that are newer than seen, and those before them
+// that stand on the same pages.
 func (c *chat) pull(ctx context.Context, w client.WakeUp, seen schemas.MessageID) (all []schemas.HistoryMessage, err error) {
 	for n := range 2 {
 		if n > 0 {
@@ -91,17 +92,17 @@ func (c *chat) pullPages(ctx context.Context, id schemas.GroupID, seen schemas.M
 		if err != nil {
 			return nil, err
 		}
-		news := slices.DeleteFunc(page, func(m schemas.HistoryMessage) bool { return m.MessageID <= seen })
-		all = append(all, news...)
-		if len(news) < schemas.HistoryPageSize {
+		all = append(all, page...)
+		if len(page) < schemas.HistoryPageSize || page[len(page)-1].MessageID <= seen {
 			break
 		}
-		older.Before = news[len(news)-1].MessageID
+		older.Before = page[len(page)-1].MessageID
 	}
 	return all, nil
 }
 
-// showPulled shows what is new in a channel. What was sent from here is on the screen.
+// showPulled shows what is new in a channel, and what was done to messages that were
+// shown. What was sent from here is on the screen.
 func (c *chat) showPulled(ctx context.Context, p pulled) {
 	id := p.wake.GroupID
 	again := c.channels.pulling[id]
@@ -114,11 +115,15 @@ func (c *chat) showPulled(ctx context.Context, p pulled) {
 	}
 	me, chat := c.client.Welcome().UserID, schemas.Participant{Group: id}
 	for _, m := range slices.Backward(p.pages) {
+		_, known := c.find(m.MessageID)
+		if known {
+			c.showChanges(m)
+		}
 		if m.MessageID <= c.channels.seen[id] {
 			continue
 		}
 		c.channels.seen[id] = m.MessageID
-		if _, known := c.find(m.MessageID); known || m.Deleted || m.SenderID == me && c.unanswered > 0 {
+		if known || m.Deleted || m.SenderID == me && c.unanswered > 0 {
 			continue
 		}
 		state := c.recall(m)
@@ -127,4 +132,69 @@ func (c *chat) showPulled(ctx context.Context, p pulled) {
 	if again != "" {
 		c.woken(ctx, client.WakeUp{WakeUp: schemas.WakeUp{GroupID: id, MessageID: again}})
 	}
+}
+
+// showChanges shows what a page says was done to a message that was shown. What this
+// person did may have been done here, as long as answers are awaited.
+func (c *chat) showChanges(h schemas.HistoryMessage) {
+	i, _ := c.find(h.MessageID)
+	_, done := stored(h)
+	before, next := c.known[i].state(), c.known[i]
+	next.updates = next.paged(done)
+	now := next.state()
+	updates := changes(before, now)
+	reaction := func(u schemas.Message) bool { return u.Change == schemas.ChangeReaction }
+	many := len(updates) > chatReactors+1 && len(now.Reactions) > 0
+	if many {
+		updates = slices.DeleteFunc(updates, reaction)
+	}
+	for _, u := range updates {
+		if u.SenderID != c.client.Welcome().UserID || c.unanswered == 0 {
+			c.screen.line("[%s] %s", clock(u.Timestamp), c.news(client.MessageUpdate{Message: client.Message{Message: u}}))
+		}
+	}
+	c.known[i] = next
+	if many {
+		c.screen.line("[%s] reactions in %s to %s: %s", clock(schemas.Now()), c.name(schemas.Participant{Group: h.GroupID}),
+			c.quote(h.MessageID), c.reactions(now.Reactions))
+	}
+}
+
+// changes are the updates that make a message what it is now, an edit or a deletion
+// first. Pages do not have the times of the others: they were made just now.
+func changes(before, now schemas.MessageState) (updates []schemas.Message) {
+	add := func(by schemas.UserID, change schemas.MessageChange, content string, at schemas.Timestamp) {
+		updates = append(updates, schemas.Message{SenderID: by, GroupID: now.GroupID, Change: change, Content: content,
+			TargetMessageID: now.MessageID, Timestamp: at})
+	}
+	switch {
+	case before.Deleted:
+		return nil
+	case now.Deleted:
+		add(now.SenderID, schemas.ChangeDelete, "", schemas.Now())
+		return updates
+	case now.EditedAt > before.EditedAt && now.Content != before.Content:
+		add(now.SenderID, schemas.ChangeEdit, now.Content, now.EditedAt)
+	}
+	by := func(all []schemas.Reaction, user schemas.UserID) string {
+		i := slices.IndexFunc(all, func(r schemas.Reaction) bool { return r.UserID == user })
+		if i < 0 {
+			return ""
+		}
+		return all[i].Reaction
+	}
+	for _, r := range now.Reactions {
+		if by(before.Reactions, r.UserID) != r.Reaction {
+			add(r.UserID, schemas.ChangeReaction, r.Reaction, schemas.Now())
+		}
+	}
+	if len(now.Reactions) == schemas.MaxReactions {
+		return updates // those of before may be there still
+	}
+	for _, r := range before.Reactions {
+		if by(now.Reactions, r.UserID) == "" {
+			add(r.UserID, schemas.ChangeReaction, "", schemas.Now())
+		}
+	}
+	return updates
 }

@@ -52,7 +52,8 @@ func (c *chat) know(m schemas.Message) schemas.MessageState {
 }
 
 // recall is know for a message of a page of history. What the page says was done to it
-// takes the place of what an earlier page said; what came to this device is newer.
+// takes the place of what an earlier page said; what came to this device, or was sent from
+// it, is newer, but for an edit of an earlier time.
 func (c *chat) recall(h schemas.HistoryMessage) schemas.MessageState {
 	m, done := stored(h)
 	c.know(m)
@@ -60,9 +61,22 @@ func (c *chat) recall(h schemas.HistoryMessage) schemas.MessageState {
 	if !found { // too old to be remembered
 		return schemas.Fold([]schemas.Message{m}, done)[0]
 	}
-	came := slices.DeleteFunc(c.known[i].updates, func(u schemas.Message) bool { return u.MessageID == "" })
-	c.known[i].updates = append(done, came...)
+	c.known[i].updates = c.known[i].paged(done)
 	return c.known[i].state()
+}
+
+// paged are the updates of a message of which a page says what was done to it.
+func (m knownMessage) paged(done []schemas.Message) []schemas.Message {
+	var edited schemas.Timestamp
+	for _, u := range done {
+		edited = max(edited, u.Timestamp) // edits alone have one
+	}
+	for _, u := range m.updates {
+		if u.MessageID != "" && (u.Change != schemas.ChangeEdit || u.Timestamp >= edited) {
+			done = append(done, u)
+		}
+	}
+	return done
 }
 
 // apply remembers what was done to a message, whether that has come or not.
