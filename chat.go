@@ -123,6 +123,7 @@ func isRemoved(err error) bool {
 func explain(err error) error {
 	var closed *client.CloseError
 	var e *schemas.Error
+	var request *url.Error
 	switch {
 	case isRemoved(err):
 		return errors.New("this device was removed")
@@ -130,6 +131,19 @@ func explain(err error) error {
 		return errors.New("another chat has taken this device over; give one of them another --device and --state")
 	case errors.As(err, &e) && error(e) == err:
 		return errors.New(strings.TrimSuffix(e.Message, "."))
+	case errors.As(err, &request) && request.Timeout():
+		return errors.New("the server does not answer")
+	case errors.As(err, &request):
+		return fmt.Errorf("the server cannot be reached: %w", request.Err)
 	}
 	return err
+}
+
+// lost says why a connection ended, as far as that helps a person.
+func lost(err error) string {
+	var closed *client.CloseError
+	if errors.As(err, &closed) && closed.Reason != "" {
+		return ": " + closed.Reason
+	}
+	return ""
 }

@@ -211,6 +211,9 @@ func (c *chat) groupUpdated(u client.GroupUpdate) {
 		what = fmt.Sprintf("%s left %s", whom, now)
 	case schemas.GroupRole:
 		what = fmt.Sprintf("%s made %s %s of %s", by, whom, roleName(u.Role), now)
+		if u.UserID == u.ByUserID { // who gave the group away
+			what = fmt.Sprintf("%s %s of %s now", c.is(u.UserID), roleName(u.Role), now)
+		}
 	default:
 		what = fmt.Sprintf("%s changed %s", by, now)
 	}
@@ -225,6 +228,14 @@ func (c *chat) who(user schemas.UserID) string {
 		return "you"
 	}
 	return clean(string(user))
+}
+
+// is begins what somebody is.
+func (c *chat) is(user schemas.UserID) string {
+	if user == c.client.Welcome().UserID {
+		return "you are"
+	}
+	return clean(string(user)) + " is"
 }
 
 func roleName(r schemas.Role) string {

@@ -148,6 +148,14 @@ func (a *account) forget(deleted bool) error {
 	return nil
 }
 
+// removed ends the chat of a device that is no more.
+func (a *account) removed() error {
+	if _, err := os.Stat(a.stateFile()); errors.Is(err, os.ErrNotExist) {
+		return errors.New("this device was removed; start again to begin as a new one")
+	}
+	return fmt.Errorf("this device was removed; delete %s to begin as a new one", a.stateFile())
+}
+
 // connect connects as the device that the state folder knows, else the user's
 // device of that name, else a new one.
 func (a *account) connect(ctx context.Context) (*client.Client, error) {
@@ -165,7 +173,7 @@ func (a *account) connect(ctx context.Context) (*client.Client, error) {
 	c, err := client.Connect(ctx, client.Options{URL: a.opts.Server, Token: a.api().Token, TokenSource: a.renew,
 		DeviceID: device, Store: store})
 	if isRemoved(err) {
-		return nil, fmt.Errorf("this device was removed; delete %s to begin as a new one", store)
+		return nil, a.removed()
 	}
 	return c, explain(err)
 }
@@ -187,7 +195,8 @@ func (a *account) device(ctx context.Context) (schemas.DeviceID, error) {
 		}
 		d, err := api.RegisterDevice(ctx, a.opts.Device)
 		if isCode(err, schemas.CodeDeviceLimit) {
-			return fmt.Errorf("%w (--device takes one over: %s)", err, strings.Join(names, ", "))
+			return fmt.Errorf("%w (/device remove does in a chat of another one; --device takes one over: %s)",
+				explain(err), clean(strings.Join(names, ", ")))
 		}
 		id = d.DeviceID
 		return err

@@ -15,7 +15,7 @@ func peopleCommands() []chatCommand {
 		{"/status", "USER", "whether somebody is online", 1, 1, (*chat).status},
 		{"/watch", "[USER ...]", "be told when they come and go; alone: whom", 0, -1, (*chat).watch},
 		{"/unwatch", "USER ...", "", 1, -1, (*chat).unwatch},
-		{"/block", "USER", "get nothing more from somebody", 1, 1, (*chat).block},
+		{"/block", "USER", "get nothing more from somebody, but in groups", 1, 1, (*chat).block},
 		{"/unblock", "USER", "", 1, 1, (*chat).unblock},
 		{"/blocks", "", "whom you block", 0, 0, (*chat).blocks},
 	}
@@ -112,7 +112,7 @@ func (c *chat) presence(p client.Presence) {
 }
 
 func (c *chat) block(ctx context.Context, args chatArgs) error {
-	return c.changeBlock(ctx, args, (*client.API).Block, "You get nothing more from %s, who is not told.")
+	return c.changeBlock(ctx, args, (*client.API).Block, "You get nothing more from %s, who is not told. What they write in groups still comes.")
 }
 
 func (c *chat) unblock(ctx context.Context, args chatArgs) error {

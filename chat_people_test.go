@@ -139,7 +139,7 @@ func TestChatPeople(t *testing.T) {
 	bob := startChat(t, srv.URL, "bob", func(o *ChatOptions) { o.To = "alice" })
 	alice.sees(`bob is online\.`)
 	bob.types("/block alice", "/blocks")
-	bob.sees(`You get nothing more from alice, who is not told\.`)
+	bob.sees(`You get nothing more from alice, who is not told\. What they write in groups still comes\.`)
 	bob.sees(`You block alice\.`)
 	alice.sees(`bob is offline\.`) // as far as she is concerned
 	alice.types("Hello?")
@@ -162,13 +162,46 @@ func TestChatRemovesADevice(t *testing.T) {
 	srv := chatServer(t)
 	laptop := startChat(t, srv.URL, "alice", nil)
 	laptop.sees(`You are alice.*`)
-	phone := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device = "my phone" })
-	phone.sees(`You are alice.*`)
+	state := filepath.Join(t.TempDir(), "phone")
+	phone := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device, o.State = "my phone", state })
+	phone.types("/to alice", "A note") // there is something to remember
+	phone.sees(`✓ A note`)
 	laptop.types("/to alice", "/device remove my phone")
 	laptop.sees(`The device my phone is removed\.`)
-	if err := phone.ends(); err == nil || err.Error() != "this device was removed" {
+	says := "this device was removed; delete " + filepath.Join(state, "device.json") + " to begin as a new one"
+	if err := phone.ends(); err == nil || err.Error() != says {
 		t.Errorf("the phone: %v", err)
 	}
+	again := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device, o.State = "my phone", state })
+	if err := again.ends(); err == nil || err.Error() != says {
+		t.Errorf("the phone, later: %v", err)
+	}
+}
+
+// Who has all the devices that there may be hears which they are.
+func TestChatDeviceLimit(t *testing.T) {
+	srv := chatServer(t)
+	for _, name := range []string{"laptop", "phone", "tablet"} {
+		startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device = name }).sees(`You are alice.*`)
+	}
+	fourth := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device = "watch" })
+	const says = "You have 3 devices already; remove one first (/device remove does in a chat of another one; --device takes one over: laptop, phone, tablet)"
+	if err := fourth.ends(); err == nil || err.Error() != says {
+		t.Errorf("the fourth: %v", err)
+	}
+}
+
+// Who gives a group away is told what they are now.
+func TestChatGivesAGroupAway(t *testing.T) {
+	srv := chatServer(t)
+	srv.Account("bob", "correct horse")
+	alice := startChat(t, srv.URL, "alice", nil)
+	alice.types("/group create team", "/group add bob", "/group role bob owner")
+	alice.sees(`\[..:..\] \* you made bob the owner of team`)
+	alice.sees(`\[..:..\] \* you are an admin of team now`)
+	bob := startChat(t, srv.URL, "bob", nil)
+	bob.sees(`\[..:..\] \* alice made you the owner of team`)
+	bob.sees(`\[..:..\] \* alice is an admin of team now`)
 }
 
 // What is stored can be taken along, and then deleted for good.

@@ -31,6 +31,7 @@ type chat struct {
 	channels channels
 	exports  chan exported // unbuffered; written by an export, read by run
 	wg       sync.WaitGroup
+	left     []result // what the end of the chat kept from results; written by the sender, read once that has ended
 
 	unanswered int
 	leaving    bool // stdin has ended
@@ -104,11 +105,11 @@ func (c *chat) run(ctx context.Context, lines func() (string, error)) error {
 	c.wg.Go(func() { c.send(ctx, restored) })
 	c.wg.Go(func() { c.receive(ctx) })
 	c.wg.Go(func() { c.notify(ctx) })
-	defer func() {
-		cancel()
-		c.wg.Wait()
-	}()
-	return c.loop(ctx, readLines(ctx, lines))
+	err := c.loop(ctx, readLines(ctx, lines))
+	cancel()
+	c.wg.Wait()
+	c.farewell(err == nil && !c.deleted)
+	return err
 }
 
 // readLines reads until there are no more. Its goroutine is the only one that
@@ -142,6 +143,7 @@ func (c *chat) send(ctx context.Context, restored []client.Outgoing) {
 		case c.results <- r:
 			return true
 		case <-ctx.Done():
+			c.left = append(c.left, r)
 			return false
 		}
 	}
@@ -219,7 +221,7 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 			return c.screen.err
 		}
 		if c.leaving && (c.unanswered == 0 && !c.exporting || c.screen.term != nil) {
-			return c.farewell()
+			return nil
 		}
 		in := lines
 		if c.leaving || c.unanswered >= chatUnanswered {
@@ -229,13 +231,16 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 		case line, ok := <-in:
 			c.leaving = !ok
 			if ok && c.typed(ctx, line) == errQuit {
-				return c.farewell()
+				return nil
 			}
 		case r := <-c.results:
 			c.unanswered--
 			c.answered(r)
 		case r := <-c.events:
-			if r.err != nil {
+			switch {
+			case isRemoved(r.err):
+				return c.account.removed()
+			case r.err != nil:
 				return explain(r.err)
 			}
 			c.happened(r.event)
@@ -251,16 +256,38 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 		case <-c.typing.over.C:
 			c.screen.fade()
 		case <-ctx.Done():
-			return c.farewell()
+			return nil
 		}
 	}
 }
 
-// farewell says what was not answered. What the server may have is asked again
-// at the next start.
-func (c *chat) farewell() error {
-	if c.unanswered > 0 {
-		c.screen.line("Not known to be sent: %d of your messages. The ones on the way are sent again next time.", c.unanswered)
+// farewell says what was not answered, once the sender has ended. What the server may
+// have is asked again at the next start, if that is this device; the rest is not sent.
+func (c *chat) farewell(again bool) {
+	for _, r := range c.left {
+		var unknown *client.UnknownOutcomeError
+		switch {
+		case errors.As(r.err, &unknown):
+			continue
+		case errors.Is(r.err, context.Canceled):
+			c.notSent(r.outgoing)
+		default:
+			c.answered(r)
+		}
+		c.unanswered--
 	}
-	return nil
+	for len(c.outgoing) > 0 {
+		c.notSent(<-c.outgoing)
+		c.unanswered--
+	}
+	switch {
+	case c.unanswered == 0:
+	case again:
+		c.screen.line("Not known to be sent: %d of your messages. What was on the way is sent again next time.", c.unanswered)
+	default:
+		c.screen.line("Not known to be sent: %d of your messages.", c.unanswered)
+	}
 }
+
+// notSent shows a line that the end of the chat came before.
+func (c *chat) notSent(o outgoing) { c.screen.line("✗ %s: not sent", clean(c.line(o))) }

@@ -78,7 +78,7 @@ func (c *chat) happened(ev client.Event) {
 		}
 		c.online = true
 	case client.Disconnected:
-		c.screen.line("The connection is lost: %v. You can go on typing.", ev.Err)
+		c.screen.line("The connection is lost%s. You can go on typing.", clean(lost(ev.Err)))
 	case client.Message:
 		c.message(ev)
 	case client.MessageUpdate:
@@ -100,7 +100,7 @@ func (c *chat) happened(ev client.Event) {
 	case client.Typing:
 		c.types(ev)
 	case client.ServerError:
-		if ev.Err.Code == schemas.CodeUnknownReceiver {
+		if ev.Err.Code == schemas.CodeUnknownReceiver || ev.Err.Code == schemas.CodeNotAMember {
 			return // of a typing notice; the message itself will be refused
 		}
 		c.screen.line("The server says: %s", clean(ev.Err.Message))

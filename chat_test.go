@@ -297,6 +297,61 @@ func TestChatSurvivesALostConnection(t *testing.T) {
 	bob.sees(`.* alice edited \(re: two\): three`)
 }
 
+// Who ends a chat while the server is away hears what was not sent.
+func TestChatEndsWhileTheServerIsAway(t *testing.T) {
+	srv := chatServer(t)
+	srv.Account("bob", "correct horse")
+	state := filepath.Join(t.TempDir(), "state")
+	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To, o.State = "bob", state })
+	alice.types("one")
+	alice.sees(`✓ one`)
+	srv.kill()
+	<-srv.exited
+	alice.sees(`The connection is lost\. You can go on typing\.`)
+	alice.types("two", "/edit three", "/status bob", "/quit")
+	alice.sees(`the server cannot be reached: .*refused`)
+	alice.sees(`✗ two: not sent`)
+	alice.sees(`✗ edit: three: not sent`)
+	if err := alice.ends(); err != nil {
+		t.Errorf("alice: %v", err)
+	}
+	if text := alice.saw(); strings.Contains(text, "Not known") {
+		t.Errorf("alice saw:\n%s", text)
+	}
+	srv.server = serve(t, srv.dir, srv.address())
+	again := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.State = state })
+	again.types("/blocks")
+	if text := again.until(`You block nobody\.`); strings.Contains(text, "sent again") {
+		t.Errorf("what was not sent is:\n%s", text)
+	}
+}
+
+// At the end the answers that came meanwhile count, and the rest is told apart.
+func TestChatFarewell(t *testing.T) {
+	c, out := offlineChat(t, "alice", "bob")
+	to := c.peer
+	c.left = []result{
+		{outgoing: outgoing{to: to, text: "one"}, sent: schemas.MessageReceived{MessageID: chatMessageID(1)}},
+		{outgoing: outgoing{to: to, text: "two"}, err: &client.UnknownOutcomeError{Number: 2, Err: context.Canceled}},
+		{outgoing: outgoing{to: to, text: "three"}, err: context.Canceled},
+		{outgoing: outgoing{to: to, text: "four"}, err: schemas.Errorf(schemas.CodeInboxFull, "Full.")},
+	}
+	c.outgoing <- outgoing{to: to, text: "five"}
+	c.unanswered = 5
+	c.farewell(true)
+	expected := "✓ one\n✗ three: not sent\n✗ four: not sent: Full\n✗ five: not sent\n" +
+		"Not known to be sent: 1 of your messages. What was on the way is sent again next time.\n"
+	if out.String() != expected {
+		t.Errorf("shown:\n%s", out)
+	}
+	out.Reset()
+	c.left = nil
+	c.farewell(false) // of a device that was removed, say
+	if out.String() != "Not known to be sent: 1 of your messages.\n" {
+		t.Errorf("shown:\n%s", out)
+	}
+}
+
 func TestChatCannotStart(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("alice", "correct horse")
