@@ -71,6 +71,9 @@ func (s *screen) reader(plain *bufio.Reader) func() (string, error) {
 	if s.term != nil {
 		return func() (string, error) {
 			line, err := s.term.ReadLine()
+			if err == term.ErrPasteIndicator { // where an earlier program left that mode on
+				err = nil
+			}
 			s.typed.Add(1)
 			return line, err
 		}

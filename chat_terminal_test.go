@@ -151,9 +151,31 @@ func TestChatReadAndTypingInAGroup(t *testing.T) {
 	alice.sees(`bob is typing in team \.\.\.`)
 	bob.types(" gladly")
 	alice.sees(`\[\d\d:\d\d\] bob in team: so gladly`)
+	bob.types("/group leave")
+	bob.sees(`.*you left team`)
+	bob.types("Still here?") // the keys tell the group, which is no error of its own
+	bob.sees(`.*✗ Still here\?: not sent: .*`)
+	bob.types("/blocks")
+	if text := bob.until(`.*You block nobody\.`); strings.Contains(bob.saw(), "The server says") {
+		t.Errorf("bob saw:\n%s", text)
+	}
 	alice.types("/quit")
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
+	}
+}
+
+// A paste that the terminal marks is typed as any other line.
+func TestChatPaste(t *testing.T) {
+	srv := chatServer(t)
+	srv.Account("alice", "correct horse")
+	bob := startTerminalChat(t, srv.URL, "bob")
+	bob.sees(`.*You are bob on laptop.*`)
+	bob.types("/to alice")
+	bob.keys("\x1b[200~one\rtwo\r\x1b[201~")
+	bob.types("three")
+	for _, text := range []string{"one", "two", "three"} {
+		bob.sees(`.*✓ +` + text)
 	}
 }
 
