@@ -130,7 +130,7 @@ func explain(err error) error {
 	case errors.As(err, &closed) && closed.Code == schemas.CloseReplaced:
 		return errors.New("another chat has taken this device over; give one of them another --device and --state")
 	case errors.As(err, &e) && error(e) == err:
-		return errors.New(strings.TrimSuffix(e.Message, "."))
+		return errors.New(plain(strings.TrimSuffix(e.Message, ".")))
 	case errors.As(err, &request) && request.Timeout():
 		return errors.New("the server does not answer")
 	case errors.As(err, &request):
@@ -146,4 +146,23 @@ func lost(err error) string {
 		return ": " + closed.Reason
 	}
 	return ""
+}
+
+// fieldWords are what the person calls the fields that errors begin with.
+var fieldWords = map[string]string{"content": "the text", "group_id": "the group", "group_name": "a name", "last_seen": "it", "name": "a name",
+	"password": "a password", "receiver_id": "the user", "role": "a role", "target_message_id": "it", "user_id": "the user"}
+
+// plain puts words in place of the field that an error begins with, or leaves it out
+// before a sentence.
+func plain(message string) string {
+	field, rest, _ := strings.Cut(message, ": ")
+	words, known := fieldWords[field]
+	if !known {
+		return message
+	}
+	switch verb, _ := cutWord(rest); verb {
+	case "is", "has", "of":
+		return words + " " + rest
+	}
+	return rest
 }

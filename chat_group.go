@@ -67,7 +67,11 @@ func (c *chat) groupList(ctx context.Context, _ chatArgs) error {
 		if g.DisappearingDays > 0 {
 			more += ", messages " + fate(g.DisappearingDays)
 		}
-		c.screen.line("%s  %s, %d members, you are %s%s", g.GroupID, clean(g.GroupName), g.MemberCount, roleName(g.Role), more)
+		members := fmt.Sprintf("%d members", g.MemberCount)
+		if g.MemberCount == 1 {
+			members = "1 member"
+		}
+		c.screen.line("%s  %s, %s, you are %s%s", g.GroupID, clean(g.GroupName), members, roleName(g.Role), more)
 	}
 	return nil
 }

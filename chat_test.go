@@ -180,7 +180,10 @@ func TestChat(t *testing.T) {
 	bob.sees(`✓✓ So: gladly`)
 
 	alice.types("/to nobody", "Anyone?")
-	alice.sees(`✗ Anyone\?: not sent: .*there is no such user.*`)
+	alice.sees(`✗ Anyone\?: not sent: there is no such user\. Nothing was stored`)
+	long := strings.Repeat("x", schemas.MaxContentRunes+1)
+	alice.types(long)
+	alice.sees(`✗ ` + long + `: not sent: the text has 1001 characters, .*`)
 	alice.types("/quit")
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
@@ -206,7 +209,7 @@ func TestChatCommands(t *testing.T) {
 		{"/device remove phone", `you have no device phone; .*`},
 		{"/status alice", `alice is online, last active \d\d:\d\d\.`},
 		{"/status bob", `bob is offline\.`},
-		{"/status carol", `user_id: there is no such user`},
+		{"/status carol", `there is no such user`},
 		{"/status g-x", `a user id does not start with.*`},
 		{"/set", `history off, lastseen everyone, receipts on`},
 		{"/set history on", `history on, lastseen everyone, receipts on`},
@@ -214,7 +217,7 @@ func TestChatCommands(t *testing.T) {
 		{"/set receipts off", `history on, lastseen nobody, receipts off`},
 		{"/set history 7", `it is on or off`},
 		{"/set receipts maybe", `it is on or off`},
-		{"/set lastseen friends", `last_seen: is "everyone" or "nobody"`},
+		{"/set lastseen friends", `it is "everyone" or "nobody"`},
 		{"/set colour blue", `it goes like this:`},
 		{"/to bob", `You write to bob\.`},
 		{"/history", `No history with bob is stored.*`},
@@ -228,12 +231,13 @@ func TestChatCommands(t *testing.T) {
 		{"/watch g-x", `g-x: a user id does not start with.*`},
 		{"/unwatch bob", `you do not watch bob; .*`},
 		{"/blocks", `You block nobody\.`},
-		{"/block alice", `user_id: .*`},
-		{"/block carol", `user_id: there is no such user`},
+		{"/block alice", `the user is you; you cannot block yourself`},
+		{"/block carol", `there is no such user`},
 		{"/block", `  /block USER .*`},
 		{"/export", `  /export FILE .*`},
 		{"/export /nowhere/x", `.*no such file or directory`},
 		{"/delete-account bob", `you are alice; nothing was deleted`},
+		{"/group create " + strings.Repeat("x", 129), `a name has 1 to 128 bytes and is not blank`},
 		{"/to g-", `.*group id.*`},
 		{"/to", `  /to NAME .*`},
 		{"/dance", `there is no /dance; /help lists the commands`},

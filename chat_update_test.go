@@ -30,7 +30,7 @@ func TestChatUpdates(t *testing.T) {
 	alice.sees(`\[..:..\] bob reacted 👍 to Dinner at nine\?`)
 	alice.sees(`\[..:..\] bob \(re: Dinner at nine\?\): Gladly`)
 	bob.types("/delete #1")
-	bob.sees(`✗ deletion of Lunch\?: not sent: target_message_id: is no message of yours in that chat.*`)
+	bob.sees(`✗ deletion of Lunch\?: not sent: it is no message of yours in that chat.*`)
 	bob.types("/react #9 🥪", "/edit #3")
 	bob.sees(`there is no #9 here; .*`)
 	bob.sees(`what shall it say\? .*`)
