@@ -24,7 +24,7 @@ type ChatOptions struct {
 	Token    string `help:"Token of an external issuer, instead of a password." env:"ROOST_TOKEN"`
 	Register bool   `help:"Make the account if there is none, without asking."`
 	To       string `help:"User or group to write to at first." placeholder:"NAME"`
-	Device   string `help:"Name of this device, by default that of the machine. A device of that name that you have already is taken over." placeholder:"NAME"`
+	Device   string `help:"Name of this device, by default that of the machine. A device of that name that you have already is taken over. A second one on this machine needs another --state as well." placeholder:"NAME"`
 	State    string `help:"Folder for what this device has to remember, by default one a server and user in your configuration folder." placeholder:"DIR"`
 }
 
@@ -43,6 +43,7 @@ const chatCallTime = 10 * time.Second
 // runChat chats until stdin ends, the person quits or ctx ends. At the end of a
 // stdin that is no terminal it waits for the answers to what was sent.
 func runChat(ctx context.Context, opts ChatOptions, stdin io.Reader, stdout io.Writer) (err error) {
+	named := opts.Device != ""
 	opts, err = opts.withDefaults()
 	if err != nil {
 		return cannotStart(err)
@@ -54,7 +55,7 @@ func runChat(ctx context.Context, opts ChatOptions, stdin io.Reader, stdout io.W
 		}
 	}
 	lines := bufio.NewReader(stdin)
-	who := &account{opts: opts, stdin: stdin, lines: lines, stdout: stdout}
+	who := &account{opts: opts, stdin: stdin, lines: lines, stdout: stdout, named: named}
 	if err := who.logIn(ctx); err != nil {
 		return err
 	}

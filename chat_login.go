@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type account struct {
 	stdin  io.Reader
 	lines  *bufio.Reader // of stdin
 	stdout io.Writer
+	named  bool // the device, by --device
 
 	mu    sync.Mutex
 	token string
@@ -166,16 +168,42 @@ func (a *account) connect(ctx context.Context) (*client.Client, error) {
 	}
 	device := state.DeviceID
 	if device == "" {
-		if device, err = a.device(ctx); err != nil {
-			return nil, explain(err)
-		}
+		device, err = a.device(ctx)
+	} else {
+		err = a.known(ctx, device)
+	}
+	if err != nil {
+		return nil, explain(err)
 	}
 	c, err := client.Connect(ctx, client.Options{URL: a.opts.Server, Token: a.api().Token, TokenSource: a.renew,
 		DeviceID: device, Store: store})
 	if isRemoved(err) {
 		return nil, a.removed()
 	}
+	if isCode(err, schemas.CodeForbidden) {
+		return nil, fmt.Errorf("%s is of another person's device; name another folder with --state", store)
+	}
 	return c, explain(err)
+}
+
+// known learns the name of the device that the state folder knows. Another one that was
+// asked for would not be the one that connects.
+func (a *account) known(ctx context.Context, id schemas.DeviceID) error {
+	var devices []schemas.DeviceInfo
+	err := a.call(ctx, func(ctx context.Context, api *client.API) (err error) {
+		devices, err = api.Devices(ctx)
+		return err
+	})
+	i := slices.IndexFunc(devices, func(d schemas.DeviceInfo) bool { return d.DeviceID == id })
+	switch {
+	case err != nil || i < 0: // removed, or of somebody else, as the server will say
+		return err
+	case a.named && devices[i].Name != a.opts.Device:
+		return fmt.Errorf("%s is of your device %s; name another folder with --state for %s",
+			a.stateFile(), clean(devices[i].Name), clean(a.opts.Device))
+	}
+	a.opts.Device = devices[i].Name
+	return nil
 }
 
 func (a *account) device(ctx context.Context) (schemas.DeviceID, error) {

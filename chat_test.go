@@ -403,6 +403,30 @@ func TestChatDeviceRemoved(t *testing.T) {
 	}
 }
 
+// A state folder is of one device: no other name, and nobody else, connects by it.
+func TestChatStateOfAnotherDevice(t *testing.T) {
+	srv := chatServer(t)
+	state := filepath.Join(t.TempDir(), "state")
+	laptop := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To, o.State = "alice", state })
+	laptop.types("A note")
+	laptop.sees(`✓ A note`)
+	for name, test := range map[string]struct{ user, device, says string }{
+		"another device": {"alice", "phone", "is of your device laptop; name another folder with --state for phone"},
+		"another person": {"bob", "laptop", "is of another person's device; name another folder with --state"},
+	} {
+		p := startChat(t, srv.URL, test.user, func(o *ChatOptions) { o.Device, o.State = test.device, state })
+		if err := p.ends(); err == nil || err.Error() != filepath.Join(state, "device.json")+" "+test.says {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	laptop.types("/quit")
+	if err := laptop.ends(); err != nil { // nobody took it over
+		t.Errorf("the laptop: %v", err)
+	}
+	unnamed := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device, o.State = "", state })
+	unnamed.sees(`You are alice on laptop.*`)
+}
+
 func TestChatState(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	opts, err := ChatOptions{Server: "https://chat.example.org:8443/x", User: "../x"}.withDefaults()
