@@ -119,7 +119,7 @@ func (c *chat) showHistory(ctx context.Context) error {
 	case c.oldest != "":
 		c.screen.line("Nothing older is stored.")
 	case with.Group != "":
-		c.screen.line("No history of %s is stored. /group history on stores what comes from now on.", c.name(with))
+		c.screen.line("No history of %s is stored that you may see. With /group history on, what comes from then on is.", c.name(with))
 	default:
 		c.screen.line("No history with %s is stored. /set history on stores what comes from now on.", c.name(with))
 	}
