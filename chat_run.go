@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"roost/client"
 	"roost/schemas"
 )
 
 const (
-	chatUnanswered = 64 // lines without answer; beyond, no line is read
-	chatNotices    = 16 // reads and typing that wait for a connection; beyond, the next one has to do
+	chatUnanswered = 64              // lines without answer; beyond, no line is read
+	chatNotices    = 16              // reads and typing that wait for a connection; beyond, the next one has to do
+	chatPatience   = 2 * time.Second // for what was just typed, where the person ends the chat
 )
 
 // chat is one person at one device. run owns all of it. Goroutines serve run and
@@ -34,8 +36,10 @@ type chat struct {
 	left     []result // what the end of the chat kept from results; written by the sender, read once that has ended
 
 	unanswered int
-	leaving    bool // stdin has ended
-	online     bool // the first Connected is no news
+	leaving    bool             // no line is read any more
+	patience   <-chan time.Time // says that answers are not waited for any longer; nil: they are
+	online     bool             // the first Connected is no news
+	away       bool             // the connection is lost
 	started    schemas.Timestamp
 	exporting  bool
 	deleted    bool // the account
@@ -220,7 +224,7 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 		if c.screen.err != nil {
 			return c.screen.err
 		}
-		if c.leaving && (c.unanswered == 0 && !c.exporting || c.screen.term != nil) {
+		if c.gone() {
 			return nil
 		}
 		in := lines
@@ -229,9 +233,10 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 		}
 		select {
 		case line, ok := <-in:
-			c.leaving = !ok
-			if ok && c.typed(ctx, line) == errQuit {
-				return nil
+			quits := ok && c.typed(ctx, line) == errQuit
+			c.leaving = quits || !ok
+			if quits || c.leaving && c.screen.term != nil {
+				c.patience = time.After(chatPatience)
 			}
 		case r := <-c.results:
 			c.unanswered--
@@ -251,6 +256,8 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 			c.showPulled(ctx, p)
 		case e := <-c.exports:
 			c.exportEnded(e)
+		case <-c.patience:
+			return nil
 		case <-c.screen.keys:
 			c.typingHere()
 		case <-c.typing.over.C:
@@ -259,6 +266,18 @@ func (c *chat) loop(ctx context.Context, lines <-chan string) error {
 			return nil
 		}
 	}
+}
+
+// gone says whether the chat is over: where stdin has ended, that is with the last
+// answer and an export; a person who ends it waits for what is answered soon.
+func (c *chat) gone() bool {
+	switch {
+	case !c.leaving:
+		return false
+	case c.patience == nil:
+		return c.unanswered == 0 && !c.exporting
+	}
+	return c.unanswered == 0 || c.away || c.deleted
 }
 
 // farewell says what was not answered, once the sender has ended. What the server may

@@ -76,8 +76,9 @@ func (c *chat) happened(ev client.Event) {
 		if c.online {
 			c.screen.line("Connected again.")
 		}
-		c.online = true
+		c.online, c.away = true, false
 	case client.Disconnected:
+		c.away = true
 		c.screen.line("The connection is lost%s. You can go on typing.", clean(lost(ev.Err)))
 	case client.Message:
 		c.message(ev)

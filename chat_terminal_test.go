@@ -177,6 +177,11 @@ func TestChatPaste(t *testing.T) {
 	for _, text := range []string{"one", "two", "three"} {
 		bob.sees(`.*✓ +` + text)
 	}
+	bob.keys("four\r\x04") // the end does not overtake it
+	if err := bob.ends(); err != nil {
+		t.Errorf("bob: %v", err)
+	}
+	bob.sees(`.*✓ +four`)
 }
 
 // Two terminals: an update has its marks, and is none of what is read.

@@ -184,10 +184,12 @@ func TestChat(t *testing.T) {
 	long := strings.Repeat("x", schemas.MaxContentRunes+1)
 	alice.types(long)
 	alice.sees(`✗ ` + long + `: not sent: the text has 1001 characters, .*`)
-	alice.types("/quit")
+	alice.types("/to bob", "Good night", "/edit Good night!", "/quit")
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
 	}
+	alice.sees(`✓ edit: Good night!`)
+	bob.sees(`.* alice edited .*: Good night!`)
 	_ = bob.stdin.Close()
 	if err := bob.ends(); err != nil {
 		t.Errorf("bob: %v", err)
