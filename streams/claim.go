@@ -50,11 +50,18 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 // and its sends are deleted. False where there is no such device; of one that was
 // removed before, which may have been cut short, the rest is deleted all the same.
 func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
-	return c.removeDevice(ctx, a, func(schemas.Device) bool { return true })
+	return c.removeDevice(ctx, a, func(schemas.Device) bool { return true }, false)
 }
 
-func (c *Conn) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool) (bool, error) {
-	found, err := c.directory.removeDevice(ctx, a, may)
+// TakeBack is RemoveDevice for a device whose registration may still be on its way: it
+// does not come afterwards.
+func (c *Conn) TakeBack(ctx context.Context, a Address) error {
+	_, err := c.removeDevice(ctx, a, func(schemas.Device) bool { return true }, true)
+	return err
+}
+
+func (c *Conn) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool, confirm bool) (bool, error) {
+	found, err := c.directory.removeDevice(ctx, a, may, confirm)
 	if err != nil {
 		return false, err
 	}
@@ -65,9 +72,6 @@ func (c *Conn) removeDevice(ctx context.Context, a Address, may func(schemas.Dev
 		}
 	}
 	c.PublishRemoved(a)
-	if err := c.presence.Forget(ctx, a); err != nil {
-		return found, err
-	}
 	p := c.partition(a.User)
 	if err := c.purgeAll(ctx, inboxStream(p), inboxSubject(p, a)); err != nil {
 		return found, fmt.Errorf("failed to delete the inbox: %w", err)
@@ -75,7 +79,7 @@ func (c *Conn) removeDevice(ctx context.Context, a Address, may func(schemas.Dev
 	if err := c.purgeAll(ctx, sentStream(p), sentSubject(p, a)); err != nil {
 		return found, fmt.Errorf("failed to delete the sends: %w", err)
 	}
-	return found, nil
+	return found, c.presence.Forget(ctx, a) // last, see FinishRemovals
 }
 
 func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) error {

@@ -428,15 +428,16 @@ func (d *Directory) ChangeDevice(ctx context.Context, a Address, change func(*sc
 // RemoveDevice forgets a device; false where it is not there. What it should have
 // claimed and did not is for the oldest device left.
 func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
-	return d.removeDevice(ctx, a, func(schemas.Device) bool { return true })
+	return d.removeDevice(ctx, a, func(schemas.Device) bool { return true }, false)
 }
 
 // removeDevice is RemoveDevice where may goes along, which is asked of the newest
-// record.
-func (d *Directory) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool) (bool, error) {
+// record. With confirm a record without the device is written as it is, so that a
+// registration which is still on its way fails.
+func (d *Directory) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool, confirm bool) (bool, error) {
 	defer d.forget(a.User)
 	found := false
-	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		kept, heir := make([]schemas.Device, 0, len(all.Devices)), false
 		for _, dev := range all.Devices {
 			if dev.DeviceID != a.Device || !may(dev) {
@@ -449,6 +450,9 @@ func (d *Directory) removeDevice(ctx context.Context, a Address, may func(schema
 			kept[0].Unclaimed = true
 		}
 		if found = len(kept) < len(all.Devices); !found {
+			if confirm && exists && !all.Deleted() {
+				return all, nil
+			}
 			return all, errUnchanged
 		}
 		all.Devices = kept

@@ -40,6 +40,20 @@ func (c *Conn) EachPerson(ctx context.Context, do func(schemas.UserID, schemas.D
 	}
 }
 
+// FinishRemovals completes the removals of a person's devices that were cut short: of
+// those removed last it looks for who still has a session on record. A restart of NATS
+// loses these records.
+func (c *Conn) FinishRemovals(ctx context.Context, u schemas.UserID, record schemas.Devices) error {
+	return atOnce(ctx, len(record.Removed), func(ctx context.Context, i int) error {
+		a := Address{User: u, Device: record.Removed[i]}
+		_, _, found, err := get[schemas.Session](ctx, c.presence.sessions, sessionKey(a))
+		if err == nil && found {
+			_, err = c.RemoveDevice(ctx, a)
+		}
+		return err
+	})
+}
+
 // Deactivate removes a device that was last used before the time given, as
 // [Conn.RemoveDevice] does; false where it was used since, or is connected. A
 // device that comes back writes so into the same record, before it has a session:
@@ -49,5 +63,5 @@ func (c *Conn) Deactivate(ctx context.Context, a Address, before schemas.Timesta
 	if err != nil || connected {
 		return false, err
 	}
-	return c.removeDevice(ctx, a, func(d schemas.Device) bool { return d.Idle(before) })
+	return c.removeDevice(ctx, a, func(d schemas.Device) bool { return d.Idle(before) }, false)
 }

@@ -119,3 +119,31 @@ func TestEachPerson(t *testing.T) {
 		t.Error("it went on behind the end of its context")
 	}
 }
+
+// A removal that was cut short behind the record is completed by who goes round.
+func TestFinishRemovals(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	phone, kept := addIdle(t, c, "bob", 0), addIdle(t, c, "bob", 0)
+	to := &streamstest.Sender{T: t, Conn: c, From: "alice", To: phone}
+	e := to.Commit("1")
+	recordSent(t, c, phone, 1, "one")
+	for _, a := range []streams.Address{phone, kept} {
+		if _, _, err := c.Presence().Begin(ctx, a, &schemas.Session{Gateway: "here", ConnectedAt: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ok, err := c.Directory().RemoveDevice(ctx, phone); err != nil || !ok { // and no more than that
+		t.Fatalf("%t, %v", ok, err)
+	}
+	err := c.EachPerson(ctx, func(u schemas.UserID, record schemas.Devices) error { return c.FinishRemovals(ctx, u, record) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := c.LastSent(ctx, phone); ok || err != nil || to.Held(e.ID) {
+		t.Errorf("its sends or its inbox are still there: %v", err)
+	}
+	sessions, err := c.Presence().Sessions(ctx, []streams.Address{phone, kept})
+	if err != nil || sessions[0].SessionID != "" || sessions[1].SessionID == "" {
+		t.Errorf("sessions %+v, %v", sessions, err)
+	}
+}

@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ type Presence struct {
 	clock              *Clock
 	readers            *readerPool
 	told               func(gateway string) // that its lease was taken or given up
+	purge              func(ctx context.Context, stream, subject string) error
 
 	mu     sync.Mutex // guards the rest
 	now    func() time.Time
@@ -39,7 +39,7 @@ type endedSession struct {
 const maxEnded = 100_000
 
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
-	p := &Presence{clock: c.clock, readers: c.readers, told: func(g string) { c.tellWatch(func(l SessionListener) { l.Lease(g) }) }, now: time.Now, leases: make(map[string]time.Time),
+	p := &Presence{clock: c.clock, readers: c.readers, purge: c.purgeAll, told: func(g string) { c.tellWatch(func(l SessionListener) { l.Lease(g) }) }, now: time.Now, leases: make(map[string]time.Time),
 		ended: make(map[string]endedSession)}
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
@@ -190,20 +190,36 @@ func (p *Presence) remember(key string, e endedSession) {
 	p.ended[key] = e
 }
 
-// End records that a session ended, unless a newer one has the device: then it
-// returns false.
+// End records that a session ended, now or at s.EndedAt, unless a newer one has the
+// device: then it returns false. Where there is no record any more nobody has it.
 func (p *Presence) End(ctx context.Context, a Address, s schemas.Session, revision uint64) (bool, error) {
-	s.Gateway, s.EndedAt = "", schemas.Now()
+	if s.Gateway = ""; s.EndedAt == 0 {
+		s.EndedAt = schemas.Now()
+	}
 	key := sessionKey(a)
 	last, err := p.sessions.Update(ctx, key, schemas.Encode(s), revision)
 	if isConflict(err) {
-		return false, nil
+		_, _, ok, err := get[schemas.Session](ctx, p.sessions, key)
+		return !ok, err
 	}
 	if err != nil {
 		return false, fmt.Errorf("failed to record the end of the session: %w", err)
 	}
 	p.remember(key, endedSession{s, last})
 	return true, nil
+}
+
+// EndLate is End for who cannot tell what became of the session's record, because its
+// begin or its end had no answer. It may be repeated.
+func (p *Presence) EndLate(ctx context.Context, a Address, s schemas.Session) (bool, error) {
+	now, revision, ok, err := get[schemas.Session](ctx, p.sessions, sessionKey(a))
+	if err != nil || ok && now.SessionID != s.SessionID {
+		return false, err
+	}
+	if !ok || now.Gateway == "" {
+		return true, nil
+	}
+	return p.End(ctx, a, s, revision)
 }
 
 // Connected says whether a device has a session on a gateway that lives.
@@ -262,10 +278,14 @@ func (p *Presence) Sessions(ctx context.Context, devices []Address) ([]schemas.S
 	return all, nil
 }
 
-// Forget deletes the session record of a device that is no more.
+// Forget deletes the session record of a device that is no more, and leaves no mark:
+// there may be any number of such devices.
 func (p *Presence) Forget(ctx context.Context, a Address) error {
-	err := p.sessions.Purge(ctx, sessionKey(a))
-	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+	key := sessionKey(a)
+	p.mu.Lock()
+	delete(p.ended, key)
+	p.mu.Unlock()
+	if err := p.purge(ctx, "KV_"+sessionsBucket, "$KV."+sessionsBucket+"."+key); err != nil {
 		return fmt.Errorf("failed to delete the session record: %w", err)
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 	"roost/streams"
 )
 
-// upkeep goes round all people: it removes the devices that nobody uses, and
-// forgets accounts that were deleted long ago. Any number of workers may do so at
+// upkeep goes round all people: it removes the devices that nobody uses, completes
+// removals that were cut short, and forgets accounts that were deleted long ago. Any number of workers may do so at
 // once: each change is a compare-and-set.
 type upkeep struct {
 	streams *streams.Conn
@@ -82,9 +82,11 @@ func (k *upkeep) lookAt(ctx context.Context, u schemas.UserID, record schemas.De
 		k.erasure.changed(u, record)
 		return nil
 	case k.maxIdle > 0:
-		return k.deactivate(ctx, u, record, now)
+		if err := k.deactivate(ctx, u, record, now); err != nil {
+			return err
+		}
 	}
-	return nil
+	return k.streams.FinishRemovals(ctx, u, record)
 }
 
 // deactivate removes the devices of one person that nobody used for so long.
