@@ -213,17 +213,18 @@ func (c *conn) sendError(e *schemas.Error, n schemas.ClientMessageID) {
 }
 
 // send queues a frame, and starts the writer where none runs. It never blocks:
-// a client that does not read is closed once the outbox is full.
-func (c *conn) send(frame []byte) {
+// a client that does not read is closed once the outbox is full. False where the
+// connection is over.
+func (c *conn) send(frame []byte) bool {
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
-		return
+		return false
 	}
 	if len(c.outbox) >= maxOutbox {
 		c.mu.Unlock()
 		c.close(schemas.CloseSlow, "the client does not read")
-		return
+		return false
 	}
 	c.outbox = append(c.outbox, frame)
 	start := (!c.held || len(c.outbox) >= maxHeld) && c.startWriting()
@@ -231,6 +232,7 @@ func (c *conn) send(frame []byte) {
 	if start {
 		go c.write()
 	}
+	return true
 }
 
 // waitForRoom returns once few frames wait to be written; false where the

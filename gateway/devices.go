@@ -10,12 +10,11 @@ import (
 )
 
 // device is the device that a hello is of: the registered one that it names, or
-// a new one. The first device of a user claims what came before it.
+// a new one. One that is unclaimed has to claim what came before it.
 func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.Hello) (schemas.Device, error) {
 	if hello.DeviceID == "" {
 		return s.register(ctx, u, hello.DeviceName)
 	}
-	addr := streams.Address{User: u, Device: hello.DeviceID}
 	person, err := s.directory.Registration(ctx, u)
 	if err != nil {
 		return schemas.Device{}, schemas.Unavailable(err)
@@ -31,14 +30,10 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 			return device, notYours(person, hello.DeviceID)
 		}
 	}
-	if device.Unclaimed {
-		if err := s.streams.Claim(ctx, addr); err != nil {
-			return device, schemas.Unavailable(err)
-		}
-	}
 	if now := schemas.Now(); stale(device.LastActive, now) {
 		// Who deactivates devices looks at this record, and so do we: whoever writes
 		// first is right.
+		addr := streams.Address{User: u, Device: hello.DeviceID}
 		found, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = now })
 		if err != nil {
 			return device, schemas.Unavailable(err)
@@ -72,14 +67,24 @@ func (s *Server) register(ctx context.Context, u schemas.UserID, name string) (s
 		return device, schemas.Errorf(schemas.CodeDeviceLimit, "You have %d devices already; remove one first.", s.opts.MaxDevices)
 	}
 	if err != nil {
+		if !errors.Is(err, streams.ErrDeleted) { // without an answer it may be registered
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+			defer cancel()
+			s.takeBack(ctx, streams.Address{User: u, Device: device.DeviceID})
+		}
 		return device, refusedUser(err)
 	}
-	if device.Unclaimed {
-		if err := s.streams.Claim(ctx, streams.Address{User: u, Device: device.DeviceID}); err != nil {
-			return device, schemas.Unavailable(err) // the device's next hello claims again
-		}
-	}
 	return device, nil
+}
+
+// takeBack removes a device that was registered and of which nobody was told. Who tries
+// again registers another one, and may have a few only. What fails is tried again later.
+func (s *Server) takeBack(ctx context.Context, a streams.Address) {
+	remove := func(ctx context.Context) error { return s.streams.TakeBack(ctx, a) }
+	if err := remove(ctx); err != nil {
+		s.log.Warn("a device that nobody knows of was not removed; it is tried again", "error", err)
+		s.later.add(remove)
+	}
 }
 
 // createDevice is POST /devices.
@@ -94,6 +99,12 @@ func (s *Server) createDevice(r *http.Request, u schemas.UserID) (int, any, erro
 	device, err := s.register(r.Context(), u, body.Name)
 	if err != nil {
 		return 0, nil, err
+	}
+	if device.Unclaimed {
+		if err := s.streams.Claim(r.Context(), streams.Address{User: u, Device: device.DeviceID}); err != nil {
+			// Refused, the device would be there all the same, and nobody know of it.
+			s.log.Warn("a device has not claimed what came before it; its hello does", "error", err)
+		}
 	}
 	info := device.Info()
 	info.LastActive = 0

@@ -84,6 +84,7 @@ type Server struct {
 	logins    *addressLimiter
 	told      *told
 	reads     *reads
+	later     *later
 	presences *presences
 	wakes     *wakes
 	pages     *channelPages
@@ -91,7 +92,7 @@ type Server struct {
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup // sweeper, noteActivity, connections
 	endRest   context.CancelFunc
-	rest      sync.WaitGroup // lease keeper, writer of reads, presence, wake-ups: what outlives connections
+	rest      sync.WaitGroup // lease keeper, writer of reads, later, presence, wake-ups: what outlives connections
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
@@ -144,6 +145,7 @@ func New(opts Options) *Server {
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
 		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
 		told:   newTold(),
+		later:  &later{log: opts.Log},
 		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
 		exporting: make(map[schemas.UserID]struct{}),
 	}
@@ -173,6 +175,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.wg.Go(s.noteActivity)
 	s.directory.OnDevices(s.devicesChanged)
 	s.rest.Go(func() { s.reads.run(ctx) })
+	s.rest.Go(func() { s.later.run(ctx) })
 	s.presences = startPresences(&s.opts, s.metrics.watched)
 	s.rest.Go(func() { s.presences.run(ctx) })
 	s.pages = newChannelPages(s)

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -20,9 +19,12 @@ type session struct {
 	server  *Server
 	addr    streams.Address
 	record  schemas.Session
-	rev     uint64 // of the session's record
+	rev     uint64 // of the session's record; 0 where its begin had no answer
 	inbox   streams.Inbox
 	sending *sending
+	// unknown says that this hello has registered the device, and its client does not know
+	// of it yet: it may be taken back.
+	unknown bool
 
 	recent *recent // of the reader; nil while nothing was acknowledged lately
 	typing *typing // of the reader; nil while nothing was typed lately
@@ -96,7 +98,8 @@ func (s *session) tidy() {
 
 // greet waits for hello and answers it; nil where the connection is over.
 func (c *conn) greet() *session {
-	timeout := time.AfterFunc(c.server.opts.HelloTimeout, func() {
+	left, since := c.server.opts.HelloTimeout, time.Now()
+	timeout := time.AfterFunc(left, func() {
 		c.close(schemas.CloseHelloTimeout, "no hello in time")
 	})
 	defer timeout.Stop()
@@ -123,6 +126,7 @@ func (c *conn) greet() *session {
 		if !timeout.Stop() {
 			return nil
 		}
+		left -= time.Since(since)
 		session, err := c.begin(hello)
 		if err == nil {
 			return session
@@ -133,7 +137,8 @@ func (c *conn) greet() *session {
 			c.close(code, told.Message)
 			return nil
 		}
-		timeout.Reset(c.server.opts.HelloTimeout) // another hello may follow
+		since = time.Now()
+		timeout.Reset(left) // another hello may follow, in the time that is left of the client's
 	}
 }
 
@@ -182,8 +187,13 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 		return nil, err
 	}
 	s := &session{conn: c, server: c.server, addr: streams.Address{User: user, Device: device.DeviceID}}
+	s.unknown = hello.DeviceID == ""
 	s.record = schemas.Session{Gateway: c.server.opts.Name, ConnectedAt: schemas.Now(), ReceiptsFrom: device.LastActive}
 	if err := s.open(ctx, device, hello); err != nil {
+		if s.record.SessionID != "" { // the device's record is not of an older connection any more
+			s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
+		}
+		s.end()
 		return nil, err
 	}
 	return s, nil
@@ -208,7 +218,7 @@ func (c *conn) authenticate(ctx context.Context, hello *schemas.Hello) (schemas.
 }
 
 // open takes the device over from older connections, subscribes, says welcome and
-// lets the inbox go.
+// lets the inbox go. Where it fails, end has to follow.
 func (s *session) open(ctx context.Context, device schemas.Device, hello *schemas.Hello) error {
 	last, _, err := s.server.streams.LastSent(ctx, s.addr)
 	if err != nil {
@@ -216,22 +226,26 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	}
 	s.server.streams.Clock().Observe(last.MessageID) // perhaps made by a clock that is ahead of this one's
 	s.sending = newSending(s, last.Newest())
-	_, rev, err := s.server.streams.Presence().Begin(ctx, s.addr, &s.record)
+	_, s.rev, err = s.server.streams.Presence().Begin(ctx, s.addr, &s.record)
 	if err != nil {
 		return schemas.Unavailable(err)
 	}
-	s.rev = rev
-	s.inbox, err = s.server.consumers.Open(ctx, s.addr, s.record.SessionID, hello.ResumeAfter, s)
+	inbox, err := s.server.consumers.Open(ctx, s.addr, s.record.SessionID, hello.ResumeAfter, s)
 	if err != nil {
-		if s.recordEnd(ctx) {
-			s.announce(false) // who read the record in between would go by it
-		}
 		return schemas.Unavailable(err)
 	}
+	s.inbox = inbox
 	if err := s.server.hold(ctx, s.conn, s.addr, device); err != nil {
-		s.inbox.Close(ctx)
-		s.recordEnd(ctx)
 		return err
+	}
+	if err := s.conn.ctx.Err(); err != nil { // the client is gone, or the server restarts
+		return schemas.Unavailable(err)
+	}
+	if device.Unclaimed { // last, for the device stays from here on: what waited is in its inbox alone
+		s.unknown = false
+		if err := s.server.streams.Claim(ctx, s.addr); err != nil {
+			return schemas.Unavailable(err)
+		}
 	}
 	s.server.join(s)
 	s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
@@ -256,7 +270,9 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 func (s *session) welcome(f *schemas.Welcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn.sendFrame(f)
+	if s.conn.send(schemas.EncodeFrame(f)) {
+		s.unknown = false
+	}
 	for _, frame := range s.early {
 		s.conn.send(frame)
 	}
@@ -264,32 +280,59 @@ func (s *session) welcome(f *schemas.Welcome) {
 }
 
 // end leaves everything in order: acknowledged messages are removed, what was
-// read is durable, the record says since when the device is away.
+// read is durable, the record says since when the device is away, and a device that
+// nobody knows of is gone.
 func (s *session) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.conn.ctx), endTimeout)
 	defer cancel()
 	s.server.presences.leave(s, func(*watched, *view) bool { return true })
-	s.inbox.Close(ctx)
+	if s.inbox != nil {
+		s.inbox.Close(ctx)
+	}
 	if err := s.server.reads.flush(ctx, s.addr.User); err != nil {
 		s.server.log.Warn("what was read is not written yet; it is tried again", "error", err)
 	}
-	if s.recordEnd(ctx) {
-		s.announce(false)
+	s.recordEnd(ctx)
+	if s.unknown {
+		s.server.takeBack(ctx, s.addr)
 	}
 }
 
-// recordEnd is false where a newer session has the device.
-func (s *session) recordEnd(ctx context.Context) bool {
-	current, err := s.server.streams.Presence().End(ctx, s.addr, s.record, s.rev)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		s.server.log.Warn("a session's end was not recorded; the lease's end will tell", "error", err)
+// recordEnd has the session's end on record, and tells, unless a newer session has the
+// device. What fails is tried again later.
+func (s *session) recordEnd(ctx context.Context) {
+	if s.record.SessionID == "" {
+		return // it never was on record
 	}
-	return current
+	on, addr, ended, event := s.server.streams, s.addr, s.record, s.event(false)
+	ended.EndedAt = event.Timestamp
+	finish := func(ctx context.Context) error {
+		current, err := on.Presence().EndLate(ctx, addr, ended)
+		if current {
+			on.PublishSession(event) // who read the record in between would go by it
+		}
+		return err
+	}
+	var err error
+	if s.rev == 0 {
+		err = finish(ctx)
+	} else {
+		var current bool
+		if current, err = on.Presence().End(ctx, addr, ended, s.rev); current {
+			on.PublishSession(event)
+		}
+	}
+	if err != nil {
+		s.server.log.Warn("a session's end was not recorded; it is tried again", "error", err)
+		s.server.later.add(finish)
+	}
 }
 
-func (s *session) announce(online bool) {
-	s.server.streams.PublishSession(schemas.SessionEvent{UserID: s.addr.User, DeviceID: s.addr.Device,
-		SessionID: s.record.SessionID, Gateway: s.record.Gateway, Online: online, Timestamp: schemas.Now()})
+func (s *session) announce(online bool) { s.server.streams.PublishSession(s.event(online)) }
+
+func (s *session) event(online bool) schemas.SessionEvent {
+	return schemas.SessionEvent{UserID: s.addr.User, DeviceID: s.addr.Device,
+		SessionID: s.record.SessionID, Gateway: s.record.Gateway, Online: online, Timestamp: schemas.Now()}
 }
 
 var _ streams.Sink = (*session)(nil)
