@@ -23,6 +23,9 @@ var HTTPStatus = httpStatus
 // Defaults are the options of a server whose fields are not set.
 func (s *Server) Defaults() Options { return s.opts }
 
+// StartedAgo has the server believe that it was started so long ago.
+func (s *Server) StartedAgo(d time.Duration) { s.since = time.Now().Add(-d) }
+
 // Burst is how many a limiter lets through at once.
 func Burst(perSecond float64) int { return newLimiter(perSecond).Burst() }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams"
 )
 
 // healthz is GET /healthz: the process is alive.
@@ -20,6 +21,10 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	ready := schemas.Readiness{Ready: true, Missing: map[string]string{}, Degraded: map[string]string{}}
 	if err := s.streams.Ready(); err != nil {
 		ready.Missing["nats"] = err.Error()
+	}
+	if held := time.Since(s.since) < streams.LeaseTTL || s.streams.Presence().Alive(s.opts.Name); ready.Missing["nats"] == "" && !held {
+		ready.Missing["lease"] = "NATS does not take this gateway's lease, so nobody can connect. " +
+			"If a NATS of a single node was restarted, run `roost streams apply` with the admin role."
 	}
 	if err := s.opts.Refuse(); err != nil {
 		ready.Missing["disk"] = err.Error()

@@ -9,6 +9,7 @@ import (
 
 	"roost/gateway"
 	"roost/schemas"
+	"roost/streams/streamstest"
 )
 
 func data[T any](t testing.TB, a schemas.Answer) T {
@@ -232,6 +233,26 @@ func TestHealth(t *testing.T) {
 		status, r := ready()
 		return status == http.StatusServiceUnavailable && r.Missing["nats"] != ""
 	})
+}
+
+// TestReadyNeedsTheLease: nobody can connect to a gateway whose lease NATS does not take.
+func TestReadyNeedsTheLease(t *testing.T) {
+	h := newHouse(t)
+	h.server.StartedAgo(time.Hour)
+	ready := func() schemas.Readiness {
+		_, answer := h.call("", "GET", "/readyz", "")
+		return data[schemas.Readiness](t, answer)
+	}
+	eventually(t, "the lease", func() bool { return ready().Ready })
+	leases, err := streamstest.JetStream(t, h.nats).KeyValue(h.ctx(), "GATEWAYS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leases.Delete(h.ctx(), h.name); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "readyz names the lease", func() bool { r := ready(); return !r.Ready && r.Missing["lease"] != "" })
+	eventually(t, "the lease again", func() bool { return ready().Ready })
 }
 
 // TestPathsThatAreNotClean: a path that would have to be cleaned is none, and the answer is

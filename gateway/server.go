@@ -88,6 +88,7 @@ type Server struct {
 	presences *presences
 	wakes     *wakes
 	pages     *channelPages
+	since     time.Time       // when it asked for its lease first
 	ctx       context.Context // ends when Drain has closed the connections
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup // sweeper, noteActivity, connections
@@ -164,7 +165,8 @@ func (s *Server) Start(ctx context.Context) error {
 	s.metrics = newMetrics(s.opts.Registry, s)
 	s.reads = newReads(&s.opts, s.metrics.readsWritten)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	lease := schemas.GatewayLease{Gateway: s.opts.Name, StartedAt: schemas.Now()}
+	s.since = time.Now()
+	lease := schemas.GatewayLease{Gateway: s.opts.Name, StartedAt: schemas.TimestampOf(s.since)}
 	ctx, s.endRest = context.WithCancel(context.WithoutCancel(ctx))
 	s.rest.Go(func() {
 		s.streams.Presence().KeepLease(ctx, lease, func(err error) {

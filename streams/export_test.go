@@ -66,7 +66,6 @@ const (
 	Singles     = defaultSingles
 	MaxBatch    = maxBatch
 	MaxInflight = defaultSingles + maxBatch
-	LeaseTTL    = leaseTTL
 	LiveQueue   = liveQueue
 	CacheTTL    = cacheTTL
 	MaxBehind   = maxBehind

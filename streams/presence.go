@@ -97,6 +97,9 @@ func (p *Presence) Alive(gateway string) bool {
 	return ok
 }
 
+// LeaseTTL is for how long a lease holds that is not renewed.
+const LeaseTTL = leaseTTL
+
 // LeaseEvery is how often a gateway renews its lease.
 const LeaseEvery = leaseTTL / 3
 

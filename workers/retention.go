@@ -124,6 +124,16 @@ func (r *retention) plan(of schemas.Participant, v visit) {
 	r.due[of] = v
 }
 
+// planUnlessNews is plan after a visit: what was planned during it is for a choice that
+// the visit may not have seen.
+func (r *retention) planUnlessNews(of schemas.Participant, v visit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.due[of]; !ok {
+		r.due[of] = v
+	}
+}
+
 // sweep deletes what is due until ctx ends.
 func (r *retention) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepTick)
@@ -165,9 +175,9 @@ func (r *retention) sweepDue(ctx context.Context, now time.Time) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			r.log.Warn("history that was switched off could not be deleted; it is tried again", "error", err)
-			r.plan(of, visit{at: now.Add(sweepRetry), again: v.again})
+			r.planUnlessNews(of, visit{at: now.Add(sweepRetry), again: v.again})
 		case v.again:
-			r.plan(of, visit{at: now.Add(sweepAgain)})
+			r.planUnlessNews(of, visit{at: now.Add(sweepAgain)})
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"testing"
@@ -142,6 +143,38 @@ func TestGroupHistoryOfBefore(t *testing.T) {
 	b.run(b.store)
 	for id, want := range map[schemas.GroupID]string{off: "[]", gone: "[]", on: "[hello]"} {
 		b.eventually(fmt.Sprintf("the store has %s", want), func() bool { return b.storedOf(schemas.ChatID(id)) == want })
+	}
+}
+
+// choosing is a store in which somebody chooses while their history is swept.
+type choosing struct {
+	Store
+	choose func()
+}
+
+func (s *choosing) Chats(ctx context.Context, u schemas.UserID) ([]schemas.ChatID, error) {
+	s.choose()
+	return s.Store.Chats(ctx, u)
+}
+
+// TestChoiceDuringASweep: it is carried out at once, and not when the sweep that did not
+// see it would have come again.
+func TestChoiceDuringASweep(t *testing.T) {
+	b := newBench(t)
+	store := &choosing{Store: b.store}
+	r := newRetention(Options{Streams: b.conn, Store: store, Log: streamstest.Log(t)}, newMetrics(prometheus.NewRegistry()))
+	alice, now := schemas.Participant{User: "alice"}, time.Now()
+	planned := visit{at: now.Add(time.Millisecond), again: true}
+	store.choose = func() { r.plan(alice, planned) }
+	r.plan(alice, visit{at: now, again: true})
+	r.sweepDue(b.ctx(), now)
+	if r.due[alice] != planned {
+		t.Errorf("the next visit is %+v, not %+v", r.due[alice], planned)
+	}
+	store.choose = func() {}
+	r.sweepDue(b.ctx(), planned.at)
+	if want := (visit{at: planned.at.Add(sweepAgain)}); r.due[alice] != want {
+		t.Errorf("the visit behind it is %+v, not %+v", r.due[alice], want)
 	}
 }
 
