@@ -281,8 +281,9 @@ func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
 	return http.StatusOK, historyMessages(page), nil
 }
 
-// channelPage is what a member sees of a channel within bounds, newest first. complete says that the group was a channel all that time, so that nothing that was
-// sent in between is elsewhere.
+// channelPage is what a member sees of a channel within bounds, newest first. complete
+// says that the group was a channel all that time, so that nothing that was sent in
+// between is elsewhere.
 func (s *Server) channelPage(ctx context.Context, g *schemas.Group, u schemas.UserID, bounds schemas.PageBounds) (shown []schemas.MessageState, complete bool, err error) {
 	now := schemas.Now()
 	page, err := s.pages.newest(ctx, g.GroupID)

@@ -155,6 +155,22 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// heldHistory is a worker that says when it is asked, and answers once release is closed.
+func (h *house) heldHistory() (asked, release chan struct{}) {
+	h.t.Helper()
+	asked, release = make(chan struct{}, 2*gateway.MaxExports), make(chan struct{})
+	stop, err := h.conn.ServeHistory(oneChat{func() error {
+		asked <- struct{}{}
+		<-release
+		return nil
+	}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = stop() })
+	return asked, release
+}
+
 // TestExportIsStreamed: lines come before the last one is known, one export a
 // person, and a client that goes away ends it.
 func TestExportIsStreamed(t *testing.T) {
@@ -163,16 +179,7 @@ func TestExportIsStreamed(t *testing.T) {
 	a := addr("alice", alice)
 	alice.leave()
 	fill(t, h, a, bob)
-	asked, release := make(chan struct{}, 16), make(chan struct{})
-	stop, err := h.conn.ServeHistory(oneChat{func() error {
-		asked <- struct{}{}
-		<-release
-		return nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = stop() })
+	asked, release := h.heldHistory()
 	resp := h.export("alice")
 	body := bufio.NewScanner(resp.Body)
 	for range 9000 { // the rest waits in buffers
@@ -192,16 +199,7 @@ func TestExportIsStreamed(t *testing.T) {
 // TestExportsAreFew: of all people together a gateway makes some at a time.
 func TestExportsAreFew(t *testing.T) {
 	h := newHouse(t)
-	asked, release := make(chan struct{}, 2*gateway.MaxExports), make(chan struct{})
-	stop, err := h.conn.ServeHistory(oneChat{func() error {
-		asked <- struct{}{}
-		<-release
-		return nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = stop() })
+	asked, release := h.heldHistory()
 	ctx, cancel := context.WithCancel(t.Context())
 	var exports sync.WaitGroup
 	defer exports.Wait()

@@ -12,8 +12,8 @@ const (
 	laterEvery = time.Second
 	// laterTimeout bounds one try.
 	laterTimeout = 5 * time.Second
-	// maxLater bounds what waits; more is dropped. Each session leaves one at most, and
-	// none begins while NATS is away.
+	// maxLater bounds what waits; more is dropped, and logged. A session leaves two at
+	// most, and none begins while NATS is away.
 	maxLater = 100_000
 )
 
@@ -31,9 +31,11 @@ type later struct {
 func (l *later) add(do func(context.Context) error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) < maxLater {
-		l.waiting = append(l.waiting, do)
+	if len(l.waiting) >= maxLater {
+		l.log.Warn("what a session left stays as it is: too much waits already", "waiting", len(l.waiting))
+		return
 	}
+	l.waiting = append(l.waiting, do)
 }
 
 // run does what waits, until ctx ends, and then tries what is left once more.

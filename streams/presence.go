@@ -90,7 +90,7 @@ func (p *Presence) Alive(gateway string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	renewed, ok := p.leases[gateway]
-	if ok && p.now().Sub(renewed) > leaseTTL {
+	if ok && p.now().Sub(renewed) > LeaseTTL {
 		delete(p.leases, gateway)
 		return false
 	}
@@ -98,10 +98,10 @@ func (p *Presence) Alive(gateway string) bool {
 }
 
 // LeaseTTL is for how long a lease holds that is not renewed.
-const LeaseTTL = leaseTTL
+const LeaseTTL = 15 * time.Second
 
 // LeaseEvery is how often a gateway renews its lease.
-const LeaseEvery = leaseTTL / 3
+const LeaseEvery = LeaseTTL / 3
 
 // KeepLease renews the gateway's lease until ctx ends, and gives it up then. It
 // runs on the caller's goroutine; failures to renew are told to failed.

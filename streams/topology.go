@@ -41,7 +41,6 @@ const (
 	partitionsKey = "roost.partitions"
 	// DefaultDuplicateWindow is that of JetStream.
 	DefaultDuplicateWindow = 2 * time.Minute
-	leaseTTL               = 15 * time.Second
 	sessionTTL             = 90 * 24 * time.Hour
 	mirrorConsumer         = "mirror"
 	mirrorAckWait          = time.Minute
@@ -95,7 +94,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	groups.AllowDirect = false // so that the leader answers reads: a follower may not know yet who was removed
 	return append(all, groups, t.channels(),
 		t.bucket(sessionsBucket, jetstream.MemoryStorage, sessionTTL),
-		t.bucket(gatewaysBucket, jetstream.MemoryStorage, leaseTTL))
+		t.bucket(gatewaysBucket, jetstream.MemoryStorage, LeaseTTL))
 }
 
 // stream is what the streams of messages have in common.
