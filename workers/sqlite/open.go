@@ -13,13 +13,15 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
+	lib "modernc.org/sqlite/lib"
 
 	"roost/schemas"
 )
 
 const (
-	busyTimeout = 5 * time.Second // for the lock of another process
 	readers     = 4
+	readTimeout = 5 * time.Second // for the lock of a process that puts the log in order after a crash
+	lockTimeout = 30 * time.Second
 
 	// batchSize bounds a transaction, so that nobody waits long for the one
 	// connection that writes.
@@ -49,14 +51,14 @@ func open(path string) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	writer, err := connect(path, 1, url.Values{"_txlock": {"immediate"}, "_pragma": {"secure_delete(1)"}})
+	writer, err := connect(path, 1, url.Values{"_txlock": {"immediate"}, "_busy_timeout": {"0"}, "_pragma": {"secure_delete(1)"}})
 	if err != nil {
 		return nil, err
 	}
 	if err := prepare(context.Background(), writer); err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
-	reader, err := connect(path, readers, url.Values{"_query_only": {"1"}})
+	reader, err := connect(path, readers, url.Values{"_query_only": {"1"}, "_busy_timeout": {strconv.FormatInt(readTimeout.Milliseconds(), 10)}})
 	if err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
@@ -88,7 +90,6 @@ func connect(path string, connections int, query url.Values) (*sql.DB, error) {
 		return nil, err
 	}
 	query.Set("mode", "rw")
-	query.Set("_busy_timeout", strconv.FormatInt(busyTimeout.Milliseconds(), 10))
 	query.Set("_synchronous", "FULL")
 	query.Set("_error_rc", "1") // no text of another error beside a code
 	name := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
@@ -128,7 +129,11 @@ func (s *Store) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 }
 
 func inTx(ctx context.Context, db *sql.DB, do func(tx *sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil)
+	var tx *sql.Tx
+	err := untilUnlocked(ctx, func() (err error) {
+		tx, err = db.BeginTx(ctx, nil)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -137,6 +142,23 @@ func inTx(ctx context.Context, db *sql.DB, do func(tx *sql.Tx) error) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// untilUnlocked runs do until nobody else holds the lock that it needs, for
+// lockTimeout at most. SQLite's own waiting asks every 100 ms in the end, and so
+// may never meet the moment between two transactions of a busy neighbour.
+func untilUnlocked(ctx context.Context, do func() error) error {
+	for start := time.Now(); ; {
+		err := do()
+		if !isCode(err, lib.SQLITE_BUSY) || time.Since(start) > lockTimeout {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond / 4):
+		}
+	}
 }
 
 // oldest is the timestamp of the oldest message that is not expired at now.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -80,30 +79,21 @@ var errNoDatabase = errors.New("it is not a SQLite database, or a damaged one")
 // prepare brings the file to the newest schema, or says why it cannot be used. A
 // file that is refused stays as it was.
 func prepare(ctx context.Context, db *sql.DB) error {
-	if _, err := examine(ctx, db); err != nil {
-		return err
-	}
-	mode, err := useLog(ctx, db)
+	var mode string
+	err := untilUnlocked(ctx, func() error {
+		if _, err := examine(ctx, db); err != nil {
+			return err
+		}
+		// The file stays switched to a write-ahead log.
+		return explain(db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode))
+	})
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	if mode != "wal" {
 		return fmt.Errorf("its file system cannot hold a write-ahead log (journal_mode is %s)", mode)
 	}
 	return inTx(ctx, db, func(tx *sql.Tx) error { return migrate(ctx, tx) })
-}
-
-// useLog switches the file to a write-ahead log, where it stays, and returns the
-// mode that the file is in now. Nobody else may have the file locked meanwhile,
-// and SQLite gives up at once where somebody has: when several open a new file,
-// or the last one closes it. So the waiting is done here.
-func useLog(ctx context.Context, db *sql.DB) (mode string, err error) {
-	for start := time.Now(); ; time.Sleep(busyTimeout / 500) {
-		err = db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
-		if !isCode(err, lib.SQLITE_BUSY) || time.Since(start) > busyTimeout {
-			return mode, err
-		}
-	}
 }
 
 // examine returns the version of the schema in the file, 0 for a new one.
