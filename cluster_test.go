@@ -27,6 +27,7 @@ import (
 type natsCluster struct {
 	t       *testing.T
 	dir     string // the roles' seeds and the gateways' token.key
+	options []*natsserver.Options
 	servers []*natsserver.Server
 }
 
@@ -65,28 +66,42 @@ func startCluster(t *testing.T, n int) *natsCluster {
 		if n == 1 {
 			o.Cluster, o.Routes = natsserver.ClusterOpts{}, nil
 		}
+		c.options = append(c.options, o)
+	}
+	t.Cleanup(c.stop)
+	c.start()
+	return c
+}
+
+func (c *natsCluster) start() {
+	c.t.Helper()
+	c.servers = nil
+	for _, o := range c.options {
 		s, err := natsserver.NewServer(o)
 		if err != nil {
-			t.Fatal(err)
+			c.t.Fatal(err)
 		}
 		s.ConfigureLogger()
 		go s.Start()
-		t.Cleanup(func() {
-			s.Shutdown()
-			s.WaitForShutdown()
-		})
 		c.servers = append(c.servers, s)
 	}
-	for _, s := range c.servers {
+	for i, s := range c.servers {
 		if !s.ReadyForConnections(timeout) {
-			t.Fatalf("NATS does not start:\n%s", c.log())
+			c.t.Fatalf("NATS does not start:\n%s", c.log())
 		}
+		c.options[i].Port = s.Addr().(*net.TCPAddr).Port // if it starts again
 		// What the health check in docker-compose.yml asks.
-		eventually(t, "a healthy NATS", func() bool {
+		eventually(c.t, "a healthy NATS", func() bool {
 			return s.Healthz(&natsserver.HealthzOptions{JSMetaOnly: true}).StatusCode == http.StatusOK
 		})
 	}
-	return c
+}
+
+func (c *natsCluster) stop() {
+	for _, s := range c.servers {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
 }
 
 func (c *natsCluster) seed(role string) string { return filepath.Join(c.dir, role+".nk") }
@@ -442,5 +457,66 @@ func TestClusterOfThree(t *testing.T) {
 	last, found, err := conn.LastSent(t.Context(), from)
 	if err != nil || !found || last.MessageIDByClient != n {
 		t.Errorf("the last record is %+v, %v, %v", last, found, err)
+	}
+}
+
+// TestMoreReplicas has a gateway go on while a cluster gets three replicas of all.
+func TestMoreReplicas(t *testing.T) {
+	c := startCluster(t, 3)
+	c.noViolations()
+	c.apply(streams.Topology{Partitions: 1})
+	token(t, c.dir, "alice") // which makes the gateway's secret
+	a := c.gateway()
+	alice, bob := c.device("alice", &client.MemoryStore{}, a, a), c.device("bob", &client.MemoryStore{}, a, a)
+	say(t, alice, bob, "of one replica")
+	three := streams.Topology{Partitions: 1, Replicas: 3}
+	c.apply(three)
+	if steps, err := c.conn("admin").Plan(t.Context(), three); err != nil || len(steps) != 0 {
+		t.Errorf("left to do: %v, %v", steps, err)
+	}
+	say(t, alice, bob, "of three") // what is refused meanwhile the client sends again
+	eventually(t, "a gateway that is ready", func() bool {
+		status, _ := a.ready()
+		return status == http.StatusOK
+	})
+	closeAll([]*client.Client{alice, bob})
+	a.stop()
+}
+
+// TestNATSStartsAgain stops all nodes at once and starts them again. Gateways and their
+// connections stay, and who is connected is online, without a word of an operator.
+func TestNATSStartsAgain(t *testing.T) {
+	for _, nodes := range []int{1, 3} {
+		t.Run(fmt.Sprint(nodes, " nodes"), func(t *testing.T) {
+			c := startCluster(t, nodes)
+			c.noViolations()
+			c.apply(streams.Topology{Partitions: 1, Replicas: nodes})
+			alices := token(t, c.dir, "alice") // which makes the secret of both gateways
+			a, b := c.gateway(), c.gateway()
+			alice, bob := c.device("alice", &client.MemoryStore{}, a, b), c.device("bob", &client.MemoryStore{}, b, a)
+			say(t, alice, bob, "before")
+			c.stop()
+			c.start()
+			for _, g := range []*server{a, b} {
+				eventually(t, "a gateway that is ready", func() bool {
+					status, _ := g.ready()
+					return status == http.StatusOK
+				})
+			}
+			say(t, alice, bob, "behind it")
+			for _, g := range []*server{a, b} {
+				for _, u := range []schemas.UserID{"alice", "bob"} {
+					status, err := (&client.API{URL: g.url, Token: alices}).Status(t.Context(), u)
+					if err != nil || status.ConnectionState != "online" {
+						t.Errorf("%s is %+v, %v", u, status, err)
+					}
+				}
+			}
+			carol := c.device("carol", &client.MemoryStore{}, a, b)
+			say(t, carol, bob, "and who is new can connect")
+			closeAll([]*client.Client{alice, bob, carol})
+			a.stop()
+			b.stop()
+		})
 	}
 }

@@ -230,3 +230,30 @@ func TestDefaultsOfTheProtocol(t *testing.T) {
 		t.Log(stdout)
 	}
 }
+
+// TestLastSeenAfterARestart: when somebody was connected last is known to the
+// millisecond, whichever process it was connected to.
+func TestLastSeenAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, dir, "127.0.0.1:0")
+	before := schemas.Now()
+	_ = dialRaw(t, s, token(t, dir, "alice")).ws.CloseNow()
+	lastSeen := func() schemas.Timestamp {
+		status, err := (&client.API{URL: s.url, Token: token(t, dir, "bob")}).Status(t.Context(), "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status.ConnectionState == "online" {
+			return 0
+		}
+		return status.LastActiveTime
+	}
+	eventually(t, "alice is away", func() bool { return lastSeen() > before })
+	want := lastSeen()
+	s.stop()
+	s = serve(t, dir, "127.0.0.1:0")
+	if got := lastSeen(); got != want {
+		t.Errorf("alice was connected until %d, not until %d", got, want)
+	}
+	s.stop()
+}

@@ -24,7 +24,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	if held := time.Since(s.since) < streams.LeaseTTL || s.streams.Presence().Alive(s.opts.Name); ready.Missing["nats"] == "" && !held {
 		ready.Missing["lease"] = "NATS does not take this gateway's lease, so nobody can connect. " +
-			"If a NATS of a single node was restarted, run `roost streams apply` with the admin role."
+			"If `roost streams plan` with the admin role says that streams are missing, run `roost streams apply`."
 	}
 	if err := s.opts.Refuse(); err != nil {
 		ready.Missing["disk"] = err.Error()

@@ -183,6 +183,45 @@ func TestPresenceOverARollingRestart(t *testing.T) {
 	}
 }
 
+// TestPresenceIsMadeAnew: a cluster that kept who is connected in memory has lost it,
+// and somebody applied the topology again. Numbers in the new bucket begin anew.
+func TestPresenceIsMadeAnew(t *testing.T) {
+	nats := streamstest.Server(t, t.TempDir())
+	h, other := joinHouse(t, nats), joinHouse(t, nats)
+	alice, bob := h.connect("alice"), other.connect("bob")
+	alice.lookAt("bob")
+	js := streamstest.JetStream(t, nats)
+	for range 100 {
+		if _, err := js.Publish(h.ctx(), "$KV.GATEWAYS."+h.name, schemas.Encode(schemas.GatewayLease{Gateway: h.name})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, bucket := range []string{"SESSIONS", "GATEWAYS"} {
+		if err := js.DeleteKeyValue(h.ctx(), bucket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	streamstest.Connect(t, nats, streams.Topology{}) // applies it
+	for _, d := range []*device{alice, bob} {
+		want[*schemas.Reconnect](d)
+		d.wantClose(schemas.CloseRestarting)
+	}
+	bob = other.reconnect("bob", bob.welcome.DeviceID, "")
+	alice = h.reconnect("alice", alice.welcome.DeviceID, "")
+	if _, err := js.Publish(h.ctx(), "$KV.GATEWAYS.third", schemas.Encode(schemas.GatewayLease{Gateway: "third"})); err != nil {
+		t.Fatal(err)
+	}
+	for _, on := range []*house{h, other} {
+		eventually(t, "a lease in the new bucket", func() bool { return on.conn.Presence().Alive("third") })
+	}
+	if got := alice.lookAt("bob"); !got[0].Online {
+		t.Errorf("got %+v", got)
+	}
+	if got := bob.lookAt("alice"); !got[0].Online {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // ghost is a gateway without sockets, which can die.
 type ghost struct {
 	t    *testing.T
@@ -201,7 +240,7 @@ func (g *ghost) live() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		g.conn.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: g.name, StartedAt: schemas.Now()}, func(err error) { g.t.Error(err) })
+		g.conn.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: g.name, StartedAt: schemas.Now()}, func(err error) { g.t.Error(err) }, func() { g.t.Error("the buckets are as they were") })
 	}()
 	g.stop = func() { cancel(); <-done }
 	g.t.Cleanup(g.stop)

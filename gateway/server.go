@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -171,6 +172,11 @@ func (s *Server) Start(ctx context.Context) error {
 	s.rest.Go(func() {
 		s.streams.Presence().KeepLease(ctx, lease, func(err error) {
 			s.log.Warn("the gateway's lease is in danger; its users will look offline", "error", err)
+		}, func() {
+			s.log.Warn("the records of who is connected were made anew; all connections are ended, so that they come back")
+			ctx, cancel := context.WithTimeout(s.ctx, streams.LeaseEvery)
+			defer cancel()
+			s.sendAway(ctx, s.allConns())
 		})
 	})
 	s.wg.Go(s.sweep)
@@ -201,28 +207,15 @@ const (
 func (s *Server) Drain(ctx context.Context) {
 	s.mu.Lock()
 	s.draining = true
-	all := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		all = append(all, c)
-	}
 	s.mu.Unlock()
-	for _, c := range all {
-		c.sendFrame(&schemas.Reconnect{AfterMS: rand.N(drainWithin).Milliseconds()})
-	}
+	all := s.allConns()
 	impatient := context.AfterFunc(ctx, func() {
 		for _, c := range all {
 			c.stopWriting(ctx.Err())
 		}
 	})
 	defer impatient()
-	var ending sync.WaitGroup
-	for _, c := range all {
-		ending.Go(func() {
-			c.finishSends(ctx)
-			c.close(schemas.CloseRestarting, "the server restarts")
-		})
-	}
-	ending.Wait()
+	s.sendAway(ctx, all)
 	if s.cancel != nil {
 		s.cancel()
 	}
@@ -234,6 +227,28 @@ func (s *Server) Drain(ctx context.Context) {
 	if s.consumers != nil {
 		s.consumers.Close()
 	}
+}
+
+func (s *Server) allConns() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
+}
+
+// sendAway asks clients to come back soon, and closes their connections once what
+// they are sending is answered, or ctx ends.
+func (s *Server) sendAway(ctx context.Context, all []*conn) {
+	for _, c := range all {
+		c.sendFrame(&schemas.Reconnect{AfterMS: rand.N(drainWithin).Milliseconds()})
+	}
+	var ending sync.WaitGroup
+	for _, c := range all {
+		ending.Go(func() {
+			c.finishSends(ctx)
+			c.close(schemas.CloseRestarting, "the server restarts")
+		})
+	}
+	ending.Wait()
 }
 
 // sweep closes connections that have been silent for two heartbeats, and gives

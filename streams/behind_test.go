@@ -18,12 +18,12 @@ import (
 )
 
 // impatient gives up on commits soon, where a test stops a stream.
-func impatient(o *streams.Options) { o.Alone, o.CommitTimeout = true, 100*time.Millisecond }
+func impatient(o *streams.Options) { o.CommitTimeout = 100 * time.Millisecond }
 
 // open is a process that is alone with a server, and its consumers.
-func open(t testing.TB, server *embedded.Server) (*streams.Conn, *streams.Consumers) {
+func open(t testing.TB, server *embedded.Server, opts ...func(*streams.Options)) (*streams.Conn, *streams.Consumers) {
 	t.Helper()
-	c := streamstest.Connect(t, server, onePartition(), impatient)
+	c := streamstest.Connect(t, server, onePartition(), append(opts, alone)...)
 	cs, err := c.StartConsumers(timeout(t))
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func TestRecordsSurviveTheProcess(t *testing.T) {
 		var cs *streams.Consumers
 		closed := func() { cs.Close(); c.Close() }
 		reopen := func() {
-			c, cs = open(t, server)
+			c, cs = open(t, server, impatient)
 		}
 		reopen()
 		defer func() { closed() }()
@@ -304,7 +304,7 @@ func TestRecordsSurviveTheProcess(t *testing.T) {
 func TestRecoveredBehindItsSuccessor(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *embedded.Server) *streams.Conn{
 		"alone": func(t *testing.T, server *embedded.Server) *streams.Conn {
-			return streamstest.Connect(t, server, onePartition(), impatient)
+			return streamstest.Connect(t, server, onePartition(), alone)
 		},
 		"in a cluster": func(t *testing.T, server *embedded.Server) *streams.Conn {
 			c := streamstest.Connect(t, server, onePartition())

@@ -19,8 +19,8 @@ func TestAnswerLost(t *testing.T) {
 			sub, err := c.LiveConn().Subscribe("$JS.API.DIRECT.GET.LOSSY", func(m *nats.Msg) {
 				for i, answer := range answers {
 					if i != lose {
-						answer.Subject = m.Reply
-						_ = c.LiveConn().PublishMsg(answer) // what is missing is what the test is about
+						// A copy: the subscription before this one may not be done with it.
+						_ = c.LiveConn().PublishMsg(&nats.Msg{Subject: m.Reply, Header: answer.Header}) // what is missing is what the test is about
 					}
 				}
 			})

@@ -123,7 +123,7 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 		} else {
 			opts = append(opts, jetstream.MetaOnly())
 		}
-		if err := c.watch(ctx, kv, changed, opts...); err != nil {
+		if _, err := c.watch(ctx, kv, changed, opts...); err != nil {
 			return nil, err
 		}
 	}

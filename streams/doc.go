@@ -21,8 +21,8 @@
 //	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until nobody is left
 //	$KV.MEMBERSHIPS.<user>.<group>  KV_MEMBERSHIPS    gateway             gateway, workers           for good
 //	$KV.KEYS.message_ids            KV_KEYS           gateway             gateway                    for good
-//	$KV.SESSIONS.<user>.<device>    KV_SESSIONS       gateway             gateway                    memory
-//	$KV.GATEWAYS.<gateway>          KV_GATEWAYS       gateway             gateway                    memory, 15 s
+//	$KV.SESSIONS.<user>.<device>    KV_SESSIONS       gateway             gateway                    90 days
+//	$KV.GATEWAYS.<gateway>          KV_GATEWAYS       gateway             gateway                    15 s
 //
 // A message that disappears carries a TTL in INBOX_p and MESSAGES, and goes by itself.
 // p is the partition of the user whose inbox or sends they are. A user stands in

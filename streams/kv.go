@@ -27,8 +27,8 @@ func get[T any](ctx context.Context, kv jetstream.KeyValue, key string) (v T, re
 
 // watch calls changed with the entries of a bucket and then with each change of
 // it, in a goroutine, until the Conn is closed; a nil entry says that what follows
-// is new. ctx bounds only the beginning: the watch itself ends with its context.
-func (c *Conn) watch(ctx context.Context, kv jetstream.KeyValue, changed func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt) error {
+// is new. ctx bounds only the beginning: the watch itself ends with stop, without waiting.
+func (c *Conn) watch(ctx context.Context, kv jetstream.KeyValue, changed func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt) (stop func(), err error) {
 	watching, cancel := context.WithCancel(c.ctx)
 	began := context.AfterFunc(ctx, cancel)
 	w, err := kv.WatchAll(watching, opts...)
@@ -37,7 +37,7 @@ func (c *Conn) watch(ctx context.Context, kv jetstream.KeyValue, changed func(je
 	}
 	if err != nil {
 		cancel()
-		return fmt.Errorf("failed to watch bucket %s: %w", kv.Bucket(), err)
+		return nil, fmt.Errorf("failed to watch bucket %s: %w", kv.Bucket(), err)
 	}
 	c.watches.Go(func() {
 		defer cancel()
@@ -45,7 +45,7 @@ func (c *Conn) watch(ctx context.Context, kv jetstream.KeyValue, changed func(je
 			changed(e)
 		}
 	})
-	return nil
+	return cancel, nil
 }
 
 // errUnchanged is what a change returns to leave the record as it is.

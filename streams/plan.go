@@ -15,11 +15,13 @@ import (
 type Action string
 
 // Values of Action. A refused step would lose data; apply does none of a plan
-// that has one.
+// that has one. Who is connected is no such data: gateways notice that their buckets
+// were replaced, and have their clients connect again.
 const (
-	ActionCreate Action = "create"
-	ActionUpdate Action = "update"
-	ActionRefuse Action = "refuse"
+	ActionCreate  Action = "create"
+	ActionUpdate  Action = "update"
+	ActionReplace Action = "replace"
+	ActionRefuse  Action = "refuse"
 )
 
 // Step is one difference between a topology and a cluster.
@@ -100,16 +102,22 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 	if err != nil {
 		return nil, err
 	}
-	todo := make(map[string]bool)
+	todo := make(map[string]Action)
 	for _, s := range steps {
 		if s.Action == ActionRefuse {
 			return steps, fmt.Errorf("%w: %s: %s", ErrRefused, s.Name, s.Detail)
 		}
-		todo[s.Name] = true
+		todo[s.Name] = s.Action
 	}
 	for _, want := range t.streams() {
-		if !todo[want.Name] {
+		switch todo[want.Name] {
+		case "":
 			continue
+		case ActionReplace:
+			_, err := untilAnswered(ctx, func(ctx context.Context) (any, error) { return nil, c.js.DeleteStream(ctx, want.Name) })
+			if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // an earlier try had no answer
+				return steps, fmt.Errorf("failed to replace stream %s: %w", want.Name, err)
+			}
 		}
 		_, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) {
 			return c.js.CreateOrUpdateStream(ctx, want)
@@ -118,7 +126,7 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 			return steps, fmt.Errorf("failed to set up stream %s: %w", want.Name, err)
 		}
 	}
-	if todo[mirrorConsumer] {
+	if todo[mirrorConsumer] != "" {
 		_, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 			return c.js.CreateOrUpdateConsumer(ctx, messagesStream, t.mirror())
 		})
@@ -211,6 +219,12 @@ func compare(have, want jetstream.StreamConfig) []Step {
 	}
 	if have.AllowMsgTTL != want.AllowMsgTTL {
 		note(have.AllowMsgTTL, "allow message TTL", have.AllowMsgTTL, want.AllowMsgTTL)
+	}
+	if have.PersistMode != want.PersistMode {
+		note(true, "persist mode", have.PersistMode, want.PersistMode)
+	}
+	if len(refused) > 0 && (want.Name == "KV_"+sessionsBucket || want.Name == "KV_"+gatewaysBucket) {
+		return []Step{{ActionReplace, want.Name, strings.Join(append(refused, changes...), ", ")}}
 	}
 	var steps []Step
 	for _, r := range refused {

@@ -190,10 +190,31 @@ func TestApplyAllows(t *testing.T) {
 	if steps := apply(t, c, wider); len(steps) != 3 || steps[0].Name != "CHANNELS" || steps[1].Name != "KV_SESSIONS" || steps[2].Name != "mirror" {
 		t.Errorf("got %v, not the three that were deleted", steps)
 	}
+	// Who is connected may be forgotten.
+	sessions, err := c.JetStream().Stream(ctx, "KV_SESSIONS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := sessions.CachedInfo().Config
+	memory.Storage, memory.PersistMode = jetstream.MemoryStorage, jetstream.DefaultPersistMode
+	if err := c.JetStream().DeleteStream(ctx, "KV_SESSIONS"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.JetStream().CreateStream(ctx, memory); err != nil {
+		t.Fatal(err)
+	}
+	replaced := streams.Step{Action: streams.ActionReplace, Name: "KV_SESSIONS", Detail: "storage: Memory → File, persist mode: Default → Async"}
+	if steps := apply(t, c, wider); len(steps) != 1 || steps[0] != replaced {
+		t.Errorf("got %v, not %v", steps, replaced)
+	}
+	if again := apply(t, c, wider); len(again) != 0 {
+		t.Errorf("a second apply did %v", again)
+	}
 	// More replicas are no loss; one server alone cannot have them.
 	wider.Replicas = 3
 	plan, err := c.Plan(ctx, wider)
-	if err != nil || len(plan) != 16 || plan[0].Action != streams.ActionUpdate || plan[0].Detail != "replicas: 1 → 3" {
+	if err != nil || len(plan) != 16 || plan[0].Action != streams.ActionUpdate || plan[0].Detail != "replicas: 1 → 3" ||
+		plan[15].Action != streams.ActionReplace || plan[15].Detail != "persist mode: Async → Default, replicas: 1 → 3" {
 		t.Errorf("%v, %v", plan, err)
 	}
 }

@@ -18,8 +18,13 @@ type Presence struct {
 	sessions, gateways jetstream.KeyValue
 	clock              *Clock
 	readers            *readerPool
-	told               func(gateway string) // that its lease was taken or given up
+	watch              func(ctx context.Context, changed func(jetstream.KeyValueEntry)) (stop func(), err error) // of gateways
+	told               func(gateway string)                                                                      // that its lease was taken or given up
 	purge              func(ctx context.Context, stream, subject string) error
+
+	// Of the goroutine of follow.
+	since    time.Time // when the bucket of the leases that are followed was made
+	unfollow func()
 
 	mu     sync.Mutex // guards the rest
 	now    func() time.Time
@@ -39,8 +44,9 @@ type endedSession struct {
 const maxEnded = 100_000
 
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
-	p := &Presence{clock: c.clock, readers: c.readers, purge: c.purgeAll, told: func(g string) { c.tellWatch(func(l SessionListener) { l.Lease(g) }) }, now: time.Now, leases: make(map[string]time.Time),
-		ended: make(map[string]endedSession)}
+	p := &Presence{clock: c.clock, readers: c.readers, purge: c.purgeAll, now: time.Now,
+		leases: make(map[string]time.Time), ended: make(map[string]endedSession)}
+	p.told = func(g string) { c.tellWatch(func(l SessionListener) { l.Lease(g) }) }
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", sessionsBucket, err)
@@ -48,22 +54,50 @@ func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
 	if p.gateways, err = c.js.KeyValue(ctx, gatewaysBucket); err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", gatewaysBucket, err)
 	}
+	p.watch = func(ctx context.Context, changed func(jetstream.KeyValueEntry)) (func(), error) {
+		return c.watch(ctx, p.gateways, changed)
+	}
+	return p, p.follow(ctx)
+}
+
+// follow watches the leases of the bucket that there is now, and returns once those
+// in it are known. It is called by one goroutine at a time.
+func (p *Presence) follow(ctx context.Context) error {
+	made, err := p.made(ctx)
+	if err != nil {
+		return err
+	}
 	current := make(chan struct{}) // closed once the leases that were there are known
-	if err := c.watch(ctx, p.gateways, func(e jetstream.KeyValueEntry) {
+	stop, err := p.watch(ctx, func(e jetstream.KeyValueEntry) {
 		if e == nil {
 			close(current)
 			return
 		}
 		p.changed(e)
-	}); err != nil {
-		return nil, err
+	})
+	if err != nil {
+		return err
 	}
 	select {
 	case <-current:
-		return p, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("failed to read bucket %s: %w", gatewaysBucket, ctx.Err())
+		stop()
+		return fmt.Errorf("failed to read bucket %s: %w", gatewaysBucket, ctx.Err())
 	}
+	if p.unfollow != nil {
+		p.unfollow()
+	}
+	p.since, p.unfollow = made, stop
+	return nil
+}
+
+// made is when the bucket of leases was.
+func (p *Presence) made(ctx context.Context) (time.Time, error) {
+	status, err := p.gateways.Status(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("failed to look up bucket %s: %w", gatewaysBucket, err)
+	}
+	return status.(*jetstream.KeyValueBucketStatus).StreamInfo().Created, nil
 }
 
 func (p *Presence) changed(e jetstream.KeyValueEntry) {
@@ -97,6 +131,13 @@ func (p *Presence) Alive(gateway string) bool {
 	return ok
 }
 
+// heard is when the watch showed a lease last.
+func (p *Presence) heard(gateway string) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leases[gateway]
+}
+
 // LeaseTTL is for how long a lease holds that is not renewed.
 const LeaseTTL = 15 * time.Second
 
@@ -104,13 +145,24 @@ const LeaseTTL = 15 * time.Second
 const LeaseEvery = LeaseTTL / 3
 
 // KeepLease renews the gateway's lease until ctx ends, and gives it up then. It
-// runs on the caller's goroutine; failures to renew are told to failed.
-func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, failed func(error)) {
+// runs on the caller's goroutine, and is called once; failures to renew are told to failed.
+// Where somebody made the buckets of presence anew, no session is on record any more:
+// that is told to forgotten, which should return within [LeaseEvery].
+func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, failed func(error), forgotten func()) {
 	tick := time.NewTicker(LeaseEvery)
 	defer tick.Stop()
+	var wrote time.Time // the last that NATS took
 	for {
-		if err := p.renew(ctx, lease); err != nil && ctx.Err() == nil {
+		now := p.now()
+		anew, err := p.renew(ctx, lease, p.heard(lease.Gateway).Before(wrote))
+		if err != nil && ctx.Err() == nil {
 			failed(err)
+		}
+		if err == nil {
+			wrote = now
+		}
+		if anew {
+			forgotten()
 		}
 		select {
 		case <-tick.C:
@@ -125,13 +177,26 @@ func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, fa
 	}
 }
 
-func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease) error {
+// renew also says whether the bucket is another than the one that was followed, and
+// follows it then, or where the watch is deaf: a watch goes on behind the last number that it
+// saw, which in a new bucket comes days later.
+func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease, deaf bool) (anew bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, LeaseEvery)
 	defer cancel()
 	if _, err := p.gateways.Put(ctx, lease.Gateway, schemas.Encode(lease)); err != nil {
-		return fmt.Errorf("failed to renew the lease: %w", err)
+		return false, fmt.Errorf("failed to renew the lease: %w", err)
 	}
-	return nil
+	made, err := p.made(ctx)
+	if err != nil {
+		return false, err
+	}
+	if anew = !made.Equal(p.since); !anew && !deaf {
+		return false, nil
+	}
+	if err := p.follow(ctx); err != nil {
+		return false, err
+	}
+	return anew, nil
 }
 
 // Begin records that a session has its device now. A session without an id gets

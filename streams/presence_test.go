@@ -3,6 +3,9 @@ package streams_test
 import (
 	"cmp"
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -32,7 +35,7 @@ func keepLease(t *testing.T, c *streams.Conn, gateway string) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: gateway, StartedAt: schemas.Now()}, func(err error) { t.Error(err) })
+		c.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: gateway, StartedAt: schemas.Now()}, func(err error) { t.Error(err) }, func() { t.Error("the buckets are as they were") })
 	}()
 	return func() {
 		cancel()
@@ -220,4 +223,43 @@ func TestSessionElsewhereMeanwhile(t *testing.T) {
 	if before, _ := session(c); before.SessionID != "" {
 		t.Errorf("a forgotten session: %+v", before)
 	}
+}
+
+// TestWatchOfLeasesThatWasDeaf: the server lost its last writes with its machine, so
+// the watch of the leases waits for numbers that were there before.
+func TestWatchOfLeasesThatWasDeaf(t *testing.T) {
+	r := newRestartable(t)
+	r.connect(onePartition()).Close()
+	r.stop()
+	written := filepath.Join(t.TempDir(), "written")
+	if err := os.CopyFS(written, os.DirFS(r.dir)); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	c := r.connect(onePartition())
+	for range 100 {
+		_, err := c.JetStream().Publish(timeout(t), "$KV.GATEWAYS.lost", schemas.Encode(schemas.GatewayLease{Gateway: "lost"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	alive(t, c, "lost", true)
+	r.stop()
+	if err := errors.Join(os.RemoveAll(r.dir), os.CopyFS(r.dir, os.DirFS(written))); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: "own"}, func(error) {}, func() { t.Error("the bucket is the one that it was") })
+	}()
+	for end := time.Now().Add(streamstest.Timeout); !c.Presence().Alive("own"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the watch stays deaf")
+		}
+	}
+	cancel()
+	streamstest.Receive(t, done)
 }

@@ -88,13 +88,13 @@ func (t Topology) streams() []jetstream.StreamConfig {
 		all = append(all, t.sent(p), t.inbox(p))
 	}
 	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, blocksBucket, receiptsBucket, membershipsBucket, keysBucket} {
-		all = append(all, t.bucket(name, jetstream.FileStorage, 0))
+		all = append(all, t.bucket(name, 0))
 	}
-	groups := t.bucket(groupsBucket, jetstream.FileStorage, 0)
+	groups := t.bucket(groupsBucket, 0)
 	groups.AllowDirect = false // so that the leader answers reads: a follower may not know yet who was removed
 	return append(all, groups, t.channels(),
-		t.bucket(sessionsBucket, jetstream.MemoryStorage, sessionTTL),
-		t.bucket(gatewaysBucket, jetstream.MemoryStorage, LeaseTTL))
+		t.volatile(t.bucket(sessionsBucket, sessionTTL)),
+		t.volatile(t.bucket(gatewaysBucket, LeaseTTL)))
 }
 
 // stream is what the streams of messages have in common.
@@ -144,7 +144,7 @@ func (t Topology) channels() jetstream.StreamConfig {
 	return s
 }
 
-func (t Topology) bucket(name string, storage jetstream.StorageType, ttl time.Duration) jetstream.StreamConfig {
+func (t Topology) bucket(name string, ttl time.Duration) jetstream.StreamConfig {
 	window := t.DuplicateWindow
 	if ttl > 0 && ttl < window {
 		window = ttl
@@ -152,7 +152,7 @@ func (t Topology) bucket(name string, storage jetstream.StorageType, ttl time.Du
 	return jetstream.StreamConfig{
 		Name:              "KV_" + name,
 		Subjects:          []string{"$KV." + name + ".>"},
-		Storage:           storage,
+		Storage:           jetstream.FileStorage,
 		Retention:         jetstream.LimitsPolicy,
 		Discard:           jetstream.DiscardNew,
 		MaxMsgsPerSubject: 1,
@@ -163,6 +163,16 @@ func (t Topology) bucket(name string, storage jetstream.StorageType, ttl time.Du
 		AllowDirect:       true,
 		Replicas:          t.Replicas,
 	}
+}
+
+// volatile is the bucket of what may be lost with a machine, so that nobody waits for
+// its disk. It outlives a restart of NATS all the same. A replicated one waits:
+// JetStream has no other way there.
+func (t Topology) volatile(bucket jetstream.StreamConfig) jetstream.StreamConfig {
+	if t.Replicas == 1 {
+		bucket.PersistMode = jetstream.AsyncPersistMode
+	}
+	return bucket
 }
 
 // mirror is the durable consumer of the history workers.
