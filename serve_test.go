@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -110,6 +111,23 @@ func TestVersionAndHelp(t *testing.T) {
 	stdout, _, code = output(t, roost(t, "serve", "--help"))
 	if code != exitOK || !strings.Contains(stdout, "--data-dir") || !strings.Contains(stdout, "ROOST_DATA_DIR") {
 		t.Errorf("help: %d %q", code, stdout)
+	}
+}
+
+// TestGatewayFlags: what a flag says is what the gateway does.
+func TestGatewayFlags(t *testing.T) {
+	f := gatewayFlags{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"},
+		FullInboxIdle: 4, Heartbeat: 5, Limits: "on", ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10,
+		AuthJWKS: "/nowhere/jwks"}
+	want := gateway.Options{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"},
+		FullInboxIdle: 4, Heartbeat: 5, Limits: gateway.Limits{ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10}}
+	var got gateway.Options
+	if err := f.configure(t.Context(), &got, ""); err == nil {
+		t.Error("a key set that is missing was taken")
+	}
+	got.Auth = nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the gateway's options are %+v, not %+v", got, want)
 	}
 }
 

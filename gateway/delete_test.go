@@ -170,8 +170,8 @@ func TestDeletionsAreLimited(t *testing.T) {
 
 // A deleted account is remembered for as long as a token of it might be good.
 func TestDeletionOutlivesTokens(t *testing.T) {
-	if streams.EraseMemory <= gateway.TokenLifetime {
-		t.Errorf("forgotten after %s, and a token is good for %s", streams.EraseMemory, gateway.TokenLifetime)
+	if streams.MinEraseMemory <= gateway.TokenLifetime {
+		t.Errorf("forgotten after %s, and a token is good for %s", streams.MinEraseMemory, gateway.TokenLifetime)
 	}
 }
 

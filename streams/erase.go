@@ -26,9 +26,9 @@ const (
 	// EraseSettle is how long after the deletion everything has arrived that others
 	// still stored for the person, not knowing of it: they know within cacheTTL.
 	EraseSettle = cacheTTL + 30*time.Second
-	// EraseMemory is how long a deleted account is remembered at least: as long as its
+	// MinEraseMemory is how long a deleted account is remembered at least: as long as its
 	// tokens might be good.
-	EraseMemory = 31 * 24 * time.Hour
+	MinEraseMemory = 31 * 24 * time.Hour
 )
 
 // DeleteAccount has a person leave all groups, makes them not exist any more, ends
@@ -151,7 +151,7 @@ func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool,
 	return first && err == nil, err
 }
 
-// EraseMemory is how long a deleted account is remembered: [EraseMemory], and as long as
+// EraseMemory is how long a deleted account is remembered: [MinEraseMemory], and as long as
 // messages of it wait for others, whose receipts name it.
 func (c *Conn) EraseMemory(ctx context.Context) (memory time.Duration, err error) {
 	err = c.withAPI(ctx, func(ctx context.Context) error {
@@ -159,7 +159,7 @@ func (c *Conn) EraseMemory(ctx context.Context) (memory time.Duration, err error
 		if err != nil {
 			return fmt.Errorf("failed to look at %s: %w", inboxStream(0), err)
 		}
-		memory = max(EraseMemory, s.CachedInfo().Config.MaxAge+24*time.Hour)
+		memory = max(MinEraseMemory, s.CachedInfo().Config.MaxAge+24*time.Hour)
 		return nil
 	})
 	return memory, err

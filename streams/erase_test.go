@@ -389,7 +389,7 @@ func TestTimesOfAnErasure(t *testing.T) {
 	if streams.EraseSettle <= streams.CacheTTL {
 		t.Errorf("others may not know after %s", streams.EraseSettle)
 	}
-	if streams.EraseMemory <= streams.DefaultInboxMaxAge {
-		t.Errorf("messages still arrive after %s", streams.EraseMemory)
+	if streams.MinEraseMemory <= streams.DefaultInboxMaxAge {
+		t.Errorf("messages still arrive after %s", streams.MinEraseMemory)
 	}
 }

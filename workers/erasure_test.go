@@ -113,11 +113,11 @@ func TestErasureCompletesADeletion(t *testing.T) {
 	if got := b.stored("alice", "bob"); got != "[]" || counter(t, registry, "accounts_erased_total") != 1 || len(e.due) != 0 {
 		t.Errorf("the store has %s, %v are counted, %v are due", got, counter(t, registry, "accounts_erased_total"), e.due)
 	}
-	for _, at := range []time.Duration{streams.EraseMemory - time.Hour, streams.EraseMemory + time.Hour} {
+	for _, at := range []time.Duration{streams.MinEraseMemory - time.Hour, streams.MinEraseMemory + time.Hour} {
 		if err := k.round(b.ctx(), deleted.Add(at)); err != nil {
 			t.Fatal(err)
 		}
-		if known := b.person("alice").TokensAfter != 0; known != (at < streams.EraseMemory) {
+		if known := b.person("alice").TokensAfter != 0; known != (at < streams.MinEraseMemory) {
 			t.Errorf("after %s she is remembered: %t", at, known)
 		}
 	}
@@ -156,7 +156,7 @@ func TestErasureIsRememberedWhileMessagesWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := &upkeep{streams: b.conn, log: streamstest.Log(t)}
-	for _, at := range []time.Duration{streams.EraseMemory + time.Hour, wait, wait + 25*time.Hour} {
+	for _, at := range []time.Duration{streams.MinEraseMemory + time.Hour, wait, wait + 25*time.Hour} {
 		if err := k.round(b.ctx(), time.Now().Add(at)); err != nil {
 			t.Fatal(err)
 		}
