@@ -158,6 +158,13 @@ func TestStatus(t *testing.T) {
 	}
 	alice.leave()
 	eventually(t, "offline after the end", func() bool { return status("bob", "alice").ConnectionState == "online 1 minute ago" })
+	tablet := h.connect("alice")
+	before := schemas.Now()
+	h.call("alice", "DELETE", "/devices/"+string(tablet.welcome.DeviceID), "")
+	tablet.wantClose(schemas.CloseDeviceRemoved)
+	if s := status("bob", "alice"); s.ConnectionState != "online 1 minute ago" || s.LastActiveTime < before {
+		t.Errorf("the device used last was removed after %d: %+v", before, s)
+	}
 	h.call("alice", "PUT", "/user/settings", `{"last_seen":"nobody"}`)
 	h.reconnect("alice", alice.welcome.DeviceID, "")
 	if s := status("bob", "alice"); s != (schemas.UserStatus{ConnectionState: "offline"}) {

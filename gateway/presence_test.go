@@ -183,6 +183,23 @@ func TestPresenceOverARollingRestart(t *testing.T) {
 	}
 }
 
+// TestPresenceOfWhoRemovesTheDevice: when somebody was there last does not go with the
+// device that they were there with.
+func TestPresenceOfWhoRemovesTheDevice(t *testing.T) {
+	h := newHouse(t, grace(time.Millisecond))
+	alice, bob := h.connect("alice"), h.connect("bob")
+	before := schemas.Now()
+	h.call("bob", "DELETE", "/devices/"+string(bob.welcome.DeviceID), "")
+	bob.wantClose(schemas.CloseDeviceRemoved)
+	got := alice.lookAt("bob")[0]
+	if got.Online { // the end of the session is on its way
+		got = alice.wantPresence("bob", false)
+	}
+	if got.LastActiveTime < before {
+		t.Errorf("after %d: %+v", before, got)
+	}
+}
+
 // TestPresenceIsMadeAnew: a cluster that kept who is connected in memory has lost it,
 // and somebody applied the topology again. Numbers in the new bucket begin anew.
 func TestPresenceIsMadeAnew(t *testing.T) {

@@ -38,6 +38,7 @@ func (s *Server) getStatus(r *http.Request, u schemas.UserID) (int, any, error) 
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
+	last = max(last, person.LastActive)
 	return http.StatusOK, schemas.UserStatus{LastActiveTime: last, ConnectionState: connectionState(online, last, time.Now())}, nil
 }
 

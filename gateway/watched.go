@@ -62,6 +62,7 @@ func (w *watched) merge(d schemas.DeviceID, s schemas.Session, now time.Time, gr
 
 // state is whether the person is online, and when they were last.
 func (w *watched) state(now time.Time, alive func(gateway string) bool) (online bool, last schemas.Timestamp) {
+	last = w.person.LastActive
 	for _, d := range w.person.Devices {
 		s := w.sessions[d.DeviceID]
 		if s.Gateway != "" && alive(s.Gateway) {

@@ -11,6 +11,7 @@ const (
 	ExportSettings      ExportKind = "settings"       // Settings
 	ExportDevice        ExportKind = "device"         // Device
 	ExportRemovedDevice ExportKind = "removed_device" // DeviceID
+	ExportLastActive    ExportKind = "last_active"    // LastActive: when one that was removed was connected last
 	ExportSession       ExportKind = "session"        // DeviceID, Session
 	ExportReceipt       ExportKind = "receipt"        // Receipt
 	ExportBlocks        ExportKind = "blocks"         // Blocks: whom the person blocks
@@ -30,6 +31,7 @@ type ExportLine struct {
 	Account    *AccountCreated `json:"account,omitempty"`
 	Settings   *Settings       `json:"settings,omitempty"`
 	Device     *DeviceInfo     `json:"device,omitempty"`
+	LastActive Timestamp       `json:"last_active,omitempty"`
 	Session    *Session        `json:"session,omitempty"`
 	Receipt    *Receipt        `json:"receipt,omitempty"`
 	Blocks     *Blocks         `json:"blocks,omitempty"`

@@ -90,6 +90,8 @@ type Devices struct {
 	// Removed are the devices removed last, newest last, at most MaxRemoved: a
 	// device that comes back learns that it was removed.
 	Removed []DeviceID `json:"removed,omitempty"`
+	// LastActive is when a device that is among Devices no more was connected last.
+	LastActive Timestamp `json:"last_active,omitempty"`
 	// DeletedAt is when the person deleted the account. The record says so to
 	// whoever comes with it; for everybody else there is no such person.
 	DeletedAt Timestamp `json:"deleted_at,omitempty"`

@@ -50,18 +50,23 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 // and its sends are deleted. False where there is no such device; of one that was
 // removed before, which may have been cut short, the rest is deleted all the same.
 func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
-	return c.removeDevice(ctx, a, func(schemas.Device) bool { return true }, false)
+	return c.removeDevice(ctx, a, removal{})
 }
 
 // TakeBack is RemoveDevice for a device whose registration may still be on its way: it
 // does not come afterwards.
 func (c *Conn) TakeBack(ctx context.Context, a Address) error {
-	_, err := c.removeDevice(ctx, a, func(schemas.Device) bool { return true }, true)
+	_, err := c.removeDevice(ctx, a, removal{takeBack: true})
 	return err
 }
 
-func (c *Conn) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool, confirm bool) (bool, error) {
-	found, err := c.directory.removeDevice(ctx, a, may, confirm)
+func (c *Conn) removeDevice(ctx context.Context, a Address, r removal) (_ bool, err error) {
+	if !r.takeBack {
+		if r.seen, err = c.presence.seen(ctx, a); err != nil {
+			return false, err
+		}
+	}
+	found, err := c.directory.removeDevice(ctx, a, r)
 	if err != nil {
 		return false, err
 	}

@@ -42,6 +42,8 @@ type Registration struct {
 	Devices []schemas.Device
 	Deleted bool               // the account was deleted, and not everything of it yet
 	Removed []schemas.DeviceID // the devices removed last
+	// LastActive is when a device that is among Devices no more was connected last.
+	LastActive schemas.Timestamp
 	// TokensAfter is when an account of that name was deleted last: no token from
 	// before is good any more.
 	TokensAfter schemas.Timestamp
@@ -257,7 +259,7 @@ func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
 		// So that what is sent to a device has a larger id than it: see sentBy in the gateway.
 		d.clock.Observe(schemas.MessageID(dev.DeviceID))
 	}
-	p := &Person{Registration: Registration{Exists: true, Devices: devices.Devices, Removed: devices.Removed, TokensAfter: devices.TokensAfter}}
+	p := &Person{Registration: Registration{Exists: true, Devices: devices.Devices, Removed: devices.Removed, LastActive: devices.LastActive, TokensAfter: devices.TokensAfter}}
 	if !of.whole {
 		return p, nil
 	}
@@ -428,34 +430,46 @@ func (d *Directory) ChangeDevice(ctx context.Context, a Address, change func(*sc
 // RemoveDevice forgets a device; false where it is not there. What it should have
 // claimed and did not is for the oldest device left.
 func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
-	return d.removeDevice(ctx, a, func(schemas.Device) bool { return true }, false)
+	return d.removeDevice(ctx, a, removal{})
 }
 
-// removeDevice is RemoveDevice where may goes along, which is asked of the newest
-// record. With confirm a record without the device is written as it is, so that a
-// registration which is still on its way fails.
-func (d *Directory) removeDevice(ctx context.Context, a Address, may func(schemas.Device) bool, confirm bool) (bool, error) {
+// removal says how a device is removed.
+type removal struct {
+	// may is asked of the newest record whether it still goes; nil for yes.
+	may func(schemas.Device) bool
+	// seen is when the device was connected last, as its session says.
+	seen schemas.Timestamp
+	// takeBack is for a device that nobody knows of: a record without it is written as
+	// it is, so that a registration which is still on its way fails.
+	takeBack bool
+}
+
+// removeDevice is RemoveDevice as r says.
+func (d *Directory) removeDevice(ctx context.Context, a Address, r removal) (bool, error) {
 	defer d.forget(a.User)
 	found := false
 	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
-		kept, heir := make([]schemas.Device, 0, len(all.Devices)), false
+		kept, gone := make([]schemas.Device, 0, len(all.Devices)), schemas.Device{}
 		for _, dev := range all.Devices {
-			if dev.DeviceID != a.Device || !may(dev) {
+			if dev.DeviceID != a.Device || r.may != nil && !r.may(dev) {
 				kept = append(kept, dev)
 			} else {
-				heir = dev.Unclaimed
+				gone = dev
 			}
 		}
-		if heir && len(kept) > 0 {
+		if gone.Unclaimed && len(kept) > 0 {
 			kept[0].Unclaimed = true
 		}
 		if found = len(kept) < len(all.Devices); !found {
-			if confirm && exists && !all.Deleted() {
+			if r.takeBack && exists && !all.Deleted() {
 				return all, nil
 			}
 			return all, errUnchanged
 		}
 		all.Devices = kept
+		if !r.takeBack {
+			all.LastActive = max(all.LastActive, gone.LastActive, r.seen)
+		}
 		return all.WithRemoved(a.Device), nil
 	})
 	return found, err

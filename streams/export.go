@@ -161,6 +161,9 @@ func deviceLines(m stored) ([]schemas.ExportLine, error) {
 	for _, id := range record.Removed {
 		lines = append(lines, schemas.ExportLine{Kind: schemas.ExportRemovedDevice, DeviceID: id})
 	}
+	if record.LastActive > 0 {
+		lines = append(lines, schemas.ExportLine{Kind: schemas.ExportLastActive, LastActive: record.LastActive})
+	}
 	return lines, err
 }
 

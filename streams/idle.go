@@ -63,5 +63,5 @@ func (c *Conn) Deactivate(ctx context.Context, a Address, before schemas.Timesta
 	if err != nil || connected {
 		return false, err
 	}
-	return c.removeDevice(ctx, a, func(d schemas.Device) bool { return d.Idle(before) }, false)
+	return c.removeDevice(ctx, a, removal{may: func(d schemas.Device) bool { return d.Idle(before) }})
 }

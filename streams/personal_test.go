@@ -159,6 +159,8 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 			say("device", device(l.Device.DeviceID), l.Device.Name)
 		case schemas.ExportRemovedDevice:
 			say("removed", device(l.DeviceID))
+		case schemas.ExportLastActive:
+			say("last active", l.LastActive > 0)
 		case schemas.ExportSession:
 			say("session", device(l.DeviceID), l.Session.ConnectedAt > 0)
 		case schemas.ExportReceipt:
@@ -181,7 +183,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 	if code(err) != schemas.CodeUnavailable { // history is not there
 		t.Errorf("it ended with %v", err)
 	}
-	want := []string{"account alice true", "settings everyone", "device phone phone", "removed gone", "session phone true",
+	want := []string{"account alice true", "settings everyone", "device phone phone", "removed gone", "last active true", "session phone true",
 		"receipt alice false bob true false", "receipt bob false alice true true", "receipt  true alice true false",
 		"blocks [bob]", "membership true 1 owner", "sent phone 1", "sent phone 2",
 		"waiting phone group_update <nil>", "waiting phone incoming_message <nil>", "waiting none incoming_message <nil>"}

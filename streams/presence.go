@@ -296,6 +296,15 @@ func (p *Presence) Connected(ctx context.Context, a Address) (bool, error) {
 	return ok && s.Gateway != "" && p.Alive(s.Gateway), err
 }
 
+// seen is when a device was connected last, as its session says.
+func (p *Presence) seen(ctx context.Context, a Address) (schemas.Timestamp, error) {
+	s, _, _, err := get[schemas.Session](ctx, p.sessions, sessionKey(a))
+	if s.Gateway != "" && p.Alive(s.Gateway) {
+		return schemas.Now(), err
+	}
+	return max(s.ConnectedAt, s.EndedAt), err
+}
+
 // Status is when a user was last connected, and whether a device is now.
 func (p *Presence) Status(ctx context.Context, u schemas.UserID, devices []schemas.Device) (online bool, last schemas.Timestamp, err error) {
 	addresses := make([]Address, len(devices))
