@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -468,6 +469,7 @@ func TestMoreReplicas(t *testing.T) {
 	token(t, c.dir, "alice") // which makes the gateway's secret
 	a := c.gateway()
 	alice, bob := c.device("alice", &client.MemoryStore{}, a, a), c.device("bob", &client.MemoryStore{}, a, a)
+	dave := dialRaw(t, a, token(t, c.dir, "dave"))
 	say(t, alice, bob, "of one replica")
 	three := streams.Topology{Partitions: 1, Replicas: 3}
 	c.apply(three)
@@ -475,12 +477,25 @@ func TestMoreReplicas(t *testing.T) {
 		t.Errorf("left to do: %v, %v", steps, err)
 	}
 	say(t, alice, bob, "of three") // what is refused meanwhile the client sends again
-	eventually(t, "a gateway that is ready", func() bool {
-		status, _ := a.ready()
-		return status == http.StatusOK
-	})
+	dave.until(schemas.TypeReconnect)
+	_ = dave.ws.CloseNow()
+	online(t, a, token(t, c.dir, "dave"), "alice", "bob")
+	if status, r := a.ready(); status != http.StatusOK {
+		t.Errorf("it is not ready: %+v", r)
+	}
 	closeAll([]*client.Client{alice, bob})
 	a.stop()
+}
+
+// online waits until a gateway says that people are.
+func online(t *testing.T, at *server, token string, users ...schemas.UserID) {
+	t.Helper()
+	for _, u := range users {
+		eventually(t, string(u)+" is online", func() bool {
+			status, err := (&client.API{URL: at.url, Token: token}).Status(t.Context(), u)
+			return err == nil && status.ConnectionState == "online"
+		})
+	}
 }
 
 // TestNATSStartsAgain stops all nodes at once and starts them again. Gateways and their
@@ -495,6 +510,7 @@ func TestNATSStartsAgain(t *testing.T) {
 			a, b := c.gateway(), c.gateway()
 			alice, bob := c.device("alice", &client.MemoryStore{}, a, b), c.device("bob", &client.MemoryStore{}, b, a)
 			say(t, alice, bob, "before")
+			sessions := []schemas.SessionID{alice.Welcome().SessionID, bob.Welcome().SessionID}
 			c.stop()
 			c.start()
 			for _, g := range []*server{a, b} {
@@ -504,16 +520,13 @@ func TestNATSStartsAgain(t *testing.T) {
 				})
 			}
 			say(t, alice, bob, "behind it")
-			for _, g := range []*server{a, b} {
-				for _, u := range []schemas.UserID{"alice", "bob"} {
-					status, err := (&client.API{URL: g.url, Token: alices}).Status(t.Context(), u)
-					if err != nil || status.ConnectionState != "online" {
-						t.Errorf("%s is %+v, %v", u, status, err)
-					}
-				}
-			}
+			online(t, a, alices, "alice", "bob")
+			online(t, b, alices, "alice", "bob")
 			carol := c.device("carol", &client.MemoryStore{}, a, b)
 			say(t, carol, bob, "and who is new can connect")
+			if now := []schemas.SessionID{alice.Welcome().SessionID, bob.Welcome().SessionID}; !slices.Equal(now, sessions) {
+				t.Errorf("the connections did not stay: sessions %v, now %v", sessions, now)
+			}
 			closeAll([]*client.Client{alice, bob, carol})
 			a.stop()
 			b.stop()

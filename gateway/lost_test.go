@@ -174,7 +174,7 @@ func TestBackWhileDeactivated(t *testing.T) {
 }
 
 // TestConnectedForWeeks: a connection keeps its device in use without another
-// hello, on the record that outlives NATS's memory.
+// hello, on the record that decides.
 func TestConnectedForWeeks(t *testing.T) {
 	h := newHouse(t)
 	alice := h.connect("alice")

@@ -200,8 +200,8 @@ func TestPresenceOfWhoRemovesTheDevice(t *testing.T) {
 	}
 }
 
-// TestPresenceIsMadeAnew: a cluster that kept who is connected in memory has lost it,
-// and somebody applied the topology again. Numbers in the new bucket begin anew.
+// TestPresenceIsMadeAnew: SESSIONS and GATEWAYS are replaced, as by `streams apply`.
+// Numbers in the new bucket begin anew.
 func TestPresenceIsMadeAnew(t *testing.T) {
 	nats := streamstest.Server(t, t.TempDir())
 	h, other := joinHouse(t, nats), joinHouse(t, nats)

@@ -173,10 +173,10 @@ func (s *Server) Start(ctx context.Context) error {
 		s.streams.Presence().KeepLease(ctx, lease, func(err error) {
 			s.log.Warn("the gateway's lease is in danger; its users will look offline", "error", err)
 		}, func() {
-			s.log.Warn("the records of who is connected were made anew; all connections are ended, so that they come back")
+			s.log.Warn("NATS lost the records of who is connected; all connections are ended, so that they come back")
 			ctx, cancel := context.WithTimeout(s.ctx, streams.LeaseEvery)
 			defer cancel()
-			s.sendAway(ctx, s.allConns())
+			s.sendAway(ctx, s.allConns(), "the server lost who is connected")
 		})
 	})
 	s.wg.Go(s.sweep)
@@ -215,7 +215,7 @@ func (s *Server) Drain(ctx context.Context) {
 		}
 	})
 	defer impatient()
-	s.sendAway(ctx, all)
+	s.sendAway(ctx, all, "the server restarts")
 	if s.cancel != nil {
 		s.cancel()
 	}
@@ -237,7 +237,7 @@ func (s *Server) allConns() []*conn {
 
 // sendAway asks clients to come back soon, and closes their connections once what
 // they are sending is answered, or ctx ends.
-func (s *Server) sendAway(ctx context.Context, all []*conn) {
+func (s *Server) sendAway(ctx context.Context, all []*conn, reason string) {
 	for _, c := range all {
 		c.sendFrame(&schemas.Reconnect{AfterMS: rand.N(drainWithin).Milliseconds()})
 	}
@@ -245,7 +245,7 @@ func (s *Server) sendAway(ctx context.Context, all []*conn) {
 	for _, c := range all {
 		ending.Go(func() {
 			c.finishSends(ctx)
-			c.close(schemas.CloseRestarting, "the server restarts")
+			c.close(schemas.CloseRestarting, reason)
 		})
 	}
 	ending.Wait()

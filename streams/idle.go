@@ -41,8 +41,7 @@ func (c *Conn) EachPerson(ctx context.Context, do func(schemas.UserID, schemas.D
 }
 
 // FinishRemovals completes the removals of a person's devices that were cut short: of
-// those removed last it looks for who still has a session on record. A restart of NATS
-// loses these records.
+// those removed last it looks for who still has a session on record.
 func (c *Conn) FinishRemovals(ctx context.Context, u schemas.UserID, record schemas.Devices) error {
 	return atOnce(ctx, len(record.Removed), func(ctx context.Context, i int) error {
 		a := Address{User: u, Device: record.Removed[i]}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +81,7 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 		}
 		steps = append(steps, compare(have.CachedInfo().Config, want)...)
 	}
+	steps = withGateways(steps)
 	_, err = untilAnswered(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return c.js.Consumer(ctx, messagesStream, mirrorConsumer)
 	})
@@ -90,6 +92,24 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 		return t, nil, fmt.Errorf("failed to look up consumer %s: %w", mirrorConsumer, err)
 	}
 	return t, steps, nil
+}
+
+// withGateways has GATEWAYS replaced wherever SESSIONS loses what it holds: by that
+// gateways notice.
+func withGateways(steps []Step) []Step {
+	const sessions, gateways = "KV_" + sessionsBucket, "KV_" + gatewaysBucket
+	lost := slices.ContainsFunc(steps, func(s Step) bool {
+		return s.Name == sessions && (s.Action == ActionCreate || s.Action == ActionReplace)
+	})
+	for i, s := range steps {
+		if s.Name == gateways && s.Action == ActionUpdate && lost {
+			steps[i].Action = ActionReplace
+		}
+	}
+	if lost && !slices.ContainsFunc(steps, func(s Step) bool { return s.Name == gateways }) {
+		steps = append(steps, Step{ActionReplace, gateways, "with " + sessions})
+	}
+	return steps
 }
 
 // Apply makes the cluster as the topology wants it. It does nothing where the
@@ -223,7 +243,7 @@ func compare(have, want jetstream.StreamConfig) []Step {
 	if have.PersistMode != want.PersistMode {
 		note(true, "persist mode", have.PersistMode, want.PersistMode)
 	}
-	if len(refused) > 0 && (want.Name == "KV_"+sessionsBucket || want.Name == "KV_"+gatewaysBucket) {
+	if len(refused) > 0 && (want.Name == "KV_"+sessionsBucket || want.Name == "KV_"+gatewaysBucket) { // see withGateways
 		return []Step{{ActionReplace, want.Name, strings.Join(append(refused, changes...), ", ")}}
 	}
 	var steps []Step

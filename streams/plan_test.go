@@ -187,8 +187,9 @@ func TestApplyAllows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if steps := apply(t, c, wider); len(steps) != 3 || steps[0].Name != "CHANNELS" || steps[1].Name != "KV_SESSIONS" || steps[2].Name != "mirror" {
-		t.Errorf("got %v, not the three that were deleted", steps)
+	if steps := apply(t, c, wider); len(steps) != 4 || steps[0].Name != "CHANNELS" || steps[1].Name != "KV_SESSIONS" ||
+		steps[2].Name != "KV_GATEWAYS" || steps[2].Action != streams.ActionReplace || steps[3].Name != "mirror" {
+		t.Errorf("got %v, not the three that were deleted, and the leases by which gateways notice", steps)
 	}
 	// Who is connected may be forgotten.
 	sessions, err := c.JetStream().Stream(ctx, "KV_SESSIONS")
@@ -204,8 +205,8 @@ func TestApplyAllows(t *testing.T) {
 		t.Fatal(err)
 	}
 	replaced := streams.Step{Action: streams.ActionReplace, Name: "KV_SESSIONS", Detail: "storage: Memory → File, persist mode: Default → Async"}
-	if steps := apply(t, c, wider); len(steps) != 1 || steps[0] != replaced {
-		t.Errorf("got %v, not %v", steps, replaced)
+	if steps := apply(t, c, wider); len(steps) != 2 || steps[0] != replaced || steps[1].Name != "KV_GATEWAYS" || steps[1].Action != streams.ActionReplace {
+		t.Errorf("got %v, not %v and the leases", steps, replaced)
 	}
 	if again := apply(t, c, wider); len(again) != 0 {
 		t.Errorf("a second apply did %v", again)

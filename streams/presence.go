@@ -22,14 +22,24 @@ type Presence struct {
 	told               func(gateway string)                                                                      // that its lease was taken or given up
 	purge              func(ctx context.Context, stream, subject string) error
 
-	// Of the goroutine of follow.
+	// Of the one goroutine that opens it, and then of that of KeepLease.
 	since    time.Time // when the bucket of the leases that are followed was made
 	unfollow func()
+	newest   uint64 // revision of the lease that was written last
+	lost     bool   // writes were, and nobody knows yet
+
+	some chan struct{} // has one where a lease was heard of; of KeepLease
 
 	mu     sync.Mutex // guards the rest
 	now    func() time.Time
-	leases map[string]time.Time    // when each gateway's lease was last renewed
+	leases map[string]heardLease   // by gateway
 	ended  map[string]endedSession // by key, of devices that were connected here last, at most maxEnded
+}
+
+// heardLease is a lease as the watch showed it last.
+type heardLease struct {
+	at       time.Time
+	revision uint64
 }
 
 // endedSession is the record that this process wrote at the end of a session. A
@@ -45,7 +55,7 @@ const maxEnded = 100_000
 
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
 	p := &Presence{clock: c.clock, readers: c.readers, purge: c.purgeAll, now: time.Now,
-		leases: make(map[string]time.Time), ended: make(map[string]endedSession)}
+		some: make(chan struct{}, 1), leases: make(map[string]heardLease), ended: make(map[string]endedSession)}
 	p.told = func(g string) { c.tellWatch(func(l SessionListener) { l.Lease(g) }) }
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
@@ -100,42 +110,55 @@ func (p *Presence) made(ctx context.Context) (time.Time, error) {
 	return status.(*jetstream.KeyValueBucketStatus).StreamInfo().Created, nil
 }
 
+// changed notes a lease, or its end.
 func (p *Presence) changed(e jetstream.KeyValueEntry) {
-	if p.renewed(e.Key(), e.Operation() == jetstream.KeyValuePut) {
+	p.mu.Lock()
+	_, before := p.leases[e.Key()]
+	holds := e.Operation() == jetstream.KeyValuePut
+	if holds {
+		p.leases[e.Key()] = heardLease{p.now(), e.Revision()}
+	} else {
+		delete(p.leases, e.Key())
+	}
+	p.mu.Unlock()
+	select {
+	case p.some <- struct{}{}:
+	default:
+	}
+	if holds != before {
 		p.told(e.Key())
 	}
-}
-
-// renewed notes a lease, or its end; true where that is news.
-func (p *Presence) renewed(gateway string, holds bool) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, before := p.leases[gateway]
-	if holds {
-		p.leases[gateway] = p.now()
-	} else {
-		delete(p.leases, gateway)
-	}
-	return holds != before
 }
 
 // Alive says whether a gateway's lease holds.
 func (p *Presence) Alive(gateway string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	renewed, ok := p.leases[gateway]
-	if ok && p.now().Sub(renewed) > LeaseTTL {
+	lease, ok := p.leases[gateway]
+	if ok && p.now().Sub(lease.at) > LeaseTTL {
 		delete(p.leases, gateway)
 		return false
 	}
 	return ok
 }
 
-// heard is when the watch showed a lease last.
-func (p *Presence) heard(gateway string) time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.leases[gateway]
+// hears waits for what was written to come by the watch; false where it does not.
+func (p *Presence) hears(ctx context.Context, gateway string, revision uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, LeaseEvery/5)
+	defer cancel()
+	for {
+		p.mu.Lock()
+		heard := p.leases[gateway].revision == revision
+		p.mu.Unlock()
+		if heard {
+			return true
+		}
+		select {
+		case <-p.some:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // LeaseTTL is for how long a lease holds that is not renewed.
@@ -145,27 +168,22 @@ const LeaseTTL = 15 * time.Second
 const LeaseEvery = LeaseTTL / 3
 
 // KeepLease renews the gateway's lease until ctx ends, and gives it up then. It
-// runs on the caller's goroutine, and is called once; failures to renew are told to failed.
-// Where somebody made the buckets of presence anew, no session is on record any more:
-// that is told to forgotten, which should return within [LeaseEvery].
+// runs on the caller's goroutine, and once at a time; failures to renew are told to failed.
+// Where the buckets of presence were made anew, or lost writes, sessions are not on
+// record any more: that is told to forgotten, which should return within [LeaseEvery].
 func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, failed func(error), forgotten func()) {
-	tick := time.NewTicker(LeaseEvery)
-	defer tick.Stop()
-	var wrote time.Time // the last that NATS took
 	for {
-		now := p.now()
-		anew, err := p.renew(ctx, lease, p.heard(lease.Gateway).Before(wrote))
+		wait := LeaseEvery
+		lost, err := p.renew(ctx, lease)
 		if err != nil && ctx.Err() == nil {
 			failed(err)
+			wait = LeaseEvery / 5
 		}
-		if err == nil {
-			wrote = now
-		}
-		if anew {
+		if lost {
 			forgotten()
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 			defer cancel()
@@ -177,26 +195,35 @@ func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, fa
 	}
 }
 
-// renew also says whether the bucket is another than the one that was followed, and
-// follows it then, or where the watch is deaf: a watch goes on behind the last number that it
-// saw, which in a new bucket comes days later.
-func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease, deaf bool) (anew bool, err error) {
+// renew also says whether what was written before is lost: the bucket is another, or its
+// numbers went back. Then, or where it is deaf for another reason, it watches anew: a
+// watch goes on behind the last number that it saw, which may come days later.
+func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease) (lost bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, LeaseEvery)
 	defer cancel()
-	if _, err := p.gateways.Put(ctx, lease.Gateway, schemas.Encode(lease)); err != nil {
+	revision, err := p.gateways.Put(ctx, lease.Gateway, schemas.Encode(lease))
+	if err != nil {
 		return false, fmt.Errorf("failed to renew the lease: %w", err)
 	}
+	p.lost = p.lost || revision <= p.newest
+	p.newest = revision
 	made, err := p.made(ctx)
 	if err != nil {
 		return false, err
 	}
-	if anew = !made.Equal(p.since); !anew && !deaf {
+	p.lost = p.lost || !made.Equal(p.since)
+	if !p.lost && p.hears(ctx, lease.Gateway, revision) {
 		return false, nil
 	}
 	if err := p.follow(ctx); err != nil {
 		return false, err
 	}
-	return anew, nil
+	if lost, p.lost = p.lost, false; lost {
+		p.mu.Lock()
+		clear(p.ended) // their revisions are of before
+		p.mu.Unlock()
+	}
+	return lost, nil
 }
 
 // Begin records that a session has its device now. A session without an id gets
@@ -267,8 +294,15 @@ func (p *Presence) End(ctx context.Context, a Address, s schemas.Session, revisi
 	key := sessionKey(a)
 	last, err := p.sessions.Update(ctx, key, schemas.Encode(s), revision)
 	if isConflict(err) {
-		_, _, ok, err := get[schemas.Session](ctx, p.sessions, key)
-		return !ok, err
+		now, known, ok, unread := get[schemas.Session](ctx, p.sessions, key)
+		if unread != nil {
+			return false, unread
+		}
+		if !ok || now.SessionID >= s.SessionID {
+			return !ok, nil
+		}
+		// The session's begin was lost, and an older one is on record.
+		last, err = p.sessions.Update(ctx, key, schemas.Encode(s), known)
 	}
 	if err != nil {
 		return false, fmt.Errorf("failed to record the end of the session: %w", err)

@@ -225,40 +225,95 @@ func TestSessionElsewhereMeanwhile(t *testing.T) {
 	}
 }
 
+// setBack has a server lose, with its machine, what was written by write.
+func (r *restartable) setBack(write func()) {
+	r.t.Helper()
+	r.stop()
+	written := filepath.Join(r.t.TempDir(), "written")
+	if err := os.CopyFS(written, os.DirFS(r.dir)); err != nil {
+		r.t.Fatal(err)
+	}
+	r.start()
+	write()
+	r.stop()
+	if err := errors.Join(os.RemoveAll(r.dir), os.CopyFS(r.dir, os.DirFS(written))); err != nil {
+		r.t.Fatal(err)
+	}
+	r.start()
+}
+
 // TestWatchOfLeasesThatWasDeaf: the server lost its last writes with its machine, so
 // the watch of the leases waits for numbers that were there before.
 func TestWatchOfLeasesThatWasDeaf(t *testing.T) {
 	r := newRestartable(t)
 	r.connect(onePartition()).Close()
-	r.stop()
-	written := filepath.Join(t.TempDir(), "written")
-	if err := os.CopyFS(written, os.DirFS(r.dir)); err != nil {
-		t.Fatal(err)
-	}
-	r.start()
-	c := r.connect(onePartition())
-	for range 100 {
-		_, err := c.JetStream().Publish(timeout(t), "$KV.GATEWAYS.lost", schemas.Encode(schemas.GatewayLease{Gateway: "lost"}))
-		if err != nil {
-			t.Fatal(err)
+	var c *streams.Conn
+	r.setBack(func() {
+		c = r.connect(onePartition())
+		for range 100 {
+			_, err := c.JetStream().Publish(timeout(t), "$KV.GATEWAYS.lost", schemas.Encode(schemas.GatewayLease{Gateway: "lost"}))
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	alive(t, c, "lost", true)
-	r.stop()
-	if err := errors.Join(os.RemoveAll(r.dir), os.CopyFS(r.dir, os.DirFS(written))); err != nil {
-		t.Fatal(err)
-	}
-	r.start()
+		alive(t, c, "lost", true)
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: "own"}, func(error) {}, func() { t.Error("the bucket is the one that it was") })
+		c.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: "own"}, func(error) {}, func() { t.Error("it had written nothing before") })
 	}()
 	for end := time.Now().Add(streamstest.Timeout); !c.Presence().Alive("own"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the watch stays deaf")
 		}
+	}
+	cancel()
+	streamstest.Receive(t, done)
+}
+
+// TestSessionsThatWereLost: a gateway learns that what it wrote is gone, and a session
+// whose begin is gone can end all the same.
+func TestSessionsThatWereLost(t *testing.T) {
+	r := newRestartable(t)
+	before := r.connect(onePartition())
+	a := streamstest.NewAddress(before)
+	older := schemas.Session{Gateway: "other", ConnectedAt: schemas.Now()}
+	if _, _, err := before.Presence().Begin(timeout(t), a, &older); err != nil {
+		t.Fatal(err)
+	}
+	before.Close()
+	var c *streams.Conn
+	var rev uint64
+	session := schemas.Session{Gateway: "own", ConnectedAt: schemas.Now()}
+	ctx, cancel := context.WithCancel(context.Background())
+	forgotten, done := make(chan struct{}, 1), make(chan struct{})
+	r.setBack(func() {
+		c = r.connect(onePartition())
+		var err error
+		if _, rev, err = c.Presence().Begin(timeout(t), a, &session); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			_, err := c.JetStream().Publish(timeout(t), "$KV.GATEWAYS.other", schemas.Encode(schemas.GatewayLease{Gateway: "other"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		go func() {
+			defer close(done)
+			c.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: "own"}, func(error) {}, func() { forgotten <- struct{}{} })
+		}()
+		alive(t, c, "own", true)
+	})
+	streamstest.Receive(t, forgotten)
+	if current, err := c.Presence().End(timeout(t), a, session, rev); err != nil || !current {
+		t.Errorf("end of the newest session: %t, %v", current, err)
+	}
+	all, err := c.Presence().Sessions(timeout(t), []streams.Address{a})
+	if err != nil || all[0].SessionID != session.SessionID || all[0].Gateway != "" {
+		t.Errorf("on record is %+v, %v", all, err)
 	}
 	cancel()
 	streamstest.Receive(t, done)
