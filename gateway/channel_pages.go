@@ -16,9 +16,13 @@ import (
 )
 
 const (
-	// channelWindow is how many of the newest messages of a channel are kept in memory:
-	// two pages.
-	channelWindow = 2 * schemas.HistoryPageSize
+	// channelSure is how many messages are read for a page of half as many: messages are
+	// stored in another order than that of their ids, for a moment, so at the end of what
+	// was read some may be missing.
+	channelSure = 2 * schemas.HistoryPageSize
+	// channelWindow is how many of the newest messages of a channel are kept in memory,
+	// enough for two pages.
+	channelWindow = channelSure + schemas.HistoryPageSize
 	// channelFresh is for how long they are believed where news of newer ones were lost.
 	channelFresh = time.Second
 	// maxPages and maxPageBytes bound the channels that are kept in memory; beyond, any
@@ -212,7 +216,7 @@ func (c *channelPages) drop(id schemas.GroupID, page *channelPage) {
 	c.bytes -= page.bytes
 }
 
-// within reads what a channel has within bounds: the newest channelWindow of the messages
+// within reads what a channel has within bounds: the newest channelSure of the messages
 // among the n last, or more, that were stored until soon after.
 func (c *channelPages) within(ctx context.Context, id schemas.GroupID, bounds schemas.PageBounds, n int) (*channelPage, error) {
 	page, upTo := new(channelPage), schemas.Now()
@@ -228,8 +232,8 @@ func (c *channelPages) within(ctx context.Context, id schemas.GroupID, bounds sc
 			return nil, schemas.Unavailable(err)
 		}
 		entries = slices.DeleteFunc(entries, func(e streams.ChannelEntry) bool { return !bounds.Has(&e.Message) })
-		if whole || len(entries) >= channelWindow || n >= streams.MaxChannelEntries {
-			more := max(0, len(entries)-channelWindow)
+		if whole || len(entries) >= channelSure || n >= streams.MaxChannelEntries {
+			more := max(0, len(entries)-channelSure)
 			page.whole, entries = whole && more == 0, entries[more:]
 			if err := c.fill(ctx, id, page, entries); err != nil {
 				return nil, schemas.Unavailable(err)
@@ -284,17 +288,18 @@ func (s *Server) getChat(r *http.Request, u schemas.UserID) (int, any, error) {
 // channelPage is what a member sees of a channel within bounds, newest first. complete
 // says that the group was a channel all that time, so that nothing that was sent in
 // between is elsewhere.
-func (s *Server) channelPage(ctx context.Context, g *schemas.Group, u schemas.UserID, bounds schemas.PageBounds) (shown []schemas.MessageState, complete bool, err error) {
+func (s *Server) channelPage(ctx context.Context, g *schemas.Group, u schemas.UserID, bounds schemas.PageBounds) (_ []schemas.MessageState, complete bool, err error) {
 	now := schemas.Now()
 	page, err := s.pages.newest(ctx, g.GroupID)
 	if err != nil {
 		return nil, false, err
 	}
-	if shown = page.shown(g, u, bounds, now); len(shown) < schemas.HistoryPageSize && !page.whole && !page.beyond(g, u) {
-		if page, err = s.pages.within(ctx, g.GroupID, bounds, 2*channelWindow); err != nil {
+	shown, sure := page.shown(g, u, bounds, now)
+	if !sure && !page.beyond(g, u) {
+		if page, err = s.pages.within(ctx, g.GroupID, bounds, 2*channelSure); err != nil {
 			return nil, false, err
 		}
-		shown = page.shown(g, u, bounds, now)
+		shown, _ = page.shown(g, u, bounds, now)
 	}
 	if len(shown) < schemas.HistoryPageSize || !s.isChannel(g) {
 		return shown, false, nil
@@ -309,9 +314,10 @@ func (p *channelPage) beyond(g *schemas.Group, u schemas.UserID) bool {
 	return p.first != nil && !sees(g, u, p.first)
 }
 
-// shown are the newest messages of a page within bounds that a member sees. Updates came
-// later than what they change, so who sees that sees them.
-func (p *channelPage) shown(g *schemas.Group, u schemas.UserID, bounds schemas.PageBounds, now schemas.Timestamp) []schemas.MessageState {
+// shown are the newest messages of a page within bounds that a member sees; sure says
+// that none is missing among them. Updates came later than what they change, so who sees
+// that sees them.
+func (p *channelPage) shown(g *schemas.Group, u schemas.UserID, bounds schemas.PageBounds, now schemas.Timestamp) (shown []schemas.MessageState, sure bool) {
 	messages := make([]schemas.Message, 0, len(p.messages))
 	for _, m := range p.messages {
 		if sees(g, u, &m) && !m.Expired(now) && bounds.Has(&m) {
@@ -319,7 +325,7 @@ func (p *channelPage) shown(g *schemas.Group, u schemas.UserID, bounds schemas.P
 		}
 	}
 	slices.SortFunc(messages, func(a, b schemas.Message) int { return strings.Compare(string(b.MessageID), string(a.MessageID)) })
-	return schemas.Fold(messages[:min(len(messages), schemas.HistoryPageSize)], p.changes)
+	return schemas.Fold(messages[:min(len(messages), schemas.HistoryPageSize)], p.changes), p.whole || len(messages) >= channelSure
 }
 
 // withHistory adds what history has to a page. While no worker answers the page ends

@@ -242,6 +242,55 @@ func TestChannelPagesAndOrder(t *testing.T) {
 	}
 }
 
+// TestChannelStoredInAnotherOrder: senders at several gateways get their ids in one order
+// and have their messages stored in another; pages have all of them, in order.
+func TestChannelStoredInAnotherOrder(t *testing.T) {
+	h := newHouse(t, small)
+	id := h.makeGroup("alice", "bob", "carol", "dave")
+	const all, early = 150, 8 // one of ten is stored before so many others
+	var order []int
+	for i := range all {
+		switch {
+		case i%10 == 5 && i+early < all:
+			order = append(order, i+early, i)
+		case i%10 != 3 || i < early:
+			order = append(order, i)
+		}
+	}
+	base := schemas.Now()
+	for _, i := range order {
+		at := base + schemas.Timestamp(i)
+		m := schemas.Message{MessageID: schemas.MessageIDAt(at), SenderID: "alice", GroupID: id, Content: fmt.Sprint(i), Timestamp: at}
+		done := make(chan error, 1)
+		h.conn.CommitChannel(streams.ChannelSend{Message: &m}, func(_ uint64, err error) { done <- err })
+		if err := streamstest.Receive(t, done); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for query := "timestamp=9999999999999"; ; {
+		status, answer := h.call("bob", "GET", "/chat/"+string(id)+"?"+query, "")
+		if status != http.StatusOK {
+			t.Fatalf("got %d %+v", status, answer.Error)
+		}
+		page := data[[]schemas.HistoryMessage](t, answer)
+		if len(page) == 0 {
+			break
+		}
+		for _, m := range page {
+			got = append(got, m.Content)
+		}
+		query = "before=" + string(page[len(page)-1].MessageID)
+	}
+	var want []string
+	for i := range all {
+		want = append(want, fmt.Sprint(all-1-i))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the pages have %v", got)
+	}
+}
+
 // A retry, soon or late, is answered with the first id and stored once.
 func TestChannelRetries(t *testing.T) {
 	const window = 100 * time.Millisecond // in which streams know ids

@@ -318,3 +318,31 @@ func TestSessionsThatWereLost(t *testing.T) {
 	cancel()
 	streamstest.Receive(t, done)
 }
+
+// TestBucketOfLeasesIsAnother: the numbers in the new bucket are larger already than
+// those that the gateway wrote in the old one.
+func TestBucketOfLeasesIsAnother(t *testing.T) {
+	c := connect(t, onePartition())
+	ctx, cancel := context.WithCancel(context.Background())
+	forgotten, done := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Presence().KeepLease(ctx, schemas.GatewayLease{Gateway: "own"}, func(error) {}, func() { forgotten <- struct{}{} })
+	}()
+	alive(t, c, "own", true)
+	for _, bucket := range []string{"SESSIONS", "GATEWAYS"} {
+		if err := c.JetStream().DeleteKeyValue(timeout(t), bucket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(t, c, onePartition())
+	for range 10 {
+		_, err := c.JetStream().Publish(timeout(t), "$KV.GATEWAYS.other", schemas.Encode(schemas.GatewayLease{Gateway: "other"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	streamstest.Receive(t, forgotten)
+	cancel()
+	streamstest.Receive(t, done)
+}
