@@ -18,11 +18,12 @@ import (
 // alive asks until a process knows what it should of a gateway's lease.
 func alive(t *testing.T, c *streams.Conn, gateway string, want bool) {
 	t.Helper()
-	for end := time.Now().Add(streamstest.Timeout); c.Presence().Alive(gateway) != want; {
-		if time.Now().After(end) {
+	ctx := timeout(t)
+	for c.Presence().Alive(gateway) != want {
+		if ctx.Err() != nil {
 			t.Fatalf("gateway %s alive is not %t", gateway, want)
 		}
-		if _, _, err := c.Presence().Status(timeout(t), "nobody", nil); err != nil {
+		if _, _, err := c.Presence().Status(ctx, "nobody", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
