@@ -40,16 +40,22 @@ func (l *later) add(do func(context.Context) error) {
 
 // run does what waits, until ctx ends, and then tries what is left once more.
 func (l *later) run(ctx context.Context) {
-	tick := time.NewTicker(laterEvery)
+	repeat(ctx, laterEvery, laterTimeout, l.round)
+}
+
+// repeat calls do every so often until ctx ends, and then once more, with so much time
+// for that.
+func repeat(ctx context.Context, every, last time.Duration, do func(context.Context)) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			l.round(ctx)
+			do(ctx)
 		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), laterTimeout)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
 			defer cancel()
-			l.round(ctx)
+			do(ctx)
 			return
 		}
 	}

@@ -140,19 +140,7 @@ func (r *reads) write(ctx context.Context, of schemas.Participant, reader schema
 
 // run writes what waits, until ctx ends, and then what is left.
 func (r *reads) run(ctx context.Context) {
-	tick := time.NewTicker(r.every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			r.flushAll(ctx)
-		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-			defer cancel()
-			r.flushAll(ctx)
-			return
-		}
-	}
+	repeat(ctx, r.every, readTimeout, r.flushAll)
 }
 
 func (r *reads) flushAll(ctx context.Context) {

@@ -50,7 +50,11 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 // and its sends are deleted. False where there is no such device; of one that was
 // removed before, which may have been cut short, the rest is deleted all the same.
 func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
-	return c.removeDevice(ctx, a, removal{})
+	_, last, err := c.presence.seen(ctx, a)
+	if err != nil {
+		return false, err
+	}
+	return c.removeDevice(ctx, a, removal{seen: last})
 }
 
 // TakeBack is RemoveDevice for a device whose registration may still be on its way: it
@@ -60,12 +64,7 @@ func (c *Conn) TakeBack(ctx context.Context, a Address) error {
 	return err
 }
 
-func (c *Conn) removeDevice(ctx context.Context, a Address, r removal) (_ bool, err error) {
-	if !r.takeBack {
-		if r.seen, err = c.presence.seen(ctx, a); err != nil {
-			return false, err
-		}
-	}
+func (c *Conn) removeDevice(ctx context.Context, a Address, r removal) (bool, error) {
 	found, err := c.directory.removeDevice(ctx, a, r)
 	if err != nil {
 		return false, err

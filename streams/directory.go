@@ -439,8 +439,8 @@ type removal struct {
 	may func(schemas.Device) bool
 	// seen is when the device was connected last, as its session says.
 	seen schemas.Timestamp
-	// takeBack is for a device that nobody knows of: a record without it is written as
-	// it is, so that a registration which is still on its way fails.
+	// takeBack is for a device that nobody knows of, and that was never used: a record
+	// without it is written as it is, so that a registration which is still on its way fails.
 	takeBack bool
 }
 

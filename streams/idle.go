@@ -58,9 +58,9 @@ func (c *Conn) FinishRemovals(ctx context.Context, u schemas.UserID, record sche
 // device that comes back writes so into the same record, before it has a session:
 // one of the two is first, and the other sees it.
 func (c *Conn) Deactivate(ctx context.Context, a Address, before schemas.Timestamp) (bool, error) {
-	connected, err := c.presence.Connected(ctx, a)
+	connected, last, err := c.presence.seen(ctx, a)
 	if err != nil || connected {
 		return false, err
 	}
-	return c.removeDevice(ctx, a, removal{may: func(d schemas.Device) bool { return d.Idle(before) }})
+	return c.removeDevice(ctx, a, removal{seen: last, may: func(d schemas.Device) bool { return d.Idle(before) }})
 }

@@ -15,12 +15,8 @@ import (
 // a user: a gateway keeps one leased key alive, a session is a record written at
 // connect and at disconnect, and a session whose gateway has no lease is over.
 type Presence struct {
+	conn               *Conn
 	sessions, gateways jetstream.KeyValue
-	clock              *Clock
-	readers            *readerPool
-	watch              func(ctx context.Context, changed func(jetstream.KeyValueEntry)) (stop func(), err error) // of gateways
-	told               func(gateway string)                                                                      // that its lease was taken or given up
-	purge              func(ctx context.Context, stream, subject string) error
 
 	// Of the one goroutine that opens it, and then of that of KeepLease.
 	since    time.Time // when the bucket of the leases that are followed was made
@@ -54,18 +50,14 @@ type endedSession struct {
 const maxEnded = 100_000
 
 func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
-	p := &Presence{clock: c.clock, readers: c.readers, purge: c.purgeAll, now: time.Now,
+	p := &Presence{conn: c, now: time.Now,
 		some: make(chan struct{}, 1), leases: make(map[string]heardLease), ended: make(map[string]endedSession)}
-	p.told = func(g string) { c.tellWatch(func(l SessionListener) { l.Lease(g) }) }
 	var err error
 	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", sessionsBucket, err)
 	}
 	if p.gateways, err = c.js.KeyValue(ctx, gatewaysBucket); err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", gatewaysBucket, err)
-	}
-	p.watch = func(ctx context.Context, changed func(jetstream.KeyValueEntry)) (func(), error) {
-		return c.watch(ctx, p.gateways, changed)
 	}
 	return p, p.follow(ctx)
 }
@@ -78,7 +70,7 @@ func (p *Presence) follow(ctx context.Context) error {
 		return err
 	}
 	current := make(chan struct{}) // closed once the leases that were there are known
-	stop, err := p.watch(ctx, func(e jetstream.KeyValueEntry) {
+	stop, err := p.conn.watch(ctx, p.gateways, func(e jetstream.KeyValueEntry) {
 		if e == nil {
 			close(current)
 			return
@@ -126,7 +118,7 @@ func (p *Presence) changed(e jetstream.KeyValueEntry) {
 	default:
 	}
 	if holds != before {
-		p.told(e.Key())
+		p.conn.tellWatch(func(l SessionListener) { l.Lease(e.Key()) })
 	}
 }
 
@@ -242,8 +234,8 @@ func (p *Presence) Begin(ctx context.Context, a Address, s *schemas.Session) (be
 			s.ReceiptsFrom = before.MissedFrom()
 		}
 		if !named {
-			p.clock.Observe(schemas.MessageID(before.SessionID))
-			s.SessionID = schemas.SessionID(p.clock.NextULID())
+			p.conn.clock.Observe(schemas.MessageID(before.SessionID))
+			s.SessionID = schemas.SessionID(p.conn.clock.NextULID())
 		}
 		if ok {
 			revision, err = p.sessions.Update(ctx, key, schemas.Encode(*s), known)
@@ -324,19 +316,14 @@ func (p *Presence) EndLate(ctx context.Context, a Address, s schemas.Session) (b
 	return p.End(ctx, a, s, revision)
 }
 
-// Connected says whether a device has a session on a gateway that lives.
-func (p *Presence) Connected(ctx context.Context, a Address) (bool, error) {
-	s, _, ok, err := get[schemas.Session](ctx, p.sessions, sessionKey(a))
-	return ok && s.Gateway != "" && p.Alive(s.Gateway), err
-}
-
-// seen is when a device was connected last, as its session says.
-func (p *Presence) seen(ctx context.Context, a Address) (schemas.Timestamp, error) {
+// seen is whether a device has a session on a gateway that lives, and when it was
+// connected last, as its session says.
+func (p *Presence) seen(ctx context.Context, a Address) (connected bool, last schemas.Timestamp, err error) {
 	s, _, _, err := get[schemas.Session](ctx, p.sessions, sessionKey(a))
 	if s.Gateway != "" && p.Alive(s.Gateway) {
-		return schemas.Now(), err
+		return true, schemas.Now(), err
 	}
-	return max(s.ConnectedAt, s.EndedAt), err
+	return false, max(s.ConnectedAt, s.EndedAt), err
 }
 
 // Status is when a user was last connected, and whether a device is now.
@@ -372,7 +359,7 @@ func (p *Presence) Sessions(ctx context.Context, devices []Address) ([]schemas.S
 		subjects[i] = "$KV." + sessionsBucket + "." + sessionKey(a)
 		at[subjects[i]] = i
 	}
-	newest, err := p.readers.lasts(ctx, "KV_"+sessionsBucket, subjects)
+	newest, err := p.conn.readers.lasts(ctx, "KV_"+sessionsBucket, subjects)
 	if err != nil {
 		return nil, err
 	}
@@ -396,7 +383,7 @@ func (p *Presence) Forget(ctx context.Context, a Address) error {
 	p.mu.Lock()
 	delete(p.ended, key)
 	p.mu.Unlock()
-	if err := p.purge(ctx, "KV_"+sessionsBucket, "$KV."+sessionsBucket+"."+key); err != nil {
+	if err := p.conn.purgeAll(ctx, "KV_"+sessionsBucket, "$KV."+sessionsBucket+"."+key); err != nil {
 		return fmt.Errorf("failed to delete the session record: %w", err)
 	}
 	return nil
