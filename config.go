@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"sort"
@@ -62,6 +63,7 @@ type gatewayFlags struct {
 	AuthIssuer      string        `help:"Issuer that tokens must have, with --auth-jwks." env:"ROOST_AUTH_ISSUER"`
 	AuthAudience    string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
 	AllowedOrigins  []string      `help:"Hosts of web pages that may connect, as patterns." env:"ROOST_ALLOWED_ORIGINS" placeholder:"HOST"`
+	TrustedProxies  []string      `help:"Addresses and networks of proxies whose X-Forwarded-For or Forwarded says who the client is." env:"ROOST_TRUSTED_PROXIES" placeholder:"CIDR"`
 	MaxDevices      int           `help:"Devices a user." default:"3" env:"ROOST_MAX_DEVICES"`
 	MaxGroupMembers int           `help:"Members a group, at most 8192." default:"1024" env:"ROOST_MAX_GROUP_MEMBERS"`
 	GroupPushLimit  int           `help:"A group of more members is a channel: they pull its messages. Times --max-devices at most 8192." default:"1024" env:"ROOST_GROUP_PUSH_LIMIT"`
@@ -73,10 +75,10 @@ type gatewayFlags struct {
 
 	Limits                string  `help:"off lifts every limit below, for load tests." enum:"on,off" default:"on" env:"ROOST_LIMITS"`
 	ConnectionsPerUser    int     `help:"Open connections a user." default:"12" env:"ROOST_CONNECTIONS_PER_USER"`
-	ConnectionsPerAddress int     `help:"Open connections an address; raise it behind a proxy." default:"1000" env:"ROOST_CONNECTIONS_PER_ADDRESS"`
+	ConnectionsPerAddress int     `help:"Open connections an address, or a /64 of IPv6." default:"1000" env:"ROOST_CONNECTIONS_PER_ADDRESS"`
 	FramesPerSecond       float64 `help:"Frames a connection; more are read later." default:"1000" env:"ROOST_FRAMES_PER_SECOND"`
 	SendsPerSecond        float64 `help:"Sends a connection; more are refused." default:"50" env:"ROOST_SENDS_PER_SECOND"`
-	LoginsPerSecond       float64 `help:"Logins and new accounts an address." default:"5" env:"ROOST_LOGINS_PER_SECOND"`
+	LoginsPerSecond       float64 `help:"Logins and new accounts an address, or a /64 of IPv6." default:"5" env:"ROOST_LOGINS_PER_SECOND"`
 }
 
 func (f gatewayFlags) limits() gateway.Limits {
@@ -108,7 +110,16 @@ func (f gatewayFlags) validate() error {
 	case f.ConnectionsPerUser < 0 || f.ConnectionsPerAddress < 0 || f.FramesPerSecond < 0 || f.SendsPerSecond < 0 || f.LoginsPerSecond < 0:
 		return errors.New("a limit is 0 (none) or more")
 	}
-	return nil
+	_, err := f.trustedProxies()
+	return err
+}
+
+func (f gatewayFlags) trustedProxies() ([]netip.Prefix, error) {
+	proxies, err := gateway.ParseProxies(f.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("--trusted-proxies: takes addresses and networks as 10.0.0.0/8: %w", err)
+	}
+	return proxies, nil
 }
 
 // yamlConfig reads the file of --config. A name that is no flag is an error, and

@@ -218,6 +218,10 @@ func (f gatewayFlags) configure(ctx context.Context, o *gateway.Options, secretF
 	o.MaxDevices, o.MaxGroupMembers, o.GroupPushLimit, o.Events, o.AllowedOrigins = f.MaxDevices, f.MaxGroupMembers, f.GroupPushLimit, f.Events, f.AllowedOrigins
 	o.FullInboxIdle = f.FullInboxIdle
 	o.Limits, o.Heartbeat = f.limits(), f.Heartbeat
+	var err error
+	if o.TrustedProxies, err = f.trustedProxies(); err != nil {
+		return err
+	}
 	if f.AuthJWKS != "" {
 		auth, err := gateway.NewExternal(ctx, gateway.Issuer{JWKS: f.AuthJWKS, Issuer: f.AuthIssuer, Audience: f.AuthAudience})
 		o.Auth = auth

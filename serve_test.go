@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -65,6 +66,7 @@ func TestCannotStart(t *testing.T) {
 		{"bad value", serve("--limits", "maybe"), "--limits"},
 		{"bad number", serve("--max-devices", "many"), "--max-devices"},
 		{"number out of range", serve("--data-dir", t.TempDir(), "--max-devices", "0"), "--max-devices"},
+		{"a proxy by name", serve("--data-dir", t.TempDir(), "--trusted-proxies", "10.0.0.0/8,proxy.example"), "--trusted-proxies"},
 		{"too many members", serve("--data-dir", t.TempDir(), "--max-group-members", "8193"), "--max-group-members"},
 		{"too many copies", serve("--data-dir", t.TempDir(), "--group-push-limit", "2048", "--max-devices", "5"), "--max-devices"},
 		{"inbox age out of range", serve("--data-dir", t.TempDir(), "--inbox-max-age", "9000h"), "inbox-max-age"},
@@ -116,10 +118,10 @@ func TestVersionAndHelp(t *testing.T) {
 
 // TestGatewayFlags: what a flag says is what the gateway does.
 func TestGatewayFlags(t *testing.T) {
-	f := gatewayFlags{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"},
+	f := gatewayFlags{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"}, TrustedProxies: []string{"10.1.2.3/8"},
 		FullInboxIdle: 4, Heartbeat: 5, Limits: "on", ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10,
 		AuthJWKS: "/nowhere/jwks"}
-	want := gateway.Options{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"},
+	want := gateway.Options{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		FullInboxIdle: 4, Heartbeat: 5, Limits: gateway.Limits{ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10}}
 	var got gateway.Options
 	if err := f.configure(t.Context(), &got, ""); err == nil {

@@ -56,7 +56,7 @@ type conn struct {
 
 // serveWS is GET /ws.
 func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
-	token, address := bearer(r), addressOf(r)
+	token, address := bearer(r), s.remoteOf(r).limitKey()
 	if token != "" {
 		// Refused before anything else is read.
 		if _, err := s.opts.Auth.Authenticate(r.Context(), token); err != nil {

@@ -1,15 +1,15 @@
 package gateway
 
 import (
-	"net"
-	"net/http"
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
 )
 
-// Limits on what one user, connection or address may do. In every field 0 means
+// Limits on what one user, connection or address may do. An address is an IPv4 address
+// or the /64 of an IPv6 address. In every field 0 means
 // no limit; [DefaultLimits] is what an operator gets who says nothing.
 type Limits struct {
 	ConnectionsPerUser    int     // open at a time, on this gateway
@@ -40,20 +40,21 @@ func newLimiter(perSecond float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), max(int(2*perSecond), 1))
 }
 
-// addressLimiter is one limiter an address.
+// addressLimiter is one limiter for each address, of the addresses seen last.
 type addressLimiter struct {
 	perSecond float64
 
-	mu       sync.Mutex // guards limiters
-	limiters map[string]*rate.Limiter
+	mu       sync.Mutex                            // guards limiters
+	limiters *simplelru.LRU[string, *rate.Limiter] // at most maxAddresses; one more evicts the one unused for longest
 }
 
-// maxAddresses bounds the addresses that are remembered; one more forgets all,
-// which gives everybody a fresh burst.
+// maxAddresses bounds the addresses that are remembered. An evicted address has a full
+// burst again, as it would have after two seconds.
 const maxAddresses = 10_000
 
 func newAddressLimiter(perSecond float64) *addressLimiter {
-	return &addressLimiter{perSecond: perSecond, limiters: make(map[string]*rate.Limiter)}
+	limiters, _ := simplelru.NewLRU[string, *rate.Limiter](maxAddresses, nil) // fails for sizes below 1 alone
+	return &addressLimiter{perSecond: perSecond, limiters: limiters}
 }
 
 // wait is how long the address has to wait; 0 where it may go on.
@@ -63,13 +64,10 @@ func (l *addressLimiter) wait(address string) time.Duration {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limiter, ok := l.limiters[address]
+	limiter, ok := l.limiters.Get(address)
 	if !ok {
-		if len(l.limiters) >= maxAddresses {
-			clear(l.limiters)
-		}
 		limiter = newLimiter(l.perSecond)
-		l.limiters[address] = limiter
+		l.limiters.Add(address, limiter)
 	}
 	return delay(limiter)
 }
@@ -85,14 +83,4 @@ func delay(limiter *rate.Limiter) time.Duration {
 		r.Cancel()
 	}
 	return d
-}
-
-// addressOf is the peer's address without its port. A proxy in front makes all
-// clients one address: raise the limit there.
-func addressOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

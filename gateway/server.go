@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,9 @@ type Options struct {
 	// connect besides the server's own host. Default none; "*" opens the server
 	// to every web page whose user is logged in.
 	AllowedOrigins []string
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For, -Host and -Proto,
+	// or Forwarded, say who the client is. Default none: these headers are ignored.
+	TrustedProxies []netip.Prefix
 	// Limits on what one user or address may do.
 	Limits Limits
 	// Heartbeat is how often a client shall send something; a connection silent

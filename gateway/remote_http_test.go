@@ -1,0 +1,58 @@
+package gateway_test
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"roost/gateway"
+)
+
+// TestLimitsBehindAProxy: behind a trusted proxy each client has limits of its own; any
+// other peer cannot choose its address.
+func TestLimitsBehindAProxy(t *testing.T) {
+	for _, trusted := range []bool{true, false} {
+		h := newHouse(t, func(o *gateway.Options) {
+			o.Limits = gateway.Limits{LoginsPerSecond: 0.01, ConnectionsPerAddress: 1}
+			if trusted {
+				o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+			}
+		})
+		login := func(client string) int {
+			req, err := http.NewRequestWithContext(h.ctx(), "POST", h.http.URL+"/sessions", strings.NewReader(`{"user_id":"alice","password":"long enough"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("X-Forwarded-For", client)
+			status, _ := h.do(req)
+			return status
+		}
+		login("203.0.113.1")
+		if got := login("203.0.113.1"); got != http.StatusTooManyRequests {
+			t.Errorf("trusted %v: the second log-in of an address got %d", trusted, got)
+		}
+		if got := login("203.0.113.2"); (got == http.StatusTooManyRequests) == trusted {
+			t.Errorf("trusted %v: the log-in of another address got %d", trusted, got)
+		}
+		connect := func(client string) error {
+			ws, _, err := websocket.Dial(h.ctx(), h.http.URL+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"X-Forwarded-For": {client}}})
+			if err == nil {
+				h.ws = append(h.ws, ws)
+			}
+			return err
+		}
+		if err := connect("2001:db8::1"); err != nil {
+			t.Error(err)
+		}
+		if connect("2001:db8::2") == nil {
+			t.Errorf("trusted %v: a second connection of a /64 was taken", trusted)
+		}
+		if err := connect("2001:db8:0:1::1"); (err == nil) != trusted {
+			t.Errorf("trusted %v: the connection of another /64: %v", trusted, err)
+		}
+	}
+}
