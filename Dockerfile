@@ -8,6 +8,7 @@ RUN go mod download
 COPY *.go ./
 COPY bench ./bench
 COPY client ./client
+COPY edge ./edge
 COPY gateway ./gateway
 COPY schemas ./schemas
 COPY streams ./streams

@@ -64,6 +64,8 @@ type gatewayFlags struct {
 	AuthAudience    string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
 	AllowedOrigins  []string      `help:"Hosts of web pages that may connect, as patterns." env:"ROOST_ALLOWED_ORIGINS" placeholder:"HOST"`
 	TrustedProxies  []string      `help:"Addresses and networks of proxies whose X-Forwarded-For or Forwarded says who the client is." env:"ROOST_TRUSTED_PROXIES" placeholder:"CIDR"`
+	ProxyProtocol   bool          `help:"Expect a PROXY header, version 1 or 2, on connections of --trusted-proxies." env:"ROOST_PROXY_PROTOCOL"`
+	MaxConnections  int           `help:"Open TCP connections of the process; 0 is as many as the limit of open files allows." default:"0" env:"ROOST_MAX_CONNECTIONS"`
 	MaxDevices      int           `help:"Devices a user." default:"3" env:"ROOST_MAX_DEVICES"`
 	MaxGroupMembers int           `help:"Members a group, at most 8192." default:"1024" env:"ROOST_MAX_GROUP_MEMBERS"`
 	GroupPushLimit  int           `help:"A group of more members is a channel: they pull its messages. Times --max-devices at most 8192." default:"1024" env:"ROOST_GROUP_PUSH_LIMIT"`
@@ -105,6 +107,10 @@ func (f gatewayFlags) validate() error {
 		return fmt.Errorf("--full-inbox-idle: is at least %s, or 0 for never", minDeviceIdle)
 	case f.Heartbeat < time.Second || f.AckTimeout < time.Second:
 		return errors.New("--heartbeat and --ack-timeout: are at least 1s")
+	case f.MaxConnections < 0:
+		return errors.New("--max-connections: is 0 or more")
+	case f.ProxyProtocol && len(f.TrustedProxies) == 0:
+		return errors.New("--proxy-protocol needs --trusted-proxies, the addresses that may say who the client is")
 	case f.AuthJWKS == "" && (f.AuthIssuer != "" || f.AuthAudience != ""):
 		return errors.New("--auth-issuer and --auth-audience need --auth-jwks")
 	case f.ConnectionsPerUser < 0 || f.ConnectionsPerAddress < 0 || f.FramesPerSecond < 0 || f.SendsPerSecond < 0 || f.LoginsPerSecond < 0:

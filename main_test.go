@@ -119,7 +119,13 @@ func (b *logBuffer) String() string {
 // start runs roost and waits until it serves.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, cmd: roost(t, args...), log: &logBuffer{url: make(chan string, 1)}}
+	return startCommand(t, roost(t, args...))
+}
+
+// startCommand runs a prepared command of roost and waits until it serves.
+func startCommand(t *testing.T, cmd *exec.Cmd) *server {
+	t.Helper()
+	s := &server{t: t, cmd: cmd, log: &logBuffer{url: make(chan string, 1)}}
 	s.cmd.Stderr = s.log
 	s.cmd.Stdout = s.log
 	if err := s.cmd.Start(); err != nil {
@@ -141,9 +147,9 @@ func start(t *testing.T, args ...string) *server {
 	select {
 	case s.url = <-s.log.url:
 	case <-exited:
-		t.Fatalf("roost %v ended before it served", args)
+		t.Fatalf("roost %v ended before it served", cmd.Args)
 	case <-time.After(timeout):
-		t.Fatalf("roost %v does not serve", args)
+		t.Fatalf("roost %v does not serve", cmd.Args)
 	}
 	return s
 }

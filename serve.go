@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"roost/edge"
 	"roost/gateway"
 	"roost/streams"
 	"roost/streams/embedded"
@@ -91,7 +92,7 @@ func (c serveCommand) Run(p process) error {
 		return cannotStart(err)
 	}
 	log := newLog(c.logFlags, p.stderr)
-	raiseFileLimit(log)
+	files := raiseFileLimit(log)
 	defer runtime.KeepAlive(heapFloor())
 	dir, err := openDataDir(c.DataDir)
 	if err != nil {
@@ -104,7 +105,7 @@ func (c serveCommand) Run(p process) error {
 	}
 	defer listener.Close()
 
-	natsOptions := embedded.Options{StoreDir: filepath.Join(dir.path, "jetstream"), SyncInterval: c.NATSSync, Log: log}
+	natsOptions := embedded.Options{StoreDir: filepath.Join(dir.path, "jetstream"), SyncInterval: c.NATSSync, MaxClients: natsClients, Log: log}
 	if natsOptions.Host, natsOptions.Port, err = splitAddress(c.NATSListen); err != nil {
 		return cannotStart(fmt.Errorf("--nats-listen: %w", err))
 	}
@@ -137,8 +138,16 @@ func (c serveCommand) Run(p process) error {
 	if err := c.configure(p.ctx, &options, filepath.Join(dir.path, "token.key")); err != nil {
 		return cannotStart(err)
 	}
+	reserve := filesOfProcess + filesOfPartition*conn.Partitions()
+	if c.NATSListen != "" {
+		reserve += natsClients
+	}
+	front, err := c.front(listener, files, reserve, &options)
+	if err != nil {
+		return cannotStart(err)
+	}
 	var group run.Group
-	addGateway(&group, gateway.New(options), listener, log)
+	addGateway(&group, gateway.New(options), front)
 	addWorkers(&group, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
 	addActor(&group, guard.watch)
 	addActor(&group, untilSignal(p.ctx, log))
@@ -155,7 +164,7 @@ func (c gatewayCommand) Run(p process) error {
 		return cannotStart(errors.New("a gateway needs --auth-jwks, or --auth-secret with the same file for all gateways"))
 	}
 	log := newLog(c.logFlags, p.stderr)
-	raiseFileLimit(log)
+	files := raiseFileLimit(log)
 	defer runtime.KeepAlive(heapFloor())
 	listener, err := listen(c.HTTP)
 	if err != nil {
@@ -172,8 +181,12 @@ func (c gatewayCommand) Run(p process) error {
 	if err := c.configure(p.ctx, &options, c.AuthSecret); err != nil {
 		return cannotStart(err)
 	}
+	front, err := c.front(listener, files, filesOfProcess, &options)
+	if err != nil {
+		return cannotStart(err)
+	}
 	var group run.Group
-	addGateway(&group, gateway.New(options), listener, log)
+	addGateway(&group, gateway.New(options), front)
 	addActor(&group, untilSignal(p.ctx, log))
 	log.Info("roost gateway serves", "url", "http://"+listener.Addr().String(), "nats", maskedList(c.NATS), "version", versionText())
 	return finished(group.Run())
@@ -188,6 +201,7 @@ func (c workerCommand) Run(p process) error {
 		return cannotStart(errors.New("a worker needs --mongo; SQLite history belongs to `roost serve` alone"))
 	}
 	log := newLog(c.logFlags, p.stderr)
+	files := raiseFileLimit(log)
 	conn, err := openStreams(p.ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost worker", Log: log}, streams.Topology{})
 	if err != nil {
 		return cannotStart(err)
@@ -205,7 +219,11 @@ func (c workerCommand) Run(p process) error {
 		if err != nil {
 			return cannotStart(err)
 		}
-		addHTTP(&group, listener, workers.Handler(registry, conn, store))
+		bound, err := connectionBound(workerConnections, files, filesOfProcess)
+		if err != nil {
+			return cannotStart(err)
+		}
+		addHTTP(&group, edge.New(listener, edge.Options{MaxConnections: bound, Registry: registry, Log: log}), workers.Handler(registry, conn, store))
 	}
 	addWorkers(&group, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
 	addActor(&group, untilSignal(p.ctx, log))
@@ -300,32 +318,42 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// addGateway adds the gateway, and the listener in front of it. Interrupted, the
+// front is the HTTP server of a gateway, on a listener that is open already.
+func (f gatewayFlags) front(listener net.Listener, files, reserve int, o *gateway.Options) (*edge.Server, error) {
+	bound, err := connectionBound(f.MaxConnections, files, reserve)
+	if err != nil {
+		return nil, err
+	}
+	perAddress := min(o.Limits.ConnectionsPerAddress, bound/2) // one address leaves room for others
+	return edge.New(listener, edge.Options{MaxConnections: bound, MaxPerAddress: perAddress, TrustedProxies: o.TrustedProxies,
+		ProxyProtocol: f.ProxyProtocol, Registry: o.Registry, Log: o.Log}), nil
+}
+
+// addGateway adds the gateway, and the HTTP server in front of it. Interrupted, the
 // listener closes first, then the connections are drained.
-func addGateway(group *run.Group, g *gateway.Server, listener net.Listener, log *slog.Logger) {
-	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+func addGateway(group *run.Group, g *gateway.Server, front *edge.Server) {
 	group.Add(func() error {
 		if err := g.Start(context.Background()); err != nil {
 			return err
 		}
-		srv.Handler = g.Handler()
-		return ignoreClosed(srv.Serve(listener))
+		return front.Serve(g.Handler())
 	}, func(error) {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
-		_ = listener.Close()
+		front.CloseListener()
 		g.Drain(ctx)
-		_ = srv.Shutdown(ctx)
+		front.Shutdown(ctx)
 	})
 }
 
-func addHTTP(group *run.Group, listener net.Listener, h http.Handler) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	group.Add(func() error { return ignoreClosed(srv.Serve(listener)) }, func(error) {
+// workerConnections bounds the connections to a worker's metrics and health.
+const workerConnections = 128
+
+func addHTTP(group *run.Group, front *edge.Server, h http.Handler) {
+	group.Add(func() error { return front.Serve(h) }, func(error) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = srv.Shutdown(ctx)
+		front.Shutdown(ctx)
 	})
 }
 
@@ -357,13 +385,6 @@ func untilSignal(process context.Context, log *slog.Logger) func(context.Context
 
 func finished(err error) error {
 	if errors.Is(err, errStopped) {
-		return nil
-	}
-	return err
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err

@@ -79,20 +79,25 @@ type exportWriter struct {
 	to      *bufio.Writer
 	control *http.ResponseController
 	items   int64
-	failed  error // of the first line that could not be written
+	failed  error     // of the first line that could not be written
+	moved   time.Time // when a line moved the deadline last
 }
 
 func (x *exportWriter) line(l schemas.ExportLine) error {
+	if now := time.Now(); now.Sub(x.moved) > time.Second { // with HTTP/2 a passed deadline ends the answer, written or not
+		x.moved = now
+		_ = x.control.SetWriteDeadline(now.Add(exportWrite)) // the client went away: the next write says so
+	}
 	if _, x.failed = x.to.Write(append(schemas.Encode(l), '\n')); x.failed == nil {
 		x.items++
 	}
 	return x.failed
 }
 
-// end writes what is left; the connection may be used again.
+// end writes what is left.
 func (x *exportWriter) end() {
-	if x.to.Flush() == nil && x.control.Flush() == nil {
-		_ = x.control.SetWriteDeadline(time.Time{}) // the client went away
+	if x.to.Flush() == nil {
+		_ = x.control.Flush() // the client went away
 	}
 }
 

@@ -303,6 +303,9 @@ func (c *Conn) Groups() *Groups { return c.groups }
 // Presence knows sessions and gateways.
 func (c *Conn) Presence() *Presence { return c.presence }
 
+// Partitions is the number of partitions, known after Open.
+func (c *Conn) Partitions() int { return c.partitions }
+
 func (c *Conn) partition(u schemas.UserID) int { return Partition(u, c.partitions) }
 
 // Ready says why the process cannot commit now, or nil.

@@ -29,6 +29,8 @@ type Options struct {
 	// is acknowledged. Anything else is a choice to lose the last moments when
 	// the machine dies.
 	SyncInterval time.Duration
+	// MaxClients bounds the connections that Host and Port take. Default: 65,536.
+	MaxClients int
 	// MaxStore bounds the streams' bytes on disk. Default: the free space.
 	MaxStore int64
 	// Log gets the server's notices, warnings and errors. Default: none.
@@ -61,6 +63,7 @@ func Start(o Options) (*Server, error) {
 		NoSigs:            true, // the process decides when to stop, not the library
 		NoLog:             o.Log == nil,
 		JetStreamMaxStore: o.MaxStore,
+		MaxConn:           o.MaxClients,
 		MaxPayload:        1 << 20, // the record of a group, as in nats.conf
 		JetStreamLimits:   server.JSLimitOpts{DefaultMaxConsumers: maxConsumers},
 	}
