@@ -20,16 +20,12 @@ import (
 type Accounts struct {
 	directory *streams.Directory
 	tokens    *Tokens
-	// hashing bounds the password hashes under way: each takes memory, and a
-	// burst of logins must not take the gateway's.
-	hashing chan struct{}
+	hashing   *hashing
 }
-
-const maxHashing = 2
 
 // NewAccounts keeps accounts in d and signs their tokens with t.
 func NewAccounts(d *streams.Directory, t *Tokens) *Accounts {
-	return &Accounts{directory: d, tokens: t, hashing: make(chan struct{}, maxHashing)}
+	return &Accounts{directory: d, tokens: t, hashing: newHashing()}
 }
 
 // createAccount is POST /accounts.
@@ -143,10 +139,10 @@ func phc(salt, key []byte) string {
 func (a *Accounts) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, argonSalt)
 	_, _ = rand.Read(salt) // never fails since Go 1.24
-	if err := a.enter(ctx); err != nil {
+	if err := a.hashing.enter(ctx); err != nil {
 		return "", err
 	}
-	defer func() { <-a.hashing }()
+	defer a.hashing.leave()
 	return phc(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)), nil
 }
 
@@ -167,19 +163,10 @@ func (a *Accounts) check(ctx context.Context, password, hash string) (bool, erro
 	if err := errors.Join(errSalt, errKey); err != nil || len(want) == 0 {
 		return false, fmt.Errorf("a stored password hash cannot be read")
 	}
-	if err := a.enter(ctx); err != nil {
+	if err := a.hashing.enter(ctx); err != nil {
 		return false, err
 	}
-	defer func() { <-a.hashing }()
+	defer a.hashing.leave()
 	have := argon2.IDKey([]byte(password), salt, passes, memory, threads, uint32(len(want)))
 	return subtle.ConstantTimeCompare(have, want) == 1, nil
-}
-
-func (a *Accounts) enter(ctx context.Context) error {
-	select {
-	case a.hashing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return schemas.Unavailable(ctx.Err())
-	}
 }

@@ -64,6 +64,11 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_late_total",
 			Help: "Inbox entries that were found in the stream and not heard of live."},
 			func() float64 { return float64(s.consumers.Late()) }))
+	if a := s.opts.Accounts; a != nil {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_passwords_refused_total",
+			Help: "Log-ins, new accounts and deletions refused because too many passwords waited to be checked."},
+			func() float64 { return float64(a.hashing.refused.Load()) }))
+	}
 	return m
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roost/gateway"
+	"roost/schemas"
 )
 
 // TestLimitsBehindAProxy: behind a trusted proxy each client has limits of its own; any
@@ -54,5 +55,26 @@ func TestLimitsBehindAProxy(t *testing.T) {
 		if err := connect("2001:db8:0:1::1"); (err == nil) != trusted {
 			t.Errorf("trusted %v: the connection of another /64: %v", trusted, err)
 		}
+	}
+}
+
+// TestTooManyPasswords: a log-in that would wait for long gets 503 and when to come back.
+func TestTooManyPasswords(t *testing.T) {
+	var accounts *gateway.Accounts
+	h := newHouse(t, func(o *gateway.Options) { accounts = o.Accounts })
+	credentials := `{"user_id":"alice","password":"long enough"}`
+	if status, _ := h.call("", "POST", "/accounts", credentials); status != http.StatusCreated {
+		t.Fatalf("the account got %d", status)
+	}
+	restore := accounts.Overload()
+	for _, path := range []string{"/accounts", "/sessions"} {
+		status, answer := h.call("", "POST", path, credentials)
+		if status != http.StatusServiceUnavailable || answer.Error.Code != schemas.CodeUnavailable || answer.Error.RetryAfterMS == 0 {
+			t.Errorf("%s got %d %+v", path, status, answer.Error)
+		}
+	}
+	restore()
+	if status, _ := h.call("", "POST", "/sessions", credentials); status != http.StatusOK {
+		t.Errorf("afterwards a log-in got %d", status)
 	}
 }
