@@ -59,6 +59,9 @@ type topologyFlags struct {
 
 type gatewayFlags struct {
 	HTTP            string        `name:"http" help:"Address to listen on." default:"127.0.0.1:8080" env:"ROOST_HTTP"`
+	TLSCert         string        `name:"tls-cert" help:"PEM file with the certificate chain: HTTPS in place of HTTP. Read again after it changes." env:"ROOST_TLS_CERT" placeholder:"FILE"`
+	TLSKey          string        `name:"tls-key" help:"PEM file with the key of --tls-cert." env:"ROOST_TLS_KEY" placeholder:"FILE"`
+	HSTS            time.Duration `name:"hsts" help:"With TLS: for how long browsers use HTTPS alone; 0 does not say." default:"8760h" env:"ROOST_HSTS"`
 	AuthJWKS        string        `name:"auth-jwks" help:"File or URL with the public keys of an external issuer; without it, accounts are built in." env:"ROOST_AUTH_JWKS" placeholder:"FILE-OR-URL"`
 	AuthIssuer      string        `help:"Issuer that tokens must have, with --auth-jwks." env:"ROOST_AUTH_ISSUER"`
 	AuthAudience    string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
@@ -107,6 +110,10 @@ func (f gatewayFlags) validate() error {
 		return fmt.Errorf("--full-inbox-idle: is at least %s, or 0 for never", minDeviceIdle)
 	case f.Heartbeat < time.Second || f.AckTimeout < time.Second:
 		return errors.New("--heartbeat and --ack-timeout: are at least 1s")
+	case (f.TLSCert == "") != (f.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key: each needs the other")
+	case f.HSTS < 0:
+		return errors.New("--hsts: is 0 or more")
 	case f.MaxConnections < 0:
 		return errors.New("--max-connections: is 0 or more")
 	case f.ProxyProtocol && len(f.TrustedProxies) == 0:

@@ -97,7 +97,7 @@ type logBuffer struct {
 	done bool
 }
 
-var urlLine = regexp.MustCompile(`serves.* url=(http://\S+)`)
+var urlLine = regexp.MustCompile(`serves.* url=(https?://\S+)`)
 
 func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()

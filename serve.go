@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/oklog/run"
@@ -44,6 +46,7 @@ type serveFlags struct {
 	deviceFlags
 	topologyFlags
 	DataDir     string        `help:"Directory for everything that is kept." default:"./roost-data" env:"ROOST_DATA_DIR" type:"path"`
+	ACME        string        `name:"acme" help:"Host name for which an ACME authority (Let's Encrypt) gives the TLS certificate; port 443 of the host has to end here." env:"ROOST_ACME" placeholder:"HOST"`
 	MinFreeDisk int64         `help:"MiB that stay free: with less, sends are answered with unavailable." default:"256" env:"ROOST_MIN_FREE_DISK"`
 	StageDir    string        `help:"Directory in memory where batches are staged before they are committed, if it exists; else that is on disk, and slower." default:"/dev/shm" env:"ROOST_STAGE_DIR"`
 	NATSListen  string        `name:"nats-listen" help:"Address for other NATS clients; who connects there may do everything." env:"ROOST_NATS_LISTEN" placeholder:"HOST:PORT"`
@@ -88,7 +91,7 @@ const shutdownTimeout = 10 * time.Second
 
 // Run implements `roost serve`.
 func (c serveCommand) Run(p process) error {
-	if err := errors.Join(c.gatewayFlags.validate(), c.deviceFlags.validate()); err != nil {
+	if err := errors.Join(c.gatewayFlags.validate(), c.deviceFlags.validate(), c.validateACME()); err != nil {
 		return cannotStart(err)
 	}
 	log := newLog(c.logFlags, p.stderr)
@@ -142,7 +145,14 @@ func (c serveCommand) Run(p process) error {
 	if c.NATSListen != "" {
 		reserve += natsClients
 	}
-	front, err := c.front(listener, files, reserve, &options)
+	secure, err := c.tls(log)
+	if c.ACME != "" {
+		secure, err = edge.ACME(c.ACME, filepath.Join(dir.path, "acme"), "", nil)
+	}
+	if err != nil {
+		return cannotStart(err)
+	}
+	front, err := c.front(listener, secure, files, reserve, &options)
 	if err != nil {
 		return cannotStart(err)
 	}
@@ -151,7 +161,7 @@ func (c serveCommand) Run(p process) error {
 	addWorkers(&group, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
 	addActor(&group, guard.watch)
 	addActor(&group, untilSignal(p.ctx, log))
-	log.Info("roost serves", "url", "http://"+listener.Addr().String(), "data", dir.path, "history", historyName(c.Mongo), "version", versionText())
+	log.Info("roost serves", "url", urlOf(listener, secure), "data", dir.path, "history", historyName(c.Mongo), "version", versionText())
 	return finished(group.Run())
 }
 
@@ -181,14 +191,18 @@ func (c gatewayCommand) Run(p process) error {
 	if err := c.configure(p.ctx, &options, c.AuthSecret); err != nil {
 		return cannotStart(err)
 	}
-	front, err := c.front(listener, files, filesOfProcess, &options)
+	secure, err := c.tls(log)
+	if err != nil {
+		return cannotStart(err)
+	}
+	front, err := c.front(listener, secure, files, filesOfProcess, &options)
 	if err != nil {
 		return cannotStart(err)
 	}
 	var group run.Group
 	addGateway(&group, gateway.New(options), front)
 	addActor(&group, untilSignal(p.ctx, log))
-	log.Info("roost gateway serves", "url", "http://"+listener.Addr().String(), "nats", maskedList(c.NATS), "version", versionText())
+	log.Info("roost gateway serves", "url", urlOf(listener, secure), "nats", maskedList(c.NATS), "version", versionText())
 	return finished(group.Run())
 }
 
@@ -318,15 +332,48 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
+// validateACME says what is wrong with --acme, or nil.
+func (f serveFlags) validateACME() error {
+	switch {
+	case f.ACME == "":
+		return nil
+	case f.TLSCert != "":
+		return errors.New("--acme and --tls-cert: only one of them says where the certificate comes from")
+	case strings.ContainsAny(f.ACME, ":/*") || !strings.Contains(f.ACME, "."):
+		return errors.New("--acme: takes one host name, as chat.example.com")
+	}
+	return nil
+}
+
+// tls is the configuration for --tls-cert; nil without it.
+func (f gatewayFlags) tls(log *slog.Logger) (*tls.Config, error) {
+	if f.TLSCert == "" {
+		return nil, nil
+	}
+	config, err := edge.CertificateFiles(f.TLSCert, f.TLSKey, log)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+	}
+	return config, nil
+}
+
+// urlOf is where clients reach a listener.
+func urlOf(l net.Listener, secure *tls.Config) string {
+	if secure != nil {
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
+}
+
 // front is the HTTP server of a gateway, on a listener that is open already.
-func (f gatewayFlags) front(listener net.Listener, files, reserve int, o *gateway.Options) (*edge.Server, error) {
+func (f gatewayFlags) front(listener net.Listener, secure *tls.Config, files, reserve int, o *gateway.Options) (*edge.Server, error) {
 	bound, err := connectionBound(f.MaxConnections, files, reserve)
 	if err != nil {
 		return nil, err
 	}
 	perAddress := min(o.Limits.ConnectionsPerAddress, bound/2) // one address leaves room for others
 	return edge.New(listener, edge.Options{MaxConnections: bound, MaxPerAddress: perAddress, TrustedProxies: o.TrustedProxies,
-		ProxyProtocol: f.ProxyProtocol, Registry: o.Registry, Log: o.Log}), nil
+		ProxyProtocol: f.ProxyProtocol, TLS: secure, HSTS: f.HSTS, Registry: o.Registry, Log: o.Log}), nil
 }
 
 // addGateway adds the gateway, and the HTTP server in front of it. Interrupted, the
