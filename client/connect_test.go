@@ -248,9 +248,51 @@ func TestDeadServerIsNoticed(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if waited := time.Since(began); waited < 10*time.Second || waited > 12*time.Second {
+		if waited := time.Since(began); waited < 5*time.Second+pongTimeout || waited > 5*time.Second+pongTimeout+2*time.Second {
 			t.Errorf("it took %v to notice", waited)
 		}
+	})
+}
+
+// A dead connection is noticed 10 s after the client asked. While the server answers a
+// send it may take longer for the pong.
+func TestPulse(t *testing.T) {
+	const heartbeat = 30 * time.Second
+	for name, patience := range map[string]time.Duration{"idle": pongTimeout, "a send waits": heartbeat} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, srv *script) {
+				c, p := srv.connect(srv.options())
+				began := time.Now()
+				event[Connected](t, c)
+				if patience == heartbeat {
+					sendLater(c, t.Context(), "hello")
+					want[*schemas.SendMessage](p)
+				}
+				srv.mute.Store(true)
+				event[Disconnected](t, c)
+				if took := time.Since(began); took < heartbeat+patience || took > heartbeat+patience+2*goodbyeTime {
+					t.Errorf("it took %v to notice", took)
+				}
+				srv.mute.Store(false)
+				srv.next().welcome(schemas.Welcome{})
+				closeClient(t, c)
+			})
+		})
+	}
+}
+
+// Any frame of the server proves that the connection lives, as a pong does.
+func TestPulseHearsFrames(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		c, p := srv.connect(srv.options())
+		event[Connected](t, c)
+		srv.mute.Store(true)
+		for range 20 {
+			time.Sleep(9 * time.Second)
+			p.send(&schemas.Alive{})
+		}
+		noEvent(t, c)
+		closeClient(t, c)
 	})
 }
 

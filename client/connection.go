@@ -19,6 +19,7 @@ const (
 	readLimit        = 4 * schemas.MaxFrameBytes // of one frame: a server of another version may say more
 	goodbyeTime      = time.Second               // for each half of a close: what waits to be written, and the handshake
 	defaultHeartbeat = 30 * time.Second
+	pongTimeout      = 10 * time.Second // of a server that has nothing else to do
 )
 
 // errReconnect ends a connection that the server asked to leave.
@@ -34,6 +35,7 @@ type connection struct {
 	reconnect chan time.Duration // 1 long; written by the reader, read by serve; a second request is dropped
 	leave     chan struct{}      // closed by serve: the writer writes what waits, and returns; the reader shows only what has room
 	stalled   atomic.Bool        // the reader waits for room in the queue, and reads no pong
+	heard     atomic.Int64       // frames read
 	dropping  bool               // owned by the reader: something had no room
 }
 
@@ -266,16 +268,30 @@ func (c *Client) work(conn int) (frames [][]byte, again time.Duration) {
 	return slices.Concat(frames, sends), again
 }
 
-// pulse notices a connection that is dead without having ended. A reader that
-// waits for the application sees no pong, and proves nothing.
+// pulse notices a connection that is dead without having ended: neither a pong nor
+// another frame came in time. A reader that waits for the application sees no pong, and
+// proves nothing.
 func (k *connection) pulse(ctx context.Context) error {
 	for sleep(ctx, k.heartbeat) {
-		wait, cancel := context.WithTimeout(ctx, k.heartbeat)
+		heard, patience := k.heard.Load(), k.patience()
+		wait, cancel := context.WithTimeout(ctx, patience)
 		err := k.ws.Ping(wait)
 		cancel()
-		if err != nil && !(k.stalled.Load() && errors.Is(err, context.DeadlineExceeded)) {
-			return fmt.Errorf("the server did not answer for %v: %w", k.heartbeat, err)
+		alive := k.stalled.Load() || k.heard.Load() > heard
+		if err != nil && !(alive && errors.Is(err, context.DeadlineExceeded)) {
+			return fmt.Errorf("the server did not answer for %v: %w", patience, err)
 		}
 	}
 	return ctx.Err()
+}
+
+// patience is how long the server may take for a pong. With sends to answer it may not
+// read the socket for a while.
+func (k *connection) patience() time.Duration {
+	k.c.mu.Lock()
+	defer k.c.mu.Unlock()
+	if k.c.outbox.asked(k.number) {
+		return max(k.heartbeat, pongTimeout)
+	}
+	return pongTimeout
 }

@@ -107,6 +107,11 @@ func (o *outbox) take(conn int, now time.Time) (frames [][]byte, again time.Dura
 	return frames, again
 }
 
+// asked says whether a send waits for its answer on connection conn.
+func (o *outbox) asked(conn int) bool {
+	return slices.ContainsFunc(o.waiting, func(s *send) bool { return s.conn == conn })
+}
+
 func (o *outbox) find(number schemas.ClientMessageID) *send {
 	for _, s := range o.waiting {
 		if s.MessageIDByClient == number {

@@ -16,6 +16,7 @@ func (k *connection) read(ctx context.Context) error {
 		if err != nil {
 			return closeError(err)
 		}
+		k.heard.Add(1)
 		frame, err := k.c.decode(data)
 		if err != nil {
 			return err

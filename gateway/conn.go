@@ -7,11 +7,9 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
-	"golang.org/x/time/rate"
 
 	"roost/schemas"
 )
@@ -26,11 +24,9 @@ type conn struct {
 	// Static.
 	server  *Server
 	address string
-	frames  *rate.Limiter
 	ctx     context.Context // ends with the connection
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // writer, look-ups of retries
-	active  atomic.Int64   // unix nanoseconds of the last frame
 
 	bearer string // token of the HTTP request, or empty; of the reader, until greet is done
 	socket socket
@@ -40,10 +36,12 @@ type conn struct {
 	session     *session          // once the device is held
 	device      schemas.DeviceID  // of the session; empty before
 	noted       schemas.Timestamp // since when the device is on record as active
+	pinged      time.Time         // when it was pinged last
 
 	mu      sync.Mutex    // guards the rest
 	outbox  [][]byte      // at most maxOutbox; more closes the connection with 4008
 	writing bool          // a writer runs
+	pinging bool          // the writer shall ping
 	held    bool          // a few frames may wait for those that follow
 	closing bool          // nothing more is queued
 	room    chan struct{} // closed once the outbox is taken; nil while nobody waits for it
@@ -52,11 +50,15 @@ type conn struct {
 	// slots holds one for each send without an answer. It is full at
 	// max_outstanding_sends, and then reading waits.
 	slots chan struct{}
+
+	finishing sync.Mutex // held by who takes all slots; guards finished
+	finished  bool       // all slots are taken for good
 }
 
 // serveWS is GET /ws.
 func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	token, address := bearer(r), s.remoteOf(r).limitKey()
+	w.Header().Set("Connection", "close") // of a refusal: a proxy must not use the connection for others
 	if token != "" {
 		// Refused before anything else is read.
 		if _, err := s.opts.Auth.Authenticate(r.Context(), token); err != nil {
@@ -74,11 +76,10 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 		s.metrics.refused.WithLabelValues("upgrade").Inc()
 		return
 	}
-	c := &conn{server: s, address: address, bearer: token,
-		frames: newLimiter(s.opts.Limits.FramesPerSecond), slots: make(chan struct{}, schemas.MaxOutstanding)}
+	c := &conn{server: s, address: address, bearer: token, slots: make(chan struct{}, schemas.MaxOutstanding)}
+	c.socket.frames = newLimiter(s.opts.Limits.FramesPerSecond)
 	c.socket.adopt(netConn, early)
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // Drain ends all of them
-	c.touch()
 	s.metrics.opened.Inc()
 	// Goroutines of its own let the HTTP handler's stack and buffers go.
 	if !s.start(c) {
@@ -96,28 +97,38 @@ func (c *conn) run() {
 	session := c.greet()
 	c.bearer = ""
 	if session == nil {
-		c.leave()
+		c.hangUp()
+		c.server.leave(c)
 		return
 	}
 	c.socket.received = 0 // a hello says nothing of the size of what follows
 	c.server.wg.Go(func() {
 		c.readFrames(session)
-		session.end()
-		c.leave()
+		c.finish(session.end)
 	})
 }
 
-// leave takes everything down, once nothing is read any more.
-func (c *conn) leave() {
+// finish hangs up and ends the session at the same time, so that TCP ends right after the
+// close handshake.
+func (c *conn) finish(endSession func()) {
+	var ending sync.WaitGroup
+	ending.Go(endSession)
+	c.hangUp()
+	ending.Wait()
+	c.server.leave(c)
+}
+
+// hangUp ends the socket, once nothing is read any more: the writer, the close
+// handshake, if it is under way, and TCP.
+func (c *conn) hangUp() {
 	c.mu.Lock()
 	c.closing = true // so that no writer starts any more
 	c.mu.Unlock()
 	c.cancel()
 	c.wg.Wait()
 	c.socket.linger()
-	_ = c.socket.conn.Close() // closed already, where it was lost
+	_ = c.socket.conn.Close() // closed already, if it was lost
 	c.socket.release()
-	c.server.leave(c)
 }
 
 // readFrames hands frame after frame to the session.
@@ -146,10 +157,7 @@ func (c *conn) read() ([]byte, bool) {
 // readFrame returns the next frame, no sooner than the limit allows, and whether it is
 // text; not ok once the connection is over.
 func (c *conn) readFrame() (data []byte, text, ok bool) {
-	if c.frames != nil && c.frames.Wait(c.ctx) != nil {
-		return nil, false, false
-	}
-	kind, data, err := c.socket.read()
+	kind, data, err := c.socket.read(c.ctx)
 	if err != nil {
 		c.noteEnd(err)
 		return nil, false, false
@@ -157,7 +165,6 @@ func (c *conn) readFrame() (data []byte, text, ok bool) {
 	if c.ctx.Err() != nil {
 		return nil, false, false
 	}
-	c.touch()
 	return data, kind == ws.OpText, true
 }
 
@@ -165,25 +172,35 @@ func errBinary() *schemas.Error {
 	return schemas.Errorf(schemas.CodeBadFrame, "Frames are text, this one is binary.")
 }
 
-// noteEnd counts how the client went.
+// noteEnd counts how the client went, and answers its close frame.
 func (c *conn) noteEnd(err error) {
 	if c.ctx.Err() != nil {
 		return // closed by this side, and counted there
 	}
 	var closed closedError
-	var protocol ws.ProtocolError
+	var refused refusedError
 	reason := "lost"
 	switch {
 	case errors.As(err, &closed):
 		reason = closed.label()
-	case errors.As(err, &protocol):
-		reason = "client_error"
-	case errors.Is(err, errTooBig):
+		c.answerClose(closed.code)
+	case errors.As(err, &refused) && refused.code == ws.StatusMessageTooBig:
 		reason = "too_big"
+	case errors.As(err, &refused):
+		reason = "client_error"
 	case errors.Is(err, net.ErrClosed):
 		reason = "closed"
 	}
 	c.server.metrics.closed.WithLabelValues(reason).Inc()
+}
+
+// answerClose answers the client's close frame after the answers to its sends, for which
+// it waits for at most closeTimeout.
+func (c *conn) answerClose(code ws.StatusCode) {
+	ctx, cancel := context.WithTimeout(c.ctx, closeTimeout)
+	defer cancel()
+	c.finishSends(ctx)
+	c.endWith(&ending{schemas.CloseCode(code), ""})
 }
 
 // label tells a client that went in order from one that had to complain.
@@ -194,10 +211,6 @@ func (e closedError) label() string {
 	}
 	return "client_error"
 }
-
-func (c *conn) touch() { c.active.Store(time.Now().UnixNano()) }
-
-func (c *conn) lastActive() time.Time { return time.Unix(0, c.active.Load()) }
 
 // sendFrame queues a frame.
 func (c *conn) sendFrame(f schemas.ServerFrame) { c.send(schemas.EncodeFrame(f)) }
@@ -278,19 +291,19 @@ func (c *conn) unhold() {
 	}
 }
 
-// write writes what waits, all of it at once, then the close frame if the
-// connection shall end, and ends when nothing is left.
+// write writes what waits, all of it at once, then a ping if one is due, then the close
+// frame if the connection shall end, and ends when nothing is left.
 func (c *conn) write() {
 	defer c.wg.Done()
 	for {
 		c.mu.Lock()
-		batch, end := c.outbox, c.ending
-		c.outbox = nil
+		batch, ping, end := c.outbox, c.pinging, c.ending
+		c.outbox, c.pinging = nil, false
 		if c.room != nil {
 			close(c.room)
 			c.room = nil
 		}
-		if len(batch) == 0 {
+		if len(batch) == 0 && !ping {
 			c.writing = false
 			c.mu.Unlock()
 			if end != nil {
@@ -299,10 +312,28 @@ func (c *conn) write() {
 			return
 		}
 		c.mu.Unlock()
-		if err := c.socket.write(batch); err != nil {
+		err := c.socket.write(batch)
+		if err == nil && ping {
+			err = c.socket.ping()
+		}
+		if err != nil {
 			c.stopWriting(err)
 			return
 		}
+	}
+}
+
+// ping has the writer ask the client for a sign of life.
+func (c *conn) ping() {
+	c.mu.Lock()
+	start := false
+	if !c.closing {
+		c.pinging = true
+		start = c.startWriting()
+	}
+	c.mu.Unlock()
+	if start {
+		go c.write()
 	}
 }
 
@@ -323,22 +354,30 @@ func (c *conn) stopWriting(err error) {
 	_ = c.socket.conn.Close()
 }
 
-// close ends the connection with a code, behind the frames that wait. It does
+// close ends the connection with a code, after the frames that wait. It does
 // not block and may be called repeatedly; the first call counts.
 func (c *conn) close(code schemas.CloseCode, reason string) {
+	if c.endWith(&ending{code, reason}) {
+		c.server.metrics.closed.WithLabelValues(closeLabel(code)).Inc()
+	}
+}
+
+// endWith has the writer close the connection, after the frames that wait; false if the
+// connection ends already.
+func (c *conn) endWith(e *ending) bool {
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
-		return
+		return false
 	}
-	c.closing, c.ending = true, &ending{code, reason}
+	c.closing, c.ending = true, e
 	start := c.startWriting()
 	c.mu.Unlock()
-	c.server.metrics.closed.WithLabelValues(closeLabel(code)).Inc()
 	c.cancel()
 	if start {
 		go c.write()
 	}
+	return true
 }
 
 // ending is how a connection shall be closed.

@@ -20,8 +20,9 @@
 //
 // # The way of a frame
 //
-//	socket.go   reads it, bounded; its bytes are gone with the next frame
-//	conn.go     holds the client to its frames a second
+//	socket.go   reads it, bounded, no faster than the limit on frames; its bytes are gone
+//	            with the next frame
+//	conn.go     hands text on, and refuses binary frames
 //	session.go  decodes it and finds its verb in the dispatch table
 //	send.go     send_message: SENT_p, then INBOX_p and MESSAGES, then message_received
 //	acknowledge.go  message_delivered and ack: the inbox forgets, the sender hears
@@ -31,7 +32,9 @@
 //
 // # Close codes
 //
-//	1009 frame over 16 KiB            4008 did not read or acknowledge in time
+//	1002 not RFC 6455                 4008 did not read or acknowledge in time, or was silent
+//	1007 text that is not UTF-8
+//	1009 frame over 16 KiB
 //	1012 the server restarts          4009 no hello in 10 s
 //	4000 no hello first               4029 too many connections of one user
 //	4001 no valid token               4409 a newer connection of the device

@@ -2,52 +2,116 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
 
 	"roost/gateway"
 	"roost/schemas"
 )
 
-// A request at /ws that is no handshake, or one of another origin.
+// A request at /ws that is no handshake, or one of another origin, is refused as every
+// request is, and ends the connection: a proxy must not use it for others.
 func TestHandshakeRefused(t *testing.T) {
 	h := newHouse(t)
 	for name, c := range map[string]struct {
 		header, value string
 		status        int
-		json          bool
 	}{
-		"no upgrade":      {"Upgrade", "", http.StatusBadRequest, false},
-		"no connection":   {"Connection", "close", http.StatusBadRequest, false},
-		"no key":          {"Sec-WebSocket-Key", "", http.StatusBadRequest, false},
-		"another version": {"Sec-WebSocket-Version", "8", http.StatusUpgradeRequired, false},
-		"another origin":  {"Origin", "https://evil.example.com", http.StatusForbidden, true},
-		"a wrong token":   {"Authorization", "Bearer nonsense", http.StatusUnauthorized, true},
+		"no upgrade":      {"Upgrade", "", http.StatusUpgradeRequired},
+		"another upgrade": {"Upgrade", "h2c", http.StatusUpgradeRequired},
+		"no connection":   {"Connection", "keep-alive", http.StatusUpgradeRequired},
+		"no key":          {"Sec-WebSocket-Key", "", http.StatusBadRequest},
+		"a short key":     {"Sec-WebSocket-Key", "c2hvcnQ=", http.StatusBadRequest},
+		"no base64":       {"Sec-WebSocket-Key", strings.Repeat("!", 24), http.StatusBadRequest},
+		"another version": {"Sec-WebSocket-Version", "8", http.StatusUpgradeRequired},
+		"another origin":  {"Origin", "https://evil.example.com", http.StatusForbidden},
+		"a wrong token":   {"Authorization", "Bearer nonsense", http.StatusUnauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(h.ctx(), "GET", h.http.URL+"/ws", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header = http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"},
+			header := http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"},
 				"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}, "Sec-Websocket-Version": {"13"}}
-			req.Header.Set(c.header, c.value)
+			header.Set(c.header, c.value)
 			if c.value == "" {
-				req.Header.Del(c.header)
+				header.Del(c.header)
 			}
-			resp, err := http.DefaultTransport.RoundTrip(req)
-			if err != nil {
+			var lines strings.Builder
+			if err := header.Write(&lines); err != nil {
 				t.Fatal(err)
 			}
-			defer resp.Body.Close()
-			if json := resp.Header.Get("Content-Type") == "application/json"; resp.StatusCode != c.status || json != c.json {
-				t.Errorf("got %d %v", resp.StatusCode, resp.Header)
-			}
+			h.refused(t, "GET /ws HTTP/1.1\r\nHost: x\r\n"+lines.String()+"\r\n", c.status)
 		})
+	}
+	t.Run("HTTP/1.0", func(t *testing.T) {
+		h.refused(t, "GET /ws HTTP/1.0\r\n"+handshake("Upgrade", "websocket")+"\r\n", http.StatusUpgradeRequired)
+	})
+	t.Run("two keys", func(t *testing.T) {
+		h.refused(t, "GET /ws HTTP/1.1\r\nHost: x\r\n"+handshake("Upgrade", "websocket")+"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", http.StatusBadRequest)
+	})
+}
+
+// refused sends a request and checks the answer, and that the connection ends after it.
+func (h *house) refused(t *testing.T, request string, status int) {
+	t.Helper()
+	r := h.request(t, request)
+	resp := r.response()
+	var answer schemas.Answer
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != status || answer.Error == nil || answer.Error.Message == "" {
+		t.Errorf("got %s %+v, %v; want %d", resp.Status, answer, err, status)
+	}
+	if !resp.Close {
+		t.Errorf("the answer does not say Connection: close: %v", resp.Header)
+	}
+	if up := resp.Header.Get("Upgrade"); (status == http.StatusUpgradeRequired) != (up == "websocket") {
+		t.Errorf("%s has Upgrade: %q", resp.Status, up)
+	}
+	if rest, err := io.ReadAll(r.in); err != nil || len(rest) > 0 {
+		t.Errorf("after the answer came %q, %v", rest, err)
+	}
+}
+
+// Headers that are lists may stand in several lines, and name several values.
+func TestHandshakeReadsLists(t *testing.T) {
+	h := newHouse(t)
+	for name, headers := range map[string]string{
+		"two lines":         handshake("keep-alive\r\nConnection: Upgrade", "websocket"),
+		"one line":          handshake("keep-alive, Upgrade", "websocket"),
+		"several protocols": handshake("Upgrade", "h2c, websocket"),
+		"other case":        handshake("UPGRADE", "WebSocket"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := h.request(t, "GET /ws HTTP/1.1\r\nHost: x\r\n"+headers+"\r\n")
+			resp := r.response()
+			if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+				t.Fatalf("got %s %v", resp.Status, resp.Header)
+			}
+			r.write(masked(ws.NewPingFrame([]byte("x"))))
+			r.until(ws.OpPong, "x")
+		})
+	}
+}
+
+// A browser that offers subprotocols fails a handshake that answers none of them.
+func TestSubprotocol(t *testing.T) {
+	h := newHouse(t)
+	for _, c := range []struct {
+		offered []string
+		want    string
+	}{{nil, ""}, {[]string{"roost.v1"}, "roost.v1"}, {[]string{"chat", "roost.v1"}, "roost.v1"}, {[]string{"roost.v2", "chat"}, ""}} {
+		ws, resp, err := websocket.Dial(h.ctx(), h.http.URL+"/ws", &websocket.DialOptions{Subprotocols: c.offered})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.ws = append(h.ws, ws)
+		if got := resp.Header.Values("Sec-WebSocket-Protocol"); strings.Join(got, ",") != c.want {
+			t.Errorf("offered %v: selected %v", c.offered, got)
+		}
 	}
 }
 

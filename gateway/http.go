@@ -200,11 +200,16 @@ var httpStatus = map[schemas.Code]int{
 // fail is the one place where an error becomes an HTTP answer: it maps the code,
 // counts it, and logs what only the log shall see.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := schemas.AsError(err)
-	status, ok := httpStatus[e.Code]
+	status, ok := httpStatus[schemas.AsError(err).Code]
 	if !ok {
 		status = http.StatusInternalServerError
 	}
+	s.failWith(w, r, status, err)
+}
+
+// failWith is fail with a status that is not the usual one of the code.
+func (s *Server) failWith(w http.ResponseWriter, r *http.Request, status int, err error) {
+	e := schemas.AsError(err)
 	if status >= http.StatusInternalServerError && !errors.Is(err, errBusy) {
 		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}

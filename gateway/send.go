@@ -409,15 +409,22 @@ func (s *session) settle(p *pendingSend, answer []byte) {
 	<-s.conn.slots
 }
 
-// finishSends waits until all sends of the connection are answered.
+// finishSends waits until all sends of the connection are answered. No new one starts
+// afterwards.
 func (c *conn) finishSends(ctx context.Context) {
+	c.finishing.Lock() // another call is as bounded as this one
+	defer c.finishing.Unlock()
+	if c.finished {
+		return
+	}
 	for range cap(c.slots) {
 		select {
-		case c.slots <- struct{}{}: // and no new one starts
+		case c.slots <- struct{}{}:
 		case <-c.ctx.Done():
 			return
 		case <-ctx.Done():
 			return
 		}
 	}
+	c.finished = true
 }

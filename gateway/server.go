@@ -50,7 +50,7 @@ type Options struct {
 	// Limits on what one user or address may do.
 	Limits Limits
 	// Heartbeat is how often a client shall send something; a connection silent
-	// for twice as long is closed. Default 30 s.
+	// for silentAfter of them is closed. Default 30 s.
 	Heartbeat time.Duration
 	// HelloTimeout is how long a connection may wait with its hello. Default 10 s.
 	HelloTimeout time.Duration
@@ -255,7 +255,16 @@ func (s *Server) sendAway(ctx context.Context, all []*conn, reason string) {
 	ending.Wait()
 }
 
-// sweep closes connections that have been silent for two heartbeats, and gives
+const (
+	// silentAfter is for how many heartbeats a connection may be silent: a page in a hidden
+	// tab has a timer once a minute, twice the default heartbeat.
+	silentAfter = 3
+	// pingsAfter and pingsBetween are how many half heartbeats a connection is silent when it
+	// is pinged first, and how many stand between two pings.
+	pingsAfter, pingsBetween = 3, 1
+)
+
+// sweep closes connections that have been silent for three heartbeats, and gives
 // memory back after a wave of new ones.
 func (s *Server) sweep() {
 	var wave wave
@@ -264,24 +273,40 @@ func (s *Server) sweep() {
 	for {
 		select {
 		case now := <-tick.C:
+			s.tend(now)
 			s.mu.Lock()
-			var silent []*conn
-			for c := range s.conns {
-				if now.Sub(c.lastActive()) > 2*s.opts.Heartbeat {
-					silent = append(silent, c)
-				}
-			}
 			started := s.started
 			s.mu.Unlock()
-			for _, c := range silent {
-				c.close(schemas.CloseSlow, "nothing was heard of the client for two heartbeats")
-			}
 			if wave.over(started) {
 				giveBack()
 			}
 		case <-s.ctx.Done():
 			return
 		}
+	}
+}
+
+// tend pings connections that have been silent for a while, and closes those that have
+// been for too long.
+func (s *Server) tend(now time.Time) {
+	var quiet, silent []*conn
+	s.mu.Lock()
+	for c := range s.conns {
+		still := now.Sub(c.socket.lastHeard())
+		switch {
+		case still > silentAfter*s.opts.Heartbeat:
+			silent = append(silent, c)
+		case still > pingsAfter*s.opts.Heartbeat/2 && now.Sub(c.pinged) > pingsBetween*s.opts.Heartbeat/2:
+			c.pinged = now
+			quiet = append(quiet, c)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range quiet {
+		c.ping()
+	}
+	for _, c := range silent {
+		c.close(schemas.CloseSlow, "nothing was heard of the client for three heartbeats")
 	}
 }
 

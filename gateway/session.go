@@ -52,17 +52,25 @@ var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
 		s.presenceSubscribe(f.(*schemas.PresenceSubscribe))
 	},
 	schemas.TypeAck:       func(s *session, f schemas.ClientFrame) { s.ack(f.(*schemas.Ack)) },
-	schemas.TypeHeartbeat: func(*session, schemas.ClientFrame) {}, // reading it was all
+	schemas.TypeHeartbeat: func(s *session, _ schemas.ClientFrame) { s.beat() },
 }
 
-// heartbeat is how clients write the frame that an idle connection gets.
+// heartbeat is how clients write the frame that an idle connection gets, and how the
+// gateway answers it.
 const heartbeat = `{"type":"heartbeat"}`
+
+var heartbeatFrame = []byte(heartbeat)
+
+// beat answers a heartbeat, so that a client that cannot ping, as a web page, notices a
+// dead connection.
+func (s *session) beat() { s.conn.send(heartbeatFrame) }
 
 // handle does what one frame asks for.
 func (s *session) handle(data []byte) {
 	if string(data) == heartbeat { // decoding would grow the stack of an idle connection
 		s.server.metrics.heartbeats.Inc()
 		s.tidy()
+		s.beat()
 		return
 	}
 	frame, number, e := schemas.DecodeClientFrame(data)

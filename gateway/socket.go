@@ -1,40 +1,32 @@
 package gateway
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
+	"golang.org/x/time/rate"
 
 	"roost/schemas"
 )
 
-const (
-	// smallBuffer is what a connection waits with; most frames fit into it.
-	smallBuffer = 256
-	// busyBuffer is what a connection reads with while more comes at a time.
-	busyBuffer = 4 << 10
-	// writeChunk is about how many bytes go out in one write.
-	writeChunk = 16 << 10
-	// writeTimeout bounds one write to a client that does not read.
-	writeTimeout = 5 * time.Second
-	// closeTimeout bounds the wait for the client's close frame.
-	closeTimeout = 5 * time.Second
-	// maxRest bounds what is read and thrown away behind a frame that broke the
-	// protocol.
-	maxRest = 1 << 20
-)
-
 // socket is the server's side of one WebSocket: whole messages in, batches of
-// messages out. It has buffers of its own only while there is more to read than
-// one small frame; what it writes goes through a buffer of the process. One
-// goroutine reads; any may write.
+// messages out. An idle socket holds one small buffer. A busy one borrows a larger
+// buffer of the process for reads, and another for each write. One goroutine reads;
+// any may write.
 type socket struct {
-	conn net.Conn
+	// Static after adopt.
+	conn   net.Conn
+	frames *rate.Limiter // of all frames, control frames and fragments included; nil for no limit
+
+	heard atomic.Int64 // unix nanoseconds of the last frame of any kind
 
 	// Owned by the reader.
 	buf      []byte // small, *busy, or one for a single large frame
@@ -53,41 +45,45 @@ type closedError struct{ code ws.StatusCode }
 
 func (e closedError) Error() string { return "the client closed the WebSocket" }
 
-// errTooBig: a message over schemas.MaxFrameBytes.
-var errTooBig = errors.New("the message is too big")
+// refusedError is why the server failed the WebSocket: the client broke RFC 6455, or
+// sent a message that is too big.
+type refusedError struct {
+	code   ws.StatusCode
+	reason string
+}
 
-var (
-	busyBuffers  = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
-	writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeChunk); return &b }}
-)
+func (e refusedError) Error() string { return e.reason }
 
-// adopt takes a connection after its handshake, and what was read behind it.
+// errTopBit refuses a length that RFC 6455, section 5.2, rules out.
+var errTopBit = errors.New("the most significant bit of a 64-bit length is set")
+
+// adopt takes a connection after its handshake, and the bytes that the client sent
+// after its request.
 func (s *socket) adopt(conn net.Conn, early []byte) {
 	s.conn, s.buf = conn, s.small[:]
+	s.heard.Store(time.Now().UnixNano())
 	s.room(len(early))
 	s.w = copy(s.buf, early)
 	s.received = s.w
 }
 
-// read returns the next message; its bytes are valid until the next call. Pings
-// are answered on the way. An error ends the WebSocket: [closedError] for the
-// client's close frame, which was answered, [errTooBig] and [ws.ProtocolError],
-// of which the client was told, or that of the connection.
-func (s *socket) read() (ws.OpCode, []byte, error) {
-	s.chooseBuffer()
+// lastHeard is when the last frame came, or the connection.
+func (s *socket) lastHeard() time.Time { return time.Unix(0, s.heard.Load()) }
+
+// read returns the next message; its bytes are valid until the next call. It answers
+// pings. It waits before each frame as the limit on frames demands, at most until ctx
+// ends. An error ends the WebSocket:
+//  1. [closedError]: the client sent a close frame. The caller answers it with close.
+//  2. [refusedError]: the client was told, and the server's half of the connection ended.
+//  3. Another error: the connection is lost, or ctx ended.
+func (s *socket) read(ctx context.Context) (ws.OpCode, []byte, error) {
 	var kind ws.OpCode
 	var whole []byte // of a fragmented message
 	state := ws.StateServerSide
 	for {
-		h, err := s.header()
+		h, err := s.nextHeader(ctx, state, len(whole))
 		if err != nil {
 			return 0, nil, err
-		}
-		if err := ws.CheckHeader(h, state); err != nil {
-			return 0, nil, s.refuse(ws.StatusProtocolError, err)
-		}
-		if h.Length > schemas.MaxFrameBytes-int64(len(whole)) {
-			return 0, nil, s.refuse(ws.StatusMessageTooBig, errTooBig)
 		}
 		payload, err := s.payload(h)
 		if err != nil {
@@ -98,18 +94,51 @@ func (s *socket) read() (ws.OpCode, []byte, error) {
 			if err := s.control(h.OpCode, payload); err != nil {
 				return 0, nil, err
 			}
+			continue
 		case h.Fin && !state.Fragmented():
-			return h.OpCode, payload, nil
-		default:
-			if !state.Fragmented() {
-				kind, state = h.OpCode, state.Set(ws.StateFragmented)
-			}
-			whole = append(whole, payload...)
-			if h.Fin {
-				return kind, whole, nil
-			}
+			return s.message(h.OpCode, payload)
+		case !state.Fragmented():
+			kind, state = h.OpCode, state.Set(ws.StateFragmented)
+		}
+		whole = append(whole, payload...)
+		if h.Fin {
+			return s.message(kind, whole)
 		}
 	}
+}
+
+// message hands a whole message over, if text is UTF-8.
+func (s *socket) message(kind ws.OpCode, payload []byte) (ws.OpCode, []byte, error) {
+	if kind == ws.OpText && !utf8.Valid(payload) {
+		return 0, nil, s.refuse(ws.StatusInvalidFramePayloadData, "text is not valid UTF-8")
+	}
+	return kind, payload, nil
+}
+
+// nextHeader waits for its turn and reads the header of a frame that may come now. A
+// message of which so many bytes were read may not grow beyond the limit; control
+// frames do not count.
+func (s *socket) nextHeader(ctx context.Context, state ws.State, read int) (ws.Header, error) {
+	if s.frames != nil {
+		if err := s.frames.Wait(ctx); err != nil {
+			return ws.Header{}, err
+		}
+	}
+	s.chooseBuffer()
+	h, err := s.header()
+	if errors.Is(err, errTopBit) {
+		return h, s.refuse(ws.StatusProtocolError, err.Error())
+	} else if err != nil {
+		return h, err
+	}
+	if err := ws.CheckHeader(h, state); err != nil {
+		return h, s.refuse(ws.StatusProtocolError, err.Error())
+	}
+	if !h.OpCode.IsControl() && h.Length > int64(schemas.MaxFrameBytes-read) {
+		return h, s.refuse(ws.StatusMessageTooBig, "the message is too big")
+	}
+	s.heard.Store(time.Now().UnixNano())
+	return h, nil
 }
 
 // header reads a frame's header.
@@ -138,7 +167,11 @@ func (s *socket) header() (h ws.Header, err error) {
 	case 126:
 		h.Length = int64(binary.BigEndian.Uint16(b[2:]))
 	case 127:
-		h.Length = int64(binary.BigEndian.Uint64(b[2:]) &^ (1 << 63))
+		n := binary.BigEndian.Uint64(b[2:])
+		if n>>63 != 0 {
+			return h, errTopBit
+		}
+		h.Length = int64(n)
 	}
 	if h.Masked {
 		copy(h.Mask[:], b[mask:])
@@ -161,101 +194,55 @@ func (s *socket) payload(h ws.Header) ([]byte, error) {
 	return p, nil
 }
 
-// fill receives until n bytes are unread.
-func (s *socket) fill(n int) error {
-	for s.w-s.r < n {
-		s.room(n)
-		got, err := s.conn.Read(s.buf[s.w:])
-		s.w += got
-		s.received += got
-		if err != nil && s.w-s.r < n {
-			if err == io.EOF && s.w > s.r {
-				err = io.ErrUnexpectedEOF
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-// room makes the buffer large enough for n unread bytes, and more to come.
-func (s *socket) room(n int) {
-	if s.r == s.w {
-		s.r, s.w = 0, 0
-	}
-	if s.r+n <= len(s.buf) && s.w < len(s.buf) {
-		return
-	}
-	unread, larger := s.buf[s.r:s.w], s.buf
-	switch {
-	case n > busyBuffer:
-		larger = make([]byte, n)
-	case n > len(s.buf) || s.busy == nil:
-		s.busy = busyBuffers.Get().(*[busyBuffer]byte)
-		larger = s.busy[:]
-	}
-	s.r, s.w, s.buf = 0, copy(larger, unread), larger
-}
-
-// chooseBuffer takes the buffer to wait with: the small one where the last
-// messages would have fitted into it, and then an idle connection holds no other.
-func (s *socket) chooseBuffer() {
-	if s.r < s.w {
-		return
-	}
-	s.r, s.w = 0, 0
-	if s.received <= smallBuffer {
-		s.release()
-		s.buf = s.small[:]
-	} else if s.busy != nil {
-		s.buf = s.busy[:]
-	}
-	s.received = 0
-}
-
-func (s *socket) release() {
-	if s.busy != nil {
-		busyBuffers.Put(s.busy)
-		s.busy = nil
-	}
-}
-
 // control does what a control frame asks for.
 func (s *socket) control(op ws.OpCode, payload []byte) error {
 	switch op {
 	case ws.OpPing:
 		return s.writeFrame(ws.OpPong, payload)
 	case ws.OpClose:
-		code, reason := ws.ParseCloseFrameData(payload)
 		if len(payload) == 0 {
-			code = ws.StatusNoStatusRcvd
-		} else if err := ws.CheckCloseFrameData(code, reason); err != nil {
-			return s.refuse(ws.StatusProtocolError, err)
+			s.over = true
+			return closedError{ws.StatusNoStatusRcvd}
+		}
+		code, reason := ws.ParseCloseFrameData(payload)
+		switch {
+		case len(payload) < 2 || !mayClose(code):
+			return s.refuse(ws.StatusProtocolError, "the close frame has a code that no client may send")
+		case !utf8.ValidString(reason):
+			return s.refuse(ws.StatusInvalidFramePayloadData, "the reason of the close frame is not valid UTF-8")
 		}
 		s.over = true
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !s.closeSent {
-			s.closeSent = true
-			_ = s.flush(appendFrame(nil, ws.OpClose, payload[:min(len(payload), 2)])) // they are leaving anyway
-		}
 		return closedError{code}
 	}
 	return nil
 }
 
-// refuse closes for what the client did against the protocol.
-func (s *socket) refuse(code ws.StatusCode, err error) error {
+// mayClose says whether a close frame may carry the code: one of RFC 6455 and the
+// IANA registry, of a library (3000–3999) or of an application (4000–4999).
+func mayClose(code ws.StatusCode) bool {
+	switch code {
+	case 1004, ws.StatusNoStatusRcvd, ws.StatusAbnormalClosure, ws.StatusTLSHandshake:
+		return false
+	}
+	return code >= 1000 && code <= 1014 || code >= 3000 && code <= 4999
+}
+
+// refuse fails the WebSocket: it sends a close frame and ends the server's half of
+// the connection, so that the client sees the end at once.
+func (s *socket) refuse(code ws.StatusCode, reason string) error {
 	s.over = true
-	_ = s.close(code, err.Error())
+	_ = s.close(code, reason)
+	if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
 	s.rest()
-	return err
+	return refusedError{code, reason}
 }
 
 // rest throws away what follows: were it left unread, the kernel would reset the
 // connection, and the close frame might not reach the client.
 func (s *socket) rest() {
-	_ = s.conn.SetReadDeadline(time.Now().Add(time.Second))
+	_ = s.conn.SetReadDeadline(time.Now().Add(restTimeout))
 	_, _ = io.CopyN(io.Discard, s.conn, maxRest)
 }
 
@@ -264,75 +251,11 @@ func (s *socket) linger() {
 	s.mu.Lock()
 	sent := s.closeSent
 	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
 	for sent && !s.over {
-		if _, _, err := s.read(); err != nil {
+		if _, _, err := s.read(ctx); err != nil {
 			return
 		}
 	}
-}
-
-// write sends text messages in as few writes as their size allows.
-func (s *socket) write(messages [][]byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closeSent {
-		return net.ErrClosed
-	}
-	buf := writeBuffers.Get().(*[]byte)
-	defer writeBuffers.Put(buf)
-	b := (*buf)[:0]
-	for _, m := range messages {
-		if len(b) > 0 && len(b)+ws.MaxHeaderSize+len(m) > writeChunk {
-			if err := s.flush(b); err != nil {
-				return err
-			}
-			b = b[:0]
-		}
-		b = appendFrame(b, ws.OpText, m)
-	}
-	return s.flush(b)
-}
-
-func (s *socket) writeFrame(op ws.OpCode, payload []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closeSent {
-		return nil
-	}
-	return s.flush(appendFrame(nil, op, payload))
-}
-
-// close sends a close frame, the last frame of this side. Reading goes on until
-// the client's, for at most closeTimeout.
-func (s *socket) close(code ws.StatusCode, reason string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closeSent {
-		return nil
-	}
-	s.closeSent = true
-	_ = s.conn.SetReadDeadline(time.Now().Add(closeTimeout))
-	return s.flush(appendFrame(nil, ws.OpClose, ws.NewCloseFrameBody(code, reason)))
-}
-
-func (s *socket) flush(b []byte) error {
-	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	_, err := s.conn.Write(b)
-	return err
-}
-
-// appendFrame appends an unmasked frame.
-func appendFrame(b []byte, op ws.OpCode, payload []byte) []byte {
-	b = append(b, 0x80|byte(op))
-	switch n := len(payload); {
-	case n < 126:
-		b = append(b, byte(n))
-	case n < 1<<16:
-		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
-	}
-	return append(b, payload...)
 }

@@ -8,13 +8,16 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"roost/schemas"
 	"roost/streams"
@@ -105,17 +108,17 @@ func TestSocketReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, conn := socketOn(in)
 			for i, w := range want {
-				kind, got, err := s.read()
+				kind, got, err := s.read(t.Context())
 				if err != nil || kind != ws.OpText || !bytes.Equal(got, w) {
 					t.Fatalf("message %d of %d bytes: %d bytes, kind %d, %v", i, len(w), len(got), kind, err)
 				}
 			}
-			_, _, err := s.read()
+			_, _, err := s.read(t.Context())
 			if closed := (closedError{}); !errors.As(err, &closed) || closed.label() != "client" {
 				t.Errorf("the end is %v", err)
 			}
 			answers := conn.frames(t)
-			if len(answers) != 2 || answers[0].Header.OpCode != ws.OpPong || string(answers[0].Payload) != "between" || answers[1].Header.OpCode != ws.OpClose {
+			if len(answers) != 1 || answers[0].Header.OpCode != ws.OpPong || string(answers[0].Payload) != "between" {
 				t.Errorf("answered %v", answers)
 			}
 		})
@@ -141,11 +144,12 @@ func TestSocketRefuses(t *testing.T) {
 		"too big":                  {sent(ws.NewTextFrame(text(schemas.MaxFrameBytes + 1))), ws.StatusMessageTooBig},
 		"too big in parts": {sent(ws.NewFrame(ws.OpText, false, text(schemas.MaxFrameBytes)), ws.NewFrame(ws.OpContinuation, true, text(1))),
 			ws.StatusMessageTooBig},
-		"of 2^63 bytes": {[]byte{0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4}, ws.StatusMessageTooBig},
+		"of 2^63 bytes":             {[]byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4}, ws.StatusMessageTooBig},
+		"the top bit of the length": {[]byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5}, ws.StatusProtocolError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, conn := socketOn(bytes.NewReader(c.wire))
-			if _, _, err := s.read(); err == nil {
+			if _, _, err := s.read(t.Context()); err == nil {
 				t.Fatal("it was read")
 			}
 			answers := conn.frames(t)
@@ -159,11 +163,64 @@ func TestSocketRefuses(t *testing.T) {
 	}
 }
 
+// TestControlFramesWithinALargeMessage interrupts a message that is as long as it may be.
+func TestControlFramesWithinALargeMessage(t *testing.T) {
+	most := string(text(schemas.MaxFrameBytes))
+	begin, end := frame(ws.OpText, false, most), frame(ws.OpContinuation, true, "")
+	for name, c := range map[string]struct {
+		in   []byte
+		want []string
+	}{
+		"ping":  {join(begin, pingFrame("x"), end, normalClose), []string{"pong x", "text " + most, "close 1000"}},
+		"pong":  {join(begin, frame(ws.OpPong, true, "x"), end, normalClose), []string{"text " + most, "close 1000"}},
+		"close": {join(begin, closeWith(4321, "x"), end), []string{"close 4321"}},
+	} {
+		if got := echo(t, bytes.NewReader(c.in)); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %.100q, want %.100q", name, got, c.want)
+		}
+	}
+}
+
+// TestAllFramesAreLimited reads pings, pongs and empty fragments no faster than messages.
+func TestAllFramesAreLimited(t *testing.T) {
+	for name, many := range map[string][]byte{
+		"messages":  bytes.Repeat(textFrame("x"), 30),
+		"pings":     bytes.Repeat(pingFrame("x"), 30),
+		"pongs":     bytes.Repeat(frame(ws.OpPong, true, "x"), 30),
+		"fragments": join(frame(ws.OpText, false, ""), bytes.Repeat(frame(ws.OpContinuation, false, ""), 29)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _ := socketOn(bytes.NewReader(many))
+				s.frames = rate.NewLimiter(10, 5) // 5 at once, 25 and the end of the input in 2.6 s
+				began := time.Now()
+				for err := error(nil); err == nil; {
+					_, _, err = s.read(t.Context())
+				}
+				if took := time.Since(began); took < 2500*time.Millisecond {
+					t.Errorf("30 frames were read in %v", took)
+				}
+			})
+		})
+	}
+}
+
+// TestCloseReasonIsCutBetweenCharacters closes with a reason that is too long.
+func TestCloseReasonIsCutBetweenCharacters(t *testing.T) {
+	s, out := socketOn(nil)
+	if err := s.close(ws.StatusCode(schemas.CloseForbidden), strings.Repeat("é", 100)); err != nil {
+		t.Fatal(err)
+	}
+	if _, reason := ws.ParseCloseFrameData(out.frames(t)[0].Payload); reason != strings.Repeat("é", 61) {
+		t.Errorf("the reason is %q", reason)
+	}
+}
+
 func TestSocketCutOff(t *testing.T) {
 	wire := sent(ws.NewTextFrame(text(400)))
 	for _, n := range []int{1, 3, 7, 8, 200, 407} {
 		s, _ := socketOn(bytes.NewReader(wire[:n]))
-		if _, _, err := s.read(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, _, err := s.read(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("after %d bytes: %v", n, err)
 		}
 	}
@@ -174,11 +231,11 @@ func TestIdleSocketHoldsNoBuffer(t *testing.T) {
 	heartbeat := sent(ws.NewTextFrame([]byte(heartbeat)))
 	s, _ := socketOn(io.MultiReader(bytes.NewReader(sent(ws.NewTextFrame(text(1000)))), bytes.NewReader(heartbeat)))
 	for range 2 {
-		if _, _, err := s.read(); err != nil {
+		if _, _, err := s.read(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := s.read(); err != io.EOF {
+	if _, _, err := s.read(t.Context()); err != io.EOF {
 		t.Fatal(err)
 	}
 	if s.busy != nil || len(s.buf) != smallBuffer {
@@ -192,7 +249,7 @@ func TestSmallFramesAllocateNothing(t *testing.T) {
 	one := sent(ws.NewTextFrame([]byte(heartbeat)))
 	s, _ := socketOn(bytes.NewReader(bytes.Repeat(one, runs+1)))
 	if n := testing.AllocsPerRun(runs, func() {
-		if _, _, err := s.read(); err != nil {
+		if _, _, err := s.read(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/base64"
 	"net"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gobwas/ws"
@@ -13,15 +15,35 @@ import (
 	"roost/schemas"
 )
 
+// subprotocol is what a client may offer in Sec-WebSocket-Protocol, and browsers must see
+// answered if they offer any.
+const subprotocol = "roost.v1"
+
 // upgrade does the handshake of a WebSocket. It answers whatever it refuses. The
-// bytes are those that the client sent behind its request.
+// bytes are those that the client sent after its request.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, []byte, error) {
 	if !s.allowedOrigin(r) {
 		err := schemas.Errorf(schemas.CodeForbidden, "Origin: web pages of %s may not connect here.", r.Header.Get("Origin"))
 		s.fail(w, r, err)
 		return nil, nil, err
 	}
-	conn, rw, _, err := ws.HTTPUpgrader{Timeout: writeTimeout}.Upgrade(r, w)
+	if status, err := checkHandshake(r); err != nil {
+		if status == http.StatusUpgradeRequired {
+			w.Header().Set("Upgrade", "websocket")
+			w.Header().Set("Sec-WebSocket-Version", "13")
+		}
+		s.failWith(w, r, status, err)
+		return nil, nil, err
+	}
+	// The library takes one value of each alone.
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Sec-Websocket-Key", strings.TrimSpace(r.Header.Get("Sec-Websocket-Key")))
+	up := ws.HTTPUpgrader{Timeout: writeTimeout}
+	if slices.Contains(tokens(r.Header, "Sec-Websocket-Protocol"), subprotocol) {
+		up.Header = http.Header{"Sec-WebSocket-Protocol": {subprotocol}}
+	}
+	conn, rw, _, err := up.Upgrade(r, w)
 	if err != nil {
 		if conn != nil {
 			_ = conn.Close()
@@ -30,6 +52,45 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, []by
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // no more than is there, so without an error
 	return conn, bytes.Clone(early), nil
+}
+
+// checkHandshake says what keeps a request from being a handshake of RFC 6455, section
+// 4.2.1, and with which status to answer it.
+func checkHandshake(r *http.Request) (int, *schemas.Error) {
+	required := func(what string) (int, *schemas.Error) {
+		return http.StatusUpgradeRequired, schemas.Errorf(schemas.CodeInvalidArgument, "This is a WebSocket: %s.", what)
+	}
+	keys := r.Header["Sec-Websocket-Key"]
+	switch {
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
+		return required("connect with HTTP/1.1, this is " + r.Proto)
+	case !hasToken(r.Header, "Upgrade", "websocket"):
+		return required("connect with the header Upgrade: websocket")
+	case !hasToken(r.Header, "Connection", "upgrade"):
+		return required("connect with the header Connection: Upgrade; a proxy in between has to pass it on")
+	case r.Header.Get("Sec-Websocket-Version") != "13":
+		return required("connect with the header Sec-WebSocket-Version: 13")
+	}
+	if len(keys) == 1 {
+		if nonce, err := base64.StdEncoding.DecodeString(strings.TrimSpace(keys[0])); err == nil && len(nonce) == 16 {
+			return 0, nil
+		}
+	}
+	return http.StatusBadRequest, schemas.Errorf(schemas.CodeInvalidArgument, "Sec-WebSocket-Key: has to stand there once, 16 bytes in base64.")
+}
+
+// tokens are the elements of a header that is a list, over all its lines.
+func tokens(h http.Header, name string) (all []string) {
+	for _, line := range h[name] {
+		for t := range strings.SplitSeq(line, ",") {
+			all = append(all, strings.TrimSpace(t))
+		}
+	}
+	return all
+}
+
+func hasToken(h http.Header, name, token string) bool {
+	return slices.ContainsFunc(tokens(h, name), func(t string) bool { return strings.EqualFold(t, token) })
 }
 
 // allowedOrigin says whether the web page that asks may: it is of this host, or

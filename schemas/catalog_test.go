@@ -157,6 +157,7 @@ var catalog = []example{
 		Change: schemas.GroupDisappearing, ByUserID: "alice", GroupName: "friends", DisappearingDays: 7, Timestamp: now}, Cursor: cursor}),
 	serverFrame("chat_update", &schemas.ChatUpdate{ChatChange: timerChange, Cursor: cursor}),
 	serverFrame("wake_up", &schemas.WakeUp{GroupID: group, MessageID: second}),
+	serverFrame("heartbeat", &schemas.Alive{}),
 	serverFrame("error", &schemas.ErrorFrame{Code: schemas.CodeUnavailable, Message: "Not stored in time. Send the same message_id_by_client again.", MessageIDByClient: 17, RetryAfterMS: 1000}),
 	serverFrame("error.frame", &schemas.ErrorFrame{Code: schemas.CodeBadFrame, Message: "Not valid JSON: unexpected end of JSON input."}),
 	serverFrame("reconnect", &schemas.Reconnect{AfterMS: 1234}),

@@ -74,6 +74,7 @@ var newServerFrame = map[FrameType]func() ServerFrame{
 	TypeGroupUpdate:      func() ServerFrame { return new(GroupUpdate) },
 	TypeChatUpdate:       func() ServerFrame { return new(ChatUpdate) },
 	TypeWakeUp:           func() ServerFrame { return new(WakeUp) },
+	TypeHeartbeat:        func() ServerFrame { return new(Alive) },
 	TypeError:            func() ServerFrame { return new(ErrorFrame) },
 	TypeReconnect:        func() ServerFrame { return new(Reconnect) },
 }

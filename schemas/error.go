@@ -91,6 +91,8 @@ type CloseCode int
 
 // Close codes that the server sends.
 const (
+	CloseBadWebSocket    CloseCode = 1002 // the client broke RFC 6455
+	CloseBadText         CloseCode = 1007 // text that is not UTF-8
 	CloseFrameTooBig     CloseCode = 1009 // a frame over MaxFrameBytes
 	CloseRestarting      CloseCode = 1012 // the server drains
 	CloseProtocolError   CloseCode = 4000

@@ -12,6 +12,8 @@ import (
 
 func TestRetryable(t *testing.T) {
 	want := map[schemas.CloseCode]bool{
+		schemas.CloseBadWebSocket:    true,
+		schemas.CloseBadText:         true,
 		schemas.CloseFrameTooBig:     true,
 		schemas.CloseRestarting:      true,
 		schemas.CloseProtocolError:   false,

@@ -83,7 +83,8 @@ func (f *UpdateMessage) Draft() Message {
 
 // ServerFrame is one of the frames that the server sends: *Welcome,
 // *MessageReceived, *Incoming, *MessageUpdate, *InboxDrained, *Delivered, *ReadBy,
-// *Receipts, *Presence, *Typing, *GroupUpdate, *ChatUpdate, *WakeUp, *ErrorFrame or *Reconnect.
+// *Receipts, *Presence, *Typing, *GroupUpdate, *ChatUpdate, *WakeUp, *Alive, *ErrorFrame
+// or *Reconnect.
 type ServerFrame interface {
 	Type() FrameType
 	server()
@@ -148,7 +149,7 @@ type PresenceSubscribe struct {
 	UserIDs []UserID `json:"user_ids"` // at most MaxPresenceUsers
 }
 
-// Heartbeat counts as activity.
+// Heartbeat is a sign of life of the client. The server answers it with [Alive].
 type Heartbeat struct{}
 
 // Welcome answers hello.
@@ -253,6 +254,9 @@ type WakeUp struct {
 	MessageID MessageID `json:"message_id"` // the newest one, or an update of an older one
 }
 
+// Alive answers a [Heartbeat]: the connection is not dead. Its type is heartbeat too.
+type Alive struct{}
+
 // ErrorFrame reports what was wrong with a frame; the socket lives.
 type ErrorFrame struct {
 	Code              Code            `json:"code"`
@@ -290,6 +294,7 @@ func (*Typing) Type() FrameType          { return TypeTyping }
 func (*GroupUpdate) Type() FrameType     { return TypeGroupUpdate }
 func (*ChatUpdate) Type() FrameType      { return TypeChatUpdate }
 func (*WakeUp) Type() FrameType          { return TypeWakeUp }
+func (*Alive) Type() FrameType           { return TypeHeartbeat }
 func (*ErrorFrame) Type() FrameType      { return TypeError }
 func (*Reconnect) Type() FrameType       { return TypeReconnect }
 
@@ -306,5 +311,6 @@ func (*Typing) server()          {}
 func (*GroupUpdate) server()     {}
 func (*ChatUpdate) server()      {}
 func (*WakeUp) server()          {}
+func (*Alive) server()           {}
 func (*ErrorFrame) server()      {}
 func (*Reconnect) server()       {}

@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"roost/schemas"
+)
+
+// TestSilentConnections is pinged after one and a half heartbeats, each half heartbeat, and
+// closed after three.
+func TestSilentConnections(t *testing.T) {
+	const heartbeat = 30 * time.Second
+	out := &recorded{}
+	c, _ := connOn(t, out)
+	defer c.cancel()
+	s := c.server
+	s.opts.Heartbeat = heartbeat
+	s.conns = map[*conn]struct{}{c: {}}
+	heard := c.socket.lastHeard()
+	for _, step := range []struct {
+		after  time.Duration
+		frames []ws.OpCode // so far
+	}{
+		{45 * time.Second, nil},
+		{46 * time.Second, []ws.OpCode{ws.OpPing}},
+		{60 * time.Second, []ws.OpCode{ws.OpPing}},
+		{62 * time.Second, []ws.OpCode{ws.OpPing, ws.OpPing}},
+		{89 * time.Second, []ws.OpCode{ws.OpPing, ws.OpPing, ws.OpPing}},
+		{90 * time.Second, []ws.OpCode{ws.OpPing, ws.OpPing, ws.OpPing}},
+		{91 * time.Second, []ws.OpCode{ws.OpPing, ws.OpPing, ws.OpPing, ws.OpClose}},
+	} {
+		s.tend(heard.Add(step.after))
+		c.wg.Wait()
+		got := out.frames(t)
+		if len(got) != len(step.frames) {
+			t.Fatalf("after %v: wrote %v", step.after, got)
+		}
+		for i, op := range step.frames {
+			if got[i].Header.OpCode != op {
+				t.Errorf("after %v: frame %d is %v", step.after, i, got[i].Header)
+			}
+		}
+	}
+	if code, _ := ws.ParseCloseFrameData(out.frames(t)[3].Payload); code != ws.StatusCode(schemas.CloseSlow) {
+		t.Errorf("closed with %d", code)
+	}
+}
+
+// TestHangingUpDoesNotWaitForTheSession ends a connection whose session takes its time.
+func TestHangingUpDoesNotWaitForTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &recorded{}
+		c, _ := connOn(t, out)
+		c.server.byAddress = make(map[string]int)
+		ended := make(chan struct{})
+		left := make(chan struct{})
+		go func() {
+			c.finish(func() { <-ended })
+			close(left)
+		}()
+		synctest.Wait()
+		if !out.closed {
+			t.Error("TCP waits for the end of the session")
+		}
+		select {
+		case <-left:
+			t.Error("nobody waits for the end of the session")
+		default:
+		}
+		close(ended)
+		<-left
+	})
+}
