@@ -86,11 +86,15 @@ func clientFrame(f schemas.ClientFrame) ws.Frame { return ws.NewTextFrame(schema
 // next is the next frame of the server; false at the end of the connection.
 func (r *rawSocket) next() (ws.Frame, bool) {
 	r.t.Helper()
-	f, err := ws.ReadFrame(r.in)
+	h, err := ws.ReadHeader(r.in)
 	if err == io.EOF {
-		return f, false
+		return ws.Frame{}, false
 	}
-	if err != nil {
+	if err != nil || h.Length > 1<<20 {
+		r.t.Fatalf("a frame of %d bytes, %v", h.Length, err)
+	}
+	f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+	if _, err := io.ReadFull(r.in, f.Payload); err != nil {
 		r.t.Fatal(err)
 	}
 	return f, true
