@@ -78,6 +78,7 @@ func (e *Env) makeGroup(ctx context.Context, members []*person) (*group, error) 
 		return nil, fmt.Errorf("failed to make a group: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+members[0].token)
+	req.Header.Set("Content-Type", schemas.ContentType)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("failed to make a group: %w", err)

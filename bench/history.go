@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+
+	"roost/schemas"
 )
 
 // History is the closed loop without history, then with history for everybody.
@@ -63,6 +65,7 @@ func (e *Env) keepHistory(ctx context.Context, people []*person) error {
 				return fmt.Errorf("failed to switch history on: %w", err)
 			}
 			req.Header.Set("Authorization", "Bearer "+p.token)
+			req.Header.Set("Content-Type", schemas.ContentType)
 			resp, err := client.Do(req)
 			if err != nil {
 				return fmt.Errorf("failed to switch history on: %w", err)

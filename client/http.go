@@ -184,7 +184,7 @@ func (a *API) do(ctx context.Context, method, path string, body any) (*http.Resp
 		return nil, err
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", schemas.ContentType)
 	}
 	if a.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.Token)

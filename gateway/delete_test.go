@@ -32,6 +32,7 @@ func (h *house) as(token, method, path, body string) (int, schemas.Answer) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	req.Header.Set("Content-Type", schemas.ContentType)
 	req.Header.Set("Authorization", "Bearer "+token)
 	return h.do(req)
 }

@@ -147,6 +147,7 @@ func (h *house) call(as schemas.UserID, method, path, body string) (int, schemas
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	req.Header.Set("Content-Type", schemas.ContentType)
 	if as != "" {
 		req.Header.Set("Authorization", "Bearer "+h.token(as))
 	}

@@ -67,27 +67,39 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc(routeWS, s.serveWS)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := r.URL.EscapedPath(); path.Clean(p) != p { // which the mux would redirect
-			s.fail(w, r, noSuchPath(r))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.route(w, r, mux) })
+}
+
+// route refuses what no handler shall see, and hands the rest to its handler.
+func (s *Server) route(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
+	if p := r.URL.EscapedPath(); path.Clean(p) != p { // which the mux would redirect
+		s.fail(w, r, noSuchPath(r))
+		return
+	}
+	// The mux answers in plain text; find out first whether it would.
+	h, pattern := mux.Handler(r)
+	if pattern == "" {
+		s.noRoute(w, r, mux)
+		return
+	}
+	if r.Method == http.MethodPost || r.ContentLength != 0 {
+		// Before the handler: a form of a foreign page must not count as an attempt to log in.
+		if e := schemas.CheckContentType(r.Header.Values("Content-Type")); e != nil {
+			w.Header().Set("Accept", schemas.ContentType)
+			s.fail(w, r, e)
 			return
 		}
-		// The mux answers in plain text; find out first whether it would.
-		h, pattern := mux.Handler(r)
-		limit := int64(maxBody)
-		if pattern == routeNewGroup {
-			limit = maxGroupBody
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
-		switch pattern {
-		case "":
-			s.noRoute(w, r, mux)
-		case routeWS:
-			h.ServeHTTP(w, r) // it has no wildcards that only the mux would fill in
-		default:
-			mux.ServeHTTP(w, r)
-		}
-	})
+	}
+	limit := int64(maxBody)
+	if pattern == routeNewGroup {
+		limit = maxGroupBody
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	if pattern == routeWS {
+		h.ServeHTTP(w, r) // it has no wildcards that only the mux would fill in
+		return
+	}
+	mux.ServeHTTP(w, r)
 }
 
 // noRoute answers what the mux has no handler for, as every answer is: JSON.
@@ -187,6 +199,7 @@ var httpStatus = map[schemas.Code]int{
 	schemas.CodeNotFound:        http.StatusNotFound,
 	schemas.CodeUnknownReceiver: http.StatusNotFound,
 	schemas.CodeMethodNotAllow:  http.StatusMethodNotAllowed,
+	schemas.CodeUnsupportedType: http.StatusUnsupportedMediaType,
 	schemas.CodeConflict:        http.StatusConflict,
 	schemas.CodeDeviceLimit:     http.StatusConflict,
 	schemas.CodeGroupFull:       http.StatusConflict,
@@ -225,7 +238,7 @@ func (s *Server) failWith(w http.ResponseWriter, r *http.Request, status int, er
 }
 
 func (s *Server) write(w http.ResponseWriter, status int, answer any) {
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", schemas.ContentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)

@@ -32,6 +32,7 @@ func (s *story) request(as *user, method, path, body string) schemas.Answer {
 	defer cancel()
 	req := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+token.Token)
+	req.Header.Set("Content-Type", schemas.ContentType)
 	w := httptest.NewRecorder()
 	h.server.Handler().ServeHTTP(w, req)
 	var a schemas.Answer

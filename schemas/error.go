@@ -10,29 +10,30 @@ type Code string
 
 // Codes of WebSocket error frames and of HTTP answers.
 const (
-	CodeBadFrame        Code = "bad_frame"          // not one JSON object
-	CodeUnknownType     Code = "unknown_type"       // no such frame type, or not offered here
-	CodeInvalidArgument Code = "invalid_argument"   // the message names the field
-	CodeContentTooLong  Code = "content_too_long"   // over MaxContentRunes
-	CodeUnknownReceiver Code = "unknown_receiver"   // no such user; nothing was stored
-	CodeNotAMember      Code = "not_a_member"       // of that group
-	CodeRateLimited     Code = "rate_limited"       // wait retry_after_ms
-	CodeConflict        Code = "conflict"           // that message_id_by_client has another content, or that name is taken
-	CodeInboxFull       Code = "inbox_full"         // a receiving device holds all it may
-	CodeUnavailable     Code = "unavailable"        // not durable in time: send the same id again
-	CodeInternal        Code = "internal"           // a fault of the server, logged there
-	CodeUnauthenticated Code = "unauthenticated"    // no valid token
-	CodeForbidden       Code = "forbidden"          // a valid token, but not yours to do
-	CodeNotFound        Code = "not_found"          // HTTP: no such thing
-	CodeDeviceLimit     Code = "device_limit"       // HTTP and hello: remove a device first
-	CodeBlockLimit      Code = "block_limit"        // HTTP: unblock somebody first
-	CodeDeviceRemoved   Code = "device_removed"     // hello with a device that was removed
-	CodeMethodNotAllow  Code = "method_not_allowed" // HTTP
-	CodeReplaced        Code = "replaced"           // a newer connection of the device took over
-	CodeGroupFull       Code = "group_full"         // HTTP: the group has as many members as it may
-	CodeHistoryOff      Code = "history_off"        // HTTP: the group keeps no history
-	CodeTooLate         Code = "too_late"           // to edit or delete that message
-	CodeChatLimit       Code = "chat_limit"         // HTTP: too many chats have settings
+	CodeBadFrame        Code = "bad_frame"              // not one JSON object
+	CodeUnknownType     Code = "unknown_type"           // no such frame type, or not offered here
+	CodeInvalidArgument Code = "invalid_argument"       // the message names the field
+	CodeContentTooLong  Code = "content_too_long"       // over MaxContentRunes
+	CodeUnknownReceiver Code = "unknown_receiver"       // no such user; nothing was stored
+	CodeNotAMember      Code = "not_a_member"           // of that group
+	CodeRateLimited     Code = "rate_limited"           // wait retry_after_ms
+	CodeConflict        Code = "conflict"               // that message_id_by_client has another content, or that name is taken
+	CodeInboxFull       Code = "inbox_full"             // a receiving device holds all it may
+	CodeUnavailable     Code = "unavailable"            // not durable in time: send the same id again
+	CodeInternal        Code = "internal"               // a fault of the server, logged there
+	CodeUnauthenticated Code = "unauthenticated"        // no valid token
+	CodeForbidden       Code = "forbidden"              // a valid token, but not yours to do
+	CodeNotFound        Code = "not_found"              // HTTP: no such thing
+	CodeDeviceLimit     Code = "device_limit"           // HTTP and hello: remove a device first
+	CodeBlockLimit      Code = "block_limit"            // HTTP: unblock somebody first
+	CodeDeviceRemoved   Code = "device_removed"         // hello with a device that was removed
+	CodeMethodNotAllow  Code = "method_not_allowed"     // HTTP
+	CodeReplaced        Code = "replaced"               // a newer connection of the device took over
+	CodeGroupFull       Code = "group_full"             // HTTP: the group has as many members as it may
+	CodeHistoryOff      Code = "history_off"            // HTTP: the group keeps no history
+	CodeTooLate         Code = "too_late"               // to edit or delete that message
+	CodeUnsupportedType Code = "unsupported_media_type" // HTTP: the body's Content-Type is not application/json
+	CodeChatLimit       Code = "chat_limit"             // HTTP: too many chats have settings
 )
 
 // Error is what a client is told: a code for its program, a sentence for its

@@ -1,6 +1,27 @@
 package schemas
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"mime"
+	"strings"
+)
+
+// ContentType is the media type of HTTP bodies, in both directions.
+const ContentType = "application/json"
+
+// CheckContentType refuses the Content-Type header of a request that has a body, unless it
+// is there once and says JSON in UTF-8. Web pages of other origins can send other types
+// without a preflight of CORS, so a body of another type must have no effect.
+func CheckContentType(header []string) *Error {
+	if len(header) == 1 {
+		kind, params, err := mime.ParseMediaType(header[0])
+		charset, named := params["charset"]
+		if err == nil && kind == ContentType && (!named || strings.EqualFold(charset, "utf-8")) {
+			return nil
+		}
+	}
+	return Errorf(CodeUnsupportedType, "Content-Type: is %q; send the body as %s, in UTF-8.", clip(strings.Join(header, ", ")), ContentType)
+}
 
 // Status is the outcome that stands in every HTTP answer.
 type Status string

@@ -149,3 +149,18 @@ func TestAnswerSchema(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckContentType(t *testing.T) {
+	for _, header := range []string{"application/json", "APPLICATION/JSON", "application/json; charset=utf-8", `application/json;charset="UTF-8"`, " application/json ", "application/json; x=y"} {
+		if e := schemas.CheckContentType([]string{header}); e != nil {
+			t.Errorf("%q: %v", header, e)
+		}
+	}
+	for _, header := range [][]string{nil, {}, {""}, {"text/plain"}, {"application/json", "application/json"}, {"application/json, text/plain"},
+		{"text/plain; application/json"}, {"application/json; charset=utf-16"}, {"application/json; charset"}, {strings.Repeat("x", 100000)}} {
+		e := schemas.CheckContentType(header)
+		if e == nil || e.Code != schemas.CodeUnsupportedType || !strings.Contains(e.Message, "application/json") || len(e.Message) > 200 {
+			t.Errorf("%q: %v", header, e)
+		}
+	}
+}

@@ -157,6 +157,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			schemas.CodeConflict:        http.StatusConflict,
 			schemas.CodeDeviceLimit:     http.StatusConflict,
 			schemas.CodeInvalidArgument: http.StatusBadRequest,
+			schemas.CodeUnsupportedType: http.StatusUnsupportedMediaType,
 		}[err.Code])
 		write(w, schemas.Answer{Status: schemas.StatusFailed, Error: &schemas.AnswerError{Code: err.Code, Message: err.Message}})
 		return
@@ -171,6 +172,11 @@ func write(w http.ResponseWriter, a schemas.Answer) { _ = json.NewEncoder(w).Enc
 
 func (s *Server) answer(r *http.Request) (any, *schemas.Error) {
 	route := r.Method + " " + r.URL.Path
+	if r.Method == http.MethodPost || r.ContentLength != 0 {
+		if e := schemas.CheckContentType(r.Header.Values("Content-Type")); e != nil {
+			return nil, e
+		}
+	}
 	switch route {
 	case "POST /accounts", "POST /sessions":
 		return s.credentials(r)
