@@ -65,7 +65,7 @@ type gatewayFlags struct {
 	AuthJWKS        string        `name:"auth-jwks" help:"File or URL with the public keys of an external issuer; without it, accounts are built in." env:"ROOST_AUTH_JWKS" placeholder:"FILE-OR-URL"`
 	AuthIssuer      string        `help:"Issuer that tokens must have, with --auth-jwks." env:"ROOST_AUTH_ISSUER"`
 	AuthAudience    string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
-	AllowedOrigins  []string      `help:"Hosts of web pages that may connect, as patterns." env:"ROOST_ALLOWED_ORIGINS" placeholder:"HOST"`
+	AllowedOrigins  []string      `help:"Origins of web pages that may use the server besides its own: https://chat.example.com, *.example.com, or * for all." env:"ROOST_ALLOWED_ORIGINS" placeholder:"ORIGIN"`
 	TrustedProxies  []string      `help:"Addresses and networks of proxies whose X-Forwarded-For or Forwarded says who the client is." env:"ROOST_TRUSTED_PROXIES" placeholder:"CIDR"`
 	ProxyProtocol   bool          `help:"Expect a PROXY header, version 1 or 2, on connections of --trusted-proxies." env:"ROOST_PROXY_PROTOCOL"`
 	MaxConnections  int           `help:"Open TCP connections of the process; 0 is as many as the limit of open files allows." default:"0" env:"ROOST_MAX_CONNECTIONS"`
@@ -123,8 +123,9 @@ func (f gatewayFlags) validate() error {
 	case f.ConnectionsPerUser < 0 || f.ConnectionsPerAddress < 0 || f.FramesPerSecond < 0 || f.SendsPerSecond < 0 || f.LoginsPerSecond < 0:
 		return errors.New("a limit is 0 (none) or more")
 	}
-	_, err := f.trustedProxies()
-	return err
+	_, errProxies := f.trustedProxies()
+	_, errOrigins := f.allowedOrigins()
+	return errors.Join(errProxies, errOrigins)
 }
 
 func (f gatewayFlags) trustedProxies() ([]netip.Prefix, error) {
@@ -133,6 +134,14 @@ func (f gatewayFlags) trustedProxies() ([]netip.Prefix, error) {
 		return nil, fmt.Errorf("--trusted-proxies: takes addresses and networks as 10.0.0.0/8: %w", err)
 	}
 	return proxies, nil
+}
+
+func (f gatewayFlags) allowedOrigins() (gateway.Origins, error) {
+	origins, err := gateway.ParseOrigins(f.AllowedOrigins)
+	if err != nil {
+		return origins, fmt.Errorf("--allowed-origins: %w", err)
+	}
+	return origins, nil
 }
 
 // yamlConfig reads the file of --config. A name that is no flag is an error, and

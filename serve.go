@@ -247,11 +247,14 @@ func (c workerCommand) Run(p process) error {
 
 // configure fills in what the flags say of a gateway.
 func (f gatewayFlags) configure(ctx context.Context, o *gateway.Options, secretFile string) error {
-	o.MaxDevices, o.MaxGroupMembers, o.GroupPushLimit, o.Events, o.AllowedOrigins = f.MaxDevices, f.MaxGroupMembers, f.GroupPushLimit, f.Events, f.AllowedOrigins
+	o.MaxDevices, o.MaxGroupMembers, o.GroupPushLimit, o.Events = f.MaxDevices, f.MaxGroupMembers, f.GroupPushLimit, f.Events
 	o.FullInboxIdle = f.FullInboxIdle
 	o.Limits, o.Heartbeat = f.limits(), f.Heartbeat
 	var err error
 	if o.TrustedProxies, err = f.trustedProxies(); err != nil {
+		return err
+	}
+	if o.AllowedOrigins, err = f.allowedOrigins(); err != nil {
 		return err
 	}
 	if f.AuthJWKS != "" {

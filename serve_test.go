@@ -64,6 +64,8 @@ func TestCannotStart(t *testing.T) {
 		{"address that is none", []string{"serve", "--data-dir", t.TempDir(), "--http", "nowhere"}, "--http"},
 		{"unknown flag", serve("--bogus"), "--bogus"},
 		{"bad value", serve("--limits", "maybe"), "--limits"},
+		{"origin with a path", serve("--data-dir", t.TempDir(), "--allowed-origins", "https://a.example,https://b.example/chat"), `leave out "/chat"`},
+		{"gateway with an origin that is none", []string{"gateway", "--allowed-origins", "null"}, "--allowed-origins"},
 		{"bad number", serve("--max-devices", "many"), "--max-devices"},
 		{"number out of range", serve("--data-dir", t.TempDir(), "--max-devices", "0"), "--max-devices"},
 		{"a proxy by name", serve("--data-dir", t.TempDir(), "--trusted-proxies", "10.0.0.0/8,proxy.example"), "--trusted-proxies"},
@@ -126,7 +128,11 @@ func TestGatewayFlags(t *testing.T) {
 	f := gatewayFlags{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"}, TrustedProxies: []string{"10.1.2.3/8"},
 		FullInboxIdle: 4, Heartbeat: 5, Limits: "on", ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10,
 		AuthJWKS: "/nowhere/jwks"}
-	want := gateway.Options{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	origins, err := gateway.ParseOrigins([]string{"a.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := gateway.Options{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: origins, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		FullInboxIdle: 4, Heartbeat: 5, Limits: gateway.Limits{ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10}}
 	var got gateway.Options
 	if err := f.configure(t.Context(), &got, ""); err == nil {

@@ -205,7 +205,7 @@ func TestBearerHeaderIsCheckedBeforeTheUpgrade(t *testing.T) {
 }
 
 func TestOrigin(t *testing.T) {
-	h := newHouse(t, func(o *gateway.Options) { o.AllowedOrigins = []string{"chat.example.com"} })
+	h := newHouse(t, func(o *gateway.Options) { o.AllowedOrigins = origins(t, "chat.example.com") })
 	for origin, ok := range map[string]bool{"https://chat.example.com": true, "https://evil.example.com": false, "": true, h.http.URL: true} {
 		header := http.Header{}
 		if origin != "" {

@@ -78,3 +78,6 @@ func (a *Accounts) Overload() (restore func()) {
 		}
 	}
 }
+
+// Allows says whether the list has the origin of an Origin header.
+func (l Origins) Allows(header string) bool { return l.allows(header) }

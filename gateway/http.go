@@ -34,7 +34,10 @@ type (
 	private func(*http.Request, schemas.UserID) (int, any, error)
 )
 
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() http.Handler { return s.withCORS(s.router()) }
+
+// router serves each path of the protocol.
+func (s *Server) router() http.Handler {
 	mux := http.NewServeMux()
 	if s.opts.Accounts != nil {
 		mux.HandleFunc("POST /accounts", s.open(s.createAccount))

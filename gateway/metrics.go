@@ -15,6 +15,7 @@ type metrics struct {
 	heartbeats                                                      prometheus.Counter // of frames
 	readsWritten, wakeUps                                           prometheus.Counter
 	deactivated, copiesSkipped                                      prometheus.Counter // because inboxes are full
+	originsRefused                                                  prometheus.Counter
 	channelPages                                                    *prometheus.CounterVec
 	acceptSeconds                                                   prometheus.Histogram
 	watched                                                         prometheus.Gauge
@@ -32,22 +33,23 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		return c
 	}
 	m := &metrics{
-		opened:        counter("connections_opened_total", "WebSockets accepted."),
-		delivered:     counter("messages_delivered_total", "Inbox entries sent to devices, repeats included."),
-		accepted:      counter("messages_accepted_total", "Sends that were answered with message_received."),
-		acknowledged:  counter("messages_acknowledged_total", "Inbox entries that devices acknowledged."),
-		retries:       counter("sends_repeated_total", "Sends that were on record already."),
-		unavailable:   counter("sends_unavailable_total", "Sends that were not stored in time."),
-		readsWritten:  counter("reads_written_total", "Watermarks written for message_read; a burst is one."),
-		wakeUps:       counter("wake_ups_total", "Frames that told a device that a channel has something new."),
-		deactivated:   counter("devices_deactivated_total", "Devices that were removed because nobody used them and their inbox was full."),
-		copiesSkipped: counter("copies_skipped_total", "Copies of messages to groups for people without a device whose inbox is full."),
-		channelPages:  vector("channel_pages_total", "Pages of channels, by where they came from.", "from"),
-		frames:        vector("frames_total", "Frames of clients, by type.", "type"),
-		errors:        vector("errors_total", "Errors told to clients, by code.", "code"),
-		closed:        vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),
-		refused:       vector("connections_refused_total", "Upgrades that failed, by cause.", "reason"),
-		typingDropped: vector("typing_dropped_total", "Typing notices that went nowhere, by cause.", "reason"),
+		opened:         counter("connections_opened_total", "WebSockets accepted."),
+		delivered:      counter("messages_delivered_total", "Inbox entries sent to devices, repeats included."),
+		accepted:       counter("messages_accepted_total", "Sends that were answered with message_received."),
+		acknowledged:   counter("messages_acknowledged_total", "Inbox entries that devices acknowledged."),
+		retries:        counter("sends_repeated_total", "Sends that were on record already."),
+		unavailable:    counter("sends_unavailable_total", "Sends that were not stored in time."),
+		readsWritten:   counter("reads_written_total", "Watermarks written for message_read; a burst is one."),
+		wakeUps:        counter("wake_ups_total", "Frames that told a device that a channel has something new."),
+		deactivated:    counter("devices_deactivated_total", "Devices that were removed because nobody used them and their inbox was full."),
+		copiesSkipped:  counter("copies_skipped_total", "Copies of messages to groups for people without a device whose inbox is full."),
+		originsRefused: counter("origins_refused_total", "Requests of web pages whose origin is not allowed."),
+		channelPages:   vector("channel_pages_total", "Pages of channels, by where they came from.", "from"),
+		frames:         vector("frames_total", "Frames of clients, by type.", "type"),
+		errors:         vector("errors_total", "Errors told to clients, by code.", "code"),
+		closed:         vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),
+		refused:        vector("connections_refused_total", "Upgrades that failed, by cause.", "reason"),
+		typingDropped:  vector("typing_dropped_total", "Typing notices that went nowhere, by cause.", "reason"),
 		acceptSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "roost_gateway_accept_seconds", Help: "Time from send_message to message_received.",
 			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16),

@@ -40,10 +40,10 @@ type Options struct {
 	// Events puts every message into MESSAGES, for other services. Default false:
 	// only messages that somebody keeps.
 	Events bool
-	// AllowedOrigins are host patterns, as of path.Match, from which browsers may
-	// connect besides the server's own host. Default none; "*" opens the server
-	// to every web page whose user is logged in.
-	AllowedOrigins []string
+	// AllowedOrigins are the origins of web pages that may use the server, over HTTP and
+	// WebSocket, besides the pages of its own origin. Default none; "*" opens the server
+	// to every web page that has a token.
+	AllowedOrigins Origins
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For, -Host and -Proto,
 	// or Forwarded, say who the client is. Default none: these headers are ignored.
 	TrustedProxies []netip.Prefix
@@ -87,6 +87,7 @@ type Server struct {
 	stamps    *streams.Stamps
 	metrics   *metrics
 	logins    *addressLimiter
+	originLog seldom
 	told      *told
 	reads     *reads
 	later     *later

@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
-	"net/url"
-	"path"
 	"slices"
 	"strings"
 
@@ -91,30 +89,4 @@ func tokens(h http.Header, name string) (all []string) {
 
 func hasToken(h http.Header, name, token string) bool {
 	return slices.ContainsFunc(tokens(h, name), func(t string) bool { return strings.EqualFold(t, token) })
-}
-
-// allowedOrigin says whether the web page that asks may: it is of this host, or
-// of one in AllowedOrigins. Programs that are no browsers name no origin.
-func (s *Server) allowedOrigin(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	if err != nil {
-		return false
-	}
-	if strings.EqualFold(r.Host, u.Host) {
-		return true
-	}
-	for _, pattern := range s.opts.AllowedOrigins {
-		target := u.Host
-		if strings.Contains(pattern, "://") {
-			target = u.Scheme + "://" + u.Host
-		}
-		if ok, err := path.Match(strings.ToLower(pattern), strings.ToLower(target)); ok && err == nil {
-			return true
-		}
-	}
-	return false
 }
