@@ -41,8 +41,9 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 	out := &exportWriter{control: http.NewResponseController(w)}
 	out.to = bufio.NewWriterSize(patientWriter{w, out.control}, exportBuf)
 	err = s.streams.Export(ctx, user, out.line)
-	if out.failed != nil {
-		return // the client went away
+	if out.failed != nil || clientGone(r, err) {
+		s.metrics.abandoned.Inc()
+		return
 	}
 	if err != nil {
 		e := schemas.AsError(err)

@@ -226,7 +226,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 // failWith is fail with a status that is not the usual one of the code.
 func (s *Server) failWith(w http.ResponseWriter, r *http.Request, status int, err error) {
 	e := schemas.AsError(err)
-	if status >= http.StatusInternalServerError && !errors.Is(err, errBusy) {
+	switch {
+	case clientGone(r, err):
+		s.metrics.abandoned.Inc()
+		s.log.Debug("a client went away before the answer", "method", r.Method, "path", r.URL.Path, "error", err)
+	case status >= http.StatusInternalServerError && !errors.Is(err, errBusy):
 		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	s.metrics.errors.WithLabelValues(string(e.Code)).Inc()
@@ -238,6 +242,12 @@ func (s *Server) failWith(w http.ResponseWriter, r *http.Request, status int, er
 	}
 	s.write(w, status, schemas.Answer{Status: schemas.StatusFailed,
 		Error: &schemas.AnswerError{Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfterMS}})
+}
+
+// clientGone says whether a request failed because its client closed the connection, or
+// took the request back. Another failure stays one, whether the client waits for it or not.
+func clientGone(r *http.Request, err error) bool {
+	return errors.Is(r.Context().Err(), context.Canceled) && errors.Is(err, context.Canceled)
 }
 
 func (s *Server) write(w http.ResponseWriter, status int, answer any) {

@@ -15,7 +15,7 @@ type metrics struct {
 	heartbeats                                                      prometheus.Counter // of frames
 	readsWritten, wakeUps                                           prometheus.Counter
 	deactivated, copiesSkipped                                      prometheus.Counter // because inboxes are full
-	originsRefused                                                  prometheus.Counter
+	originsRefused, abandoned                                       prometheus.Counter
 	channelPages                                                    *prometheus.CounterVec
 	acceptSeconds                                                   prometheus.Histogram
 	watched                                                         prometheus.Gauge
@@ -44,6 +44,7 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		deactivated:    counter("devices_deactivated_total", "Devices that were removed because nobody used them and their inbox was full."),
 		copiesSkipped:  counter("copies_skipped_total", "Copies of messages to groups for people without a device whose inbox is full."),
 		originsRefused: counter("origins_refused_total", "Requests of web pages whose origin is not allowed."),
+		abandoned:      counter("requests_abandoned_total", "HTTP requests whose client went away before the answer."),
 		channelPages:   vector("channel_pages_total", "Pages of channels, by where they came from.", "from"),
 		frames:         vector("frames_total", "Frames of clients, by type.", "type"),
 		errors:         vector("errors_total", "Errors told to clients, by code.", "code"),
