@@ -22,10 +22,10 @@ SHELL         := bash
 # find names what it is not to enter: folders that the go command skips too.
 prune := -type d \( -name '.?*' -o -name testdata -o -name vendor -o -name node_modules \) -prune -o
 
-.PHONY: help run build test check fmt fuzz bench microbench kill soak clean tools
+.PHONY: help run build test check browser-deps fmt fuzz bench microbench kill soak clean tools
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the whole server in one process, from the sources
 	$(GO) run . serve
@@ -35,7 +35,7 @@ build: ## bin/roost
 
 # vet and staticcheck see the code as the tests build it, so that dependencies are
 # compiled once. A module that go test fails to load counts as one failure.
-test: check ## check, then all tests of all modules with the race detector, seeds of fuzz tests included
+test: check browser-deps ## check, then all tests of all modules with the race detector, seeds of fuzz tests included
 	@$(if $(RACE),,echo 'test: no C compiler, so without the race detector')
 	@rm -rf bin/test; mkdir -p bin/test; status=0; \
 	for mod in $$(find . $(prune) -name go.mod -print | sort); do \
@@ -50,6 +50,17 @@ test: check ## check, then all tests of all modules with the race detector, seed
 	done; \
 	bin/tally bin/test/*.json || status=1; \
 	exit $$status
+
+# Whether or not this works out, the test says what is missing: it is skipped, or fails with CI=true.
+browser-deps: ## Chromium for TestBrowser, where root and apt-get can install it
+	@for name in chromium chromium-browser google-chrome; do \
+		if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then exit 0; fi; \
+	mkdir -p bin; echo 'browser-deps: installs Chromium'; \
+	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } \
+		</dev/null >bin/browser-deps.log 2>&1 || \
+		{ tail -5 bin/browser-deps.log; echo 'browser-deps: Chromium could not be installed; see bin/browser-deps.log'; }
 
 check: fmt tools ## gofmt, import directions, go vet, staticcheck
 	bin/imports tools/imports.txt
