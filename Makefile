@@ -22,7 +22,7 @@ SHELL         := bash
 # find names what it is not to enter: folders that the go command skips too.
 prune := -type d \( -name '.?*' -o -name testdata -o -name vendor -o -name node_modules \) -prune -o
 
-.PHONY: help run build test check browser-deps fmt fuzz bench microbench kill soak clean tools
+.PHONY: help run build test check browser-deps fmt fuzz bench microbench kill soak proxies clean tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,13 @@ soak: ## random histories against the model: HISTORIES (100000) of them, at most
 		-histories $(HISTORIES) -histories-for $(SOAKTIME) > bin/test/soak.log 2>&1 || \
 		{ grep -v 'rapid\] draw' bin/test/soak.log | tail -200; echo 'soak: failed; see bin/test/soak.log'; exit 1; }
 	@grep -E 'TestModel: |^ok' bin/test/soak.log
+
+# RUNLEVEL=1 keeps Debian from starting the proxies as services.
+proxies: ## nginx, HAProxy, Caddy and Apache from Debian, in front of Roost as docs/operations.md prints them
+	@sudo=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
+	$$sudo apt-get update -q; \
+	$$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nginx-light haproxy caddy apache2
+	PROXIES=required $(GO) test $(RACE) -vet=off -count=1 -v -run '^TestProxies$$' .
 
 clean: ## removes bin/
 	rm -rf bin
