@@ -115,6 +115,9 @@ func TestBrowser(t *testing.T) {
 		if w := does[schemas.Welcome](page, `roost.connect()`); w.UserID != schemas.UserID(user) {
 			t.Fatalf("the welcome is %+v", w)
 		}
+		if protocol := does[string](page, `roost.alive()`); protocol != "roost.v1" {
+			t.Errorf("the WebSocket has the subprotocol %q", protocol)
+		}
 	}
 	newest := testBrowserChats(t, alice, bob)
 	testBrowserReadsHistory(t, bob, newest)

@@ -35,7 +35,7 @@ class Client {
 
   // connect opens the WebSocket and says hello: as a new device, or again as the same one.
   async connect() {
-    this.socket = new WebSocket(this.server.replace(/^http/, "ws") + "/ws");
+    this.socket = new WebSocket(this.server.replace(/^http/, "ws") + "/ws", "roost.v1");
     this.closed = new Promise((resolve) => {
       this.socket.onclose = (event) => {
         this.waiting?.reject(new Error("closed with " + event.code));
@@ -92,6 +92,12 @@ class Client {
     this.write({ type: "message_delivered", message_id: message.message_id, timestamp: Date.now() });
     this.cursor = message.cursor;
     return message;
+  }
+
+  // alive asks the server for a sign of life, which is how a page notices a dead connection.
+  async alive() {
+    this.write({ type: "heartbeat" });
+    return (await this.next("heartbeat")).type === "heartbeat" && this.socket.protocol;
   }
 
   // leave closes the connection, and returns the frames that nobody waited for.
