@@ -228,8 +228,8 @@ func (s *Server) failWith(w http.ResponseWriter, r *http.Request, status int, er
 	e := schemas.AsError(err)
 	switch {
 	case clientGone(r, err):
-		s.metrics.abandoned.Inc()
 		s.log.Debug("a client went away before the answer", "method", r.Method, "path", r.URL.Path, "error", err)
+		s.metrics.abandoned.Inc()
 	case status >= http.StatusInternalServerError && !errors.Is(err, errBusy):
 		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
