@@ -44,7 +44,7 @@ func TestBadFrames(t *testing.T) {
 		{"no number", `{"type":"send_message","receiver_id":"bob","timestamp":1,"content":"x"}`, schemas.CodeInvalidArgument, "message_id_by_client", 0},
 		{"number of a wrong type", `{"type":"send_message","receiver_id":"bob","timestamp":1,"content":"x","message_id_by_client":"1"}`, schemas.CodeInvalidArgument, "message_id_by_client", 0},
 		{"no receiver", `{"type":"send_message","timestamp":1,"content":"x","message_id_by_client":5}`, schemas.CodeInvalidArgument, "receiver_id", 5},
-		{"no timestamp", `{"type":"send_message","receiver_id":"bob","content":"x","message_id_by_client":5}`, schemas.CodeInvalidArgument, "timestamp", 5},
+		{"negative timestamp", `{"type":"send_message","receiver_id":"bob","content":"x","message_id_by_client":5,"timestamp":-1}`, schemas.CodeInvalidArgument, "timestamp", 5},
 		{"foreign cursor", `{"type":"ack","cursor":"nonsense"}`, schemas.CodeInvalidArgument, "cursor", 0},
 		{"bad message id", `{"type":"message_delivered","message_id":"x","timestamp":1}`, schemas.CodeInvalidArgument, "message_id", 0},
 		{"second hello", `{"type":"hello","device_name":"x"}`, schemas.CodeBadFrame, "", 0},
@@ -77,7 +77,7 @@ func TestFrameTooBig(t *testing.T) {
 func TestActionIsAcceptedForType(t *testing.T) {
 	h := newHouse(t)
 	bob, alice := h.connect("bob"), h.connect("alice")
-	alice.raw(websocket.MessageText, []byte(`{"action":"send_message","receiver_id":"bob","content":"old client","message_id_by_client":1,"timestamp":1}`))
+	alice.raw(websocket.MessageText, []byte(`{"action":"send_message","receiver_id":"bob","content":"old client","message_id_by_client":1}`))
 	want[*schemas.MessageReceived](alice)
 	if m := bob.take(); m.Content != "old client" {
 		t.Errorf("got %+v", m)

@@ -19,6 +19,29 @@ func TestTimestampIsTheServers(t *testing.T) {
 	}
 }
 
+// A send needs no timestamp, and a retry may have one that the first try had not.
+func TestSendWithoutATimestamp(t *testing.T) {
+	h := newHouse(t)
+	bob, alice := h.connect("bob"), h.connect("alice")
+	alice.send(&schemas.SendMessage{ReceiverID: "bob", Content: "x", MessageIDByClient: 1})
+	accepted := want[*schemas.MessageReceived](alice)
+	m := bob.take() // which acknowledges it with a timestamp
+	if m.Timestamp != m.MessageID.Time() || m.MessageID != accepted.MessageID {
+		t.Errorf("got %+v for %+v", m, accepted)
+	}
+	want[*schemas.Delivered](alice)
+	alice.send(&schemas.SendMessage{ReceiverID: "bob", Content: "x", MessageIDByClient: 1, Timestamp: schemas.Now()})
+	if again := want[*schemas.MessageReceived](alice); again.MessageID != accepted.MessageID {
+		t.Errorf("the retry got %s, and the first try %s", again.MessageID, accepted.MessageID)
+	}
+	alice.send(&schemas.UpdateMessage{ReceiverID: "bob", TargetMessageID: m.MessageID, Change: schemas.ChangeReaction, Content: "+", MessageIDByClient: 2})
+	update := want[*schemas.MessageUpdate](bob)
+	bob.send(&schemas.DeliveredAck{MessageID: update.MessageID})
+	if d := want[*schemas.Delivered](alice); d.MessageID != update.MessageID {
+		t.Errorf("got %+v", d)
+	}
+}
+
 // reply_to arrives as it was sent.
 func TestReplyTo(t *testing.T) {
 	h := newHouse(t)

@@ -71,7 +71,7 @@ func (f *SendMessage) appendMembers(dst []byte) []byte {
 	dst = appendOptionalText(dst, "group_id", string(f.GroupID))
 	dst = appendText(dst, "content", f.Content)
 	dst = appendNumber(dst, "message_id_by_client", int64(f.MessageIDByClient))
-	dst = appendNumber(dst, "timestamp", int64(f.Timestamp))
+	dst = appendOptionalNumber(dst, "timestamp", int64(f.Timestamp))
 	return appendOptionalText(dst, "reply_to", string(f.ReplyTo))
 }
 
@@ -81,7 +81,7 @@ func (f *DeliveredAck) size() int {
 
 func (f *DeliveredAck) appendMembers(dst []byte) []byte {
 	dst = appendText(dst, "message_id", string(f.MessageID))
-	return appendNumber(dst, "timestamp", int64(f.Timestamp))
+	return appendOptionalNumber(dst, "timestamp", int64(f.Timestamp))
 }
 
 func (f *Ack) size() int { return textRoom + len("cursor") + len(f.Cursor) }

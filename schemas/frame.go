@@ -104,7 +104,7 @@ type SendMessage struct {
 	GroupID           GroupID         `json:"group_id,omitempty"`    // this
 	Content           string          `json:"content"`               // 1 to MaxContentRunes code points
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
-	Timestamp         Timestamp       `json:"timestamp"` // the sender's clock; the message gets the server's
+	Timestamp         Timestamp       `json:"timestamp,omitempty"` // the sender's clock; not kept, the message gets the server's
 	ReplyTo           MessageID       `json:"reply_to,omitempty"`
 }
 
@@ -117,13 +117,13 @@ type UpdateMessage struct {
 	Change            MessageChange   `json:"change"`
 	Content           string          `json:"content,omitempty"` // see [MessageChange]
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
-	Timestamp         Timestamp       `json:"timestamp"` // the sender's clock; the update gets the server's
+	Timestamp         Timestamp       `json:"timestamp,omitempty"` // the sender's clock; not kept, the update gets the server's
 }
 
 // DeliveredAck says that the device has stored one message.
 type DeliveredAck struct {
 	MessageID MessageID `json:"message_id"`
-	Timestamp Timestamp `json:"timestamp"`
+	Timestamp Timestamp `json:"timestamp,omitempty"` // the device's clock; not kept
 }
 
 // Ack says that the device has stored everything sent to it up to Cursor.

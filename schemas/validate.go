@@ -61,8 +61,14 @@ func validateSend(number ClientMessageID, at Timestamp) *Error {
 	if number <= 0 {
 		return InvalidField("message_id_by_client", "is missing or not positive; number the sends of a device 1, 2, 3, …")
 	}
-	if at <= 0 {
-		return InvalidField("timestamp", "is missing or not positive; it is milliseconds since 1970.")
+	return validateClientTime(at)
+}
+
+// validateClientTime accepts the time of a client's clock, which is optional: nothing
+// keeps it.
+func validateClientTime(at Timestamp) *Error {
+	if at < 0 {
+		return InvalidField("timestamp", "is negative; leave it out, or send milliseconds since 1970.")
 	}
 	return nil
 }
@@ -103,10 +109,7 @@ func (f *DeliveredAck) validate() *Error {
 	if e := validateMessageID("message_id", f.MessageID); e != nil {
 		return e
 	}
-	if f.Timestamp <= 0 {
-		return InvalidField("timestamp", "is missing or not positive; it is milliseconds since 1970.")
-	}
-	return nil
+	return validateClientTime(f.Timestamp)
 }
 
 func (f *Ack) validate() *Error {
