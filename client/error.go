@@ -16,6 +16,10 @@ var ErrClosed = errors.New("client: closed")
 // never sent, or that was settled too long ago to remember how.
 var ErrNotOutstanding = errors.New("client: no send is outstanding under that number")
 
+// errNoNumbers refuses a send of a device that has used the last number. No program
+// counts that far: another one has sent as this device, with numbers of its own.
+var errNoNumbers = schemas.InvalidField("message_id_by_client", "this device has used its last number, %d; register another device.", schemas.MaxNumber)
+
 // errStore ends a client whose store failed where nobody waits for it.
 var errStore = errors.New("the store failed")
 

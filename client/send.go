@@ -94,6 +94,10 @@ func (c *Client) enqueue(ctx context.Context, o Outgoing) (*send, error) {
 			defer c.mu.Unlock()
 			return nil, notSent(c.err)
 		}
+		if c.outbox.last >= schemas.MaxNumber {
+			c.mu.Unlock()
+			return nil, errNoNumbers
+		}
 		s = c.outbox.add(o)
 		room := c.outbox.room
 		if s != nil {

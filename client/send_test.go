@@ -99,6 +99,21 @@ func TestSendContinuesNumbers(t *testing.T) {
 	})
 }
 
+// The server refuses a number that is larger, and its refusal could name no send.
+func TestSendWithoutNumbersLeft(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		opts := srv.options()
+		opts.Store = &MemoryStore{state: State{LastSend: schemas.MaxNumber}}
+		c, _ := srv.connect(opts)
+		_, err := c.Send(t.Context(), schemas.Participant{User: bob}, "x", nil)
+		var refused *schemas.Error
+		if !errors.As(err, &refused) || refused.Field != "message_id_by_client" || len(c.Outstanding()) != 0 {
+			t.Errorf("Send: %v", err)
+		}
+		closeClient(t, c)
+	})
+}
+
 func TestSendAgainAfterALostConnection(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())

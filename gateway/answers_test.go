@@ -129,7 +129,9 @@ func TestHistoryRequests(t *testing.T) {
 			t.Errorf("%s: %s", path, answer.Data)
 		}
 	}
-	for _, path := range []string{"/history/bob?last_timestamp=yesterday", "/history/bob?last_timestamp=0", "/history/g-x", "/chat/bob", "/chat/" + group + "?timestamp=-1",
+	for _, path := range []string{"/history/bob?last_timestamp=yesterday", "/history/bob?last_timestamp=0",
+		"/history/bob?last_timestamp=9007199254740992", "/history/bob?last_timestamp=%2B5", "/chat/" + group + "?timestamp=9007199254740992",
+		"/history/g-x", "/chat/bob", "/chat/" + group + "?timestamp=-1",
 		"/history/bob?before=1234", "/chat/" + group + "?before=x"} {
 		if status, answer := h.call("alice", "GET", path, ""); status != http.StatusBadRequest {
 			t.Errorf("%s: %d %+v", path, status, answer.Error)

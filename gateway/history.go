@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"strconv"
 
 	"roost/schemas"
 )
@@ -26,11 +25,9 @@ func (s *Server) getHistory(r *http.Request, u schemas.UserID) (int, any, error)
 func pageBounds(r *http.Request, time string) (b schemas.PageBounds, err error) {
 	query := r.URL.Query()
 	if text := query.Get(time); text != "" {
-		ms, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || ms <= 0 {
-			return b, schemas.InvalidField(time, "is not a positive number of milliseconds since 1970.")
+		if b.UpTo, err = schemas.ParseTimestamp(text); err != nil {
+			return b, schemas.InvalidField(time, "%v.", err)
 		}
-		b.UpTo = schemas.Timestamp(ms)
 	}
 	if text := query.Get("before"); text != "" {
 		if b.Before, err = schemas.ParseMessageID(text); err != nil {

@@ -183,7 +183,7 @@ func frameType(data []byte) (FrameType, *Error) {
 }
 
 // sendNumber finds the message_id_by_client of a send that is wrong elsewhere;
-// 0 where there is none.
+// 0 where there is none that a send may have.
 func sendNumber(data []byte) ClientMessageID {
 	if !json.Valid(data) || trimSpace(data)[0] != '{' {
 		return 0
@@ -201,7 +201,7 @@ func sendNumber(data []byte) ClientMessageID {
 			}
 		}
 	}
-	if !isSend {
+	if !isSend || number > MaxNumber {
 		return 0
 	}
 	return max(number, 0)

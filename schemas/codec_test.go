@@ -37,8 +37,8 @@ func TestDecodeClientFrameIsLenient(t *testing.T) {
 		{"surrogate pair", `{"type":"ack","cursor":"\ud83d\udc4b\\ud83d"}`, &schemas.Ack{Cursor: `👋\ud83d`}},
 		{"1000 characters of 4 bytes", `{"type":"send_message","receiver_id":"bob","content":"` + strings.Repeat("👋", 1000) + `","message_id_by_client":1,"timestamp":1}`,
 			&schemas.SendMessage{ReceiverID: "bob", Content: strings.Repeat("👋", 1000), MessageIDByClient: 1, Timestamp: 1}},
-		{"largest number", `{"type":"send_message","receiver_id":"bob","content":"\u0000","message_id_by_client":9223372036854775807,"timestamp":1}`,
-			&schemas.SendMessage{ReceiverID: "bob", Content: "\x00", MessageIDByClient: 1<<63 - 1, Timestamp: 1}},
+		{"largest number", `{"type":"send_message","receiver_id":"bob","content":"\u0000","message_id_by_client":9007199254740991,"timestamp":9007199254740991}`,
+			&schemas.SendMessage{ReceiverID: "bob", Content: "\x00", MessageIDByClient: 1<<53 - 1, Timestamp: 1<<53 - 1}},
 	}
 	union := schema(t, "client_frame")
 	for _, tt := range tests {

@@ -15,6 +15,11 @@ const (
 	MaxWakeUps        = 50       // channels of which a device that connects is told
 )
 
+// MaxNumber is the largest number that a client may send, 2^53-1: programs that hold
+// numbers in floating point, JavaScript above all, take larger neighbours for equal,
+// and a deduplication by such a number drops messages.
+const MaxNumber = 1<<53 - 1
+
 // FrameType names a frame. The server always sends "type"; it accepts "action"
 // as well.
 type FrameType string

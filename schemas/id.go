@@ -26,8 +26,8 @@ type MessageID string
 // SessionID names one WebSocket connection of one device: a ULID.
 type SessionID string
 
-// ClientMessageID is the number that a device gave its send: positive and
-// increasing. The same number sent again is the same message.
+// ClientMessageID is the number that a device gave its send: positive, increasing and
+// at most [MaxNumber]. The same number sent again is the same message.
 type ClientMessageID int64
 
 // Cursor is a position in one device's inbox, opaque to clients.
@@ -56,6 +56,24 @@ func TimestampOf(t time.Time) Timestamp { return Timestamp(t.UnixMilli()) }
 
 // Time converts back.
 func (t Timestamp) Time() time.Time { return time.UnixMilli(int64(t)).UTC() }
+
+// ParseTimestamp reads a timestamp as it stands in a URL: digits alone, from 1 to
+// [MaxNumber].
+func ParseTimestamp(s string) (Timestamp, error) {
+	const most = 16 // digits of MaxNumber
+	n := int64(0)
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' || i == most {
+			n = 0
+			break
+		}
+		n = n*10 + int64(s[i]-'0')
+	}
+	if n <= 0 || n > MaxNumber || s[0] == '0' {
+		return 0, fmt.Errorf("a timestamp is milliseconds since 1970, from 1 to 2^53-1, in digits alone")
+	}
+	return Timestamp(n), nil
+}
 
 // ParseUserID accepts what [UserID] describes.
 func ParseUserID(s string) (UserID, error) {

@@ -227,6 +227,18 @@ func TestTimestamp(t *testing.T) {
 	}
 }
 
+func TestParseTimestamp(t *testing.T) {
+	for in, want := range map[string]schemas.Timestamp{
+		"1": 1, "1760000000000": 1760000000000, "9007199254740991": 1<<53 - 1,
+		"": 0, "0": 0, "00": 0, "01": 0, "-1": 0, "+1": 0, "1.0": 0, "1e3": 0, " 1": 0, "1 ": 0, "x": 0, "１": 0,
+		"9007199254740992": 0, "9223372036854775807": 0, "99999999999999999999": 0, strings.Repeat("9", 5000): 0,
+	} {
+		if got, err := schemas.ParseTimestamp(in); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%.40q: %d, %v, want %d", in, got, err, want)
+		}
+	}
+}
+
 func TestChatWith(t *testing.T) {
 	users := []schemas.UserID{"alice", "bob", "a.b", "a", "b", "王小明", "=", "carol@example.org", "a-b", "B"}
 	chats := map[schemas.ChatID]int{}

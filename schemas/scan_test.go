@@ -123,7 +123,7 @@ func TestPlainFramesAreScanned(t *testing.T) {
 	const id = "01K742SG00MESSAGEMESSAGE01"
 	for _, f := range []ClientFrame{
 		&SendMessage{ReceiverID: "carol@example.org", Content: "\"<&>\n\u2028 👋", MessageIDByClient: 1, Timestamp: 1},
-		&SendMessage{GroupID: "g-" + id, Content: "hello", MessageIDByClient: 1e17, Timestamp: 1760000000000, ReplyTo: id},
+		&SendMessage{GroupID: "g-" + id, Content: "hello", MessageIDByClient: MaxNumber, Timestamp: 1760000000000, ReplyTo: id},
 		&DeliveredAck{MessageID: id, Timestamp: 1}, &Ack{Cursor: "4711"}, &Heartbeat{},
 	} {
 		data := EncodeFrame(f)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"math/big"
 	"path"
 	"strings"
 	"sync"
@@ -163,6 +164,12 @@ func TestLimitsAgree(t *testing.T) {
 	for _, tt := range tests {
 		if tt.schema != tt.want {
 			t.Errorf("%s: the schema says %d, the constant is %d", tt.name, tt.schema, tt.want)
+		}
+	}
+	for _, name := range []string{"ids#/$defs/message_id_by_client", "ids#/$defs/timestamp", "optional#/$defs/timestamp",
+		"server/welcome#/properties/last_message_id_by_client"} {
+		if most := schema(t, name).Maximum; most == nil || most.Cmp(big.NewRat(schemas.MaxNumber, 1)) != 0 {
+			t.Errorf("%s: the schema says %v, the constant is %d", name, most, schemas.MaxNumber)
 		}
 	}
 	for _, name := range []string{"record/settings", "http/user_settings", "http/settings_change"} {

@@ -61,14 +61,17 @@ func validateSend(number ClientMessageID, at Timestamp) *Error {
 	if number <= 0 {
 		return InvalidField("message_id_by_client", "is missing or not positive; number the sends of a device 1, 2, 3, …")
 	}
+	if number > MaxNumber {
+		return InvalidField("message_id_by_client", "is beyond 2^53-1, where clients take neighbours for equal; number the sends of a device 1, 2, 3, …")
+	}
 	return validateClientTime(at)
 }
 
 // validateClientTime accepts the time of a client's clock, which is optional: nothing
 // keeps it.
 func validateClientTime(at Timestamp) *Error {
-	if at < 0 {
-		return InvalidField("timestamp", "is negative; leave it out, or send milliseconds since 1970.")
+	if at < 0 || at > MaxNumber {
+		return InvalidField("timestamp", "is negative or beyond 2^53-1; leave it out, or send milliseconds since 1970.")
 	}
 	return nil
 }
