@@ -138,7 +138,7 @@ func TestClusterDeletes(t *testing.T) {
 		t.Error(err)
 	}
 
-	group, err := gateway.Groups().Create(t.Context(), "bob", schemas.NewGroup{GroupName: "friends", Members: []schemas.UserID{"carol"}})
+	group, err := gateway.Groups().Create(t.Context(), schemas.Request{}, "bob", schemas.NewGroup{GroupName: "friends", Members: []schemas.UserID{"carol"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func (c *chat) groupList(ctx context.Context, _ chatArgs) error {
 
 func (c *chat) groupCreate(ctx context.Context, args chatArgs) error {
 	var group schemas.GroupInfo
-	err := c.account.call(ctx, func(ctx context.Context, api *client.API) (err error) {
+	err := c.account.create(ctx, func(ctx context.Context, api *client.API) (err error) {
 		group, err = api.CreateGroup(ctx, schemas.NewGroup{GroupName: args.text})
 		return err
 	})

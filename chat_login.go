@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -67,6 +68,19 @@ func (a *account) callFor(ctx context.Context, most time.Duration, request func(
 		}
 	}
 	return err
+}
+
+// create is call for a request that makes something. One without an answer, or whose
+// outcome is unknown, is tried once more, and makes it once.
+func (a *account) create(ctx context.Context, request func(context.Context, *client.API) error) error {
+	key := rand.Text()
+	keyed := func(ctx context.Context, api *client.API) error { return request(ctx, api.Idempotent(key)) }
+	err := a.call(ctx, keyed)
+	var refused *schemas.Error
+	if err == nil || ctx.Err() != nil || errors.As(err, &refused) && refused.Code != schemas.CodeUnavailable {
+		return err
+	}
+	return a.call(ctx, keyed)
 }
 
 // logIn gets the first token. The server does not tell a wrong password from an
@@ -208,7 +222,7 @@ func (a *account) known(ctx context.Context, id schemas.DeviceID) error {
 
 func (a *account) device(ctx context.Context) (schemas.DeviceID, error) {
 	var id schemas.DeviceID
-	err := a.call(ctx, func(ctx context.Context, api *client.API) error {
+	err := a.create(ctx, func(ctx context.Context, api *client.API) error {
 		devices, err := api.Devices(ctx)
 		if err != nil {
 			return err

@@ -26,6 +26,19 @@ type API struct {
 	// HTTPClient makes the requests. Default: [http.DefaultClient], which waits
 	// for an answer as long as the request's context allows.
 	HTTPClient *http.Client
+
+	key string // see Idempotent
+}
+
+// Idempotent returns an API whose requests that make something carry an Idempotency-Key.
+// Make a key for each thing that you want made, with [crypto/rand.Text] say, and try the
+// request again under the same key where no answer came or the code is unavailable: for
+// 24 hours a retry makes nothing twice, and is answered as the first one. The code is
+// conflict where the key was used for another request.
+func (a *API) Idempotent(key string) *API {
+	keyed := *a
+	keyed.key = key
+	return &keyed
 }
 
 // maxAnswer bounds what is read of one answer: a page of history is the biggest,
@@ -185,6 +198,9 @@ func (a *API) do(ctx context.Context, method, path string, body any) (*http.Resp
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", schemas.ContentType)
+	}
+	if a.key != "" && method == http.MethodPost {
+		req.Header.Set(schemas.IdempotencyKeyHeader, a.key)
 	}
 	if a.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.Token)

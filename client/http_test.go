@@ -17,6 +17,28 @@ import (
 // request is what the server saw.
 type request struct{ method, path, auth, contentType, body string }
 
+// The key goes with what makes something, and the API that it was made of has none.
+func TestIdempotent(t *testing.T) {
+	var keys []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys = append(keys, r.Method+" "+r.Header.Get("Idempotency-Key"))
+		_, _ = io.WriteString(w, `{"status":"success","data":{}}`)
+	}))
+	defer srv.Close()
+	plain := &client.API{URL: srv.URL, Token: "secret"}
+	for _, api := range []*client.API{plain.Idempotent("6f1c"), plain} {
+		if _, err := api.RegisterDevice(t.Context(), "phone"); err != nil {
+			t.Fatal(err)
+		}
+		if err := api.Block(t.Context(), "bob"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"POST 6f1c", "PUT ", "POST ", "PUT "}; !slices.Equal(keys, want) {
+		t.Errorf("the server saw %q, not %q", keys, want)
+	}
+}
+
 func TestAPIRequests(t *testing.T) {
 	var seen request
 	var data string

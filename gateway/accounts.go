@@ -34,13 +34,27 @@ func (s *Server) createAccount(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	key, err := idempotencyKey(r)
+	if err != nil {
+		return 0, nil, err
+	}
 	hash, err := s.opts.Accounts.hash(r.Context(), c.Password)
 	if err != nil {
 		return 0, nil, err
 	}
 	account := schemas.Account{UserID: c.UserID, PasswordHash: hash, CreatedAt: schemas.Now()}
+	if key != "" {
+		account.KeyHash = schemas.AccountKey(key)
+	}
 	err = s.directory.CreateAccount(r.Context(), account)
 	if errors.Is(err, streams.ErrExists) {
+		made, ok, err := s.madeBefore(r.Context(), c, key)
+		if err != nil {
+			return 0, nil, err
+		}
+		if ok {
+			return http.StatusCreated, made, nil
+		}
 		return 0, nil, schemas.Errorf(schemas.CodeConflict, "user_id: %q is taken; choose another.", c.UserID)
 	}
 	if err != nil {
@@ -49,7 +63,31 @@ func (s *Server) createAccount(r *http.Request) (int, any, error) {
 	return http.StatusCreated, schemas.AccountCreated{UserID: account.UserID, CreatedAt: account.CreatedAt}, nil
 }
 
-// createSession is POST /sessions. A wrong name and a wrong password take the
+// madeBefore is the account that a request with the same Idempotency-Key and password
+// made. Who knows both is its owner.
+func (s *Server) madeBefore(ctx context.Context, c schemas.Credentials, key string) (made schemas.AccountCreated, ok bool, err error) {
+	account, ok, err := s.directory.Account(ctx, c.UserID)
+	if err != nil {
+		return made, false, schemas.Unavailable(err)
+	}
+	if !ok || !account.MadeWith(key, schemas.Now()) {
+		return made, false, nil
+	}
+	if right, err := s.opts.Accounts.check(ctx, c.Password, account.PasswordHash); err != nil || !right {
+		return made, false, err
+	}
+	err = s.directory.EnsureUser(ctx, c.UserID) // completes an account that was written and no more
+	if errors.Is(err, streams.ErrDeleted) {
+		return made, false, nil
+	}
+	if err != nil {
+		return made, false, schemas.Unavailable(err)
+	}
+	return schemas.AccountCreated{UserID: account.UserID, CreatedAt: account.CreatedAt}, true, nil
+}
+
+// createSession is POST /sessions. It stores nothing, and needs no Idempotency-Key: a
+// retry gets another token. A wrong name and a wrong password take the
 // same time and get the same answer.
 func (s *Server) createSession(r *http.Request) (int, any, error) {
 	c, err := s.credentials(r)

@@ -13,7 +13,7 @@ import (
 // a new one. One that is unclaimed has to claim what came before it.
 func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.Hello) (schemas.Device, error) {
 	if hello.DeviceID == "" {
-		return s.register(ctx, u, hello.DeviceName)
+		return s.register(ctx, u, hello.DeviceName, schemas.Request{})
 	}
 	person, err := s.directory.Registration(ctx, u)
 	if err != nil {
@@ -57,17 +57,19 @@ func notYours(p *streams.Registration, id schemas.DeviceID) error {
 	return schemas.Errorf(schemas.CodeForbidden, "device_id: is no device of yours. Register one with device_name.")
 }
 
-// register adds a device to a user.
-func (s *Server) register(ctx context.Context, u schemas.UserID, name string) (schemas.Device, error) {
+// register adds a device to a user, under the id of the request where that has one.
+func (s *Server) register(ctx context.Context, u schemas.UserID, name string, q schemas.Request) (schemas.Device, error) {
 	now := schemas.Now()
-	device, err := s.directory.AddDevice(ctx, u, schemas.Device{
-		DeviceID: schemas.DeviceID(s.streams.Clock().NextULID()), Name: name, CreatedAt: now, LastActive: now,
-	}, s.opts.MaxDevices)
+	add := schemas.Device{DeviceID: schemas.DeviceID(q.ID), Name: name, CreatedAt: q.ID.Time(), LastActive: now}
+	if q.ID == "" {
+		add.DeviceID, add.CreatedAt = schemas.DeviceID(s.streams.Clock().NextULID()), now
+	}
+	device, err := s.directory.AddDevice(ctx, u, add, s.opts.MaxDevices)
 	if errors.Is(err, streams.ErrDeviceLimit) {
 		return device, schemas.Errorf(schemas.CodeDeviceLimit, "You have %d devices already; remove one first.", s.opts.MaxDevices)
 	}
 	if err != nil {
-		if !errors.Is(err, streams.ErrDeleted) { // without an answer it may be registered
+		if q.ID == "" && !errors.Is(err, streams.ErrDeleted) { // without an answer it may be registered
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 			defer cancel()
 			s.takeBack(ctx, streams.Address{User: u, Device: device.DeviceID})
@@ -96,7 +98,11 @@ func (s *Server) createDevice(r *http.Request, u schemas.UserID) (int, any, erro
 	if e := schemas.ValidateDeviceName(body.Name); e != nil {
 		return 0, nil, schemas.InvalidField("name", "has 1 to %d bytes.", schemas.MaxDeviceNameByte)
 	}
-	device, err := s.register(r.Context(), u, body.Name)
+	q, _, err := s.request(r, u, &body)
+	if err != nil {
+		return 0, nil, err
+	}
+	device, err := s.register(r.Context(), u, body.Name, q)
 	if err != nil {
 		return 0, nil, err
 	}

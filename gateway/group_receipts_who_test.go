@@ -383,7 +383,7 @@ func TestReceiptsOfASmallGroupAmongLargeOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range schemas.MaxReceiptGroups {
-		if _, err := h.conn.Groups().Create(h.ctx(), "alice", schemas.NewGroup{GroupName: "large", Members: many}); err != nil {
+		if _, err := h.conn.Groups().Create(h.ctx(), schemas.Request{}, "alice", schemas.NewGroup{GroupName: "large", Members: many}); err != nil {
 			t.Fatal(err)
 		}
 	}

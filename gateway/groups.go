@@ -17,13 +17,26 @@ func (s *Server) createGroup(r *http.Request, u schemas.UserID) (int, any, error
 	if e := body.Validate(u); e != nil {
 		return 0, nil, e
 	}
+	q, known, err := s.request(r, u, &body)
+	if err != nil {
+		return 0, nil, err
+	}
+	if known {
+		group, err := s.streams.Groups().Made(r.Context(), q, u, body)
+		if err != nil {
+			return 0, nil, groupError(err)
+		}
+		if group != nil {
+			return http.StatusCreated, group.Info(), nil
+		}
+	}
 	if len(body.Members)+1 > s.opts.MaxGroupMembers {
 		return 0, nil, s.groupFull()
 	}
 	if err := s.allExist(r, body.Members...); err != nil {
 		return 0, nil, err
 	}
-	group, err := s.streams.Groups().Create(r.Context(), u, body)
+	group, err := s.streams.Groups().Create(r.Context(), q, u, body)
 	if err != nil {
 		return 0, nil, groupError(err)
 	}

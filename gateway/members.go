@@ -19,6 +19,23 @@ func (s *Server) addMember(r *http.Request, u schemas.UserID) (int, any, error) 
 	if body.Role == "" {
 		body.Role = schemas.RoleMember
 	}
+	q, known, err := s.request(r, u, &body)
+	if err != nil {
+		return 0, nil, err
+	}
+	if known {
+		group, err := s.groupOf(r, u)
+		if err != nil {
+			return 0, nil, err
+		}
+		done, err := s.joined(r, q, group.GroupID, body.UserID)
+		if err != nil {
+			return 0, nil, err
+		}
+		if done {
+			return http.StatusOK, group.Info(), nil
+		}
+	}
 	if err := s.allExist(r, body.UserID); err != nil {
 		return 0, nil, err
 	}

@@ -46,6 +46,12 @@ var bobAdded = schemas.GroupChange{MessageID: second, GroupID: group, Change: sc
 
 var friends = schemas.Group{GroupID: group, GroupName: "friends", CreatedAt: now, Members: []schemas.Member{alice}, Changed: first}
 
+var newFriends = func() schemas.Request {
+	q := schemas.NewRequest("POST /groups", "6f1c", "/groups", schemas.NewGroup{GroupName: "friends"})
+	q.ID = first
+	return q
+}()
+
 // example is a fixed value, its golden file below testdata/golden, its schema,
 // and how the package writes and reads it.
 type example struct {
@@ -198,6 +204,10 @@ var catalog = []example{
 	record("settings.default", schemas.DefaultSettings()),
 	record("blocks", schemas.Blocks{UserIDs: []schemas.UserID{"bob", "carol@example.org"}}),
 	record("blocks.none", schemas.Blocks{UserIDs: []schemas.UserID{}}),
+	record("account.idempotent", schemas.Account{UserID: "alice", PasswordHash: "x", CreatedAt: now, KeyHash: schemas.AccountKey("6f1c")}),
+	record("request", newFriends),
+	record("request.account", schemas.Request{Route: "POST /accounts", KeyHash: schemas.AccountKey("6f1c"), ID: first}),
+	record("requests", schemas.Requests{Requests: []schemas.Request{newFriends}}),
 	record("session", schemas.Session{SessionID: session, Gateway: "gateway-1", ConnectedAt: now, ReceiptsFrom: now - 10_000}),
 	record("session.ended", schemas.Session{SessionID: session, ConnectedAt: now, EndedAt: now + 1000}),
 	record("gateway_lease", schemas.GatewayLease{Gateway: "gateway-1", StartedAt: now, Address: "10.0.0.7:8080"}),
@@ -248,6 +258,7 @@ var catalog = []example{
 	body("export_line.blocks", schemas.ExportLine{Kind: schemas.ExportBlocks, Blocks: &schemas.Blocks{UserIDs: []schemas.UserID{"bob"}}}),
 	body("export_line.membership", schemas.ExportLine{Kind: schemas.ExportMembership, Chat: string(group),
 		Membership: &schemas.Membership{Spans: []schemas.Span{{From: first}}}, Role: schemas.RoleAdmin}),
+	body("export_line.request", schemas.ExportLine{Kind: schemas.ExportRequest, Request: &newFriends}),
 	body("export_line.sent", schemas.ExportLine{Kind: schemas.ExportSent, DeviceID: device, Sent: &schemas.SentRecord{MessageIDByClient: 17, MessageID: second,
 		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: "hello"}).Hash()}}),
 	body("export_line.waiting", schemas.ExportLine{Kind: schemas.ExportWaiting, DeviceID: device, Entry: toGroup.StoredMessage()}),

@@ -16,6 +16,7 @@ const (
 	ExportReceipt       ExportKind = "receipt"        // Receipt
 	ExportBlocks        ExportKind = "blocks"         // Blocks: whom the person blocks
 	ExportMembership    ExportKind = "membership"     // Chat, Membership, Role: when the person was a member of a group
+	ExportRequest       ExportKind = "request"        // Request: made something lately, under an Idempotency-Key
 	ExportSent          ExportKind = "sent"           // DeviceID, Sent
 	ExportWaiting       ExportKind = "waiting"        // DeviceID where a device has it to get, Entry
 	ExportPosted        ExportKind = "posted"         // Chat, Posted: what the person sent to a channel
@@ -35,6 +36,7 @@ type ExportLine struct {
 	Session    *Session        `json:"session,omitempty"`
 	Receipt    *Receipt        `json:"receipt,omitempty"`
 	Blocks     *Blocks         `json:"blocks,omitempty"`
+	Request    *Request        `json:"request,omitempty"`
 	Sent       *SentRecord     `json:"sent,omitempty"`
 	Entry      json.RawMessage `json:"entry,omitempty"` // a frame of the server without its cursor
 	Chat       string          `json:"chat,omitempty"`  // the participant, as the person names it

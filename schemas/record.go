@@ -65,6 +65,7 @@ type Account struct {
 	UserID       UserID    `json:"user_id"`
 	PasswordHash string    `json:"password_hash,omitempty"` // argon2id in PHC form; empty for users of an external issuer
 	CreatedAt    Timestamp `json:"created_at"`
+	KeyHash      string    `json:"key_hash,omitempty"` // of the Idempotency-Key, see [Account.MadeWith]
 }
 
 // Device is one device of a person.

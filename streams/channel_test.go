@@ -186,7 +186,7 @@ func TestGroupWithoutRoom(t *testing.T) {
 	for i := range body.Members {
 		body.Members[i] = schemas.UserID(fmt.Sprintf("%0128d", i))
 	}
-	if _, err := c.Groups().Create(timeout(t), "alice", body); !errors.Is(err, streams.ErrGroupFull) {
+	if _, err := c.Groups().Create(timeout(t), schemas.Request{}, "alice", body); !errors.Is(err, streams.ErrGroupFull) {
 		t.Errorf("making it: %v", err)
 	}
 	g := cutShort(c.Clock().Next())

@@ -87,8 +87,9 @@ type Conn struct {
 	readers    *readerPool
 	receipts   *receipts
 	groups     *Groups
-	shown      []shown // by partition
-	behind     *behind // nil where records are durable before copies
+	requests   jetstream.KeyValue // REQUESTS, see Request
+	shown      []shown            // by partition
+	behind     *behind            // nil where records are durable before copies
 
 	mu      sync.Mutex // guards the rest
 	writers map[string]*writer
@@ -165,6 +166,9 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return err
 	}
 	if c.groups, err = openGroups(ctx, c); err != nil {
+		return err
+	}
+	if c.requests, err = openRequests(ctx, c); err != nil {
 		return err
 	}
 	if _, err := c.js.Stream(ctx, channelsStream); err != nil { // of a cluster that was installed before there were any

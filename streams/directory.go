@@ -274,7 +274,8 @@ func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
 var ErrExists = errors.New("exists already")
 
 // CreateAccount adds a person, or fails with [ErrExists]: also while not
-// everything is deleted of an account that had the name.
+// everything is deleted of an account that had the name. An account that was written
+// and no more, when a process died, is completed by [Directory.EnsureUser].
 func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error {
 	p, err := d.Fresh(ctx, a.UserID)
 	if err != nil {
@@ -390,12 +391,23 @@ func (d *Directory) SetTimer(ctx context.Context, u schemas.UserID, t schemas.Ch
 var ErrDeviceLimit = errors.New("too many devices")
 
 // AddDevice registers dev unless the user has limit devices already. The first
-// device of a user is marked as the one that claims what came before it.
+// device of a user is marked as the one that claims what came before it. It may be
+// repeated: a device that is registered, or was and is removed, stays as it is.
 func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas.Device, limit int) (schemas.Device, error) {
 	defer d.forget(u)
 	_, err := update(ctx, d.devices, userKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
 		if all.Deleted() {
 			return all, ErrDeleted
+		}
+		for _, known := range all.Devices {
+			if known.DeviceID == dev.DeviceID {
+				dev = known
+				return all, errUnchanged
+			}
+		}
+		if slices.Contains(all.Removed, dev.DeviceID) {
+			dev.Unclaimed = false
+			return all, errUnchanged
 		}
 		if len(all.Devices) >= limit {
 			return all, ErrDeviceLimit

@@ -20,6 +20,7 @@
 //	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
 //	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until nobody is left
 //	$KV.MEMBERSHIPS.<user>.<group>  KV_MEMBERSHIPS    gateway             gateway, workers           for good
+//	$KV.REQUESTS.<user>             KV_REQUESTS       gateway             gateway, for retries       last 64 a user, 24 hours
 //	$KV.KEYS.message_ids            KV_KEYS           gateway             gateway                    for good
 //	$KV.SESSIONS.<user>.<device>    KV_SESSIONS       gateway             gateway                    90 days
 //	$KV.GATEWAYS.<gateway>          KV_GATEWAYS       gateway             gateway                    15 s

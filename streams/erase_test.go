@@ -13,7 +13,8 @@ import (
 func settle(t *testing.T, c *streams.Conn, u, friend schemas.UserID) streams.Address {
 	t.Helper()
 	ctx := timeout(t)
-	if err := c.Directory().CreateAccount(ctx, schemas.Account{UserID: u, PasswordHash: "x", CreatedAt: schemas.Now()}); err != nil {
+	if err := c.Directory().CreateAccount(ctx, schemas.Account{UserID: u, PasswordHash: "x", CreatedAt: schemas.Now(),
+		KeyHash: schemas.AccountKey("key")}); err != nil {
 		t.Fatal(err)
 	}
 	a := streams.Address{User: u, Device: addDevice(t, c, u).DeviceID}
@@ -31,11 +32,14 @@ func settle(t *testing.T, c *streams.Conn, u, friend schemas.UserID) streams.Add
 	if err := c.Directory().Block(ctx, u, friend); err != nil {
 		t.Fatal(err)
 	}
-	group, err := c.Groups().Create(ctx, u, schemas.NewGroup{GroupName: "friends", Members: []schemas.UserID{friend}})
+	group, err := c.Groups().Create(ctx, schemas.Request{}, u, schemas.NewGroup{GroupName: "friends", Members: []schemas.UserID{friend}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.AdvanceGroupReceipt(ctx, group.GroupID, u, schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Request(ctx, u, schemas.NewRequest("POST /groups", "key", "/groups", group.Info())); err != nil {
 		t.Fatal(err)
 	}
 	recordSent(t, c, a, 1, "one")
@@ -68,7 +72,7 @@ func TestDeleteAccount(t *testing.T) {
 	settle(t, c, "alicia", "carl") // whose name alice's begins like
 	before := storedOf(t, c, "alicia")
 	a := settle(t, c, "alice", "bob")
-	if all := storedOf(t, c, "alice"); len(all) != 10 {
+	if all := storedOf(t, c, "alice"); len(all) != 11 {
 		t.Fatalf("the test stores too little: %v", all)
 	}
 	cs, err := other.StartConsumers(ctx)
@@ -127,7 +131,7 @@ func TestDeletionCutShort(t *testing.T) {
 		settle(t, c, u, "carol of "+u)
 		streamstest.Tombstone(t, server, u)
 		until(t, c, u, func(p *streams.Person) bool { return p.Deleted })
-		if all := storedOf(t, c, u); len(all) != 10 {
+		if all := storedOf(t, c, u); len(all) != 11 {
 			t.Fatalf("there is nothing to complete: %v", all)
 		}
 		for range 2 {
@@ -235,7 +239,7 @@ func TestNameOfADeletedAccount(t *testing.T) {
 			t.Errorf("%s has %d, not %d", place, n, stored[place])
 		}
 	}
-	if len(stored) != 10 {
+	if len(stored) != 11 {
 		t.Errorf("the test stores too little: %v", stored)
 	}
 	second, err := c.DeleteAccount(ctx, "alice")

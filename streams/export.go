@@ -142,8 +142,21 @@ func (c *Conn) exportChat(ctx context.Context, u schemas.UserID, chat string, li
 
 func accountLines(m stored) ([]schemas.ExportLine, error) {
 	a, err := schemas.Decode[schemas.Account](m.data)
-	return []schemas.ExportLine{{Kind: schemas.ExportAccount,
-		Account: &schemas.AccountCreated{UserID: a.UserID, CreatedAt: a.CreatedAt}}}, err
+	lines := []schemas.ExportLine{{Kind: schemas.ExportAccount, Account: &schemas.AccountCreated{UserID: a.UserID, CreatedAt: a.CreatedAt}}}
+	if a.KeyHash != "" {
+		lines = append(lines, schemas.ExportLine{Kind: schemas.ExportRequest,
+			Request: &schemas.Request{Route: "POST /accounts", KeyHash: a.KeyHash, ID: schemas.MessageIDAt(a.CreatedAt)}})
+	}
+	return lines, err
+}
+
+func requestLines(m stored) ([]schemas.ExportLine, error) {
+	all, err := schemas.Decode[schemas.Requests](m.data)
+	var lines []schemas.ExportLine
+	for _, q := range all.Requests {
+		lines = append(lines, schemas.ExportLine{Kind: schemas.ExportRequest, Request: &q})
+	}
+	return lines, err
 }
 
 func settingsLines(m stored) ([]schemas.ExportLine, error) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"roost/schemas"
 )
 
@@ -23,9 +25,13 @@ type Edit struct {
 // returns its id. user and role are empty where it is about nobody alone.
 func (e *Edit) Note(kind schemas.GroupChangeKind, user schemas.UserID, role schemas.Role) schemas.MessageID {
 	id := e.clock.Next()
+	e.note(id, kind, user, role)
+	return id
+}
+
+func (e *Edit) note(id schemas.MessageID, kind schemas.GroupChangeKind, user schemas.UserID, role schemas.Role) {
 	e.updates = append(e.updates, schemas.GroupChange{MessageID: id, GroupID: e.Group.GroupID, Change: kind,
 		ByUserID: e.by, UserID: user, Role: role, Timestamp: id.Time()})
-	return id
 }
 
 // Remove takes a member, who is there, out, and notes that and who owns the group
@@ -51,14 +57,79 @@ func (e *Edit) pending(gone []schemas.Member) {
 var errPending = errors.New("a change of the group is pending")
 
 // Create makes a group of its creator and other members, and returns once all of
-// them have been told.
-func (g *Groups) Create(ctx context.Context, by schemas.UserID, body schemas.NewGroup) (*schemas.Group, error) {
-	group := &schemas.Group{GroupID: schemas.GroupID("g-" + g.c.clock.NextULID()), GroupName: body.GroupName, CreatedAt: schemas.Now(),
+// them have been told. Under the id of a request it may be repeated, by several at once:
+// one makes the group, and all return it as it was made. One that was deleted since is
+// not made again. A request without an id makes another group each time.
+func (g *Groups) Create(ctx context.Context, q schemas.Request, by schemas.UserID, body schemas.NewGroup) (*schemas.Group, error) {
+	if q.ID == "" {
+		q.ID = g.c.clock.Next()
+	}
+	group, err := g.newGroup(q, by, body)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.begin(ctx, group, group.Members); err != nil {
+		return nil, err
+	}
+	// Revision 0 is that of a key which nobody ever wrote: Create would make a group
+	// again that was deleted.
+	_, err = g.kv.Update(ctx, string(group.GroupID), schemas.Encode(group), 0)
+	switch {
+	case err == nil:
+		return group, g.finish(ctx, group)
+	case !isConflict(err):
+		return nil, fmt.Errorf("failed to write group %s: %w", group.GroupID, err)
+	}
+	if _, err := g.Group(ctx, group.GroupID); err != nil && !errors.Is(err, ErrNoGroup) {
+		return nil, err
+	}
+	return group, nil
+}
+
+// Made returns the group that a request made, as it was made, or nil where it has made
+// none yet. All members have been told then.
+func (g *Groups) Made(ctx context.Context, q schemas.Request, by schemas.UserID, body schemas.NewGroup) (*schemas.Group, error) {
+	_, err := g.Group(ctx, q.GroupID())
+	if errors.Is(err, ErrNoGroup) {
+		var deleted bool
+		if deleted, err = g.wasWritten(ctx, q.GroupID()); err == nil && !deleted {
+			return nil, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.newGroup(q, by, body)
+}
+
+// wasWritten says whether there was ever a group of that id.
+func (g *Groups) wasWritten(ctx context.Context, id schemas.GroupID) (was bool, err error) {
+	err = g.c.withAPI(ctx, func(ctx context.Context) error {
+		stream, err := g.c.js.Stream(ctx, "KV_"+groupsBucket)
+		if err == nil {
+			_, err = stream.GetLastMsgForSubject(ctx, "$KV."+groupsBucket+"."+string(id))
+		}
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		was = err == nil
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("failed to look for group %s: %w", id, err)
+	}
+	return was, nil
+}
+
+// newGroup is the group that a request makes, its members not told yet.
+func (g *Groups) newGroup(q schemas.Request, by schemas.UserID, body schemas.NewGroup) (*schemas.Group, error) {
+	id := q.ID
+	group := &schemas.Group{GroupID: q.GroupID(), GroupName: body.GroupName, CreatedAt: id.Time(),
 		Members: make([]schemas.Member, 0, len(body.Members)+1)}
 	group.SetHistory(body.HistoryStorage, group.CreatedAt)
 	group.DisappearingDays = body.DisappearingDays
 	edit := Edit{Group: group, by: by, clock: g.c.clock}
-	id := edit.Note(schemas.GroupCreated, "", "")
+	edit.note(id, schemas.GroupCreated, "", "")
 	group.Members = append(group.Members, schemas.Member{UserID: by, Role: schemas.RoleOwner, Since: id})
 	for _, u := range body.Members {
 		group.Members = append(group.Members, schemas.Member{UserID: u, Role: schemas.RoleMember, Since: id})
@@ -66,13 +137,7 @@ func (g *Groups) Create(ctx context.Context, by schemas.UserID, body schemas.New
 	if edit.pending(nil); !group.Fits() {
 		return nil, ErrGroupFull
 	}
-	if err := g.begin(ctx, group, group.Members); err != nil {
-		return nil, err
-	}
-	if _, err := g.kv.Create(ctx, string(group.GroupID), schemas.Encode(group)); err != nil {
-		return nil, fmt.Errorf("failed to write group %s: %w", group.GroupID, err)
-	}
-	return group, g.finish(ctx, group)
+	return group, nil
 }
 
 // Change changes a group, and returns once everybody who was or is a member has

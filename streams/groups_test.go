@@ -180,7 +180,7 @@ func TestInterruptedAdd(t *testing.T) {
 	for _, u := range []schemas.UserID{"alice", "bob"} {
 		newcomer(t, c, u)
 	}
-	g, err := c.Groups().Create(ctx, "alice", schemas.NewGroup{GroupName: "friends"})
+	g, err := c.Groups().Create(ctx, schemas.Request{}, "alice", schemas.NewGroup{GroupName: "friends"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestManyChangesAtOnce(t *testing.T) {
 	if err := c.Directory().EnsureUser(timeout(t), "alice"); err != nil {
 		t.Fatal(err)
 	}
-	g, err := c.Groups().Create(timeout(t), "alice", schemas.NewGroup{GroupName: "friends", Members: members})
+	g, err := c.Groups().Create(timeout(t), schemas.Request{}, "alice", schemas.NewGroup{GroupName: "friends", Members: members})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func people(t *testing.T, c *streams.Conn, users ...schemas.UserID) {
 
 func newGroup(t *testing.T, c *streams.Conn, owner schemas.UserID, members ...schemas.UserID) schemas.GroupID {
 	t.Helper()
-	g, err := c.Groups().Create(timeout(t), owner, schemas.NewGroup{GroupName: "friends", Members: members})
+	g, err := c.Groups().Create(timeout(t), schemas.Request{}, owner, schemas.NewGroup{GroupName: "friends", Members: members})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ func (c *Conn) personal(u schemas.UserID) []holding {
 		inBucket(receiptsBucket, t+".*", receiptLines),
 		inBucket(receiptsBucket, "*."+t, receiptLines), // in groups as well
 		inBucket(blocksBucket, t, blockLines),
+		inBucket(requestsBucket, t, requestLines),
 		inBucket(membershipsBucket, t+".*", membershipLines), // behind the groups that are left, see leaveRest
 		{sentStream(p), sentSubject(p, every), sentLines, false},
 		{inboxStream(p), inboxSubject(p, every), waitingLines, false},

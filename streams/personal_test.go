@@ -74,7 +74,7 @@ func TestExport(t *testing.T) {
 		return kinds, err
 	}
 	want := map[schemas.ExportKind]int{"account": 1, "settings": 1, "device": 1, "removed_device": 1, "session": 1, "receipt": 3, "blocks": 1,
-		"membership": 1, "sent": 1, "waiting": 603}
+		"membership": 1, "request": 2, "sent": 1, "waiting": 603}
 	kinds, err := export()
 	if code(err) != schemas.CodeUnavailable || !maps.Equal(kinds, want) {
 		t.Errorf("without history: %v, %v, want %v", kinds, err, want)
@@ -170,6 +170,8 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 			say("blocks", l.Blocks.UserIDs)
 		case schemas.ExportMembership:
 			say("membership", l.Chat == string(id), len(l.Membership.Spans), l.Role)
+		case schemas.ExportRequest:
+			say("request", l.Request.Route, l.Request.KeyHash != "", l.Request.ID != "")
 		case schemas.ExportSent:
 			say("sent", device(l.DeviceID), l.Sent.MessageIDByClient)
 		case schemas.ExportWaiting:
@@ -185,7 +187,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 	}
 	want := []string{"account alice true", "settings everyone", "device phone phone", "removed gone", "last active true", "session phone true",
 		"receipt alice false bob true false", "receipt bob false alice true true", "receipt  true alice true false",
-		"blocks [bob]", "membership true 1 owner", "sent phone 1", "sent phone 2",
+		"blocks [bob]", "membership true 1 owner", "request POST /accounts true true", "request POST /groups true true", "sent phone 1", "sent phone 2",
 		"waiting phone group_update <nil>", "waiting phone incoming_message <nil>", "waiting none incoming_message <nil>"}
 	slices.Sort(got)
 	slices.Sort(want)

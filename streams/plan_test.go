@@ -106,7 +106,7 @@ func TestApplyFromEmpty(t *testing.T) {
 		t.Errorf("apply did %v, not as planned %v", steps, plan)
 	}
 	all := layout(t, c)
-	const want = 2*streams.DefaultPartitions + 2 + 10 + 1 // SENT and INBOX, MESSAGES and CHANNELS, buckets, mirror
+	const want = 2*streams.DefaultPartitions + 2 + 11 + 1 // SENT and INBOX, MESSAGES and CHANNELS, buckets, mirror
 	if len(steps) != want || len(all) != want {
 		t.Errorf("%d steps made %d things, not %d", len(steps), len(all), want)
 	}
@@ -214,7 +214,7 @@ func TestApplyAllows(t *testing.T) {
 	// More replicas are no loss; one server alone cannot have them.
 	wider.Replicas = 3
 	plan, err := c.Plan(ctx, wider)
-	if err != nil || len(plan) != 16 || plan[0].Action != streams.ActionUpdate || plan[0].Detail != "replicas: 1 → 3" ||
+	if err != nil || len(plan) != 17 || plan[0].Action != streams.ActionUpdate || plan[0].Detail != "replicas: 1 → 3" ||
 		plan[15].Action != streams.ActionReplace || plan[15].Detail != "persist mode: Async → Default, replicas: 1 → 3" {
 		t.Errorf("%v, %v", plan, err)
 	}

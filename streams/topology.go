@@ -59,6 +59,7 @@ const (
 	groupsBucket      = "GROUPS"
 	membershipsBucket = "MEMBERSHIPS"
 	keysBucket        = "KEYS"
+	requestsBucket    = "REQUESTS"
 )
 
 func (t Topology) withDefaults() Topology {
@@ -93,6 +94,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	groups := t.bucket(groupsBucket, 0)
 	groups.AllowDirect = false // so that the leader answers reads: a follower may not know yet who was removed
 	return append(all, groups, t.channels(),
+		t.bucket(requestsBucket, schemas.RequestMemory*time.Millisecond),
 		t.volatile(t.bucket(sessionsBucket, sessionTTL)),
 		t.volatile(t.bucket(gatewaysBucket, LeaseTTL)))
 }

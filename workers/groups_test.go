@@ -13,7 +13,7 @@ import (
 // group makes a group.
 func (b *bench) group(owner schemas.UserID, members ...schemas.UserID) schemas.GroupID {
 	b.t.Helper()
-	g, err := b.conn.Groups().Create(b.ctx(), owner, schemas.NewGroup{GroupName: "friends", Members: members})
+	g, err := b.conn.Groups().Create(b.ctx(), schemas.Request{}, owner, schemas.NewGroup{GroupName: "friends", Members: members})
 	if err != nil {
 		b.t.Fatal(err)
 	}

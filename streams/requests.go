@@ -1,0 +1,48 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/schemas"
+)
+
+// Request reserves the id of what a user's request makes, before it makes it, and
+// returns the request with its id. A retry, at whichever gateway, gets the id that the
+// first one reserved; known is true then. What is made under the id is made once, see
+// [Groups.Create] and [Directory.AddDevice]: so it makes no difference when a gateway
+// dies in between. A request that differs from the first under its key fails with
+// [schemas.ErrOtherRequest].
+func (c *Conn) Request(ctx context.Context, u schemas.UserID, q schemas.Request) (reserved schemas.Request, known bool, err error) {
+	_, err = update(ctx, c.requests, userKey(u), func(all schemas.Requests, _ bool) (schemas.Requests, error) {
+		now := schemas.Now()
+		if reserved, known = all.Find(q, now); known {
+			return all, errUnchanged
+		}
+		reserved = q
+		reserved.ID = c.clock.Next()
+		return all.With(reserved, now), nil
+	})
+	if err != nil {
+		return reserved, false, fmt.Errorf("failed to note a request: %w", err)
+	}
+	if known && reserved.RequestHash != q.RequestHash {
+		return reserved, true, schemas.ErrOtherRequest()
+	}
+	c.clock.Observe(reserved.ID) // what this process makes for it is newer
+	return reserved, known, nil
+}
+
+func openRequests(ctx context.Context, c *Conn) (jetstream.KeyValue, error) {
+	kv, err := c.js.KeyValue(ctx, requestsBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) { // of a cluster that was installed before there was one
+		return nil, fmt.Errorf("failed to open bucket %s; `roost streams apply` makes it: %w", requestsBucket, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("failed to open bucket %s: %w", requestsBucket, err)
+	}
+	return kv, nil
+}
