@@ -119,8 +119,20 @@ func (c *chat) tooEarly(e earlyMark) {
 }
 
 // receipts shows what happened while this device was away.
+// readElsewhere forgets that a chat is unread.
+func (c *chat) readElsewhere(item schemas.ReceiptItem) {
+	chat, err := schemas.ParseParticipant(item.Chat)
+	if err == nil && c.unread[chat].id <= item.ReadUpTo {
+		delete(c.unread, chat)
+	}
+}
+
 func (c *chat) receipts(items []schemas.ReceiptItem) {
 	for _, item := range items {
+		if item.UserID == c.client.Welcome().UserID { // read on another device
+			c.readElsewhere(item)
+			continue
+		}
 		c.delivered(func(s sentLine) bool { return item.Chat == participant(s.to) && s.id <= item.DeliveredUpTo })
 		if item.ReadUpTo != "" {
 			c.markRead(item.Chat, item.ReadUpTo)

@@ -67,7 +67,8 @@ type Delivered struct{ schemas.Delivered }
 type Read struct{ schemas.ReadBy }
 
 // Receipts say what was delivered and read while the device was away. Ids
-// compare: one watermark covers all messages before it.
+// compare: one watermark covers all messages before it. An item whose UserID is this
+// user says how far they have read a chat on another device.
 type Receipts struct{ schemas.Receipts }
 
 // Presence follows SubscribePresence: one for each user, and one at each change.

@@ -150,6 +150,25 @@ func (a *API) Status(ctx context.Context, user schemas.UserID) (schemas.UserStat
 	return status, err
 }
 
+// ReadMarks says how far the user has read each chat, on whichever device.
+func (a *API) ReadMarks(ctx context.Context) (marks []schemas.ReadMark, err error) {
+	for after := ""; ; {
+		path := "/reads"
+		if after != "" {
+			path += "?after=" + url.QueryEscape(after)
+		}
+		var page schemas.ReadMarks
+		if err := a.call(ctx, http.MethodGet, path, nil, &page); err != nil {
+			return nil, err
+		}
+		marks = append(marks, page.Items...)
+		if page.Next == "" || page.Next == after {
+			return marks, nil
+		}
+		after = page.Next
+	}
+}
+
 // Blocks lists whom the user blocks.
 func (a *API) Blocks(ctx context.Context) ([]schemas.UserID, error) {
 	var list schemas.BlockList

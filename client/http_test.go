@@ -39,6 +39,19 @@ func TestIdempotent(t *testing.T) {
 	}
 }
 
+func TestReadMarks(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pages := map[string]string{"/reads": `{"items":[{"chat":"bob","read_up_to":"M1"}],"next":"a b"}`,
+			"/reads?after=a+b": `{"items":[{"chat":"carol","read_up_to":"M2"}]}`}
+		_, _ = io.WriteString(w, `{"status":"success","data":`+pages[r.URL.RequestURI()]+`}`)
+	}))
+	defer srv.Close()
+	marks, err := (&client.API{URL: srv.URL, Token: "secret"}).ReadMarks(t.Context())
+	if want := []schemas.ReadMark{{Chat: "bob", ReadUpTo: "M1"}, {Chat: "carol", ReadUpTo: "M2"}}; err != nil || !slices.Equal(marks, want) {
+		t.Errorf("%+v, %v", marks, err)
+	}
+}
+
 func TestAPIRequests(t *testing.T) {
 	var seen request
 	var data string

@@ -69,11 +69,14 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 // was on its way. A watermark shown twice says nothing new.
 const receiptsSlack = time.Minute
 
-// sendReceipts shows what changed of receipts that the device may have missed. Who has
-// read receipts off sees nobody's.
+// sendReceipts shows what changed of read marks and receipts that the device may have
+// missed. Who has read receipts off sees those of nobody else.
 func (s *session) sendReceipts(ctx context.Context) {
 	from := s.record.ReceiptsFrom.Time().Add(-receiptsSlack)
-	err := s.showReceipts(ctx, from)
+	err := s.showReadMarks(ctx, from)
+	if err == nil {
+		err = s.showReceipts(ctx, from)
+	}
 	if err == nil {
 		err = s.showGroupReceipts(ctx, from)
 	}

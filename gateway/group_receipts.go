@@ -78,14 +78,15 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 		return cannotTell(err)
 	}
 	frame := schemas.EncodeFrame(&schemas.ReadBy{MessageID: f.MessageID, UserID: s.addr.User, GroupID: f.GroupID, Timestamp: schemas.Now()})
-	if me.Settings.ReadReceipts && !s.server.isChannel(group) {
-		news, err := s.server.reads.add(ctx, schemas.Participant{Group: f.GroupID}, s.addr.User, f.MessageID)
-		if err != nil {
-			return cannotTell(err)
-		}
-		if !news {
-			return nil // told a moment ago
-		}
+	shows := me.Settings.ReadReceipts && !s.server.isChannel(group)
+	news, err := s.server.reads.add(ctx, schemas.Participant{Group: f.GroupID}, s.addr.User, readMark{f.MessageID, shows})
+	if err != nil {
+		return cannotTell(err)
+	}
+	if !news {
+		return nil // told a moment ago
+	}
+	if shows {
 		if s.server.showsReceipts(group) {
 			s.server.streams.PublishRead(s.addr.User, frame)
 			sender := f.SenderID

@@ -51,6 +51,7 @@ func (s *Server) router() http.Handler {
 	mux.HandleFunc("GET /user/settings", s.private(s.getSettings))
 	mux.HandleFunc("PUT /user/settings", s.private(s.putSettings))
 	mux.HandleFunc("GET /user/{user_id}/status", s.private(s.getStatus))
+	mux.HandleFunc("GET /reads", s.private(s.getReads))
 	mux.HandleFunc("GET /blocks", s.private(s.getBlocks))
 	mux.HandleFunc("PUT /blocks/{user_id}", s.private(s.putBlock))
 	mux.HandleFunc("DELETE /blocks/{user_id}", s.private(s.deleteBlock))

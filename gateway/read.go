@@ -64,14 +64,15 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 		return schemas.InvalidField("sender_id", "there is no such user.")
 	}
 	frame := schemas.EncodeFrame(&schemas.ReadBy{MessageID: id, UserID: s.addr.User, Timestamp: schemas.Now()})
-	if me.Settings.ReadReceipts && !me.Blocks(sender) {
-		news, err := s.server.reads.add(ctx, schemas.Participant{User: sender}, s.addr.User, id)
-		if err != nil {
-			return cannotTell(err)
-		}
-		if !news {
-			return nil // told a moment ago
-		}
+	shows := me.Settings.ReadReceipts && !me.Blocks(sender)
+	news, err := s.server.reads.add(ctx, schemas.Participant{User: sender}, s.addr.User, readMark{id, shows})
+	if err != nil {
+		return cannotTell(err)
+	}
+	if !news {
+		return nil // told a moment ago
+	}
+	if shows {
 		s.server.streams.PublishRead(s.addr.User, frame)
 		if from.Settings.ReadReceipts && !from.OfTheOneBefore(id) {
 			s.show(sender, from, frame)

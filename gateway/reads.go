@@ -24,7 +24,8 @@ const (
 	readTimeout    = 5 * time.Second
 )
 
-// reads writes how far people have read. What it holds is written within every,
+// reads writes how far people have read: for their own devices, and where they show it
+// for the sender. What it holds is written within every,
 // and in any case before the session that said so has ended; a write that failed is
 // tried again.
 type reads struct {
@@ -39,8 +40,23 @@ type reads struct {
 
 // readerMarks are one reader's.
 type readerMarks struct {
-	upTo    map[schemas.Participant]schemas.MessageID // by sender or group, guarded by reads.mu
-	writing chan struct{}                             // 1 long; holds one while somebody writes, others wait for it to end
+	upTo    map[schemas.Participant]waitingMark // by sender or group, guarded by reads.mu
+	writing chan struct{}                       // 1 long; holds one while somebody writes, others wait for it to end
+}
+
+// readMark says that somebody has read a chat up to a message, and whether they show it.
+type readMark struct {
+	id    schemas.MessageID
+	shows bool
+}
+
+// waitingMark is what waits to be written of a chat: how far it was read, and how far
+// the reader shows that, which may be less, or empty.
+type waitingMark struct{ read, shown schemas.MessageID }
+
+// merge is the larger of each.
+func (m waitingMark) merge(o waitingMark) waitingMark {
+	return waitingMark{max(m.read, o.read), max(m.shown, o.shown)}
 }
 
 func newReads(o *Options, written prometheus.Counter) *reads {
@@ -48,9 +64,9 @@ func newReads(o *Options, written prometheus.Counter) *reads {
 		readers: make(map[schemas.UserID]*readerMarks)}
 }
 
-// add notes that reader has read the messages of a sender, or a group, up to id. It is no news
+// add notes that reader has read the messages of a sender, or a group, up to a mark. It is no news
 // where that waits to be written already, or a later one.
-func (r *reads) add(ctx context.Context, of schemas.Participant, reader schemas.UserID, id schemas.MessageID) (news bool, err error) {
+func (r *reads) add(ctx context.Context, of schemas.Participant, reader schemas.UserID, mark readMark) (news bool, err error) {
 	if r.full(reader) {
 		if err := r.flush(ctx, reader); err != nil {
 			return false, err
@@ -60,14 +76,16 @@ func (r *reads) add(ctx context.Context, of schemas.Participant, reader schemas.
 	defer r.mu.Unlock()
 	m := r.readers[reader]
 	if m == nil {
-		m = &readerMarks{upTo: make(map[schemas.Participant]schemas.MessageID, 1), writing: make(chan struct{}, 1)}
+		m = &readerMarks{upTo: make(map[schemas.Participant]waitingMark, 1), writing: make(chan struct{}, 1)}
 		r.readers[reader] = m
 	}
-	if id <= m.upTo[of] {
-		return false, nil
+	added := waitingMark{read: mark.id}
+	if mark.shows {
+		added.shown = mark.id
 	}
-	m.upTo[of] = id
-	return true, nil
+	before := m.upTo[of]
+	m.upTo[of] = before.merge(added)
+	return m.upTo[of] != before, nil
 }
 
 func (r *reads) full(reader schemas.UserID) bool {
@@ -92,13 +110,13 @@ func (r *reads) flush(ctx context.Context, reader schemas.UserID) error {
 		return ctx.Err()
 	}
 	for {
-		of, id, ok := r.take(reader, m)
+		of, mark, ok := r.take(reader, m)
 		if !ok {
 			return nil
 		}
-		if err := r.write(ctx, of, reader, id); err != nil {
+		if err := r.write(ctx, of, reader, mark); err != nil {
 			r.mu.Lock()
-			m.upTo[of] = max(m.upTo[of], id)
+			m.upTo[of] = m.upTo[of].merge(mark)
 			r.mu.Unlock()
 			return err
 		}
@@ -107,29 +125,34 @@ func (r *reads) flush(ctx context.Context, reader schemas.UserID) error {
 
 // take removes one mark to be written; false where there is none, and then the
 // reader is forgotten.
-func (r *reads) take(reader schemas.UserID, m *readerMarks) (of schemas.Participant, id schemas.MessageID, ok bool) {
+func (r *reads) take(reader schemas.UserID, m *readerMarks) (of schemas.Participant, mark waitingMark, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for of, id := range m.upTo {
+	for of, mark := range m.upTo {
 		delete(m.upTo, of)
-		return of, id, true
+		return of, mark, true
 	}
 	if r.readers[reader] == m {
 		delete(r.readers, reader)
 	}
-	return schemas.Participant{}, "", false
+	return schemas.Participant{}, waitingMark{}, false
 }
 
 // write makes a mark durable. What was read was delivered.
-func (r *reads) write(ctx context.Context, of schemas.Participant, reader schemas.UserID, id schemas.MessageID) error {
+func (r *reads) write(ctx context.Context, of schemas.Participant, reader schemas.UserID, mark waitingMark) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	mark := schemas.Watermark{DeliveredUpTo: id, ReadUpTo: id}
+	if err := r.streams.AdvanceReadMark(ctx, reader, of, mark.read); err != nil {
+		return err
+	}
+	shown := schemas.Watermark{DeliveredUpTo: mark.shown, ReadUpTo: mark.shown}
 	var err error
-	if of.Group != "" {
-		err = r.streams.AdvanceGroupReceipt(ctx, of.Group, reader, mark)
-	} else {
-		err = r.streams.AdvanceReceipt(ctx, of.User, reader, mark)
+	switch {
+	case mark.shown == "":
+	case of.Group != "":
+		err = r.streams.AdvanceGroupReceipt(ctx, of.Group, reader, shown)
+	default:
+		err = r.streams.AdvanceReceipt(ctx, of.User, reader, shown)
 	}
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ const (
 	ExportLastActive    ExportKind = "last_active"    // LastActive: when one that was removed was connected last
 	ExportSession       ExportKind = "session"        // DeviceID, Session
 	ExportReceipt       ExportKind = "receipt"        // Receipt
+	ExportReadMark      ExportKind = "read_mark"      // ReadMark: how far the person has read a chat
 	ExportBlocks        ExportKind = "blocks"         // Blocks: whom the person blocks
 	ExportMembership    ExportKind = "membership"     // Chat, Membership, Role: when the person was a member of a group
 	ExportRequest       ExportKind = "request"        // Request: made something lately, under an Idempotency-Key
@@ -35,6 +36,7 @@ type ExportLine struct {
 	LastActive Timestamp       `json:"last_active,omitempty"`
 	Session    *Session        `json:"session,omitempty"`
 	Receipt    *Receipt        `json:"receipt,omitempty"`
+	ReadMark   *ReadMark       `json:"read_mark,omitempty"`
 	Blocks     *Blocks         `json:"blocks,omitempty"`
 	Request    *Request        `json:"request,omitempty"`
 	Sent       *SentRecord     `json:"sent,omitempty"`

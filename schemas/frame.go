@@ -217,9 +217,10 @@ type Receipts struct {
 }
 
 // ReceiptItem is one watermark: UserID has got, and read, the messages of this
-// chat up to these ids.
+// chat up to these ids. Where UserID is the one who is told, they have read them on
+// another device.
 type ReceiptItem struct {
-	Chat          string    `json:"chat"` // the chat participant as the sender names it
+	Chat          string    `json:"chat"` // the chat participant as the one who is told names it
 	UserID        UserID    `json:"user_id"`
 	DeliveredUpTo MessageID `json:"delivered_up_to,omitempty"`
 	ReadUpTo      MessageID `json:"read_up_to,omitempty"`

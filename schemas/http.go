@@ -178,6 +178,22 @@ func (s Settings) Public() UserSettings {
 	return UserSettings{HistoryStorage: s.HistoryStorage, LastSeen: s.LastSeen, ReadReceipts: s.ReadReceipts}
 }
 
+// ReadMarks answers GET /reads: how far the user has read each chat, at most
+// MaxReadMarks chats, the one that was read last at the end.
+type ReadMarks struct {
+	Items []ReadMark `json:"items"`
+	Next  string     `json:"next,omitempty"` // there are more: ask for them with after
+}
+
+// ReadMark is how far a user has read one chat.
+type ReadMark struct {
+	Chat     string    `json:"chat"` // the participant, as the user names it
+	ReadUpTo MessageID `json:"read_up_to"`
+}
+
+// MaxReadMarks bounds the chats of one answer to GET /reads.
+const MaxReadMarks = 500
+
 // BlockList answers GET /blocks.
 type BlockList struct {
 	UserIDs []UserID `json:"user_ids"` // ascending

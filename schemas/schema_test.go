@@ -158,6 +158,7 @@ func TestLimitsAgree(t *testing.T) {
 		{"receipt items", number(schema(t, "server/receipts#/properties/items").MaxItems), schemas.MaxReceiptItems},
 		{"history page", number(schema(t, "record/history_reply#/properties/messages").MaxItems), schemas.HistoryPageSize},
 		{"chats", number(schema(t, "record/chats_reply#/properties/chats").MaxItems), schemas.MaxChats},
+		{"read marks", number(schema(t, "http/read_marks#/properties/items").MaxItems), schemas.MaxReadMarks},
 		{"requests", number(schema(t, "record/requests#/properties/requests").MaxItems), schemas.MaxRequests},
 		{"removed devices", number(schema(t, "record/devices#/properties/removed").MaxItems), schemas.MaxRemoved},
 		{"password", number(schema(t, "http/credentials#/properties/password").MaxLength), schemas.MaxPasswordBytes},

@@ -18,6 +18,7 @@
 //	$KV.SETTINGS.<user>             KV_SETTINGS       gateway             gateway, workers           for good
 //	$KV.BLOCKS.<user>               KV_BLOCKS         gateway             gateway                    for good
 //	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
+//	$KV.RECEIPTS.<user>.read.<chat> KV_RECEIPTS       gateway             gateway                    for good
 //	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until nobody is left
 //	$KV.MEMBERSHIPS.<user>.<group>  KV_MEMBERSHIPS    gateway             gateway, workers           for good
 //	$KV.REQUESTS.<user>             KV_REQUESTS       gateway             gateway, for retries       last 64 a user, 24 hours

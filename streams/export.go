@@ -203,6 +203,18 @@ func receiptLines(m stored) ([]schemas.ExportLine, error) {
 	return []schemas.ExportLine{{Kind: schemas.ExportReceipt, Receipt: &r}}, nil
 }
 
+func readMarkLines(m stored) ([]schemas.ExportLine, error) {
+	mark, ok := decodeReadMark(m.subject[strings.LastIndexByte(m.subject, '.')+1:], m.data)
+	if !ok {
+		return nil, fmt.Errorf("not a read mark")
+	}
+	return []schemas.ExportLine{{Kind: schemas.ExportReadMark, ReadMark: &mark}}, nil
+}
+
+// nobodysLines is for what goes with an account and is of others: it is not in the
+// user's export.
+func nobodysLines(stored) ([]schemas.ExportLine, error) { return nil, nil }
+
 func blockLines(m stored) ([]schemas.ExportLine, error) {
 	b, err := schemas.Decode[schemas.Blocks](m.data)
 	return []schemas.ExportLine{{Kind: schemas.ExportBlocks, Blocks: &b}}, err

@@ -25,6 +25,8 @@ func (c *Conn) personal(u schemas.UserID) []holding {
 		inBucket(sessionsBucket, t+".*", sessionLines),
 		inBucket(receiptsBucket, t+".*", receiptLines),
 		inBucket(receiptsBucket, "*."+t, receiptLines), // in groups as well
+		inBucket(receiptsBucket, t+".read.*", readMarkLines),
+		inBucket(receiptsBucket, "*.read."+t, nobodysLines), // marks of others in their chat with this user
 		inBucket(blocksBucket, t, blockLines),
 		inBucket(requestsBucket, t, requestLines),
 		inBucket(membershipsBucket, t+".*", membershipLines), // behind the groups that are left, see leaveRest

@@ -73,7 +73,7 @@ func TestExport(t *testing.T) {
 		}
 		return kinds, err
 	}
-	want := map[schemas.ExportKind]int{"account": 1, "settings": 1, "device": 1, "removed_device": 1, "session": 1, "receipt": 3, "blocks": 1,
+	want := map[schemas.ExportKind]int{"account": 1, "settings": 1, "device": 1, "removed_device": 1, "session": 1, "receipt": 3, "read_mark": 1, "blocks": 1,
 		"membership": 1, "request": 2, "sent": 1, "waiting": 603}
 	kinds, err := export()
 	if code(err) != schemas.CodeUnavailable || !maps.Equal(kinds, want) {
@@ -166,6 +166,8 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 		case schemas.ExportReceipt:
 			r := l.Receipt
 			say("receipt", r.SenderID, r.GroupID == id, r.ReaderID, r.DeliveredUpTo != "", r.ReadUpTo == read.ReadUpTo)
+		case schemas.ExportReadMark:
+			say("read", l.ReadMark.Chat, l.ReadMark.ReadUpTo != "")
 		case schemas.ExportBlocks:
 			say("blocks", l.Blocks.UserIDs)
 		case schemas.ExportMembership:
@@ -187,7 +189,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 	}
 	want := []string{"account alice true", "settings everyone", "device phone phone", "removed gone", "last active true", "session phone true",
 		"receipt alice false bob true false", "receipt bob false alice true true", "receipt  true alice true false",
-		"blocks [bob]", "membership true 1 owner", "request POST /accounts true true", "request POST /groups true true", "sent phone 1", "sent phone 2",
+		"read bob true", "blocks [bob]", "membership true 1 owner", "request POST /accounts true true", "request POST /groups true true", "sent phone 1", "sent phone 2",
 		"waiting phone group_update <nil>", "waiting phone incoming_message <nil>", "waiting none incoming_message <nil>"}
 	slices.Sort(got)
 	slices.Sort(want)

@@ -101,6 +101,20 @@ func receiptKey(sender, reader schemas.UserID) string {
 	return sender.Token() + "." + reader.Token()
 }
 
+// readMarkKey has three parts, and so is no receiptKey. The reader is the first one,
+// for a look-up of all marks of a user.
+func readMarkKey(reader schemas.UserID, chat schemas.Participant) string {
+	if chat.Group != "" {
+		return reader.Token() + ".read." + string(chat.Group)
+	}
+	return reader.Token() + ".read." + chat.User.Token()
+}
+
+// readMarks is the subject of all read marks of a user.
+func readMarks(u schemas.UserID) string {
+	return "$KV." + receiptsBucket + "." + u.Token() + ".read.*"
+}
+
 // groupReceiptKey is no receiptKey: no user id begins as group ids do.
 func groupReceiptKey(g schemas.GroupID, member schemas.UserID) string {
 	return string(g) + "." + member.Token()

@@ -1,0 +1,82 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"roost/schemas"
+)
+
+// Read marks: how far a user has read each chat, for their own devices alone. They have
+// a key of their own in RECEIPTS, because a receipt is for the sender to see: a reader
+// who tells nobody marks what they read all the same, and the sender sees no change.
+
+// AdvanceReadMark moves the mark of reader in a chat up to id, if it is not there yet,
+// and returns once that is durable.
+func (c *Conn) AdvanceReadMark(ctx context.Context, reader schemas.UserID, chat schemas.Participant, id schemas.MessageID) error {
+	return c.receipts.advance(ctx, readMarkKey(reader, chat), schemas.Watermark{ReadUpTo: id})
+}
+
+// ReadMarksSince calls page with the marks of a user that changed at or after t, at most
+// [schemas.MaxReceiptItems] at a time.
+func (c *Conn) ReadMarksSince(ctx context.Context, u schemas.UserID, t time.Time, page func([]schemas.ReadMark)) error {
+	subject, stream := readMarks(u), "KV_"+receiptsBucket
+	all, more, err := c.readers.since(ctx, stream, subject, t, schemas.MaxReceiptItems)
+	for {
+		if err != nil {
+			return fmt.Errorf("failed to read the read marks of a user: %w", err)
+		}
+		if marks := decodeReadMarks(subject, all); len(marks) > 0 {
+			page(marks)
+		}
+		if !more || len(all) == 0 {
+			return nil
+		}
+		all, more, err = c.readers.next(ctx, stream, subject, all[len(all)-1].sequence+1, schemas.MaxReceiptItems)
+	}
+}
+
+// ReadMarks are at most n marks of a user, those that changed last at the end, from a
+// place on that next named, or 0; next is 0 behind the last one.
+func (c *Conn) ReadMarks(ctx context.Context, u schemas.UserID, from uint64, n int) (marks []schemas.ReadMark, next uint64, err error) {
+	subject := readMarks(u)
+	all, more, err := c.readers.next(ctx, "KV_"+receiptsBucket, subject, from, n)
+	if err != nil {
+		return nil, 0, fmt.Errorf("failed to read the read marks of a user: %w", err)
+	}
+	if more && len(all) > 0 {
+		next = all[len(all)-1].sequence + 1
+	}
+	return decodeReadMarks(subject, all), next, nil
+}
+
+func decodeReadMarks(subject string, all []stored) []schemas.ReadMark {
+	marks := make([]schemas.ReadMark, 0, len(all))
+	for _, m := range all {
+		if mark, ok := decodeReadMark(m.subject[len(subject)-len("*"):], m.data); ok {
+			marks = append(marks, mark)
+		}
+	}
+	return marks
+}
+
+// decodeReadMark reads one; ok is false for what is left of one that was deleted.
+func decodeReadMark(token string, data []byte) (mark schemas.ReadMark, ok bool) {
+	if len(data) == 0 {
+		return mark, false
+	}
+	w, err := schemas.Decode[schemas.Watermark](data)
+	if err != nil || w.ReadUpTo == "" {
+		return mark, false
+	}
+	chat := token
+	if _, err := schemas.ParseGroupID(token); err != nil { // no user's token begins so
+		u, err := schemas.ParseUserToken(token)
+		if err != nil {
+			return mark, false
+		}
+		chat = string(u)
+	}
+	return schemas.ReadMark{Chat: chat, ReadUpTo: w.ReadUpTo}, true
+}
