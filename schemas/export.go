@@ -39,7 +39,7 @@ type ExportLine struct {
 	ReadMark   *ReadMark       `json:"read_mark,omitempty"`
 	Blocks     *Blocks         `json:"blocks,omitempty"`
 	Request    *Request        `json:"request,omitempty"`
-	Sent       *SentRecord     `json:"sent,omitempty"`
+	Sent       *Sent           `json:"sent,omitempty"`
 	Entry      json.RawMessage `json:"entry,omitempty"` // a frame of the server without its cursor
 	Chat       string          `json:"chat,omitempty"`  // the participant, as the person names it
 	Message    *MessageState   `json:"message,omitempty"`
@@ -48,6 +48,29 @@ type ExportLine struct {
 	Role       Role            `json:"role,omitempty"`  // which the person has in the group, while they are a member
 	Items      *int64          `json:"items,omitempty"` // how many lines stand before
 	Error      *AnswerError    `json:"error,omitempty"`
+}
+
+// Sent is what a sender may know of a [SentRecord]: not that the receiver blocked them.
+type Sent struct {
+	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
+	MessageID         MessageID       `json:"message_id"`
+	ContentHash       ContentHash     `json:"content_hash"`
+	Highest           ClientMessageID `json:"highest_message_id_by_client,omitempty"`
+	ExpiresAt         Timestamp       `json:"expires_at,omitempty"`
+}
+
+// Public is what the sender sees of the record.
+func (r SentRecord) Public() Sent {
+	return Sent{MessageIDByClient: r.MessageIDByClient, MessageID: r.MessageID, ContentHash: r.ContentHash, Highest: r.Highest, ExpiresAt: r.ExpiresAt}
+}
+
+// For is what u may know of a message of the chat: of those of others, not which device
+// sent it under which number.
+func (m MessageState) For(u UserID) MessageState {
+	if m.SenderID != u {
+		m.SenderDeviceID, m.MessageIDByClient = "", 0
+	}
+	return m
 }
 
 // Receipt is a [Watermark] and whose it is: of the messages of a sender, or of a

@@ -10,7 +10,8 @@ import (
 )
 
 // Export calls line with all that is stored about a person, what they sent to channels and
-// history last, until one fails. It holds a read of a stream or a page of history in memory, not more.
+// history last, until one fails. What belongs to others is left out, above all who blocks
+// the person. It holds a read of a stream or a page of history in memory, not more.
 func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.ExportLine) error) error {
 	if err := c.allOnRecord(ctx); err != nil {
 		return err
@@ -19,7 +20,14 @@ func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.E
 	if err != nil {
 		return err
 	}
+	settings, err := c.directory.Settings(ctx, u)
+	if err != nil {
+		return err
+	}
 	own := func(l schemas.ExportLine) error {
+		if r := l.Receipt; r != nil && r.ReaderID != u && !settings.ReadReceipts {
+			r.ReadUpTo = "" // who shows nobody what they read is shown nobody's
+		}
 		// Others still get messages of somebody who had the name before.
 		if r := l.Receipt; r != nil && r.SenderID == u && me.OfTheOneBefore(max(r.DeliveredUpTo, r.ReadUpTo)) {
 			return nil
@@ -128,9 +136,9 @@ func (c *Conn) exportChat(ctx context.Context, u schemas.UserID, chat string, li
 			return err
 		}
 		for i := range page.Messages {
-			m := &page.Messages[i]
+			m := page.Messages[i].For(u)
 			before = m.MessageID
-			if err := line(schemas.ExportLine{Kind: schemas.ExportMessage, Chat: chat, Message: m}); err != nil {
+			if err := line(schemas.ExportLine{Kind: schemas.ExportMessage, Chat: chat, Message: &m}); err != nil {
 				return err
 			}
 		}
@@ -227,7 +235,8 @@ func membershipLines(m stored) ([]schemas.ExportLine, error) {
 
 func sentLines(m stored) ([]schemas.ExportLine, error) {
 	rec, err := schemas.Decode[schemas.SentRecord](m.data)
-	return []schemas.ExportLine{{Kind: schemas.ExportSent, DeviceID: deviceOf(m.subject), Sent: &rec}}, err
+	sent := rec.Public()
+	return []schemas.ExportLine{{Kind: schemas.ExportSent, DeviceID: deviceOf(m.subject), Sent: &sent}}, err
 }
 
 func waitingLines(m stored) ([]schemas.ExportLine, error) {
