@@ -49,7 +49,7 @@ func (c *Client) SendTyping(ctx context.Context, to schemas.Participant) error {
 }
 
 // SubscribePresence asks for the presence of these users, at most
-// [schemas.MaxPresenceUsers] and 16 KiB of ids, instead of any asked for before. Each
+// [schemas.MaxPresenceUsers], instead of any asked for before. Each
 // is answered by a [Presence]; so is each change. It lasts across connections. Where
 // the server cannot look them up there is a [ServerError] with the code unavailable:
 // ask again.
@@ -63,6 +63,9 @@ func (c *Client) SubscribePresence(users []schemas.UserID) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, err := presenceFrames(users, c.limit); err != nil {
+		return err
+	}
 	c.wanted = presenceWish{users: append([]schemas.UserID{}, users...)}
 	c.rouse()
 	return c.err
@@ -73,6 +76,12 @@ func (c *Client) notify(ctx context.Context, frame schemas.ClientFrame) error {
 	data := schemas.EncodeFrame(frame)
 	if _, _, e := schemas.DecodeClientFrame(data); e != nil {
 		return e
+	}
+	c.mu.Lock()
+	limit := c.limit
+	c.mu.Unlock()
+	if len(data) > limit {
+		return tooLarge(len(data), limit)
 	}
 	select {
 	case c.notices <- data:

@@ -29,6 +29,7 @@ type Client struct {
 
 	// Owned by run.
 	token      string
+	freshStart bool // the server takes no hello with the cursor
 	tokenFresh bool // from the source, and not yet welcomed
 
 	journal journal
@@ -39,6 +40,7 @@ type Client struct {
 	welcome schemas.Welcome
 	device  schemas.DeviceID
 	wanted  presenceWish
+	limit   int    // bytes of the largest frame that the server takes, as far as is known
 	conn    int    // number of the connection, counted from 1
 	online  bool   // it is welcome and not yet lost
 	version uint64 // of the state that the journal saves
@@ -124,6 +126,7 @@ func newClient(opts Options) (*Client, error) {
 		inbox:   newInbox(state),
 		device:  device,
 		token:   opts.Token,
+		limit:   schemas.MaxFrameBytes,
 	}, nil
 }
 
@@ -273,6 +276,9 @@ func (c *Client) attempt(ctx context.Context) ending {
 	}
 	began := time.Now()
 	notBefore, err := k.serve(ctx)
+	if isTooBig(err) {
+		err = c.tooBig(k.largest, err)
+	}
 	return ending{err: err, connected: true, lived: time.Since(began), notBefore: notBefore}
 }
 

@@ -37,6 +37,7 @@ type connection struct {
 	stalled   atomic.Bool        // the reader waits for room in the queue, and reads no pong
 	heard     atomic.Int64       // frames read
 	dropping  bool               // owned by the reader: something had no room
+	largest   int                // owned by the writer: bytes of the largest frame that it wrote; read after the end
 }
 
 // open dials, says hello and waits for welcome.
@@ -75,6 +76,9 @@ func (c *Client) hello(ctx context.Context, ws *websocket.Conn) (*schemas.Welcom
 	c.mu.Lock()
 	hello := schemas.Hello{DeviceID: c.device, ResumeAfter: c.inbox.resume()}
 	c.mu.Unlock()
+	if c.freshStart {
+		hello.ResumeAfter = ""
+	}
 	if hello.DeviceID == "" {
 		hello.DeviceName = c.opts.DeviceName
 	}
@@ -83,8 +87,11 @@ func (c *Client) hello(ctx context.Context, ws *websocket.Conn) (*schemas.Welcom
 	}
 	for {
 		_, data, err := ws.Read(ctx)
+		if err = closeError(err); isTooBig(err) {
+			return nil, c.helloTooBig(&hello, err)
+		}
 		if err != nil {
-			return nil, closeError(err)
+			return nil, err
 		}
 		frame, err := c.decode(data)
 		if err != nil {
@@ -217,7 +224,7 @@ func (k *connection) write(ctx context.Context) error {
 	for leaving := false; ; {
 		frames, again := k.c.work(k.number)
 		for _, data := range frames {
-			if err := k.ws.Write(ctx, websocket.MessageText, data); err != nil {
+			if err := k.writeFrame(ctx, data); err != nil {
 				return err
 			}
 			beat.Reset(idle)
@@ -245,7 +252,7 @@ func (k *connection) write(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if data != nil {
-			if err := k.ws.Write(ctx, websocket.MessageText, data); err != nil {
+			if err := k.writeFrame(ctx, data); err != nil {
 				return err
 			}
 			beat.Reset(idle)
@@ -253,16 +260,25 @@ func (k *connection) write(ctx context.Context) error {
 	}
 }
 
+func (k *connection) writeFrame(ctx context.Context, data []byte) error {
+	k.largest = max(k.largest, len(data))
+	return k.ws.Write(ctx, websocket.MessageText, data)
+}
+
 // work takes what connection conn has to write now, and says when to look again.
 func (c *Client) work(conn int) (frames [][]byte, again time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, f := range c.inbox.takeAcks(schemas.Now()) {
+	for _, f := range c.inbox.takeAcks(schemas.Now(), c.limit) {
 		frames = append(frames, schemas.EncodeFrame(f))
 	}
 	if c.wanted.users != nil && c.wanted.told != conn {
 		c.wanted.told = conn
-		frames = append(frames, schemas.EncodeFrame(&schemas.PresenceSubscribe{UserIDs: c.wanted.users}))
+		lists, err := presenceFrames(c.wanted.users, c.limit)
+		if err != nil { // the limit has shrunk since
+			c.log.Warn("the server takes no list of presence", "error", err)
+		}
+		frames = append(frames, lists...)
 	}
 	sends, again := c.outbox.take(conn, time.Now())
 	return slices.Concat(frames, sends), again

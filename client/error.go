@@ -81,6 +81,9 @@ func isUnauthenticated(err error) bool {
 // first welcome a wrong address is one; afterwards it is a proxy in the middle
 // of a change.
 func isFatal(err error, welcomed bool) bool {
+	if errors.Is(err, errFrameLimit) {
+		return true
+	}
 	var closed *CloseError
 	if errors.As(err, &closed) {
 		return !closed.Code.Retryable()
@@ -96,4 +99,19 @@ func isFatal(err error, welcomed bool) bool {
 		return !welcomed
 	}
 	return true
+}
+
+// Code is the code of the server's refusal in err's chain, which is a [*schemas.Error],
+// or empty where there is none. Switch on it:
+//
+//	switch client.Code(err) {
+//	case schemas.CodeUnknownReceiver:
+//		…
+//	}
+func Code(err error) schemas.Code {
+	var refused *schemas.Error
+	if errors.As(err, &refused) {
+		return refused.Code
+	}
+	return ""
 }

@@ -128,8 +128,9 @@ func (b *inbox) resume() schemas.Cursor {
 }
 
 // takeAcks gives the frames that tell the server what is due: one for each
-// message, or, where many are, one cursor for all that it covers.
-func (b *inbox) takeAcks(now schemas.Timestamp) []schemas.ClientFrame {
+// message, or, where many are, one cursor for all that it covers, unless that frame
+// would be larger than limit.
+func (b *inbox) takeAcks(now schemas.Timestamp, limit int) []schemas.ClientFrame {
 	if len(b.due) == 0 {
 		return nil
 	}
@@ -141,14 +142,15 @@ func (b *inbox) takeAcks(now schemas.Timestamp) []schemas.ClientFrame {
 		}
 	}
 	var frames []schemas.ClientFrame
-	byCursor := many > coalesceAbove
+	ack := &schemas.Ack{Cursor: b.cursor}
+	byCursor := many > coalesceAbove && len(schemas.EncodeFrame(ack)) <= limit
 	for _, a := range b.due {
 		if !byCursor || !covered(a) {
 			frames = append(frames, &schemas.DeliveredAck{MessageID: a.id, Timestamp: now})
 		}
 	}
 	if byCursor {
-		frames = append(frames, &schemas.Ack{Cursor: b.cursor})
+		frames = append(frames, ack)
 	}
 	b.due = nil
 	return frames

@@ -98,6 +98,10 @@ func (c *Client) enqueue(ctx context.Context, o Outgoing) (*send, error) {
 			c.mu.Unlock()
 			return nil, errNoNumbers
 		}
+		if n := len(schemas.EncodeFrame(o.frame())) + numberDigits; n > c.limit {
+			defer c.mu.Unlock()
+			return nil, tooLarge(n, c.limit)
+		}
 		s = c.outbox.add(o)
 		room := c.outbox.room
 		if s != nil {

@@ -13,9 +13,10 @@ import (
 
 const (
 	// subscribesPerSecond is how often a session may change its list, after a burst
-	// of as many as maxSubscribes; more are read later.
+	// of as many as maxSubscribes; more are read later. The longest list takes 5 frames,
+	// twice as many where each byte of an id needs an escape.
 	subscribesPerSecond = 1
-	maxSubscribes       = 5
+	maxSubscribes       = 10
 	// maxPresenceReads bounds the people that one read is of.
 	maxPresenceReads = 256
 	// presenceBurst is how many presence frames are queued before there is room for
@@ -24,7 +25,7 @@ const (
 )
 
 // presenceSubscribe is the verb presence_subscribe: it replaces whom the session
-// looks at, and answers with one presence each.
+// looks at, or adds to it, and answers with one presence each.
 func (s *session) presenceSubscribe(f *schemas.PresenceSubscribe) {
 	if s.subscribes == nil {
 		s.subscribes = rate.NewLimiter(subscribesPerSecond, maxSubscribes)
@@ -40,12 +41,21 @@ func (s *session) presenceSubscribe(f *schemas.PresenceSubscribe) {
 		}
 	}
 	p := s.server.presences
+	if f.Add {
+		if n := p.count(s, ids); n > schemas.MaxPresenceUsers {
+			s.conn.sendError(schemas.InvalidField("user_ids", "would make a list of %d, at most %d are allowed; the list stays as it was.",
+				n, schemas.MaxPresenceUsers), 0)
+			return
+		}
+	}
 	if err := p.begin(s, ids); err != nil {
 		p.leave(s, func(_ *watched, v *view) bool { return !v.told }) // the earlier list stays
 		s.conn.sendError(cannotTell(err), 0)
 		return
 	}
-	p.leave(s, func(w *watched, _ *view) bool { return !wanted[w.user] })
+	if !f.Add {
+		p.leave(s, func(w *watched, _ *view) bool { return !wanted[w.user] })
+	}
 	for some := range slices.Chunk(ids, presenceBurst) {
 		if !s.conn.waitForRoom() {
 			return

@@ -98,6 +98,19 @@ func (p *presences) look(s *session, ids []schemas.UserID) ([]*watched, error) {
 	return list, nil
 }
 
+// count is how many people a session would look at with some more, each named once.
+func (p *presences) count(s *session, more []schemas.UserID) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(s.watching)
+	for _, u := range more {
+		if _, ok := s.watching[u]; !ok {
+			n++
+		}
+	}
+	return n
+}
+
 // leave takes a viewer off those people for whom drop says so.
 func (p *presences) leave(s *session, drop func(*watched, *view) bool) {
 	p.mu.Lock()

@@ -124,6 +124,7 @@ func TestLimitsOfTheProtocol(t *testing.T) {
 		"members of a group":                                          n(int64(o.MaxGroupMembers)) + ", up to " + n(schemas.MaxGroupMembers) + "; 1 MB with all that is kept of the group",
 		"members of a group whose messages are copied to each":        n(int64(o.GroupPushLimit)),
 		"messages of a channel":                                       n(streams.MaxChannelEntries) + ", for " + days(streams.DefaultInboxMaxAge),
+		"requests with an `Idempotency-Key` that are remembered":      fmt.Sprintf("the last %d of a user, for %d hours", schemas.MaxRequests, schemas.RequestMemory/3600_000),
 		"time that a device is not connected":                         "30 days", // TestDefaultsOfTheProtocol
 		"exports under way, of a user, on one gateway":                "1, " + n(gateway.MaxExports),
 		"people that one watches":                                     n(schemas.MaxPresenceUsers),

@@ -134,6 +134,7 @@ var catalog = []example{
 	clientFrame("typing.group", &schemas.TypingNotice{GroupID: group}),
 	clientFrame("presence_subscribe", &schemas.PresenceSubscribe{UserIDs: []schemas.UserID{"bob", "carol@example.org"}}),
 	clientFrame("presence_subscribe.nobody", &schemas.PresenceSubscribe{UserIDs: []schemas.UserID{}}),
+	clientFrame("presence_subscribe.add", &schemas.PresenceSubscribe{UserIDs: []schemas.UserID{"dora"}, Add: true}),
 	clientFrame("heartbeat", &schemas.Heartbeat{}),
 
 	serverFrame("welcome", &schemas.Welcome{UserID: "alice", DeviceID: device, SessionID: session, ServerTime: now, HeartbeatMS: 30000,

@@ -149,9 +149,11 @@ type TypingNotice struct {
 	GroupID    GroupID `json:"group_id,omitempty"`    // this
 }
 
-// PresenceSubscribe replaces the list of people whose presence is reported.
+// PresenceSubscribe replaces the list of people whose presence is reported, or adds to it:
+// a list of MaxPresenceUsers long ids does not fit into one frame.
 type PresenceSubscribe struct {
-	UserIDs []UserID `json:"user_ids"` // at most MaxPresenceUsers
+	UserIDs []UserID `json:"user_ids"`      // the whole list has at most MaxPresenceUsers
+	Add     bool     `json:"add,omitempty"` // to the list as it is
 }
 
 // Heartbeat is a sign of life of the client. The server answers it with [Alive].
