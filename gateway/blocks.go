@@ -23,9 +23,9 @@ func (s *Server) getBlocks(r *http.Request, u schemas.UserID) (int, any, error) 
 
 // putBlock is PUT /blocks/{user_id}.
 func (s *Server) putBlock(r *http.Request, u schemas.UserID) (int, any, error) {
-	other, err := schemas.ParseUserID(r.PathValue("user_id"))
+	other, err := userOfPath(r)
 	if err != nil {
-		return 0, nil, schemas.InvalidField("user_id", "%v.", err)
+		return 0, nil, err
 	}
 	if other == u {
 		return 0, nil, schemas.InvalidField("user_id", "is you; you cannot block yourself.")
@@ -51,9 +51,9 @@ func (s *Server) putBlock(r *http.Request, u schemas.UserID) (int, any, error) {
 // deleteBlock is DELETE /blocks/{user_id}. That nobody of that name is blocked is
 // as good: they are not afterwards.
 func (s *Server) deleteBlock(r *http.Request, u schemas.UserID) (int, any, error) {
-	other, err := schemas.ParseUserID(r.PathValue("user_id"))
+	other, err := userOfPath(r)
 	if err != nil {
-		return 0, nil, schemas.InvalidField("user_id", "%v.", err)
+		return 0, nil, err
 	}
 	if err := s.directory.Unblock(r.Context(), u, other); err != nil {
 		return 0, nil, schemas.Unavailable(err)

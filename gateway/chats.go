@@ -58,8 +58,8 @@ func (s *Server) putChatSettings(r *http.Request, u schemas.UserID) (int, any, e
 
 // chatOfPath is the user who asks, and the one that the path names, with their id.
 func (s *Server) chatOfPath(r *http.Request, u schemas.UserID) (me, other *streams.Person, id schemas.UserID, err error) {
-	if id, err = schemas.ParseUserID(r.PathValue("user_id")); err != nil {
-		return nil, nil, "", schemas.InvalidField("user_id", "%v.", err)
+	if id, err = userOfPath(r); err != nil {
+		return nil, nil, "", err
 	}
 	people, err := s.directory.People(r.Context(), []schemas.UserID{u, id})
 	if err != nil {

@@ -67,7 +67,10 @@ func (s *Server) patchMember(r *http.Request, u schemas.UserID) (int, any, error
 	if e := body.Validate(); e != nil {
 		return 0, nil, e
 	}
-	user := schemas.UserID(r.PathValue("user_id"))
+	user, err := userOfPath(r)
+	if err != nil {
+		return 0, nil, err
+	}
 	return s.changeGroup(r, u, func(e *streams.Edit) error {
 		me, _ := e.Group.Member(u)
 		if me.Role != schemas.RoleOwner {
@@ -94,7 +97,10 @@ func (s *Server) patchMember(r *http.Request, u schemas.UserID) (int, any, error
 // removeMember is DELETE /groups/{group_id}/members/{user_id}. Who names themselves
 // leaves.
 func (s *Server) removeMember(r *http.Request, u schemas.UserID) (int, any, error) {
-	user := schemas.UserID(r.PathValue("user_id"))
+	user, err := userOfPath(r)
+	if err != nil {
+		return 0, nil, err
+	}
 	status, _, err := s.changeGroup(r, u, func(e *streams.Edit) error {
 		if user != u {
 			if err := manages(e.Group, u); err != nil {
@@ -117,6 +123,15 @@ func (s *Server) removeMember(r *http.Request, u schemas.UserID) (int, any, erro
 		return nil
 	})
 	return status, nil, err
+}
+
+// userOfPath is the user that a path names.
+func userOfPath(r *http.Request) (schemas.UserID, error) {
+	u, err := schemas.ParseUserID(r.PathValue("user_id"))
+	if err != nil {
+		return "", schemas.InvalidField("user_id", "%v.", err)
+	}
+	return u, nil
 }
 
 func ownerOnly() error {

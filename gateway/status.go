@@ -20,9 +20,9 @@ func hides(person *streams.Person, viewer schemas.UserID) bool {
 // getStatus is GET /user/{user_id}/status. Who hides last-seen, or blocks the
 // viewer, is shown as offline to everybody else: "online" now and again would tell it all the same.
 func (s *Server) getStatus(r *http.Request, u schemas.UserID) (int, any, error) {
-	of, err := schemas.ParseUserID(r.PathValue("user_id"))
+	of, err := userOfPath(r)
 	if err != nil {
-		return 0, nil, schemas.InvalidField("user_id", "%v.", err)
+		return 0, nil, err
 	}
 	person, err := s.directory.Person(r.Context(), of)
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 )
 
 // UserID names a person. It is any UTF-8 text of 1 to 128 bytes that does not
-// start with "g-" and holds no control character; the built-in accounts allow
-// less, see [ParseAccountName].
+// start with "g-" and holds no control character; ".", ".." and "/" are none, because
+// no path can name them: clients and proxies take them out, however they are escaped. The built-in
+// accounts allow less, see [ParseAccountName].
 type UserID string
 
 // DeviceID names one device of one user: a ULID made by the server.
@@ -84,6 +85,8 @@ func ParseUserID(s string) (UserID, error) {
 		return "", fmt.Errorf("a user id has at most %d bytes, this one has %d", maxUserIDBytes, len(s))
 	case strings.HasPrefix(s, groupPrefix):
 		return "", fmt.Errorf("a user id does not start with %q, which names groups", groupPrefix)
+	case s == "." || s == ".." || s == "/":
+		return "", fmt.Errorf("a user id is none of \".\", \"..\" and \"/\", which no path of a URL can name")
 	case !utf8.ValidString(s):
 		return "", fmt.Errorf("a user id is UTF-8 text, this one is not")
 	}
