@@ -96,7 +96,7 @@ func (o ChatOptions) withDefaults() (ChatOptions, error) {
 			return o, fmt.Errorf("name this device with --device: %w", err)
 		}
 	}
-	if e := schemas.ValidateDeviceName(o.Device); e != nil {
+	if e := schemas.ValidateName("device_name", o.Device, schemas.MaxDeviceNameByte); e != nil {
 		return o, fmt.Errorf("--device: %s", e.Message)
 	}
 	if o.State == "" {

@@ -95,8 +95,8 @@ func (s *Server) createDevice(r *http.Request, u schemas.UserID) (int, any, erro
 	if e := schemas.DecodeBody(r.Body, &body); e != nil {
 		return 0, nil, e
 	}
-	if e := schemas.ValidateDeviceName(body.Name); e != nil {
-		return 0, nil, schemas.InvalidField("name", "has 1 to %d bytes.", schemas.MaxDeviceNameByte)
+	if e := schemas.ValidateName("name", body.Name, schemas.MaxDeviceNameByte); e != nil {
+		return 0, nil, e
 	}
 	q, _, err := s.request(r, u, &body)
 	if err != nil {

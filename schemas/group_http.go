@@ -2,11 +2,6 @@ package schemas
 
 // The bodies of /groups.
 
-import (
-	"strings"
-	"unicode/utf8"
-)
-
 // NewGroup is the body of POST /groups.
 type NewGroup struct {
 	GroupName        string   `json:"group_name"`
@@ -65,10 +60,7 @@ func (p *GroupPatch) Validate() *Error {
 }
 
 func validateGroupName(name string) *Error {
-	if len(name) > MaxGroupNameBytes || strings.TrimSpace(name) == "" || !utf8.ValidString(name) {
-		return InvalidField("group_name", "has 1 to %d bytes and is not blank.", MaxGroupNameBytes)
-	}
-	return nil
+	return ValidateName("group_name", name, MaxGroupNameBytes)
 }
 
 func validateHistoryStorage(days int) *Error {

@@ -50,16 +50,6 @@ func check(t *testing.T, e *schemas.Error, field string) {
 	}
 }
 
-func TestValidateDeviceName(t *testing.T) {
-	tests := map[string]string{
-		"phone": "", "x": "", strings.Repeat("x", 128): "", strings.Repeat("é", 64): "",
-		"": "device_name", strings.Repeat("x", 129): "device_name", strings.Repeat("é", 65): "device_name",
-	}
-	for name, field := range tests {
-		check(t, schemas.ValidateDeviceName(name), field)
-	}
-}
-
 func TestSettingsChangeValidate(t *testing.T) {
 	tests := []struct {
 		name  string

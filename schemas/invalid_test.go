@@ -33,6 +33,8 @@ var invalid = []struct {
 	{file: "hello_both_devices", code: schemas.CodeInvalidArgument, field: "device_name"},
 	{file: "hello_device_id_malformed", code: schemas.CodeInvalidArgument, field: "device_id"},
 	{file: "hello_device_name_too_long", code: schemas.CodeInvalidArgument, field: "device_name"},
+	{file: "hello_device_name_invisible", code: schemas.CodeInvalidArgument, field: "device_name"},
+	{file: "hello_device_name_of_two_lines", code: schemas.CodeInvalidArgument, field: "device_name"},
 	{file: "hello_token_number", code: schemas.CodeInvalidArgument, field: "token"},
 
 	{file: "send_no_receiver", code: schemas.CodeInvalidArgument, field: "receiver_id", number: 17},

@@ -153,7 +153,7 @@ func TestLimitsAgree(t *testing.T) {
 		want   int
 	}{
 		{"content", number(schema(t, "ids#/$defs/content").MaxLength), schemas.MaxContentRunes},
-		{"device name", number(schema(t, "ids#/$defs/device_name").MaxLength), schemas.MaxDeviceNameByte},
+		{"device name", number(schema(t, "ids#/$defs/name").MaxLength), schemas.MaxDeviceNameByte},
 		{"presence users", number(schema(t, "client/presence_subscribe#/properties/user_ids").MaxItems), schemas.MaxPresenceUsers},
 		{"receipt items", number(schema(t, "server/receipts#/properties/items").MaxItems), schemas.MaxReceiptItems},
 		{"history page", number(schema(t, "record/history_reply#/properties/messages").MaxItems), schemas.HistoryPageSize},

@@ -17,15 +17,7 @@ func (f *Hello) validate() *Error {
 		}
 		return nil
 	}
-	return ValidateDeviceName(f.DeviceName)
-}
-
-// ValidateDeviceName accepts 1 to MaxDeviceNameByte bytes.
-func ValidateDeviceName(name string) *Error {
-	if name == "" || len(name) > MaxDeviceNameByte {
-		return InvalidField("device_name", "has 1 to %d bytes.", MaxDeviceNameByte)
-	}
-	return nil
+	return ValidateName("device_name", f.DeviceName, MaxDeviceNameByte)
 }
 
 func (f *SendMessage) validate() *Error {

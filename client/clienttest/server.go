@@ -262,7 +262,7 @@ func (s *Server) status(id schemas.UserID) (any, *schemas.Error) {
 
 // register adds a device; the first three are free.
 func (s *Server) register(u *user, name string) (*device, *schemas.Error) {
-	if e := schemas.ValidateDeviceName(name); e != nil {
+	if e := schemas.ValidateName("device_name", name, schemas.MaxDeviceNameByte); e != nil {
 		return nil, e
 	}
 	if len(u.devices) == 3 {
