@@ -111,8 +111,7 @@ func (o ChatOptions) withDefaults() (ChatOptions, error) {
 }
 
 func isCode(err error, code schemas.Code) bool {
-	var e *schemas.Error
-	return errors.As(err, &e) && e.Code == code
+	return client.Code(err) == code
 }
 
 func isRemoved(err error) bool {

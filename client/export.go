@@ -21,7 +21,7 @@ const maxExportLine = 1 << 20
 // Export writes all that the server stores about the user to w, as it comes: JSON
 // lines, each a [schemas.ExportLine]. It returns how many there are besides the
 // last one, which says that it is the end. On error what was written is not all;
-// it is a [schemas.Error] where the server says why.
+// it is a [*schemas.Error] where the server says why.
 func (a *API) Export(ctx context.Context, w io.Writer) (items int64, err error) {
 	resp, err := a.do(ctx, http.MethodGet, "/export", nil)
 	if err != nil {

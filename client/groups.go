@@ -66,6 +66,16 @@ func (a *API) RemoveMember(ctx context.Context, id schemas.GroupID, user schemas
 	return a.call(ctx, http.MethodDelete, memberPath(id, user), nil, nil)
 }
 
+// GroupReceipts says how many of the members whom a message of the user went to have got
+// and read it, and how far each of them is. Members who show nobody what they read count
+// as not having read.
+func (a *API) GroupReceipts(ctx context.Context, id schemas.GroupID, message schemas.MessageID) (schemas.GroupReceipts, error) {
+	var receipts schemas.GroupReceipts
+	query := url.Values{"message_id": {string(message)}}
+	err := a.call(ctx, http.MethodGet, groupPath(id)+"/receipts?"+query.Encode(), nil, &receipts)
+	return receipts, err
+}
+
 // GroupChat is a page of what a group keeps, newest first, for its members,
 // whenever they joined; see [API.History] for the next one. Of a channel it is what was
 // sent since they joined as well. The code is history_off where there is neither.

@@ -14,7 +14,7 @@ import (
 )
 
 // API speaks the HTTP part of the protocol. It keeps no state and starts no
-// goroutine. What the server refuses is a [schemas.Error]; any other error
+// goroutine. What the server refuses is a [*schemas.Error], see [Code]; any other error
 // means that there was no answer.
 type API struct {
 	// URL of the server, as in [Options]. Required.

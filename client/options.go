@@ -35,7 +35,7 @@ type Options struct {
 
 	// TokenSource gives a token when Token is empty and when the server refused
 	// the last one. Two refusals in a row end the client; any error of
-	// the source itself but a [schemas.Error] is tried again.
+	// the source itself but a [*schemas.Error] is tried again.
 	TokenSource func(context.Context) (string, error)
 
 	// DeviceID names the registered device that this client is. Default: the

@@ -19,7 +19,7 @@ type SendOptions struct {
 // The message gets the device's next number. Under that number it is written
 // again on every new connection, and after a pause where the server answers
 // unavailable or rate_limited, so it is stored once whatever breaks meanwhile.
-// A refusal, such as unknown_receiver, is a [schemas.Error].
+// A refusal, such as unknown_receiver, is a [*schemas.Error]: see [Code].
 //
 // When ctx ends first, the error wraps that of ctx and tells two cases apart: an
 // [UnknownOutcomeError] where the server may have the message, any other error
