@@ -275,7 +275,7 @@ func TestPathsThatAreNotClean(t *testing.T) {
 			t.Errorf("%s: %d %+v", path, status, answer.Error)
 		}
 	}
-	if status, answer := h.call("alice", "GET", "/user/%2E%2E/status", ""); status != http.StatusNotFound || answer.Error.Message != "user_id: there is no such user." {
-		t.Errorf("a user of that name: %d %+v", status, answer.Error)
+	if status, answer := h.call("alice", "GET", "/user/%2E%2E/status", ""); status != http.StatusBadRequest || answer.Error.Code != schemas.CodeInvalidArgument {
+		t.Errorf("an id that no user can have: %d %+v", status, answer.Error)
 	}
 }

@@ -20,6 +20,7 @@ func (h *house) post(as schemas.UserID, path, key, body string) (int, schemas.An
 	if as != "" {
 		req.Header.Set("Authorization", "Bearer "+h.token(as))
 	}
+	req.Header.Set("Content-Type", schemas.ContentType)
 	req.Header.Set("Idempotency-Key", key)
 	return h.do(req)
 }

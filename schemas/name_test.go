@@ -10,7 +10,7 @@ import (
 func TestValidateName(t *testing.T) {
 	accepted := []string{
 		"phone", "x", strings.Repeat("x", 128), strings.Repeat("é", 64), "Alice's phone", "7", "?", "+", "  padded  ",
-		"王小明", "한국", "می‌خواهم" /* joined by U+200C */, "👨‍👩‍👧" /* by U+200D */, "❤️", "e\u0301", "🏴\U000E0067\U000E0062\U000E007F",
+		"王小明", "한국", "می\u200cخواهم" /* joined by U+200C */, "👨\u200d👩\u200d👧" /* by U+200D */, "❤️", "e\u0301", "🏴\U000E0067\U000E0062\U000E007F",
 		"\u200bx", "x\u3164", "مجموعة", "\U0001F1E9\U0001F1EA",
 	}
 	refused := []string{
