@@ -239,7 +239,7 @@ func TestChatCommands(t *testing.T) {
 		{"/export", `  /export FILE .*`},
 		{"/export /nowhere/x", `.*no such file or directory`},
 		{"/delete-account bob", `you are alice; nothing was deleted`},
-		{"/group create " + strings.Repeat("x", 129), `a name has 1 to 128 bytes and is not blank`},
+		{"/group create " + strings.Repeat("x", 129), `a name has 1 to 128 bytes, this one has 129`},
 		{"/to g-", `.*group id.*`},
 		{"/to", `  /to NAME .*`},
 		{"/dance", `there is no /dance; /help lists the commands`},
