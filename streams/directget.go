@@ -30,6 +30,13 @@ const readTimeout = 5 * time.Second
 // errReaderFault means that the answers of a Direct Get did not add up.
 var errReaderFault = errors.New("the stream's answer is incomplete")
 
+// errNoMessage means that a stream answered a read with 404. It does so for a subject
+// that holds nothing, and for a block that it cannot open: see absent.go.
+var errNoMessage = errors.New("the stream did not find a message")
+
+// errTooMany means that a pattern has more subjects than one Direct Get answers.
+var errTooMany = errors.New("too many subjects for one read")
+
 // directRequest is the body of $JS.API.DIRECT.GET.<stream>, see ADR-31.
 type directRequest struct {
 	Seq       uint64     `json:"seq,omitempty"`
@@ -95,11 +102,12 @@ func (p *readerPool) with(ctx context.Context, do func(*reader) error) error {
 	return err
 }
 
-// last is the newest message of a subject, which may have wildcards.
+// last is the newest message of a subject, which may have wildcards. It is not ok where
+// the leader of the stream confirms that the subject has none.
 func (p *readerPool) last(ctx context.Context, stream, subject string) (m stored, ok bool, err error) {
 	err = p.with(ctx, func(r *reader) error {
 		var all []stored
-		all, _, err := r.get(ctx, stream, directRequest{LastFor: subject})
+		all, err := r.last(ctx, stream, subject)
 		if len(all) > 0 {
 			m, ok = all[0], true
 		}
@@ -126,19 +134,32 @@ func (p *readerPool) lastUntil(ctx context.Context, stream, subject string, t ti
 }
 
 // next reads up to n messages of a subject from sequence seq on (0: from the
-// first). more says that the subject holds further ones.
+// first). more says that the subject holds further ones. It returns none, and no error,
+// only where the stream confirms that the subject has none from there on.
 func (p *readerPool) next(ctx context.Context, stream, subject string, seq uint64, n int) (all []stored, more bool, err error) {
-	err = p.with(ctx, func(r *reader) error {
-		all, more, err = r.get(ctx, stream, directRequest{Seq: seq, NextFor: subject, Batch: n, MaxBytes: maxReadBytes})
-		return err
-	})
-	return all, more, err
+	return p.forward(ctx, stream, directRequest{Seq: seq, NextFor: subject, Batch: n, MaxBytes: maxReadBytes})
 }
 
 // since reads up to n messages of a subject stored at or after t.
 func (p *readerPool) since(ctx context.Context, stream, subject string, t time.Time, n int) (all []stored, more bool, err error) {
 	err = p.with(ctx, func(r *reader) error {
-		all, more, err = r.get(ctx, stream, directRequest{NextFor: subject, StartTime: &t, Batch: n, MaxBytes: maxReadBytes})
+		from, err := r.sequenceAt(ctx, stream, t)
+		if err != nil {
+			return err
+		}
+		req := directRequest{NextFor: subject, Seq: from, Batch: n, MaxBytes: maxReadBytes}
+		if from == 0 {
+			req.StartTime = &t
+		}
+		all, more, err = r.forward(ctx, stream, req)
+		return err
+	})
+	return all, more, err
+}
+
+func (p *readerPool) forward(ctx context.Context, stream string, req directRequest) (all []stored, more bool, err error) {
+	err = p.with(ctx, func(r *reader) error {
+		all, more, err = r.forward(ctx, stream, req)
 		return err
 	})
 	return all, more, err
@@ -148,7 +169,10 @@ func (p *readerPool) since(ctx context.Context, stream, subject string, t time.T
 func (p *readerPool) lasts(ctx context.Context, stream string, subjects []string) (all []stored, err error) {
 	for some := range slices.Chunk(subjects, maxMultiLast) {
 		err := p.with(ctx, func(r *reader) error {
-			found, _, err := r.get(ctx, stream, directRequest{MultiLast: some, Batch: maxMultiLast, MaxBytes: 64 << 20})
+			found, more, err := r.get(ctx, stream, directRequest{MultiLast: some, Batch: maxMultiLast, MaxBytes: maxMultiBytes})
+			if err == nil && more {
+				err = fmt.Errorf("%w: the newest messages of %d subjects of %s are more than %d MiB", errReaderFault, len(some), stream, maxMultiBytes>>20)
+			}
 			all = append(all, found...)
 			return err
 		})
@@ -168,10 +192,14 @@ const maxAnswers = 2 * (maxMultiLast + 1)
 const (
 	maxMultiLast = 1000    // the server's own limit is 1,024
 	maxReadBytes = 1 << 20 // of one read of one device
+	// maxMultiBytes is more than maxMultiLast records of the buckets that are read so.
+	maxMultiBytes = 64 << 20
 )
 
 // get sends one request and collects its answers: for a batch until the server's
-// end-of-batch, else one message or "not found".
+// end-of-batch, else one message. Where the stream knows that there is none, all is
+// empty; where it answers 404 and may just have failed to read, the error is
+// errNoMessage.
 func (r *reader) get(ctx context.Context, stream string, req directRequest) (all []stored, more bool, err error) {
 	if until, ok := ctx.Deadline(); !ok || time.Until(until) > readTimeout {
 		bounded, cancel := context.WithTimeout(ctx, readTimeout)
@@ -203,7 +231,11 @@ func (r *reader) get(ctx context.Context, stream string, req directRequest) (all
 		switch status := m.Header.Get("Status"); status {
 		case "":
 		case "404":
-			return all, false, nil
+			// Only the index in memory says this: no block was looked for.
+			if len(req.MultiLast) > 0 && len(all) == 0 && m.Header.Get("Description") == "No Results" {
+				return nil, false, nil
+			}
+			return nil, false, fmt.Errorf("%w in %s", errNoMessage, stream)
 		case "204":
 			if err := follows(m, last); err != nil {
 				return nil, false, err
@@ -213,6 +245,8 @@ func (r *reader) get(ctx context.Context, stream string, req directRequest) (all
 				return nil, false, fmt.Errorf("%w: end of batch without Nats-Num-Pending", errReaderFault)
 			}
 			return all, pending > 0, nil
+		case "413":
+			return nil, false, fmt.Errorf("%w in %s", errTooMany, stream)
 		default:
 			return nil, false, fmt.Errorf("%s answered %s %s", stream, status, m.Header.Get("Description"))
 		}

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,9 +112,9 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 		kv   *jetstream.KeyValue
 		name string
 	}{{&d.accounts, accountsBucket}, {&d.devices, devicesBucket}, {&d.settings, settingsBucket}, {&d.blocks, blocksBucket}} {
-		kv, err := c.js.KeyValue(ctx, b.name)
+		kv, err := c.bucket(ctx, b.name)
 		if err != nil {
-			return nil, fmt.Errorf("failed to open bucket %s: %w", b.name, err)
+			return nil, err
 		}
 		*b.kv = kv
 		if b.name == accountsBucket {
@@ -283,6 +284,10 @@ func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error 
 	}
 	if p.Deleted {
 		return ErrExists
+	}
+	// The server takes a record that it cannot read for none, and would replace it.
+	if _, taken, err := d.Account(ctx, a.UserID); err != nil || taken {
+		return cmp.Or(err, ErrExists)
 	}
 	revision, err := d.accounts.Create(ctx, userKey(a.UserID), schemas.Encode(a))
 	if errors.Is(err, jetstream.ErrKeyExists) {

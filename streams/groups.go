@@ -56,8 +56,8 @@ func openGroups(ctx context.Context, c *Conn) (*Groups, error) {
 	g := &Groups{c: c, turns: make(map[schemas.GroupID]*turn), known: make(map[schemas.GroupID]knownGroup)}
 	for name, kv := range map[string]*jetstream.KeyValue{groupsBucket: &g.kv, membershipsBucket: &g.spans} {
 		var err error
-		if *kv, err = c.js.KeyValue(ctx, name); err != nil {
-			return nil, fmt.Errorf("failed to open bucket %s: %w", name, err)
+		if *kv, err = c.bucket(ctx, name); err != nil {
+			return nil, err
 		}
 	}
 	return g, nil

@@ -104,11 +104,7 @@ func (p *readerPool) from(ctx context.Context, stream, subject string, seq uint6
 	if n > 1 {
 		return p.next(ctx, stream, subject, seq, n)
 	}
-	err = p.with(ctx, func(r *reader) error {
-		all, _, err = r.get(ctx, stream, directRequest{Seq: seq, NextFor: subject})
-		return err
-	})
-	return all, false, err
+	return p.forward(ctx, stream, directRequest{Seq: seq, NextFor: subject})
 }
 
 // has says whether the entry is the message of that id.

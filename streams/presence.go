@@ -53,11 +53,11 @@ func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
 	p := &Presence{conn: c, now: time.Now,
 		some: make(chan struct{}, 1), leases: make(map[string]heardLease), ended: make(map[string]endedSession)}
 	var err error
-	if p.sessions, err = c.js.KeyValue(ctx, sessionsBucket); err != nil {
-		return nil, fmt.Errorf("failed to open bucket %s: %w", sessionsBucket, err)
+	if p.sessions, err = c.bucket(ctx, sessionsBucket); err != nil {
+		return nil, err
 	}
-	if p.gateways, err = c.js.KeyValue(ctx, gatewaysBucket); err != nil {
-		return nil, fmt.Errorf("failed to open bucket %s: %w", gatewaysBucket, err)
+	if p.gateways, err = c.bucket(ctx, gatewaysBucket); err != nil {
+		return nil, err
 	}
 	return p, p.follow(ctx)
 }

@@ -33,9 +33,9 @@ type knownWatermark struct {
 const maxKnown = 100_000
 
 func openReceipts(ctx context.Context, c *Conn) (*receipts, error) {
-	kv, err := c.js.KeyValue(ctx, receiptsBucket)
+	kv, err := c.bucket(ctx, receiptsBucket)
 	if err != nil {
-		return nil, fmt.Errorf("failed to open bucket %s: %w", receiptsBucket, err)
+		return nil, err
 	}
 	return &receipts{c: c, kv: kv, known: make(map[string]knownWatermark)}, nil
 }

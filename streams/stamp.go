@@ -43,25 +43,31 @@ const (
 
 // Stamps reads the cluster's key, which the first gateway makes.
 func (c *Conn) Stamps(ctx context.Context) (*Stamps, error) {
-	kv, err := c.js.KeyValue(ctx, keysBucket)
+	kv, err := c.bucket(ctx, keysBucket)
 	if err != nil {
-		return nil, fmt.Errorf("failed to open bucket %s: %w", keysBucket, err)
+		return nil, err
 	}
-	key := make([]byte, stampKeyBytes)
-	_, _ = rand.Read(key) // never fails since Go 1.24
-	if _, err := kv.Create(ctx, stampKey, key); err != nil {
+	// It is read first: the server takes a key that it cannot read for none, and would
+	// replace it.
+	e, err := kv.Get(ctx, stampKey)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		key := make([]byte, stampKeyBytes)
+		_, _ = rand.Read(key) // never fails since Go 1.24
+		if _, err = kv.Create(ctx, stampKey, key); err == nil {
+			return newStamps(c.clock, key), nil
+		}
 		if !errors.Is(err, jetstream.ErrKeyExists) {
 			return nil, fmt.Errorf("failed to write %s/%s: %w", keysBucket, stampKey, err)
 		}
-		e, err := kv.Get(ctx, stampKey)
-		if err != nil {
-			return nil, fmt.Errorf("failed to read %s/%s: %w", keysBucket, stampKey, err)
-		}
-		if key = e.Value(); len(key) != stampKeyBytes {
-			return nil, fmt.Errorf("%s/%s has %d bytes, not %d", keysBucket, stampKey, len(key), stampKeyBytes)
-		}
+		e, err = kv.Get(ctx, stampKey)
 	}
-	return newStamps(c.clock, key), nil
+	if err != nil {
+		return nil, fmt.Errorf("failed to read %s/%s: %w", keysBucket, stampKey, err)
+	}
+	if len(e.Value()) != stampKeyBytes {
+		return nil, fmt.Errorf("%s/%s has %d bytes, not %d", keysBucket, stampKey, len(e.Value()), stampKeyBytes)
+	}
+	return newStamps(c.clock, e.Value()), nil
 }
 
 func newStamps(clock *Clock, key []byte) *Stamps {
