@@ -39,6 +39,7 @@ type behind struct {
 	waiters []behindWaiter // in the order of until
 	closing bool
 	ended   bool
+	left    int // records of accepted sends that were not stored when it ended
 }
 
 // sender is what is known of a device that sends.
@@ -235,13 +236,16 @@ func (b *behind) commitQueue() {
 		if n == 0 {
 			return
 		}
-		again := b.commit(batch)
+		again, failed := b.commit(batch)
 		ready := b.settle(batch, again)
 		if len(again) == 0 && all {
 			b.covered.Store(upTo)
 		}
 		for _, w := range ready {
 			w.tell(nil)
+		}
+		if failed && b.stopping() {
+			return // the rest would wait as long, batch after batch
 		}
 		if len(again) > 0 {
 			select {
@@ -253,9 +257,18 @@ func (b *behind) commitQueue() {
 	}
 }
 
+func (b *behind) stopping() bool {
+	select {
+	case <-b.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // commit commits a batch and returns what has to be tried again: sends that went
-// on already.
-func (b *behind) commit(batch []queuedRecord) (again []queuedRecord) {
+// on already. failed says that a record of the batch was not stored.
+func (b *behind) commit(batch []queuedRecord) (again []queuedRecord, failed bool) {
 	set, from := make([]Entry, len(batch)), b.covered.Load()+1
 	for i, q := range batch {
 		q.rec.InboxFrom = int64(from)
@@ -270,18 +283,19 @@ func (b *behind) commit(batch []queuedRecord) (again []queuedRecord) {
 			outcomes[i].Err = err
 		}
 	}
-	var failed error
+	var cause error
 	for i, q := range batch {
+		failed = failed || outcomes[i].Err != nil
 		if q.done != nil {
 			q.done(outcomes[i])
 		} else if outcomes[i].Err != nil {
-			again, failed = append(again, q), outcomes[i].Err
+			again, cause = append(again, q), outcomes[i].Err
 		}
 	}
-	if failed != nil {
-		b.c.log.Warn("records of sends were not stored; it is tried again, and their messages stay in the inboxes", "records", len(again), "error", failed)
+	if cause != nil {
+		b.c.log.Warn("records of sends were not stored; it is tried again, and their messages stay in the inboxes", "records", len(again), "error", cause)
 	}
-	return again
+	return again, failed
 }
 
 // settle takes a batch off the queue, but for what has to be tried again, and
@@ -315,8 +329,8 @@ func (b *behind) settle(batch, again []queuedRecord) (ready []behindWaiter) {
 	return ready
 }
 
-// close commits what is queued, as far as the stream answers, and ends.
-func (b *behind) close() {
+// close commits what is queued, until a commit fails or ctx ends, and tells run to end.
+func (b *behind) close(ctx context.Context) {
 	b.mu.Lock()
 	first := !b.closing
 	b.closing = true
@@ -324,15 +338,28 @@ func (b *behind) close() {
 	if first {
 		close(b.stop)
 	}
-	<-b.stopped
+	select {
+	case <-b.stopped:
+	case <-ctx.Done():
+	}
 }
 
 // end tells those who still wait.
 func (b *behind) end() {
 	b.mu.Lock()
-	waiters := b.waiters
-	b.ended, b.waiters = true, nil
+	waiters, queue := b.waiters, b.queue
+	b.ended, b.waiters, b.queue = true, nil, nil
+	for _, q := range queue {
+		if q.done == nil {
+			b.left++
+		}
+	}
 	b.mu.Unlock()
+	for _, q := range queue {
+		if q.done != nil {
+			q.done(Outcome{Err: ErrClosed})
+		}
+	}
 	for _, w := range waiters {
 		w.tell(ErrClosed)
 	}

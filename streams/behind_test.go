@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -348,5 +350,65 @@ func TestRecoveredBehindItsSuccessor(t *testing.T) {
 				m.Change, m.TargetMessageID, m.ExpiresAt = schemas.ChangeEdit, m.MessageID, schemas.Now()+3600_000
 			})
 		})
+	}
+}
+
+// TestShutdownWithAStreamThatTakesNothing: more records wait than one batch has, and each
+// batch waits as long as a commit may before it fails.
+func TestShutdownWithAStreamThatTakesNothing(t *testing.T) {
+	const records, patience = 8000, 500 * time.Millisecond
+	server := streamstest.Server(t, t.TempDir())
+	c := streamstest.Connect(t, server, onePartition(), alone, func(o *streams.Options) { o.CommitTimeout = patience })
+	known, unknown := streamstest.NewAddress(c), streamstest.NewAddress(c)
+	if _, _, err := c.LastSent(timeout(t), known); err != nil { // from here on larger numbers are new
+		t.Fatal(err)
+	}
+	hold(t, c)
+	var answered, refused atomic.Int64
+	record := func(a streams.Address, n int) {
+		rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next()}
+		err := c.RecordSent(a, rec, func(o streams.Outcome) {
+			answered.Add(1)
+			if o.Err != nil {
+				refused.Add(1)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range records { // these sends wait for their records
+		record(unknown, n+1)
+	}
+	for n := range records { // these went on
+		record(known, n+1)
+	}
+	began := time.Now()
+	err := c.Shutdown(timeout(t))
+	if took := time.Since(began); took > 4*patience {
+		t.Errorf("it took %v", took)
+	}
+	if want := fmt.Sprint(records, " accepted sends"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the error is %v, without %q", err, want)
+	}
+	if answered.Load() != 2*records || refused.Load() != records {
+		t.Errorf("of %d sends %d were answered, and %d were told that they failed", 2*records, answered.Load(), refused.Load())
+	}
+}
+
+// TestShutdownInTime: a deadline ends the wait for a commit, too.
+func TestShutdownInTime(t *testing.T) {
+	c := streamstest.Connect(t, streamstest.Server(t, t.TempDir()), onePartition(), alone, func(o *streams.Options) { o.CommitTimeout = streamstest.Timeout })
+	a := streamstest.NewAddress(c)
+	if _, _, err := c.LastSent(timeout(t), a); err != nil {
+		t.Fatal(err)
+	}
+	hold(t, c)
+	recordSent(t, c, a, 1, "hello")
+	ctx, cancel := context.WithTimeout(timeout(t), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := c.Shutdown(ctx); err == nil || time.Since(began) > streamstest.Timeout/2 {
+		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }

@@ -322,17 +322,30 @@ func (c *Conn) Ready() error {
 	return nil
 }
 
-// Close stops every goroutine of the Conn and waits for it. Commits that still
-// have no answer are reported with [ErrClosed].
+// closeTimeout bounds how long Close waits for commits.
+const closeTimeout = 10 * time.Second
+
+// Close is Shutdown with a deadline of its own. What was left is logged.
 func (c *Conn) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := c.Shutdown(ctx); err != nil {
+		c.log.Error("not everything was stored before the end", "error", err)
+	}
+}
+
+// Shutdown commits what waits, until a commit fails or ctx ends. Then it stops every
+// goroutine of the Conn and waits for it. Commits that still have no answer are reported
+// with [ErrClosed]. The error says what was not stored.
+func (c *Conn) Shutdown(ctx context.Context) (err error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return
+		return nil
 	}
 	c.mu.Unlock()
 	if c.behind != nil {
-		c.behind.close() // it commits once more
+		c.behind.close(ctx) // it commits once more
 	}
 	c.mu.Lock()
 	writers := c.writers
@@ -340,6 +353,12 @@ func (c *Conn) Close() {
 	c.mu.Unlock()
 	for _, w := range writers {
 		w.close()
+	}
+	if c.behind != nil {
+		<-c.behind.stopped // its commit was answered at last
+		if left := c.behind.left; left > 0 {
+			err = fmt.Errorf("the records of %d accepted sends were not stored; the next start writes them from the messages in the inboxes", left)
+		}
 	}
 	c.cancel()
 	if c.live != nil {
@@ -350,6 +369,7 @@ func (c *Conn) Close() {
 	}
 	c.closeConns()
 	c.watches.Wait() // their connection is closed, so they end whatever NATS does
+	return err
 }
 
 func (c *Conn) closeConns() {
