@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -81,6 +82,10 @@ func (s *session) sendReceipts(ctx context.Context) {
 		err = s.showGroupReceipts(ctx, from)
 	}
 	if err != nil {
+		// The record of the session's end says since when the device lacks them.
+		if from := s.record.ReceiptsFrom; from > 0 {
+			s.record.ConnectedAt = min(s.record.ConnectedAt, from)
+		}
 		s.server.log.Warn("receipts could not be read; the next connection shows them", "error", err)
 	}
 }
@@ -90,20 +95,26 @@ func (s *session) showReceipts(ctx context.Context, since time.Time) error {
 	if err != nil {
 		return err
 	}
-	return s.server.streams.ReceiptsSince(ctx, s.addr.User, since, func(items []schemas.ReceiptItem) {
+	var failed error
+	err = s.server.streams.ReceiptsSince(ctx, s.addr.User, since, func(items []schemas.ReceiptItem) {
 		items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
 			return me.OfTheOneBefore(max(i.DeliveredUpTo, i.ReadUpTo))
 		})
-		s.sendItems(ctx, items)
+		failed = cmp.Or(failed, s.sendItems(ctx, items))
 	})
+	return cmp.Or(err, failed)
 }
 
 // sendItems shows receipts, those of reading only to who has read receipts on.
-func (s *session) sendItems(ctx context.Context, items []schemas.ReceiptItem) {
+func (s *session) sendItems(ctx context.Context, items []schemas.ReceiptItem) error {
 	if len(items) == 0 {
-		return
+		return nil
 	}
-	if me, err := s.server.directory.Person(ctx, s.addr.User); err != nil || !me.Settings.ReadReceipts {
+	me, err := s.server.directory.Person(ctx, s.addr.User)
+	if err != nil {
+		return err
+	}
+	if !me.Settings.ReadReceipts {
 		for i := range items {
 			items[i].ReadUpTo = ""
 		}
@@ -111,4 +122,5 @@ func (s *session) sendItems(ctx context.Context, items []schemas.ReceiptItem) {
 	for page := range slices.Chunk(items, schemas.MaxReceiptItems) {
 		s.conn.sendFrame(&schemas.Receipts{Items: page})
 	}
+	return nil
 }

@@ -201,6 +201,5 @@ func (s *session) showGroupReceipts(ctx context.Context, since time.Time) error 
 			items[i].ReadUpTo = ""
 		}
 	}
-	s.sendItems(ctx, items)
-	return nil
+	return s.sendItems(ctx, items)
 }

@@ -17,8 +17,9 @@ import (
 // answers 404 also when it cannot open or decode the block that holds the message: no
 // file descriptor is left, the disk fails, the file is damaged, the store closes. So a
 // 404 is never believed. It is compared with the index of subjects, which the server
-// keeps in memory: in a cluster that of the stream's leader, so that a replica which
-// lags says nothing false either. A read that finds something costs nothing more.
+// keeps in memory. Where absence is final for a user, there is no such user say, that of
+// the stream's leader counts, so that a replica which lags says nothing false either. A
+// read that finds something costs nothing more.
 
 // ErrUnreadable means that a stream holds a message and failed to read it, or that a
 // replica does not have it yet. A later read may succeed.
@@ -161,12 +162,17 @@ func heldSubjects(ctx context.Context, nc *nats.Conn, stream, pattern string) ([
 }
 
 // checkedBucket is a bucket whose Get has three outcomes as well: a record,
-// [jetstream.ErrKeyNotFound], which the leader of the bucket confirmed, and any other
-// error. All buckets are opened by [Conn.bucket].
+// [jetstream.ErrKeyNotFound], which was confirmed, and any other error. All buckets are
+// opened by [Conn.bucket].
 type checkedBucket struct {
 	jetstream.KeyValue
-	c *Conn
+	c      *Conn
+	leader bool // it confirms; else any replica, which is cheaper
 }
+
+// confirmedByLeader are the buckets in which absence is final for a user. In the others
+// it stands for a default, or a compare-and-set follows, or it may be a moment old.
+var confirmedByLeader = []string{accountsBucket, devicesBucket, groupsBucket, keysBucket}
 
 // bucket opens a bucket.
 func (c *Conn) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
@@ -174,7 +180,7 @@ func (c *Conn) bucket(ctx context.Context, name string) (jetstream.KeyValue, err
 	if err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", name, err)
 	}
-	return checkedBucket{kv, c}, nil
+	return checkedBucket{kv, c, slices.Contains(confirmedByLeader, name)}, nil
 }
 
 // Get implements [jetstream.KeyValue].
@@ -184,18 +190,31 @@ func (b checkedBucket) Get(ctx context.Context, key string) (jetstream.KeyValueE
 		return e, err
 	}
 	stream, subject := "KV_"+b.Bucket(), "$KV."+b.Bucket()+"."+key
-	var held []string
-	err = b.c.withAPI(ctx, func(ctx context.Context) (err error) {
-		held, err = heldSubjects(ctx, b.c.control, stream, subject)
-		return err
-	})
+	held, err := b.holds(ctx, stream, subject)
 	if err != nil {
 		return nil, err
 	}
-	if len(held) == 0 {
+	if !held {
 		return nil, jetstream.ErrKeyNotFound
 	}
 	return b.getHeld(ctx, stream, subject, key)
+}
+
+// holds says whether the index of the bucket has a subject.
+func (b checkedBucket) holds(ctx context.Context, stream, subject string) (held bool, err error) {
+	if b.leader {
+		err = b.c.withAPI(ctx, func(ctx context.Context) error {
+			subjects, err := heldSubjects(ctx, b.c.control, stream, subject)
+			held = len(subjects) > 0
+			return err
+		})
+		return held, err
+	}
+	err = b.c.readers.with(ctx, func(r *reader) (err error) {
+		held, err = r.holdsFrom(ctx, stream, directRequest{NextFor: subject})
+		return err
+	})
+	return held, err
 }
 
 // getHeld reads a key of which the stream holds something: the mark of a deletion, a

@@ -173,3 +173,25 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 		t.Errorf("the account is %+v, %v", now, err)
 	}
 }
+
+// BenchmarkLookUp is what a look-up past the cache costs, of a user who exists, and of one
+// who does not, which is confirmed.
+func BenchmarkLookUp(b *testing.B) {
+	c := connect(b, onePartition())
+	newcomer(b, c, "bob")
+	from := streamstest.NewAddress(c)
+	for name, do := range map[string]func() error{
+		"user":         func() error { _, err := c.Directory().Fresh(b.Context(), "bob"); return err },
+		"no user":      func() error { _, err := c.Directory().Fresh(b.Context(), "nobody"); return err },
+		"empty inbox":  func() error { _, err := c.Holds(b.Context(), from, "01K742SG00MESSAGEMESSAGE01"); return err },
+		"no last send": func() error { _, _, err := c.LastSent(b.Context(), from); return err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := do(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
