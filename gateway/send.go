@@ -387,7 +387,7 @@ func (s *session) refuse(p *pendingSend, err error) {
 	default:
 		told = schemas.Unavailable(err)
 		s.server.metrics.unavailable.Inc()
-		s.server.log.Warn("a send was not stored", "error", err)
+		s.server.refusals.add(err)
 	}
 	s.server.metrics.errors.WithLabelValues(string(told.Code)).Inc()
 	s.settle(p, schemas.EncodeFrame(&schemas.ErrorFrame{Code: told.Code, Message: told.Message,

@@ -91,6 +91,7 @@ type Server struct {
 	told      *told
 	reads     *reads
 	later     *later
+	refusals  *refusals
 	presences *presences
 	wakes     *wakes
 	pages     *channelPages
@@ -152,8 +153,8 @@ func New(opts Options) *Server {
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
 		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
 		told:   newTold(),
-		later:  &later{log: opts.Log},
-		conns:  make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
+		later:  &later{log: opts.Log}, refusals: newRefusals(opts.Log, opts.Streams.Leader),
+		conns: make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
 		exporting: make(map[schemas.UserID]struct{}),
 	}
 }
@@ -189,6 +190,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.directory.OnDevices(s.devicesChanged)
 	s.rest.Go(func() { s.reads.run(ctx) })
 	s.rest.Go(func() { s.later.run(ctx) })
+	s.rest.Go(func() { s.refusals.run(ctx) })
 	s.presences = startPresences(&s.opts, s.metrics.watched)
 	s.rest.Go(func() { s.presences.run(ctx) })
 	s.pages = newChannelPages(s)

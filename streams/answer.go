@@ -106,7 +106,7 @@ func (w *writer) settle(spans []span, outcome func(i int) Outcome) {
 	n := 0
 	for _, s := range spans {
 		for i := s.from; i < s.to; i++ {
-			s.set.outcomes[i] = outcome(n)
+			s.set.outcomes[i] = ofStream(w.stream, outcome(n))
 			n++
 		}
 		if s.set.missing -= s.to - s.from; s.set.missing == 0 {
@@ -117,6 +117,22 @@ func (w *writer) settle(spans []span, outcome func(i int) Outcome) {
 	for _, s := range complete {
 		s.done(s.outcomes)
 	}
+}
+
+// CommitError says which stream did not store an entry, and why.
+type CommitError struct {
+	Stream string
+	Err    error
+}
+
+func (e *CommitError) Error() string { return "stream " + e.Stream + ": " + e.Err.Error() }
+func (e *CommitError) Unwrap() error { return e.Err }
+
+func ofStream(stream string, o Outcome) Outcome {
+	if o.Err != nil {
+		o.Err = &CommitError{stream, o.Err}
+	}
+	return o
 }
 
 func countEntries(spans []span) (n int) {

@@ -312,6 +312,21 @@ func (c *Conn) Partitions() int { return c.partitions }
 
 func (c *Conn) partition(u schemas.UserID) int { return Partition(u, c.partitions) }
 
+// Leader is the server that leads a stream now; empty where one server is alone.
+func (c *Conn) Leader(ctx context.Context, stream string) (leader string, err error) {
+	err = c.withAPI(ctx, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, stream)
+		if err != nil {
+			return fmt.Errorf("failed to look up the leader of %s: %w", stream, err)
+		}
+		if cluster := s.CachedInfo().Cluster; cluster != nil {
+			leader = cluster.Leader
+		}
+		return nil
+	})
+	return leader, err
+}
+
 // Ready says why the process cannot commit now, or nil.
 func (c *Conn) Ready() error {
 	for _, nc := range []*nats.Conn{c.control, c.commits, c.lives, c.reads} {

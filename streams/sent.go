@@ -184,10 +184,13 @@ type part struct {
 
 func (c *Conn) commit(stream string, set []Entry, done func([]Outcome)) error {
 	w, err := c.committer(stream)
-	if err != nil {
-		return err
+	if err == nil {
+		err = w.Commit(set, done)
 	}
-	return w.Commit(set, done)
+	if err != nil {
+		return &CommitError{stream, err}
+	}
+	return nil
 }
 
 func firstError(outcomes []Outcome) error {

@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roost/streams"
+)
+
+func TestRefusalsAreLoggedOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		lead, lookups := errors.New("no answer"), 0
+		r := newRefusals(slog.New(slog.NewTextHandler(&log, nil)), func(_ context.Context, stream string) (string, error) {
+			lookups++
+			if lead != nil {
+				return "", lead
+			}
+			return "nats-2", nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { r.run(ctx); close(ended) }()
+		lines := func() []string {
+			synctest.Wait()
+			all := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
+			log.Reset()
+			return all
+		}
+		for range 30 { // for three seconds
+			for range 10 {
+				r.add(&streams.CommitError{Stream: "SENT_0", Err: streams.ErrUnknownOutcome})
+			}
+			time.Sleep(refusalsEvery / 10)
+		}
+		if all := lines(); len(all) > 4 || lookups != len(all) ||
+			!strings.Contains(all[1], "sends=100 ") || !strings.Contains(all[1], "stream=SENT_0 leader=unknown") {
+			t.Errorf("%d lines, %d look-ups: %q", len(all), lookups, all)
+		}
+		time.Sleep(2 * refusalsEvery)
+		lines()
+		lead = nil
+		r.add(&streams.CommitError{Stream: "INBOX_0", Err: streams.ErrBusy})
+		if all := lines(); !strings.Contains(all[0], "stream=INBOX_0 leader=nats-2") {
+			t.Errorf("%q", all)
+		}
+		r.add(errors.New("of no stream"))
+		cancel()
+		<-ended
+		if all := lines(); !strings.Contains(all[len(all)-1], "of no stream") || strings.Contains(all[len(all)-1], "stream=") {
+			t.Errorf("the last one: %q", all)
+		}
+	})
+}
