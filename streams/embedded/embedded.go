@@ -1,9 +1,9 @@
 // Package embedded runs a nats-server inside the process: for `roost serve`, and
 // for every test, which so meet the real thing.
 //
-// The server's goroutines are its own; Stop waits for it. A write error of the
-// disk freezes a stream for good until the server is started again, so Frozen
-// says when that happened.
+// The server's goroutines are its own; Stop waits for it. A failed write, for want of a
+// file descriptor even, freezes a stream until the server opens it again. Frozen says
+// when that happened, and Recover opens it.
 package embedded
 
 import (
