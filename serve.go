@@ -90,18 +90,20 @@ func (f serveFlags) singles() int {
 const shutdownTimeout = 10 * time.Second
 
 // Run implements `roost serve`.
-func (c serveCommand) Run(p process) error {
+func (c serveCommand) Run(p process) (err error) {
 	if err := errors.Join(c.gatewayFlags.validate(), c.deviceFlags.validate(), c.validateACME()); err != nil {
 		return cannotStart(err)
 	}
 	log := newLog(c.logFlags, p.stderr)
 	files := raiseFileLimit(log)
 	defer runtime.KeepAlive(heapFloor())
+	end := newShutdown(log, exitWithin)
+	defer end.finish(&err)
 	dir, err := openDataDir(c.DataDir)
 	if err != nil {
 		return cannotStart(err)
 	}
-	defer dir.close()
+	end.push("the lock of the data directory", always(dir.close))
 	listener, err := listen(c.HTTP)
 	if err != nil {
 		return cannotStart(err)
@@ -116,13 +118,13 @@ func (c serveCommand) Run(p process) error {
 	if err != nil {
 		return cannotStart(err)
 	}
-	defer server.Stop()
+	end.push("the embedded NATS server", always(server.Stop))
 	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Singles: c.singles(),
 		Alone: c.NATSListen == "", DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, c.topology(1))
 	if err != nil {
 		return cannotStart(err)
 	}
-	defer conn.Close()
+	end.push("the connections to NATS", conn.Shutdown)
 	if c.stages() {
 		if err := server.StageIn(c.StageDir); err != nil {
 			log.Warn("batches are staged in the data directory, which is slower", "error", err)
@@ -132,7 +134,7 @@ func (c serveCommand) Run(p process) error {
 	if err != nil {
 		return cannotStart(err)
 	}
-	defer closeStore()
+	end.push("the history store", closeStore)
 
 	registry := newRegistry()
 	guard := newDiskGuard(dir.path, c.MinFreeDisk<<20, server, log)
@@ -157,16 +159,16 @@ func (c serveCommand) Run(p process) error {
 		return cannotStart(err)
 	}
 	var group run.Group
-	addGateway(&group, gateway.New(options), front)
-	addWorkers(&group, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
-	addActor(&group, guard.watch)
-	addActor(&group, untilSignal(p.ctx, log))
+	addGateway(&group, end, gateway.New(options), front)
+	addWorkers(&group, end, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
+	end.add(&group, "the disk guard", guard.watch)
+	end.add(&group, "the wait for a signal", untilSignal(p.ctx, log))
 	log.Info("roost serves", "url", urlOf(listener, secure), "data", dir.path, "history", historyName(c.Mongo), "version", versionText())
-	return finished(group.Run())
+	return finished(end.wait(group.Run))
 }
 
 // Run implements `roost gateway`.
-func (c gatewayCommand) Run(p process) error {
+func (c gatewayCommand) Run(p process) (err error) {
 	if err := c.validate(); err != nil {
 		return cannotStart(err)
 	}
@@ -176,6 +178,8 @@ func (c gatewayCommand) Run(p process) error {
 	log := newLog(c.logFlags, p.stderr)
 	files := raiseFileLimit(log)
 	defer runtime.KeepAlive(heapFloor())
+	end := newShutdown(log, exitWithin)
+	defer end.finish(&err)
 	listener, err := listen(c.HTTP)
 	if err != nil {
 		return cannotStart(err)
@@ -186,7 +190,7 @@ func (c gatewayCommand) Run(p process) error {
 	if err != nil {
 		return cannotStart(err)
 	}
-	defer conn.Close()
+	end.push("the connections to NATS", conn.Shutdown)
 	options := gateway.Options{Streams: conn, Registry: newRegistry(), Log: log}
 	if err := c.configure(p.ctx, &options, c.AuthSecret); err != nil {
 		return cannotStart(err)
@@ -200,14 +204,14 @@ func (c gatewayCommand) Run(p process) error {
 		return cannotStart(err)
 	}
 	var group run.Group
-	addGateway(&group, gateway.New(options), front)
-	addActor(&group, untilSignal(p.ctx, log))
+	addGateway(&group, end, gateway.New(options), front)
+	end.add(&group, "the wait for a signal", untilSignal(p.ctx, log))
 	log.Info("roost gateway serves", "url", urlOf(listener, secure), "nats", maskedList(c.NATS), "version", versionText())
-	return finished(group.Run())
+	return finished(end.wait(group.Run))
 }
 
 // Run implements `roost worker`.
-func (c workerCommand) Run(p process) error {
+func (c workerCommand) Run(p process) (err error) {
 	if err := c.validate(); err != nil {
 		return cannotStart(err)
 	}
@@ -216,16 +220,18 @@ func (c workerCommand) Run(p process) error {
 	}
 	log := newLog(c.logFlags, p.stderr)
 	files := raiseFileLimit(log)
+	end := newShutdown(log, exitWithin)
+	defer end.finish(&err)
 	conn, err := openStreams(p.ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost worker", Log: log}, streams.Topology{})
 	if err != nil {
 		return cannotStart(err)
 	}
-	defer conn.Close()
+	end.push("the connections to NATS", conn.Shutdown)
 	store, closeStore, err := openHistory(p.ctx, c.Mongo, "", log)
 	if err != nil {
 		return cannotStart(err)
 	}
-	defer closeStore()
+	end.push("the history store", closeStore)
 	registry := newRegistry()
 	var group run.Group
 	if c.HTTP != "" {
@@ -237,12 +243,12 @@ func (c workerCommand) Run(p process) error {
 		if err != nil {
 			return cannotStart(err)
 		}
-		addHTTP(&group, edge.New(listener, edge.Options{MaxConnections: bound, Registry: registry, Log: log}), workers.Handler(registry, conn, store))
+		addHTTP(&group, end, edge.New(listener, edge.Options{MaxConnections: bound, Registry: registry, Log: log}), workers.Handler(registry, conn, store))
 	}
-	addWorkers(&group, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
-	addActor(&group, untilSignal(p.ctx, log))
+	addWorkers(&group, end, workers.Options{Streams: conn, Store: store, DeviceMaxIdle: c.DeviceMaxIdle, Registry: registry, Log: log})
+	end.add(&group, "the wait for a signal", untilSignal(p.ctx, log))
 	log.Info("roost worker works", "nats", maskedList(c.NATS), "history", historyName(c.Mongo), "version", versionText())
-	return finished(group.Run())
+	return finished(end.wait(group.Run))
 }
 
 // configure fills in what the flags say of a gateway.
@@ -297,29 +303,23 @@ func openStreams(ctx context.Context, o streams.Options, t streams.Topology) (*s
 }
 
 // openHistory opens MongoDB where a URI is given, else SQLite at path.
-func openHistory(ctx context.Context, uri, path string, log *slog.Logger) (workers.Store, func(), error) {
+func openHistory(ctx context.Context, uri, path string, log *slog.Logger) (workers.Store, func(context.Context) error, error) {
 	if uri == "" {
 		store, err := sqlite.Open(path)
 		if err != nil {
 			return nil, nil, err
 		}
-		return store, func() { logClose(log, "history", store.Close()) }, nil
+		return store, func(context.Context) error { return store.Close() }, nil
 	}
 	store, err := mongo.Open(ctx, uri, mongo.Options{Logger: log})
 	if err != nil {
 		return nil, nil, err
 	}
-	return store, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	return store, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		logClose(log, "history", store.Close(ctx))
+		return store.Close(ctx)
 	}, nil
-}
-
-func logClose(log *slog.Logger, what string, err error) {
-	if err != nil {
-		log.Warn("failed to close", "what", what, "error", err)
-	}
 }
 
 func historyName(uri string) string {
@@ -381,13 +381,13 @@ func (f gatewayFlags) front(listener net.Listener, secure *tls.Config, files, re
 
 // addGateway adds the gateway, and the HTTP server in front of it. Interrupted, the
 // listener closes first, then the connections are drained.
-func addGateway(group *run.Group, g *gateway.Server, front *edge.Server) {
-	group.Add(func() error {
+func addGateway(group *run.Group, end *shutdown, g *gateway.Server, front *edge.Server) {
+	end.addParts(group, "the gateway", func() error {
 		if err := g.Start(context.Background()); err != nil {
 			return err
 		}
 		return front.Serve(g.Handler())
-	}, func(error) {
+	}, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
 		front.CloseListener()
@@ -399,22 +399,16 @@ func addGateway(group *run.Group, g *gateway.Server, front *edge.Server) {
 // workerConnections bounds the connections to a worker's metrics and health.
 const workerConnections = 128
 
-func addHTTP(group *run.Group, front *edge.Server, h http.Handler) {
-	group.Add(func() error { return front.Serve(h) }, func(error) {
+func addHTTP(group *run.Group, end *shutdown, front *edge.Server, h http.Handler) {
+	end.addParts(group, "the HTTP server", func() error { return front.Serve(h) }, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		front.Shutdown(ctx)
 	})
 }
 
-func addWorkers(group *run.Group, o workers.Options) {
-	addActor(group, func(ctx context.Context) error { return workers.Run(ctx, o) })
-}
-
-// addActor adds a function that returns when its context ends.
-func addActor(group *run.Group, execute func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	group.Add(func() error { return execute(ctx) }, func(error) { cancel() })
+func addWorkers(group *run.Group, end *shutdown, o workers.Options) {
+	end.add(group, "the workers", func(ctx context.Context) error { return workers.Run(ctx, o) })
 }
 
 // errStopped ends the group in order.

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oklog/run"
+)
+
+// exitWithin is how long a process takes to stop, whatever hangs.
+const exitWithin = 20 * time.Second
+
+// shutdown bounds the end of a process. Its parts are actors, which a run group ends, and
+// closers, which run one after the other afterwards, the last pushed first. One deadline
+// is over all of them. At the deadline it logs what did not end and the process exits
+// with 1, though parts of it still run.
+type shutdown struct {
+	// Static.
+	log    *slog.Logger
+	within time.Duration
+	ctx    context.Context // ends at the deadline
+	cancel context.CancelFunc
+
+	mu      sync.Mutex // guards the rest
+	timer   *time.Timer
+	running []string // parts that run now
+	closers []closer
+}
+
+// closer ends one part, within its context as far as it can.
+type closer struct {
+	name  string
+	close func(context.Context) error
+}
+
+func newShutdown(log *slog.Logger, within time.Duration) *shutdown {
+	s := &shutdown{log: log, within: within}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// begin starts the deadline; only the first call does.
+func (s *shutdown) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer == nil {
+		s.timer = time.AfterFunc(s.within, s.cancel)
+	}
+}
+
+// add adds to group an actor that returns when its context ends.
+func (s *shutdown) add(group *run.Group, name string, execute func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.addParts(group, name, func() error { return execute(ctx) }, cancel)
+}
+
+// addParts adds to group an actor of two parts. The first interrupt of any actor begins
+// the shutdown.
+func (s *shutdown) addParts(group *run.Group, name string, execute func() error, interrupt func()) {
+	group.Add(s.watch(name, execute), func(error) {
+		s.begin()
+		_ = s.watch(name+", which drains", func() error { interrupt(); return nil })()
+	})
+}
+
+// push adds a closer.
+func (s *shutdown) push(name string, close func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closers = append(s.closers, closer{name, close})
+}
+
+// watch makes do say that it runs.
+func (s *shutdown) watch(name string, do func() error) func() error {
+	return func() error {
+		s.mu.Lock()
+		s.running = append(s.running, name)
+		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			at := slices.Index(s.running, name)
+			s.running = slices.Delete(s.running, at, at+1)
+		}()
+		return do()
+	}
+}
+
+// wait runs do and returns what it does, or at the deadline an error that names what
+// still runs.
+func (s *shutdown) wait(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.ctx.Done():
+	}
+	select {
+	case err := <-done: // at the same moment
+		return err
+	default:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := strings.Join(s.running, ", ")
+	s.log.Error("the process exits before everything has ended", "after", s.within, "running", names)
+	return fmt.Errorf("not everything ended within %v, and the process exits all the same; still running: %s", s.within, names)
+}
+
+// finish runs the closers and joins their errors with err. After the deadline it runs
+// none: each needs what is closed after it.
+func (s *shutdown) finish(err *error) {
+	s.begin()
+	for {
+		s.mu.Lock()
+		n := len(s.closers)
+		if n == 0 || s.ctx.Err() != nil {
+			s.timer.Stop()
+			s.mu.Unlock()
+			s.cancel()
+			return
+		}
+		last := s.closers[n-1]
+		s.closers = s.closers[:n-1]
+		s.mu.Unlock()
+		if failed := s.wait(s.watch(last.name, func() error { return last.close(s.ctx) })); failed != nil {
+			*err = errors.Join(*err, fmt.Errorf("%s: %w", last.name, failed))
+		}
+	}
+}
+
+// always is a closer that cannot fail.
+func always(close func()) func(context.Context) error {
+	return func(context.Context) error {
+		close()
+		return nil
+	}
+}
