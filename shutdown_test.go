@@ -15,7 +15,7 @@ import (
 )
 
 // ended has parts of a process end and returns how long that took, the error and the log.
-func ended(t *testing.T, within time.Duration, parts func(end *shutdown, group *run.Group)) (took time.Duration, err error, logged string) {
+func ended(t *testing.T, within time.Duration, parts func(end *shutdown, group *run.Group)) (took time.Duration, logged string, err error) {
 	t.Helper()
 	var log bytes.Buffer
 	began := time.Now()
@@ -27,14 +27,14 @@ func ended(t *testing.T, within time.Duration, parts func(end *shutdown, group *
 		end.add(&group, "the signal", func(context.Context) error { return errStopped })
 		return finished(end.wait(group.Run))
 	}()
-	return time.Since(began), err, log.String()
+	return time.Since(began), log.String(), err
 }
 
 func TestShutdownInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order []string
 		note := func(name string) func() { return func() { order = append(order, name) } }
-		took, err, log := ended(t, exitWithin, func(end *shutdown, group *run.Group) {
+		took, log, err := ended(t, exitWithin, func(end *shutdown, group *run.Group) {
 			end.push("the lock", always(note("lock")))
 			end.push("the store", func(context.Context) error { note("store")(); return errors.New("the disk is full") })
 			end.add(group, "the workers", func(ctx context.Context) error {
@@ -70,7 +70,7 @@ func TestShutdownHangs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				forever, closed := make(chan struct{}), false
 				defer close(forever) // or synctest waits for it
-				took, err, log := ended(t, exitWithin, func(end *shutdown, group *run.Group) {
+				took, log, err := ended(t, exitWithin, func(end *shutdown, group *run.Group) {
 					end.push("the NATS server", always(func() { closed = true }))
 					hang(end, group, forever)
 				})

@@ -51,5 +51,6 @@
 // [Options].Alone, shows entries itself and knows which it showed (shown.go): there
 // none has to be seen in the stream first, and the record of a send may come after
 // its copies, which hold all that it says (behind.go, recover.go). A commit without an
-// answer has an unknown outcome and is reported as such, never guessed.
+// answer has an unknown outcome and is reported as such, never guessed. A read that NATS
+// answers with 404 may have failed: it is confirmed before it counts (absent.go).
 package streams

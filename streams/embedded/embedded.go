@@ -40,7 +40,8 @@ type Options struct {
 // Server is a running nats-server with JetStream.
 type Server struct {
 	*server.Server
-	stage string // folder of StageIn, or empty
+	config server.JetStreamConfig // as it was started with; Recover starts it again
+	stage  string                 // folder of StageIn, or empty
 }
 
 const startTimeout = 60 * time.Second
@@ -89,7 +90,7 @@ func Start(o Options) (*Server, error) {
 	if err := removeAll(left); err != nil && o.Log != nil {
 		o.Log.Warn("batches that an earlier server staged were not removed", "error", err)
 	}
-	return &Server{Server: srv}, nil
+	return &Server{Server: srv, config: *srv.JetStreamConfig()}, nil
 }
 
 // Stop ends the server and waits for it. Clients must be closed before.
@@ -101,8 +102,12 @@ func (s *Server) Stop() {
 	}
 }
 
-// Frozen says which stream stopped at a failed write to the disk, or nil.
+// Frozen says which stream stopped at a failed write to the disk, or that the server
+// closed all of them, or nil.
 func (s *Server) Frozen() error {
+	if !s.JetStreamEnabled() {
+		return errors.New("the NATS server closed its streams, and its log says why")
+	}
 	health := s.Healthz(&server.HealthzOptions{})
 	if strings.Contains(health.Error, "write error") {
 		return errors.New(health.Error)

@@ -24,10 +24,10 @@ func (s *Server) Recover() error {
 		return err
 	}
 	// Two files a stream stay open, and each opens a few more while it is recovered.
-	if err := canOpen(s.StoreDir(), 64+4*len(streams)); err != nil {
+	if err := canOpen(s.config.StoreDir, 64+4*len(streams)); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotYet, err)
 	}
-	config := *s.JetStreamConfig()
+	config := s.config
 	config.StoreDir = filepath.Dir(config.StoreDir) // the server appends its own folder again
 	if err := s.ShutdownJetStream(); err != nil {
 		return fmt.Errorf("failed to close the streams: %w", err)

@@ -68,6 +68,13 @@ func TestRecover(t *testing.T) {
 	if err := s.Frozen(); err != nil {
 		t.Errorf("it is still stopped: %v", err)
 	}
+	// The server closes all streams by itself where it may not write, say.
+	if err := s.ShutdownJetStream(); err != nil || s.Frozen() == nil {
+		t.Errorf("closed: %v, %v", err, s.Frozen())
+	}
+	if err := s.Recover(); err != nil || s.Frozen() != nil {
+		t.Fatalf("opened again: %v, %v", err, s.Frozen())
+	}
 	if at, err := put(stored); err != nil || at != uint64(stored+1) {
 		t.Errorf("stored at %d, %v, behind %d", at, err, stored)
 	}

@@ -50,11 +50,7 @@ func (s *Server) StageIn(dir string) error {
 
 // streamFolders are the server's folders of streams, one each.
 func (s *Server) streamFolders() ([]string, error) {
-	config := s.JetStreamConfig()
-	if config == nil {
-		return nil, errors.New("the embedded NATS server has no JetStream")
-	}
-	return filepath.Glob(filepath.Join(config.StoreDir, "*", "streams", "*"))
+	return filepath.Glob(filepath.Join(s.config.StoreDir, "*", "streams", "*"))
 }
 
 // staged are the folders that a server on storeDir staged batches in and left
