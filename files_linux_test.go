@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -85,6 +87,82 @@ func TestNoFileDescriptors(t *testing.T) {
 	if got := inboxOf(t, dir, "bob"); got != 0 {
 		t.Errorf("bob, who blocks carol, has %d messages", got)
 	}
+}
+
+// TestStopsThoughAStreamTakesNothing stops the process while a stream takes nothing and
+// sends wait for it: it ends in time, says that records were left, and the next start
+// writes them.
+func TestStopsThoughAStreamTakesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, dir, "")
+	_ = join(t, s, dir, "dave").Close()
+	s.stop()
+	s = serve(t, dir, s.address()) // its streams open their files at the first write
+	d := dialRaw(t, s, token(t, dir, "carol"))
+	// This writes to the inbox of dave, and not to the records of sends.
+	if status, body := s.post("/groups", token(t, dir, "carol"), `{"group_name":"two","members":["dave"]}`); status != http.StatusCreated {
+		t.Fatalf("a group: %d %s", status, body)
+	}
+	const sends = 50
+	write := func(n int) *schemas.MessageReceived {
+		d.write(fmt.Sprintf(`{"type":"send_message","receiver_id":"dave","content":"%d","message_id_by_client":%[1]d,"timestamp":1}`, n))
+		f, ok := d.either(schemas.TypeMessageReceived, schemas.TypeError).(*schemas.MessageReceived)
+		if !ok {
+			t.Fatalf("number %d was refused", n)
+		}
+		return f
+	}
+	s.limitFiles(0)
+	accepted := make(map[int]schemas.MessageID)
+	for n := 1; n <= sends; n++ {
+		accepted[n] = write(n).MessageID
+	}
+	began := time.Now()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.exited:
+	case <-time.After(timeout):
+		t.Fatal("the process does not stop")
+	}
+	if took, code := time.Since(began), s.cmd.ProcessState.ExitCode(); took > exitWithin+time.Second || code != exitFault {
+		t.Errorf("it ended after %v with %d", took, code)
+	}
+	if log, want := s.log.String(), fmt.Sprint(sends, " accepted sends were not stored"); !strings.Contains(log, want) {
+		t.Errorf("the log does not say what was left:\n%s", tail(log, 2000))
+	}
+
+	s = serve(t, dir, s.address())
+	d = redialRaw(t, s, token(t, dir, "carol"), d.device, "")
+	for n := sends; n > 0; n-- {
+		if f := write(n); f.MessageID != accepted[n] {
+			t.Errorf("number %d again: %s, not %s", n, f.MessageID, accepted[n])
+		}
+	}
+	_ = d.ws.CloseNow()
+	s.stop()
+}
+
+// post sends a body to a path of the server.
+func (s *server) post(path, token, body string) (int, string) {
+	s.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, s.url+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.StatusCode, string(answer)
 }
 
 // either reads up to a frame of one of two types.

@@ -13,8 +13,13 @@ import (
 	"github.com/oklog/run"
 )
 
-// exitWithin is how long a process takes to stop, whatever hangs.
-const exitWithin = 20 * time.Second
+const (
+	// exitWithin is how long a process takes to stop, whatever hangs.
+	exitWithin = 20 * time.Second
+	// exitReserve is how long before that a closer gives up on what it waits for, so that
+	// the parts after it end in order.
+	exitReserve = 3 * time.Second
+)
 
 // shutdown bounds the end of a process. Its parts are actors, which a run group ends, and
 // closers, which run one after the other afterwards, the last pushed first. One deadline
@@ -29,11 +34,12 @@ type shutdown struct {
 
 	mu      sync.Mutex // guards the rest
 	timer   *time.Timer
+	began   time.Time
 	running []string // parts that run now
 	closers []closer
 }
 
-// closer ends one part, within its context as far as it can.
+// closer ends one part. It gives up on what it waits for when its context ends.
 type closer struct {
 	name  string
 	close func(context.Context) error
@@ -50,6 +56,7 @@ func (s *shutdown) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.timer == nil {
+		s.began = time.Now()
 		s.timer = time.AfterFunc(s.within, s.cancel)
 	}
 }
@@ -118,6 +125,8 @@ func (s *shutdown) wait(do func() error) error {
 // none: each needs what is closed after it.
 func (s *shutdown) finish(err *error) {
 	s.begin()
+	ctx, cancel := context.WithDeadline(s.ctx, s.began.Add(s.within-exitReserve))
+	defer cancel()
 	for {
 		s.mu.Lock()
 		n := len(s.closers)
@@ -130,7 +139,7 @@ func (s *shutdown) finish(err *error) {
 		last := s.closers[n-1]
 		s.closers = s.closers[:n-1]
 		s.mu.Unlock()
-		if failed := s.wait(s.watch(last.name, func() error { return last.close(s.ctx) })); failed != nil {
+		if failed := s.wait(s.watch(last.name, func() error { return last.close(ctx) })); failed != nil {
 			*err = errors.Join(*err, fmt.Errorf("%s: %w", last.name, failed))
 		}
 	}

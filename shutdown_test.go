@@ -53,6 +53,20 @@ func TestShutdownInOrder(t *testing.T) {
 	})
 }
 
+// TestShutdownGivesUpInTime: a closer that waits leaves time for those after it.
+func TestShutdownGivesUpInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed := false
+		took, _, err := ended(t, exitWithin, func(end *shutdown, _ *run.Group) {
+			end.push("the NATS server", always(func() { time.Sleep(time.Second); closed = true }))
+			end.push("the connections to NATS", func(ctx context.Context) error { <-ctx.Done(); return errors.New("one record was left") })
+		})
+		if took != exitWithin-exitReserve+time.Second || !closed || err == nil || err.Error() != "the connections to NATS: one record was left" {
+			t.Errorf("%v after %v, closed %t", err, took, closed)
+		}
+	})
+}
+
 // TestShutdownHangs: whichever part hangs, the process ends, says which, and not with 0.
 func TestShutdownHangs(t *testing.T) {
 	for name, hang := range map[string]func(end *shutdown, group *run.Group, forever chan struct{}){
