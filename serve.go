@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -84,10 +83,6 @@ func (f serveFlags) singles() int {
 	}
 	return 32
 }
-
-// shutdownTimeout bounds the drain. With what the workers take to finish, the
-// process is gone within 20 s.
-const shutdownTimeout = 10 * time.Second
 
 // Run implements `roost serve`.
 func (c serveCommand) Run(p process) (err error) {
@@ -377,61 +372,6 @@ func (f gatewayFlags) front(listener net.Listener, secure *tls.Config, files, re
 	perAddress := min(o.Limits.ConnectionsPerAddress, bound/2) // one address leaves room for others
 	return edge.New(listener, edge.Options{MaxConnections: bound, MaxPerAddress: perAddress, TrustedProxies: o.TrustedProxies,
 		ProxyProtocol: f.ProxyProtocol, TLS: secure, HSTS: f.HSTS, Registry: o.Registry, Log: o.Log}), nil
-}
-
-// addGateway adds the gateway, and the HTTP server in front of it. Interrupted, the
-// listener closes first, then the connections are drained.
-func addGateway(group *run.Group, end *shutdown, g *gateway.Server, front *edge.Server) {
-	end.addParts(group, "the gateway", func() error {
-		if err := g.Start(context.Background()); err != nil {
-			return err
-		}
-		return front.Serve(g.Handler())
-	}, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-		defer cancel()
-		front.CloseListener()
-		g.Drain(ctx)
-		front.Shutdown(ctx)
-	})
-}
-
-// workerConnections bounds the connections to a worker's metrics and health.
-const workerConnections = 128
-
-func addHTTP(group *run.Group, end *shutdown, front *edge.Server, h http.Handler) {
-	end.addParts(group, "the HTTP server", func() error { return front.Serve(h) }, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		front.Shutdown(ctx)
-	})
-}
-
-func addWorkers(group *run.Group, end *shutdown, o workers.Options) {
-	end.add(group, "the workers", func(ctx context.Context) error { return workers.Run(ctx, o) })
-}
-
-// errStopped ends the group in order.
-var errStopped = errors.New("stopped")
-
-// untilSignal is the actor that ends with the process's context.
-func untilSignal(process context.Context, log *slog.Logger) func(context.Context) error {
-	return func(ctx context.Context) error {
-		select {
-		case <-process.Done():
-			log.Info("roost stops")
-			return errStopped
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func finished(err error) error {
-	if errors.Is(err, errStopped) {
-		return nil
-	}
-	return err
 }
 
 func envIsSet(names []string) bool {
