@@ -19,6 +19,14 @@ import (
 // beyond, the client does not read.
 const maxOutbox = 2*schemas.MaxInFlight + 2*schemas.MaxPresenceUsers
 
+const (
+	// maxOutboxBytes bounds the same in bytes, what is being written included.
+	maxOutboxBytes = 2 << 20
+	// maxUnwritten is how many bytes of them an inbox may leave to be written before it waits,
+	// and the others that have much to send.
+	maxUnwritten = 128 << 10
+)
+
 // conn is one WebSocket.
 type conn struct {
 	// Static.
@@ -40,11 +48,13 @@ type conn struct {
 
 	mu      sync.Mutex    // guards the rest
 	outbox  [][]byte      // at most maxOutbox; more closes the connection with 4008
+	queued  int           // bytes of outbox and of what is being written, at most maxOutboxBytes; more closes it too
+	waiting *session      // its inbox waits for room; nil if it does not
 	writing bool          // a writer runs
 	pinging bool          // the writer shall ping
 	held    bool          // a few frames may wait for those that follow
 	closing bool          // nothing more is queued
-	room    chan struct{} // closed once the outbox is taken; nil while nobody waits for it
+	room    chan struct{} // closed once something was written; nil while nobody waits for it
 	ending  *ending       // what the writer closes with, once the outbox is empty
 
 	// slots holds one for each send without an answer. It is full at
@@ -234,12 +244,13 @@ func (c *conn) send(frame []byte) bool {
 		c.mu.Unlock()
 		return false
 	}
-	if len(c.outbox) >= maxOutbox {
+	if len(c.outbox) >= maxOutbox || c.queued+len(frame) > maxOutboxBytes {
 		c.mu.Unlock()
 		c.close(schemas.CloseSlow, "the client does not read")
 		return false
 	}
 	c.outbox = append(c.outbox, frame)
+	c.queued += len(frame)
 	start := (!c.held || len(c.outbox) >= maxHeld) && c.startWriting()
 	c.mu.Unlock()
 	if start {
@@ -248,12 +259,24 @@ func (c *conn) send(frame []byte) bool {
 	return true
 }
 
+// roomFor says whether a session's inbox may deliver. If not, the inbox goes on once there
+// is room.
+func (c *conn) roomFor(s *session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queued <= maxUnwritten {
+		return true
+	}
+	c.waiting = s
+	return false
+}
+
 // waitForRoom returns once few frames wait to be written; false where the
 // connection is over. It is for who has many to queue.
 func (c *conn) waitForRoom() bool {
 	for {
 		c.mu.Lock()
-		if c.closing || len(c.outbox) <= maxOutbox/4 {
+		if c.closing || len(c.outbox) <= maxOutbox/4 && c.queued <= maxUnwritten {
 			defer c.mu.Unlock()
 			return !c.closing
 		}
@@ -297,12 +320,8 @@ func (c *conn) write() {
 	defer c.wg.Done()
 	for {
 		c.mu.Lock()
-		batch, ping, end := c.outbox, c.pinging, c.ending
+		batch, size, ping, end := c.outbox, c.queued, c.pinging, c.ending
 		c.outbox, c.pinging = nil, false
-		if c.room != nil {
-			close(c.room)
-			c.room = nil
-		}
 		if len(batch) == 0 && !ping {
 			c.writing = false
 			c.mu.Unlock()
@@ -320,6 +339,25 @@ func (c *conn) write() {
 			c.stopWriting(err)
 			return
 		}
+		c.wrote(size)
+	}
+}
+
+// wrote makes room for those that wait for it.
+func (c *conn) wrote(size int) {
+	c.mu.Lock()
+	c.queued -= size
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	var waiting *session
+	if c.queued <= maxUnwritten/2 {
+		waiting, c.waiting = c.waiting, nil
+	}
+	c.mu.Unlock()
+	if waiting != nil {
+		waiting.inbox.GoOn()
 	}
 }
 

@@ -18,6 +18,9 @@
 // connection waits for its goroutines before it ends, and Drain for all
 // connections.
 //
+// What waits to be written to a connection is bounded in frames and bytes (conn.go). An
+// inbox delivers no more while much is unwritten, and goes on once the writer made room.
+//
 // # The way of a frame
 //
 //	socket.go   reads it, bounded, no faster than the limit on frames; its bytes are gone

@@ -30,17 +30,19 @@ func (s *Server) StartedAgo(d time.Duration) { s.since = time.Now().Add(-d) }
 func Burst(perSecond float64) int { return newLimiter(perSecond).Burst() }
 
 const (
-	MaxBody      = maxBody
-	MaxGroupBody = maxGroupBody
-	MaxExports   = maxExports
-	MaxOutbox    = maxOutbox
-	WriteTimeout = writeTimeout
-	RecentFor    = recentFor
-	MaxRecent    = maxRecent
-	TypingEvery  = typingEvery
-	MaxTyping    = maxTyping
-	RoomTimeout  = roomTimeout
-	WakeAgain    = wakeAgain
+	MaxBody        = maxBody
+	MaxGroupBody   = maxGroupBody
+	MaxExports     = maxExports
+	MaxOutbox      = maxOutbox
+	MaxOutboxBytes = maxOutboxBytes
+	MaxUnwritten   = maxUnwritten
+	WriteTimeout   = writeTimeout
+	RecentFor      = recentFor
+	MaxRecent      = maxRecent
+	TypingEvery    = typingEvery
+	MaxTyping      = maxTyping
+	RoomTimeout    = roomTimeout
+	WakeAgain      = wakeAgain
 
 	SubscribesPerSecond = subscribesPerSecond
 	MaxSubscribes       = maxSubscribes

@@ -104,7 +104,6 @@ type Server struct {
 
 	mu        sync.Mutex // guards the rest
 	conns     map[*conn]struct{}
-	started   uint64 // connections ever
 	byUser    map[schemas.UserID][]*conn
 	byAddress map[string]int
 	exporting map[schemas.UserID]struct{} // at most maxExports
@@ -268,7 +267,7 @@ const (
 )
 
 // sweep closes connections that have been silent for three heartbeats, and gives
-// memory back after a wave of new ones.
+// memory back after a wave of work.
 func (s *Server) sweep() {
 	var wave wave
 	tick := time.NewTicker(sweepEvery)
@@ -277,10 +276,7 @@ func (s *Server) sweep() {
 		select {
 		case now := <-tick.C:
 			s.tend(now)
-			s.mu.Lock()
-			started := s.started
-			s.mu.Unlock()
-			if wave.over(started) {
+			if wave.over(allocated()) {
 				giveBack()
 			}
 		case <-s.ctx.Done():
@@ -343,7 +339,6 @@ func (s *Server) start(c *conn) bool {
 		return false
 	}
 	s.conns[c] = struct{}{}
-	s.started++
 	s.wg.Go(c.run)
 	return true
 }

@@ -355,6 +355,9 @@ func (s *session) Deliver(entry []byte, cursor schemas.Cursor) {
 	s.server.metrics.delivered.Inc()
 }
 
+// Room implements [streams.Sink].
+func (s *session) Room() bool { return s.conn.roomFor(s) }
+
 // Drained implements [streams.Sink].
 func (s *session) Drained(cursor schemas.Cursor) {
 	s.conn.sendFrame(&schemas.InboxDrained{Cursor: cursor})

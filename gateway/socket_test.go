@@ -258,7 +258,7 @@ func TestSmallFramesAllocateNothing(t *testing.T) {
 }
 
 // connOn is a connection without a gateway behind it.
-func connOn(t *testing.T, conn *recorded) (*conn, *prometheus.Registry) {
+func connOn(t *testing.T, conn net.Conn) (*conn, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	s := &Server{consumers: &streams.Consumers{}}
@@ -375,11 +375,12 @@ func TestNothingFollowsTheCloseFrame(t *testing.T) {
 func TestWaveIsOver(t *testing.T) {
 	var w wave
 	for i, c := range []struct {
-		started uint64
-		over    bool
-	}{{0, false}, {500, false}, {20_000, false}, {20_010, true}, {20_010, false}, {20_900, false}, {21_011, false}, {21_011, true}} {
-		if got := w.over(c.started); got != c.over {
-			t.Errorf("look %d, at %d connections: %v", i, c.started, got)
+		allocated uint64 // MiB
+		over      bool
+	}{{0, false}, {50, false}, {2000, false}, {2003, true}, {2003, false}, {2060, false}, {2075, false}, {2075, true},
+		{4000, false}, {4005, false}, {4008, true}} {
+		if got := w.over(c.allocated << 20); got != c.over {
+			t.Errorf("look %d, at %d MiB: %v", i, c.allocated, got)
 		}
 	}
 }

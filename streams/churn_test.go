@@ -139,6 +139,8 @@ type churnSink struct {
 	drained chan struct{}       // closed by Drained
 }
 
+func (s *churnSink) Room() bool { return true }
+
 func (s *churnSink) Deliver(entry []byte, c schemas.Cursor) {
 	var in schemas.Incoming
 	err := json.Unmarshal(schemas.AppendCursor(nil, entry, c), &in)

@@ -95,6 +95,8 @@ type member struct {
 	drained chan struct{}
 }
 
+func (m *member) Room() bool { return true }
+
 func (m *member) Deliver(entry []byte, _ schemas.Cursor) {
 	if head, err := schemas.DecodeEntryHead(entry); err == nil {
 		m.crowd.got <- receipt{m, head.MessageID}

@@ -18,10 +18,19 @@ type directInbox struct {
 
 	// Guarded by mu.
 	held     []heldEntry
-	catching bool // catchUp runs: live entries go to held, at most MaxInFlight
+	heldSize int  // bytes of held, at most maxHeldBytes
+	catching bool // catchUp runs: live entries go to held, at most MaxInFlight and maxHeldBytes
 	again    bool // catchUp has to read once more: held was full, or a gap
 	behind   bool // the stream has more, but the window is full or a read failed
 }
+
+const (
+	// maxHeldBytes bounds the live entries that wait for a read.
+	maxHeldBytes = 128 << 10
+	// catchUpBytes bounds one read of the stream to about what a connection has room for:
+	// what it has no room for is read again.
+	catchUpBytes = 128 << 10
+)
 
 // heldEntry is a live entry that waits for the read of the stream to end.
 type heldEntry struct {
@@ -50,13 +59,15 @@ func (b *directInbox) entry(seq uint64, data []byte) {
 	b.newest = max(b.newest, seq)
 	switch {
 	case b.ended || b.known(seq):
-	case b.catching && len(b.held) < schemas.MaxInFlight:
+	case b.catching && len(b.held) < schemas.MaxInFlight && b.heldSize+len(data) <= maxHeldBytes:
 		b.held = append(b.held, heldEntry{seq, data})
+		b.heldSize += len(data)
 	case b.catching:
 		b.again = true
 	case b.behind: // it is in the stream behind others
-	case b.window.unacked >= schemas.MaxInFlight:
+	case b.full():
 		b.behind = true
+		b.wake()
 	case b.window.after(b.pos) >= schemas.MaxInFlight: // cursors stay short: read it, and pos moves
 		b.startCatchUp()
 	default:
@@ -101,7 +112,7 @@ func (b *directInbox) catchUp(ctx context.Context) {
 	for {
 		b.mu.Lock()
 		room := schemas.MaxInFlight - b.window.unacked
-		if b.ended || room <= 0 {
+		if b.ended || b.full() {
 			b.stopCatchUp(!b.ended)
 			b.mu.Unlock()
 			return
@@ -110,7 +121,7 @@ func (b *directInbox) catchUp(ctx context.Context) {
 		from, n := b.pos+1, room+b.window.after(b.pos)
 		b.mu.Unlock()
 
-		entries, more, err := b.c.readers.next(ctx, b.stream, b.subject, from, n)
+		entries, more, err := b.c.readers.some(ctx, b.stream, b.subject, from, n, catchUpBytes)
 
 		b.mu.Lock()
 		if err != nil {
@@ -133,7 +144,7 @@ func (b *directInbox) catchUp(ctx context.Context) {
 // stopCatchUp ends the goroutine's part; behind says that the stream may hold
 // more. Held entries are in the stream, so they may be forgotten.
 func (b *directInbox) stopCatchUp(behind bool) {
-	b.catching, b.held = false, nil
+	b.catching, b.held, b.heldSize = false, nil, 0
 	b.behind = b.behind || behind
 }
 
@@ -143,7 +154,7 @@ func (b *directInbox) stopCatchUp(behind bool) {
 func (b *directInbox) apply(entries []stored) bool {
 	for _, e := range entries {
 		if !b.known(e.sequence) {
-			if b.ended || b.window.unacked >= schemas.MaxInFlight {
+			if b.ended || b.full() {
 				return false
 			}
 			b.pos = e.sequence // before, so that the entry's own cursor has it
@@ -162,13 +173,13 @@ func (b *directInbox) finish() bool {
 		if b.known(h.seq) {
 			continue
 		}
-		if b.window.unacked >= schemas.MaxInFlight {
+		if b.full() {
 			b.behind = true
 			break
 		}
 		b.deliver(h.seq, h.data)
 	}
-	b.held = nil
+	b.held, b.heldSize = nil, 0
 	if b.again {
 		return false
 	}
@@ -183,7 +194,7 @@ func (b *directInbox) took(uint64) {}
 
 // goOn implements [source].
 func (b *directInbox) goOn(most int) {
-	if b.behind && b.window.unacked <= most {
+	if b.behind && b.window.unacked <= most && b.sink.Room() {
 		b.startCatchUp()
 	}
 }

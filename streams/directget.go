@@ -137,7 +137,12 @@ func (p *readerPool) lastUntil(ctx context.Context, stream, subject string, t ti
 // first). more says that the subject holds further ones. It returns none, and no error,
 // only where the stream confirms that the subject has none from there on.
 func (p *readerPool) next(ctx context.Context, stream, subject string, seq uint64, n int) (all []stored, more bool, err error) {
-	return p.forward(ctx, stream, directRequest{Seq: seq, NextFor: subject, Batch: n, MaxBytes: maxReadBytes})
+	return p.some(ctx, stream, subject, seq, n, maxReadBytes)
+}
+
+// some is next with a bound in bytes.
+func (p *readerPool) some(ctx context.Context, stream, subject string, seq uint64, n, size int) (all []stored, more bool, err error) {
+	return p.forward(ctx, stream, directRequest{Seq: seq, NextFor: subject, Batch: n, MaxBytes: size})
 }
 
 // since reads up to n messages of a subject stored at or after t.

@@ -35,6 +35,9 @@ type Inbox interface {
 	// yet, acknowledged or not.
 	Find(id schemas.MessageID) (schemas.EntryHead, bool)
 
+	// GoOn delivers on after the Sink had no room and has some now. It does not block.
+	GoOn()
+
 	// Close stops delivery, removes what was acknowledged before the first entry
 	// that was not, as far as ctx allows, and waits. What is left is delivered
 	// again to the next connection, unless that resumes behind it.
@@ -45,6 +48,9 @@ type Inbox interface {
 // at a time, in the order in which the device shall see things, and must not
 // block.
 type Sink interface {
+	// Room says whether Deliver may be called: a connection that does not read must not
+	// fill memory. After false the Sink calls GoOn of the Inbox once there is room.
+	Room() bool
 	// Deliver hands over one inbox entry and the position behind it.
 	Deliver(entry []byte, c schemas.Cursor)
 	// Drained says, once, that all that waited has been delivered.
@@ -209,6 +215,21 @@ func (b *deviceInbox) acknowledge(match func(*windowEntry) bool) []schemas.Entry
 	})
 	b.acked(len(newly))
 	return newly
+}
+
+// GoOn implements [Inbox].
+func (b *deviceInbox) GoOn() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		b.source.goOn(schemas.MaxInFlight - 1)
+	}
+}
+
+// full says whether the device may not be sent another entry now: the window is full, or
+// the connection has no room.
+func (b *deviceInbox) full() bool {
+	return b.window.unacked >= schemas.MaxInFlight || !b.sink.Room()
 }
 
 // acked goes on where n more acknowledgements make room.

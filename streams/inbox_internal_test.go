@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,7 +17,10 @@ import (
 type collector struct {
 	got     []string
 	drained int
+	full    bool
 }
+
+func (c *collector) Room() bool { return !c.full }
 
 func (c *collector) Deliver(entry []byte, _ schemas.Cursor) {
 	m, err := schemas.DecodeMessage(entry)
@@ -43,6 +47,38 @@ func unconnected() (*directInbox, *collector) {
 func content(text string) []byte {
 	m := &schemas.Message{MessageID: "01K742SG00MESSAGEMESSAGE01", SenderID: "alice", ReceiverID: "bob", Content: text, Timestamp: 1}
 	return m.StoredMessage()
+}
+
+// Without room an entry stays in the stream, and is read once there is some.
+func TestGoOn(t *testing.T) {
+	b, sink := unconnected()
+	b.catching, sink.full = false, true
+	b.entry(1, content("1"))
+	if len(sink.got) != 0 || !b.behind {
+		t.Fatalf("without room %v was delivered, behind is %v", sink.got, b.behind)
+	}
+	b.catching = true // so that a read is only asked for
+	b.GoOn()
+	if b.again {
+		t.Error("it reads though there is no room")
+	}
+	sink.full = false
+	b.GoOn()
+	if !b.again {
+		t.Error("it does not read on")
+	}
+}
+
+// What is held during a read is bounded in bytes.
+func TestHeldEntriesAreBounded(t *testing.T) {
+	b, _ := unconnected()
+	entry := content(strings.Repeat("x", 1000))
+	for seq := range uint64(schemas.MaxInFlight) {
+		b.entry(seq+1, entry)
+	}
+	if b.heldSize > maxHeldBytes || len(b.held) < 50 || !b.again {
+		t.Errorf("%d entries of %d bytes are held, read again: %v", len(b.held), b.heldSize, b.again)
+	}
 }
 
 // What comes during a read is delivered after it, by sequence; what came too often

@@ -36,6 +36,9 @@ const (
 	// pullAckWait is when JetStream repeats an entry that was not acknowledged. A
 	// repeat is only news where the entry was lost on its way.
 	pullAckWait = 30 * time.Second
+	// pullBatch bounds the entries of one pull: whatever comes is delivered, whether the
+	// connection has room or not.
+	pullBatch = 64
 	// pullInactive is how long JetStream keeps a consumer whose gateway is gone.
 	pullInactive = time.Minute
 )
@@ -115,8 +118,8 @@ func (b *jetstreamInbox) make(ctx context.Context) error {
 // pull asks for as many entries as the window has room for, unless it did so. Until
 // the inbox is drained it asks for what is there, so that its end is heard of.
 func (b *jetstreamInbox) pull() {
-	room := schemas.MaxInFlight - b.window.unacked
-	if b.ended || !b.started || b.consumer == "" || b.wanted > 0 || room <= 0 {
+	room := min(schemas.MaxInFlight-b.window.unacked, pullBatch)
+	if b.ended || !b.started || b.consumer == "" || b.wanted > 0 || b.full() {
 		return
 	}
 	b.wanted, b.pullEnd = room, b.owner.now().Add(pullExpires+pullLate)

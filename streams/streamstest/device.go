@@ -29,6 +29,8 @@ type Device struct {
 	ended   []streams.EndReason
 	faults  []string
 	changed chan struct{} // closed, and made anew, whenever something comes
+	narrow  bool          // there is room for space entries, and no more
+	space   int
 }
 
 // Delivery is one entry as a device got it.
@@ -53,6 +55,26 @@ func (d *Device) note(change func()) {
 	d.changed = make(chan struct{})
 }
 
+// Room implements [streams.Sink].
+func (d *Device) Room() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.narrow || d.space > 0
+}
+
+// Narrow leaves room for n more entries.
+func (d *Device) Narrow(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.narrow, d.space = true, n
+}
+
+// Widen makes room for n more entries.
+func (d *Device) Widen(n int) {
+	d.Narrow(n)
+	d.Inbox.GoOn()
+}
+
 // Deliver implements [streams.Sink].
 func (d *Device) Deliver(entry []byte, c schemas.Cursor) {
 	var in schemas.Incoming
@@ -70,6 +92,7 @@ func (d *Device) Deliver(entry []byte, c schemas.Cursor) {
 		case len(d.ended) > 0:
 			d.fault("%s %q came after the end", id, in.Content)
 		}
+		d.space--
 		d.place[id] = len(d.got)
 		d.got = append(d.got, Delivery{in.Message, c, len(d.drained) > 0})
 		if n := len(d.got) - len(d.acked); n > schemas.MaxInFlight {

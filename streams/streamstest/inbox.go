@@ -15,6 +15,7 @@ func ExerciseInbox(t *testing.T, suite InboxSuite) {
 		"backlog, drained, live":     testBacklogThenLive,
 		"an empty inbox":             testEmpty,
 		"in flight":                  testInFlight,
+		"no room":                    testNoRoom,
 		"acknowledge by id":          testAckByID,
 		"acknowledge by cursor":      testAckByCursor,
 		"cursors of others":          testForeignCursor,
@@ -85,6 +86,36 @@ func testInFlight(t *testing.T, s *stage, to *Sender) {
 		acked = len(got)
 	}
 	expect(t, d.Await(t, n+1), all...)
+	d.AwaitDrained(t)
+	d.Close(t)
+}
+
+// testNoRoom connects without room for the whole backlog. What was asked for before may
+// still come.
+func testNoRoom(t *testing.T, s *stage, to *Sender) {
+	const n, first, asked = 200, 10, 64
+	all := to.CommitMany(n)
+	d, err := Open(s.gateways[0].inboxes, to.To, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.suite.Forgets {
+		d.help = func() { s.suite.sweep(s.gateways[0].inboxes) }
+	}
+	d.Narrow(first)
+	d.Inbox.Start()
+	d.Await(t, first)
+	all = append(all, to.Send("while there is no room"))
+	to.Conn.PublishFrame(to.To, []byte("{}"))
+	d.AwaitFrame(t, "{}") // and so the live entry came before
+	if got := d.Got(); len(got) > first+asked {
+		t.Errorf("%d entries came, with room for %d", len(got), first)
+	}
+	for got := len(d.Got()); got <= n; got = len(d.Got()) {
+		d.Widen(30)
+		d.Await(t, min(got+30, n+1))
+	}
+	expect(t, d.Got(), all...)
 	d.AwaitDrained(t)
 	d.Close(t)
 }
