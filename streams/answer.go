@@ -42,6 +42,9 @@ func parseAnswer(m *nats.Msg) Outcome {
 		if strings.Contains(ack.Error.Description, "maximum messages per subject") {
 			return Outcome{Err: fmt.Errorf("%w: %w", ErrInboxFull, errRefused)}
 		}
+		if ack.Error.stale() {
+			return Outcome{Err: fmt.Errorf("%w: %w", ErrStale, errRefused)}
+		}
 		return Outcome{Err: fmt.Errorf("%w: %w: %s (%d)", ErrNotStored, errRefused, ack.Error.Description, ack.Error.Code)}
 	}
 	return Outcome{Sequence: ack.Sequence, Duplicate: ack.Duplicate}

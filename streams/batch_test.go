@@ -174,3 +174,37 @@ func TestNothingOvertakesARefusedBatch(t *testing.T) {
 		}
 	}
 }
+
+// A guarded entry is stored only if its subject has not changed: alone and in a batch,
+// where it holds up no other entry.
+func TestGuardedEntries(t *testing.T) {
+	c := connect(t, onePartition())
+	w := committer(t, c, "KV_RECEIPTS")
+	entry := func(key string, previous uint64) streams.Entry {
+		return streams.Entry{Subject: "$KV.RECEIPTS." + key, Data: []byte("{}"), Guarded: true, Previous: previous}
+	}
+	for _, n := range []int{1, streams.Singles + 1} {
+		var set []streams.Entry
+		for i := range n {
+			set = append(set, entry(fmt.Sprint(n, "-", i), 0))
+		}
+		first := outcomes(t, w, set...)
+		set[0].Previous = first[0].Sequence
+		for i := range set[1:] {
+			set[1+i].Previous = first[1+i].Sequence
+		}
+		if n > 1 {
+			set[1].Previous--
+		}
+		for i, o := range outcomes(t, w, set...) {
+			if stale := errors.Is(o.Err, streams.ErrStale); stale != (i == 1) || !stale && o.Err != nil {
+				t.Errorf("entry %d of %d: %v", i, n, o.Err)
+			}
+		}
+		for _, o := range outcomes(t, w, entry(fmt.Sprint(n, "-", 0), 0)) {
+			if !errors.Is(o.Err, streams.ErrStale) {
+				t.Errorf("a subject that shall be empty: %v", o.Err)
+			}
+		}
+	}
+}

@@ -83,20 +83,10 @@ func (c *Conn) removeDevice(ctx context.Context, a Address, r removal) (bool, er
 	if err := c.purgeAll(ctx, sentStream(p), sentSubject(p, a)); err != nil {
 		return found, fmt.Errorf("failed to delete the sends: %w", err)
 	}
+	if err := c.purgeAll(ctx, "KV_"+acksBucket, ackSubject(a)); err != nil {
+		return found, fmt.Errorf("failed to delete what the device acknowledged: %w", err)
+	}
 	return found, c.presence.Forget(ctx, a) // last, see FinishRemovals
-}
-
-func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) error {
-	done := make(chan []Outcome, 1)
-	if err := c.commit(stream, set, func(o []Outcome) { done <- o }); err != nil {
-		return err
-	}
-	select {
-	case outcomes := <-done:
-		return firstError(outcomes)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // inboxEntry is a copy for one inbox. Its id is one in the stream: that of a device

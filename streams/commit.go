@@ -25,6 +25,10 @@ type Entry struct {
 	// ExpiresAt is when the entry leaves the stream by itself; 0 is when the stream's
 	// own limits say so.
 	ExpiresAt schemas.Timestamp
+	// Guarded has the stream refuse the entry with ErrStale unless Previous is the
+	// sequence of the newest entry of its subject; 0 is a subject without entries.
+	Guarded  bool
+	Previous uint64
 }
 
 // Outcome is what became of one Entry.
@@ -32,7 +36,7 @@ type Outcome struct {
 	Sequence  uint64 // in the stream; of the first one where Duplicate
 	Duplicate bool   // the stream has an entry with that ID already
 	// Err is nil where the entry is durable: stored by the stream's rules before
-	// it answered. ErrInboxFull and ErrNotStored mean that it is not stored,
+	// it answered. ErrInboxFull, ErrStale and ErrNotStored mean that it is not stored,
 	// ErrUnknownOutcome and ErrClosed that it may be.
 	Err error
 }
@@ -41,6 +45,8 @@ type Outcome struct {
 var (
 	// ErrInboxFull: the subject holds all that it may.
 	ErrInboxFull = errors.New("the inbox is full")
+	// ErrStale: the subject of a guarded entry has another newest entry than Previous.
+	ErrStale = errors.New("the subject has changed meanwhile")
 	// ErrUnknownOutcome: no answer in time. The entry may be stored; committing
 	// it again under its ID is safe.
 	ErrUnknownOutcome = errors.New("no answer from the stream in time")

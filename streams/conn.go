@@ -81,6 +81,7 @@ type Conn struct {
 
 	// Static after Open; directory and live are written with mu held.
 	partitions int
+	window     time.Duration // see DuplicateWindow
 	directory  *Directory
 	presence   *Presence
 	live       *live
@@ -148,6 +149,11 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return err
 	}
 	c.partitions, c.shown = n, make([]shown, n)
+	inbox, err := c.js.Stream(ctx, inboxStream(0))
+	if err != nil {
+		return fmt.Errorf("failed to look up stream %s: %w", inboxStream(0), err)
+	}
+	c.window = inbox.CachedInfo().Config.Duplicates
 	c.readers = newReaderPool(c.reads)
 	if err := c.observeNewest(ctx); err != nil {
 		return err
@@ -294,6 +300,10 @@ func (c *Conn) opened() (*Directory, *live) {
 	defer c.mu.Unlock()
 	return c.directory, c.live
 }
+
+// DuplicateWindow is for how long the streams know the ids of what they stored, as it
+// was when the Conn was opened.
+func (c *Conn) DuplicateWindow() time.Duration { return c.window }
 
 // Clock makes message ids.
 func (c *Conn) Clock() *Clock { return c.clock }

@@ -21,12 +21,15 @@ type Consumers struct {
 
 	unreadable atomic.Int64
 	late       atomic.Int64
+	unremoved  atomic.Int64
+	room       chan struct{} // 1; filled once unremoved is below maxUnremoved again, see Admit
 
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
-	stopped chan struct{}   // closed by sweep
-	turns   []chan struct{} // by partition, 1 each: held by who removes there, see inTurn
-	pulls   *pulls          // nil where the kind of consumer is direct
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	stopped  chan struct{} // closed by sweep
+	removers []*remover    // by partition
+	acks     *acknowledged
+	pulls    *pulls // nil where the kind of consumer is direct
 
 	mu      sync.Mutex     // guards the rest
 	keys    []int64        // when each INBOX_p was created, for cursors
@@ -50,9 +53,8 @@ func (c *Conn) StartConsumers(ctx context.Context) (*Consumers, error) {
 
 func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consumers, error) {
 	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}),
-		turns: make([]chan struct{}, c.partitions), keys: make([]int64, c.partitions)}
+		room: make(chan struct{}, 1), keys: make([]int64, c.partitions)}
 	for p := range c.partitions {
-		cs.turns[p] = make(chan struct{}, 1)
 		if _, err := cs.created(ctx, p); err != nil {
 			return nil, err
 		}
@@ -70,14 +72,22 @@ func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consu
 		cs.pulls = pulls
 	}
 	cs.ctx, cs.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for p := range c.partitions {
+		cs.removers = append(cs.removers, startRemover(cs.ctx, cs, inboxStream(p)))
+	}
+	cs.acks = startAcknowledged(cs.ctx, c)
 	go cs.sweep()
 	return cs, nil
 }
 
-// Close stops the sweeper. Inboxes are closed by those who opened them, before.
+// Close stops the sweeper and the removers. Inboxes are closed by those who opened them, before.
 func (cs *Consumers) Close() {
 	cs.cancel()
 	<-cs.stopped
+	for _, r := range cs.removers {
+		<-r.stopped
+	}
+	<-cs.acks.stopped
 	if cs.pulls != nil {
 		cs.pulls.close()
 	}
@@ -219,7 +229,7 @@ func (b *deviceInbox) tend(now time.Time) bool {
 	}
 	next := b.source.tick(now)
 	if !b.removeAt.IsZero() && !now.Before(b.removeAt) {
-		b.startRemove()
+		b.requestRemoval()
 	}
 	if now.Before(b.checkAt) {
 		if len(b.window.entries) == 0 && b.removeAt.IsZero() && now.Before(next) {

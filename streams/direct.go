@@ -22,6 +22,8 @@ type directInbox struct {
 	catching bool // catchUp runs: live entries go to held, at most MaxInFlight and maxHeldBytes
 	again    bool // catchUp has to read once more: held was full, or a gap
 	behind   bool // the stream has more, but the window is full or a read failed
+
+	recalled bool // had is read; owned by the goroutine that catches up
 }
 
 const (
@@ -72,7 +74,7 @@ func (b *directInbox) entry(seq uint64, data []byte) {
 		b.startCatchUp()
 	default:
 		b.advance()
-		b.deliver(seq, data)
+		b.deliver(seq, data, false)
 	}
 }
 
@@ -122,6 +124,9 @@ func (b *directInbox) catchUp(ctx context.Context) {
 		b.mu.Unlock()
 
 		entries, more, err := b.c.readers.some(ctx, b.stream, b.subject, from, n, catchUpBytes)
+		if err == nil && len(entries) > 0 {
+			err = b.recall(ctx)
+		}
 
 		b.mu.Lock()
 		if err != nil {
@@ -141,6 +146,22 @@ func (b *directInbox) catchUp(ctx context.Context) {
 	}
 }
 
+// recall reads, once, what the device acknowledged on earlier connections. Only the one
+// goroutine that catches up calls it.
+func (b *directInbox) recall(ctx context.Context) error {
+	if b.recalled {
+		return nil
+	}
+	had, err := b.readAcked(ctx)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.had, b.recalled = had, true
+	return nil
+}
+
 // stopCatchUp ends the goroutine's part; behind says that the stream may hold
 // more. Held entries are in the stream, so they may be forgotten.
 func (b *directInbox) stopCatchUp(behind bool) {
@@ -158,7 +179,7 @@ func (b *directInbox) apply(entries []stored) bool {
 				return false
 			}
 			b.pos = e.sequence // before, so that the entry's own cursor has it
-			b.deliver(e.sequence, e.data)
+			b.deliver(e.sequence, e.data, b.had.covers(e))
 		}
 		b.pos = max(b.pos, e.sequence)
 	}
@@ -177,7 +198,7 @@ func (b *directInbox) finish() bool {
 			b.behind = true
 			break
 		}
-		b.deliver(h.seq, h.data)
+		b.deliver(h.seq, h.data, false)
 	}
 	b.held, b.heldSize = nil, 0
 	if b.again {

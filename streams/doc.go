@@ -19,6 +19,7 @@
 //	$KV.BLOCKS.<user>               KV_BLOCKS         gateway             gateway                    for good
 //	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
 //	$KV.RECEIPTS.<user>.read.<chat> KV_RECEIPTS       gateway             gateway                    for good
+//	$KV.ACKS.<user>.<device>        KV_ACKS           gateway             the device's consumer      inbox age
 //	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until nobody is left
 //	$KV.MEMBERSHIPS.<user>.<group>  KV_MEMBERSHIPS    gateway             gateway, workers           for good
 //	$KV.REQUESTS.<user>             KV_REQUESTS       gateway             gateway, for retries       last 64 a user, 24 hours
@@ -40,7 +41,9 @@
 // dispatcher of the sessions that presence is told of (watch.go), one of the news of
 // channels (channel_watch.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its
-// own, at most maxCatchUps at a time, and so does a removal, one at a time in a stream.
+// own, at most maxCatchUps at a time. One remover for each INBOX stream removes what local
+// devices acknowledged (remover.go), and one goroutine records their acknowledgements
+// (acknowledged.go).
 // Close stops and waits for all of them.
 //
 // # Failure

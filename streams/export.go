@@ -219,7 +219,7 @@ func readMarkLines(m stored) ([]schemas.ExportLine, error) {
 	return []schemas.ExportLine{{Kind: schemas.ExportReadMark, ReadMark: &mark}}, nil
 }
 
-// nobodysLines is for what goes with an account and is of others: it is not in the
+// nobodysLines is for what goes with an account and is of others, or says nothing beyond other lines: it is not in the
 // user's export.
 func nobodysLines(stored) ([]schemas.ExportLine, error) { return nil, nil }
 

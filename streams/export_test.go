@@ -51,7 +51,7 @@ func Tidying(i Inbox) bool {
 	b := i.(*directInbox)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.tidying
+	return b.turn != nil
 }
 
 // Gap is what an inbox hears when live messages were lost.
@@ -207,4 +207,14 @@ func (c *Conn) Stored(ctx context.Context, u schemas.UserID) (map[string]int, er
 		}
 	}
 	return found, nil
+}
+
+// AdvanceReceipts moves the watermarks of readers in the messages of one sender, as a
+// removal does.
+func (c *Conn) AdvanceReceipts(ctx context.Context, sender schemas.UserID, marks map[schemas.UserID]schemas.Watermark) error {
+	all := make(watermarks, len(marks))
+	for reader, w := range marks {
+		all.add(receiptKey(sender, reader), w)
+	}
+	return c.receipts.advance(ctx, all)
 }

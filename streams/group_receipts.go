@@ -15,7 +15,7 @@ import (
 // AdvanceGroupReceipt moves the watermark of a member in the messages of a group up
 // to w, if it is not there yet, and returns once that is durable.
 func (c *Conn) AdvanceGroupReceipt(ctx context.Context, id schemas.GroupID, member schemas.UserID, w schemas.Watermark) error {
-	return c.receipts.advance(ctx, groupReceiptKey(id, member), w)
+	return c.receipts.advance(ctx, watermarks{groupReceiptKey(id, member): w})
 }
 
 // GroupReceipts are the watermarks of some members of a group, in no order; who has

@@ -52,13 +52,9 @@ func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.Mess
 	return c.commitUpdate(ctx, id, entry, to)
 }
 
-// stale is the age from which on the stream may have forgotten the ids of an
-// update's copies: half of its usual window against duplicates.
-const stale = DefaultDuplicateWindow / 2
-
 // commitUpdate commits the copies of an update, those that are missing where it is old.
 func (c *Conn) commitUpdate(ctx context.Context, id schemas.MessageID, entry []byte, to []Address) error {
-	if made := id.Time().Time(); time.Since(made) > stale {
+	if made := id.Time().Time(); time.Since(made) > c.window/2 { // the stream may have forgotten the ids
 		var err error
 		if to, err = c.Missing(ctx, id, made, to); err != nil {
 			return err

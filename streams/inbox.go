@@ -105,13 +105,13 @@ type deviceInbox struct {
 	sink      Sink
 	source    source
 	leaveLive func()         // ends the live messages
-	wg        sync.WaitGroup // reads and removals
+	wg        sync.WaitGroup // reads
 
 	index      int          // in Consumers.inboxes, guarded by its lock; -1 once forgotten
 	quietUntil atomic.Int64 // ns since 1970: nothing is due before; written with mu held
 
 	mu       sync.Mutex         // guards the rest, and the source's; Sink is called with it held
-	running  int                // reads and removals; an idle inbox has no context
+	running  int                // reads; an idle inbox has no context
 	ctx      context.Context    // of those that run; ends with Close
 	cancel   context.CancelFunc // of ctx
 	pos      uint64
@@ -119,9 +119,13 @@ type deviceInbox struct {
 	window   window
 	newest   uint64 // the largest sequence heard of
 	drained  bool
-	tidying  bool
-	removeAt time.Time // when the acknowledged prefix is removed at the latest; zero: there is none
-	checkAt  time.Time // when the sweeper looks for entries that nobody told of
+	had      ackedUntil  // what it acknowledged on earlier connections; entries of it are not delivered
+	turn     *removeTurn // at the remover; nil if there is none
+	dirty    bool        // it is in acknowledged.dirty
+	counted  int         // its part of Consumers.unremoved
+	closed   bool        // it counts no more
+	removeAt time.Time   // when the acknowledged prefix is removed at the latest; zero: there is none
+	checkAt  time.Time   // when the sweeper looks for entries that nobody told of
 	ended    bool
 }
 
@@ -234,18 +238,20 @@ func (b *deviceInbox) full() bool {
 
 // acked goes on where n more acknowledgements make room.
 func (b *deviceInbox) acked(n int) {
-	if n == 0 || b.ended {
+	if n == 0 {
+		return
+	}
+	b.count()
+	b.owner.acks.add(b)
+	if b.ended {
 		return
 	}
 	if b.removeAt.IsZero() {
 		b.removeLater()
 	}
 	b.source.goOn(schemas.MaxInFlight / 2)
-	switch {
-	case len(b.window.ackedPrefix()) >= removeBatch:
-		b.startRemove()
-	case b.window.ackedAfter(b.pos) >= verifyBatch:
-		b.startVerify()
+	if len(b.window.ackedPrefix()) >= removeBatch || b.window.ackedAfter(b.pos) >= verifyBatch {
+		b.requestRemoval()
 	}
 }
 
@@ -263,13 +269,15 @@ func (b *deviceInbox) known(seq uint64) bool {
 // nobody can read counts as acknowledged: it can never be delivered, and must not
 // block the others. So does one that has disappeared and that the stream has not
 // removed yet; nobody is told that it was delivered.
-func (b *deviceInbox) deliver(seq uint64, data []byte) (waits bool) {
+//
+// had says that the device acknowledged the entry on an earlier connection.
+func (b *deviceInbox) deliver(seq uint64, data []byte, had bool) (waits bool) {
 	head, err := schemas.DecodeEntryHead(data)
 	gone := head.ExpiresAt != 0 && head.ExpiresAt <= schemas.TimestampOf(b.owner.now())
 	if gone {
 		head = schemas.EntryHead{}
 	}
-	e := windowEntry{seq: seq, head: head, sent: b.owner.now(), acked: err != nil || gone || b.resume.has(seq)}
+	e := windowEntry{seq: seq, head: head, sent: b.owner.now(), acked: err != nil || gone || had || b.resume.has(seq)}
 	b.window.add(e)
 	b.wake()
 	b.newest = max(b.newest, seq)
@@ -346,8 +354,12 @@ func (b *deviceInbox) Close(ctx context.Context) {
 	b.owner.forget(b)
 	b.stop()
 	if err := b.remove(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		b.c.log.Warn("acknowledged messages stay in the inbox and will be sent again", "subject", b.subject, "error", err)
+		b.c.log.Warn("acknowledged entries stay in the inbox; the record of acknowledgements has them", "subject", b.subject, "error", err)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.count()
 }
 
 // stop ends what runs, and waits for it.

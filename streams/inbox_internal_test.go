@@ -36,7 +36,8 @@ func (c *collector) End(EndReason)          {}
 // unconnected is an inbox without a server, in the middle of its first read.
 func unconnected() (*directInbox, *collector) {
 	c := &Conn{clock: NewClock(nil), log: slog.New(slog.DiscardHandler), partitions: 1}
-	cs := &Consumers{c: c, now: time.Now}
+	cs := &Consumers{c: c, now: time.Now, acks: &acknowledged{wake: make(chan struct{}, 1)}}
+	cs.removers = []*remover{{owner: cs, wake: make(chan struct{}, 1)}}
 	sink := &collector{}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &directInbox{catching: true}
@@ -178,12 +179,6 @@ func TestReadsAndRequestsAreBounded(t *testing.T) {
 				return c.withAPI(ctx, func(context.Context) error { do(); return nil })
 			}
 		}},
-		"removals of a stream": {1, func() func(context.Context, func()) error {
-			cs := &Consumers{turns: []chan struct{}{make(chan struct{}, 1)}}
-			return func(ctx context.Context, do func()) error {
-				return cs.inTurn(ctx, 0, func(context.Context) error { do(); return nil })
-			}
-		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -214,31 +209,6 @@ func TestReadsAndRequestsAreBounded(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Behind a removal its stream is left alone for as long as it took, other streams
-// are not waited for.
-func TestRemovalsLeaveTheStreamAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cs := &Consumers{turns: []chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}}
-		began := time.Now()
-		ends := make(chan time.Duration, 3)
-		for _, p := range []int{0, 0, 1} {
-			go func() {
-				_ = cs.inTurn(t.Context(), p, func(context.Context) error {
-					time.Sleep(10 * time.Millisecond)
-					ends <- time.Since(began)
-					return nil
-				})
-			}()
-		}
-		got := []time.Duration{<-ends, <-ends, <-ends}
-		want := []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond}
-		if !slices.Equal(got, want) {
-			t.Errorf("removals ended at %v, not %v", got, want)
-		}
-		synctest.Wait()
-	})
 }
 
 // Where a process is alone pos follows what was shown, but passes nothing that waits

@@ -70,7 +70,14 @@ type jetstreamInbox struct {
 var _ deviceConsumer = (*jetstreamInbox)(nil)
 
 // open implements [source].
-func (b *jetstreamInbox) open(ctx context.Context) error { return b.make(ctx) }
+func (b *jetstreamInbox) open(ctx context.Context) error {
+	had, err := b.readAcked(ctx)
+	if err != nil {
+		return err
+	}
+	b.had = had
+	return b.make(ctx)
+}
 
 // Start implements [Inbox].
 func (b *jetstreamInbox) Start() {
@@ -151,7 +158,7 @@ func (b *jetstreamInbox) pulled(meta *nats.MsgMetadata, m *nats.Msg) {
 	switch {
 	case !b.known(seq):
 		b.pos = seq // before, so that the entry's own cursor has it
-		if !b.deliver(seq, m.Data) {
+		if !b.deliver(seq, m.Data, b.had.covers(stored{sequence: seq, time: meta.Timestamp})) {
 			b.pulls.ack(m.Reply)
 			break
 		}

@@ -27,6 +27,7 @@ func (c *Conn) personal(u schemas.UserID) []holding {
 		inBucket(receiptsBucket, "*."+t, receiptLines), // in groups as well
 		inBucket(receiptsBucket, t+".read.*", readMarkLines),
 		inBucket(receiptsBucket, "*.read."+t, nobodysLines), // marks of others in their chat with this user
+		inBucket(acksBucket, t+".*", nobodysLines),          // positions in the inboxes, which are in the export
 		inBucket(blocksBucket, t, blockLines),
 		inBucket(requestsBucket, t, requestLines),
 		inBucket(membershipsBucket, t+".*", membershipLines), // behind the groups that are left, see leaveRest

@@ -106,7 +106,7 @@ func TestApplyFromEmpty(t *testing.T) {
 		t.Errorf("apply did %v, not as planned %v", steps, plan)
 	}
 	all := layout(t, c)
-	const want = 2*streams.DefaultPartitions + 2 + 11 + 1 // SENT and INBOX, MESSAGES and CHANNELS, buckets, mirror
+	const want = 2*streams.DefaultPartitions + 2 + 12 + 1 // SENT and INBOX, MESSAGES and CHANNELS, buckets, mirror
 	if len(steps) != want || len(all) != want {
 		t.Errorf("%d steps made %d things, not %d", len(steps), len(all), want)
 	}
@@ -157,8 +157,8 @@ func TestApplyAllows(t *testing.T) {
 			t.Errorf("%v lacks %v", steps, want)
 		}
 	}
-	if len(steps) != 5 {
-		t.Errorf("%d steps, not one for each SENT and INBOX and for CHANNELS: %v", len(steps), steps)
+	if len(steps) != 6 {
+		t.Errorf("%d steps, not one for each SENT and INBOX, for CHANNELS and for ACKS: %v", len(steps), steps)
 	}
 	if again := apply(t, c, wider); len(again) != 0 {
 		t.Errorf("a second apply did %v", again)
@@ -214,8 +214,8 @@ func TestApplyAllows(t *testing.T) {
 	// More replicas are no loss; one server alone cannot have them.
 	wider.Replicas = 3
 	plan, err := c.Plan(ctx, wider)
-	if err != nil || len(plan) != 17 || plan[0].Action != streams.ActionUpdate || plan[0].Detail != "replicas: 1 → 3" ||
-		plan[15].Action != streams.ActionReplace || plan[15].Detail != "persist mode: Async → Default, replicas: 1 → 3" {
+	if err != nil || len(plan) != 18 || plan[0].Action != streams.ActionUpdate || plan[0].Detail != "replicas: 1 → 3" ||
+		plan[17].Action != streams.ActionReplace || plan[17].Detail != "persist mode: Async → Default, replicas: 1 → 3" {
 		t.Errorf("%v, %v", plan, err)
 	}
 }

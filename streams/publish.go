@@ -16,6 +16,7 @@ const (
 	sequenceHeader = "Nats-Batch-Sequence"
 	commitHeader   = "Nats-Batch-Commit"
 	ttlHeader      = "Nats-TTL" // ADR-43, in seconds
+	previousHeader = "Nats-Expected-Last-Subject-Sequence"
 	// headerRoom is more than all headers of an entry together but its ID.
 	headerRoom = 256
 )
@@ -160,7 +161,7 @@ func (w *writer) publishBatch(spans []span, token uint64) {
 // prepare makes msg that of an entry.
 func (w *writer) prepare(e *Entry) {
 	if w.msg.Header == nil {
-		w.msg.Header = make(nats.Header, 5)
+		w.msg.Header = make(nats.Header, 6)
 	}
 	clear(w.msg.Header)
 	w.msg.Subject, w.msg.Data, w.msg.Reply = e.Subject, e.Data, ""
@@ -169,6 +170,9 @@ func (w *writer) prepare(e *Entry) {
 	}
 	if e.Keep {
 		w.msg.Header[keepHeader] = []string{"1"}
+	}
+	if e.Guarded {
+		w.msg.Header[previousHeader] = []string{strconv.FormatUint(e.Previous, 10)}
 	}
 	if e.ExpiresAt != 0 {
 		left := time.Until(e.ExpiresAt.Time())

@@ -15,7 +15,7 @@ import (
 // AdvanceReadMark moves the mark of reader in a chat up to id, if it is not there yet,
 // and returns once that is durable.
 func (c *Conn) AdvanceReadMark(ctx context.Context, reader schemas.UserID, chat schemas.Participant, id schemas.MessageID) error {
-	return c.receipts.advance(ctx, readMarkKey(reader, chat), schemas.Watermark{ReadUpTo: id})
+	return c.receipts.advance(ctx, watermarks{readMarkKey(reader, chat): {ReadUpTo: id}})
 }
 
 // ReadMarksSince calls page with the marks of a user that changed at or after t, at most

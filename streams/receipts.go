@@ -2,23 +2,22 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"roost/schemas"
 )
 
-// receipts are the watermarks of who has got whose messages, one key a pair of
-// sender and reader, or of group and member. They only grow. Devices of one reader on several gateways
-// advance the same one, so each advance is a compare-and-set against the
-// revision that this process saw last, and a read where somebody was faster.
+// receipts are the watermarks of delivered and read messages, one key for each pair of
+// sender and reader, or of group and member. They only grow. Devices of one reader on
+// several gateways advance the same watermark, so each advance is a compare-and-set
+// against the revision that this process saw last. If another process was faster,
+// receipts reads the new revision and tries again.
 type receipts struct {
-	c  *Conn
-	kv jetstream.KeyValue
+	c *Conn
 
 	mu    sync.Mutex // guards known
 	known map[string]knownWatermark
@@ -33,11 +32,10 @@ type knownWatermark struct {
 const maxKnown = 100_000
 
 func openReceipts(ctx context.Context, c *Conn) (*receipts, error) {
-	kv, err := c.bucket(ctx, receiptsBucket)
-	if err != nil {
+	if _, err := c.bucket(ctx, receiptsBucket); err != nil {
 		return nil, err
 	}
-	return &receipts{c: c, kv: kv, known: make(map[string]knownWatermark)}, nil
+	return &receipts{c: c, known: make(map[string]knownWatermark)}, nil
 }
 
 func (r *receipts) recall(key string) (knownWatermark, bool) {
@@ -62,41 +60,105 @@ func (r *receipts) remember(key string, k knownWatermark) {
 // AdvanceReceipt moves the watermark of reader in the messages of sender up to
 // w, if it is not there yet, and returns once that is durable.
 func (c *Conn) AdvanceReceipt(ctx context.Context, sender, reader schemas.UserID, w schemas.Watermark) error {
-	return c.receipts.advance(ctx, receiptKey(sender, reader), w)
+	return c.receipts.advance(ctx, watermarks{receiptKey(sender, reader): w})
 }
 
-func (r *receipts) advance(ctx context.Context, key string, w schemas.Watermark) error {
-	k, known := r.recall(key)
+// watermarks are positions to advance to, by key of the bucket.
+type watermarks map[string]schemas.Watermark
+
+// add merges w into the watermark at key.
+func (ws watermarks) add(key string, w schemas.Watermark) { ws[key] = ws[key].Merge(w) }
+
+// advance moves each watermark up to what marks says, unless it is there already, and
+// returns once all of them are durable. It writes them together: thousands cost a few
+// syncs of the disk.
+func (r *receipts) advance(ctx context.Context, marks watermarks) error {
 	for range casAttempts {
-		if !known {
-			var err error
-			if k.value, k.revision, _, err = get[schemas.Watermark](ctx, r.kv, key); err != nil {
-				return err
+		known, err := r.read(ctx, marks)
+		if err != nil {
+			return err
+		}
+		keys, set := make([]string, 0, len(marks)), make([]Entry, 0, len(marks))
+		for key, w := range marks {
+			k := known[key]
+			merged := k.value.Merge(w)
+			if merged == k.value {
+				r.remember(key, k)
+				continue
+			}
+			keys = append(keys, key)
+			set = append(set, Entry{Subject: "$KV." + receiptsBucket + "." + key, Data: schemas.Encode(merged), Guarded: true, Previous: k.revision})
+		}
+		if len(set) == 0 {
+			return nil
+		}
+		for len(set) > 0 { // in parts, so that the writer has room for all of them
+			n := min(len(set), maxBatch)
+			if err := r.write(ctx, keys[:n], set[:n], known, marks); err != nil {
+				return fmt.Errorf("failed to write watermarks: %w", err)
+			}
+			keys, set = keys[n:], set[n:]
+		}
+	}
+	return fmt.Errorf("failed to write watermarks: %w", errContended)
+}
+
+// write commits the entries of keys and takes those that are stored off marks. An entry
+// that found another revision is no error.
+func (r *receipts) write(ctx context.Context, keys []string, set []Entry, known map[string]knownWatermark, marks watermarks) (failed error) {
+	outcomes, err := r.c.commitSet(ctx, "KV_"+receiptsBucket, set)
+	if err != nil {
+		return err
+	}
+	for i, o := range outcomes {
+		switch key := keys[i]; {
+		case o.Err == nil:
+			r.remember(key, knownWatermark{known[key].value.Merge(marks[key]), o.Sequence})
+			delete(marks, key)
+		case errors.Is(o.Err, ErrStale):
+			r.forget(key)
+		default:
+			r.forget(key) // it may be stored all the same
+			failed = o.Err
+		}
+	}
+	return failed
+}
+
+// read is the watermark at each key of marks, as this process saw it last or as the
+// bucket has it.
+func (r *receipts) read(ctx context.Context, marks watermarks) (map[string]knownWatermark, error) {
+	known, unknown := make(map[string]knownWatermark, len(marks)), make([]string, 0, len(marks))
+	for key := range marks {
+		if k, ok := r.recall(key); ok {
+			known[key] = k
+		} else {
+			unknown = append(unknown, "$KV."+receiptsBucket+"."+key)
+		}
+	}
+	if len(unknown) == 0 {
+		return known, nil
+	}
+	all, err := r.c.readers.lasts(ctx, "KV_"+receiptsBucket, unknown)
+	if err != nil {
+		return nil, fmt.Errorf("failed to read watermarks: %w", err)
+	}
+	for _, m := range all {
+		k := knownWatermark{revision: m.sequence}
+		if len(m.data) > 0 { // else it was deleted
+			if k.value, err = schemas.Decode[schemas.Watermark](m.data); err != nil {
+				return nil, fmt.Errorf("failed to read the watermark %s: %w", m.subject, err)
 			}
 		}
-		merged := k.value.Merge(w)
-		if merged == k.value {
-			r.remember(key, k)
-			return nil
-		}
-		revision, err := r.write(ctx, key, merged, k.revision)
-		if err == nil {
-			r.remember(key, knownWatermark{merged, revision})
-			return nil
-		}
-		if !isConflict(err) {
-			return fmt.Errorf("failed to write the watermark %s: %w", key, err)
-		}
-		known = false
+		known[strings.TrimPrefix(m.subject, "$KV."+receiptsBucket+".")] = k
 	}
-	return fmt.Errorf("failed to write the watermark %s: %w", key, errContended)
+	return known, nil
 }
 
-func (r *receipts) write(ctx context.Context, key string, w schemas.Watermark, revision uint64) (uint64, error) {
-	if revision == 0 {
-		return r.kv.Create(ctx, key, schemas.Encode(w))
-	}
-	return r.kv.Update(ctx, key, schemas.Encode(w), revision)
+func (r *receipts) forget(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, key)
 }
 
 // ReceiptsSince calls each with the watermarks in the messages of sender that

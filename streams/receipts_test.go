@@ -123,3 +123,39 @@ func TestReceiptsSince(t *testing.T) {
 		t.Errorf("got %+v, not reader7's alone", items)
 	}
 }
+
+// Thousands of watermarks are written with a few commits. Where another process moved one
+// further meanwhile, it stays there.
+func TestReceiptsTogether(t *testing.T) {
+	c, other := pair(t)
+	const n = 2500
+	const one, two, three = schemas.MessageID("01K742SG00MESSAGEMESSAGE01"), schemas.MessageID("01K742SG00MESSAGEMESSAGE02"), schemas.MessageID("01K742SG00MESSAGEMESSAGE03")
+	reader := func(i int) schemas.UserID { return schemas.UserID(fmt.Sprintf("reader%d", i)) }
+	all := func(id schemas.MessageID) map[schemas.UserID]schemas.Watermark {
+		marks := make(map[schemas.UserID]schemas.Watermark, n)
+		for i := range n {
+			marks[reader(i)] = schemas.Watermark{DeliveredUpTo: id}
+		}
+		return marks
+	}
+	if err := c.AdvanceReceipts(timeout(t), "alice", all(one)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 { // c remembers them as they were
+		advance(t, other, "alice", reader(i), schemas.Watermark{DeliveredUpTo: three})
+	}
+	if err := c.AdvanceReceipts(timeout(t), "alice", all(two)); err != nil {
+		t.Fatal(err)
+	}
+	items, _ := receiptsSince(t, other, "alice", time.Unix(0, 0))
+	if len(items) != n {
+		t.Errorf("%d watermarks, not %d", len(items), n)
+	}
+	at := make(map[schemas.MessageID]int)
+	for _, item := range items {
+		at[item.DeliveredUpTo]++
+	}
+	if at[three] != 20 || at[two] != n-20 {
+		t.Errorf("watermarks: %v", at)
+	}
+}

@@ -5,123 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
-	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
 )
-
-const (
-	removeTimeout = 10 * time.Second
-	// maxPause bounds how long a stream is left alone behind a removal.
-	maxPause = 50 * time.Millisecond
-)
-
-// inTurn runs do, which reads or removes in an INBOX stream, when no other does in
-// that stream, and has the next one wait for as long as do took: a removal keeps
-// the stream from its commits, and devices that are written to at one pace have
-// theirs due at one time. What the others remove stays a little longer.
-func (cs *Consumers) inTurn(ctx context.Context, partition int, do func(context.Context) error) error {
-	turn := cs.turns[partition]
-	select {
-	case turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	began := time.Now()
-	defer func() {
-		time.AfterFunc(min(time.Since(began), maxPause), func() { <-turn })
-	}()
-	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
-	defer cancel()
-	return do(ctx)
-}
-
-// startRemove removes the acknowledged prefix.
-func (b *deviceInbox) startRemove() {
-	b.tidy(b.remove, func() {
-		b.removeAt = time.Time{}
-		if len(b.window.ackedPrefix()) > 0 {
-			b.removeLater()
-		}
-	})
-}
-
-// startVerify moves pos over what was acknowledged, and removes it where that
-// became enough meanwhile.
-func (b *deviceInbox) startVerify() {
-	b.tidy(b.source.verify, func() {
-		if len(b.window.ackedPrefix()) >= removeBatch {
-			b.startRemove()
-		}
-	})
-}
-
-// tidy runs do, which verifies or removes, in a goroutine of its own, unless one
-// does so, and then, with mu held, then.
-func (b *deviceInbox) tidy(do func(context.Context) error, then func()) {
-	if b.tidying || b.ended {
-		return
-	}
-	b.tidying = true
-	b.work(func(ctx context.Context) {
-		err := b.owner.inTurn(ctx, b.partition, do)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.tidying = false
-		then()
-		if err != nil && ctx.Err() == nil {
-			b.c.log.Warn("acknowledged messages could not be removed; it is tried again", "subject", b.subject, "error", err)
-		}
-	})
-}
-
-// remove deletes the acknowledged prefix from the stream, as far as the source
-// has seen all of it there. The sender's watermark is durable before the message
-// leaves.
-func (b *deviceInbox) remove(ctx context.Context) error {
-	for more := true; more; {
-		err := b.source.verify(ctx)
-		if err == nil {
-			more, err = b.removeVerified(ctx)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// removeVerified removes the acknowledged prefix as far as pos; more says that
-// the prefix goes on behind it.
-func (b *deviceInbox) removeVerified(ctx context.Context) (more bool, err error) {
-	b.mu.Lock()
-	prefix := slices.Clone(b.window.ackedPrefix())
-	pos := b.pos
-	b.mu.Unlock()
-	if verified := slices.IndexFunc(prefix, func(e windowEntry) bool { return e.seq > pos }); verified >= 0 {
-		more, prefix = verified > 0, prefix[:verified]
-	}
-	if len(prefix) == 0 {
-		return false, nil
-	}
-	heads := make([]schemas.EntryHead, len(prefix))
-	for i, e := range prefix {
-		heads[i] = e.head
-	}
-	if err := b.advanceReceipts(ctx, heads); err != nil {
-		return false, err
-	}
-	if err := b.drop(ctx, prefix); err != nil {
-		return false, err
-	}
-	last := prefix[len(prefix)-1].seq
-	b.mu.Lock()
-	b.window.drop(last)
-	b.mu.Unlock()
-	return more, nil
-}
 
 // drop removes the entries, all that the inbox holds up to the last, from the
 // stream: by one purge, or one by one where that costs the server less.
@@ -160,26 +49,17 @@ func (cs *Consumers) deletes() int {
 	return min(removeBatch, 1+len(cs.inboxes)/len(cs.keys)/consumersADelete)
 }
 
-// advanceReceipts moves each sender's and each group's watermark to the newest
-// message of theirs that goes, unless the reader blocks the sender of a chat of two.
-func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.EntryHead) error {
+// collect adds to marks, for each sender and each group, the newest message of theirs that
+// goes, unless the reader blocks the sender of a chat of two.
+func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, marks watermarks) error {
 	newest := make(map[schemas.UserID]schemas.MessageID, 1)
-	var inGroups map[schemas.GroupID]schemas.MessageID
 	for _, h := range heads {
 		switch {
 		case !h.IsSend() || h.SenderID == b.addr.User:
 		case h.GroupID == "":
 			newest[h.SenderID] = max(newest[h.SenderID], h.MessageID)
 		default:
-			if inGroups == nil {
-				inGroups = make(map[schemas.GroupID]schemas.MessageID)
-			}
-			inGroups[h.GroupID] = max(inGroups[h.GroupID], h.MessageID)
-		}
-	}
-	for id, upTo := range inGroups {
-		if err := b.c.AdvanceGroupReceipt(ctx, id, b.addr.User, schemas.Watermark{DeliveredUpTo: upTo}); err != nil {
-			return err
+			marks.add(groupReceiptKey(h.GroupID, b.addr.User), schemas.Watermark{DeliveredUpTo: h.MessageID})
 		}
 	}
 	if len(newest) == 0 {
@@ -190,11 +70,8 @@ func (b *deviceInbox) advanceReceipts(ctx context.Context, heads []schemas.Entry
 		return err
 	}
 	for sender, id := range newest {
-		if reader.Blocks(sender) {
-			continue
-		}
-		if err := b.c.AdvanceReceipt(ctx, sender, b.addr.User, schemas.Watermark{DeliveredUpTo: id}); err != nil {
-			return err
+		if !reader.Blocks(sender) {
+			marks.add(receiptKey(sender, b.addr.User), schemas.Watermark{DeliveredUpTo: id})
 		}
 	}
 	return nil
@@ -285,6 +162,12 @@ func (c *Conn) request(ctx context.Context, verb string, body any) error {
 type apiError struct {
 	Code        int    `json:"err_code"`
 	Description string `json:"description"`
+}
+
+// stale says whether a guarded entry came after another change of its subject; the
+// second code is that of a replicated stream with a change in flight.
+func (e *apiError) stale() bool {
+	return e.Code == int(jetstream.JSErrCodeStreamWrongLastSequence) || e.Code == int(jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // gone says whether the message to be deleted was not there any more.

@@ -28,7 +28,11 @@ func (b *deviceInbox) prepare(ctx context.Context) error {
 			return nil
 		}
 		// Not every one of them was acknowledged on an earlier connection.
-		if err := b.advanceReceipts(ctx, heads); err != nil {
+		marks := make(watermarks)
+		if err := b.collect(ctx, heads, marks); err != nil {
+			return err
+		}
+		if err := b.c.receipts.advance(ctx, marks); err != nil {
 			return err
 		}
 		if err := b.c.purge(ctx, b.stream, b.subject, b.resume.pos); err != nil {

@@ -193,6 +193,30 @@ func (c *Conn) commit(stream string, set []Entry, done func([]Outcome)) error {
 	return nil
 }
 
+// commitAndWait commits a set and waits for it; the error is the first of an entry.
+func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) error {
+	outcomes, err := c.commitSet(ctx, stream, set)
+	if err != nil {
+		return err
+	}
+	return firstError(outcomes)
+}
+
+// commitSet commits a set and waits for the outcome of each entry. After an error of
+// ctx entries may be stored all the same.
+func (c *Conn) commitSet(ctx context.Context, stream string, set []Entry) ([]Outcome, error) {
+	done := make(chan []Outcome, 1)
+	if err := c.commit(stream, set, func(o []Outcome) { done <- o }); err != nil {
+		return nil, err
+	}
+	select {
+	case outcomes := <-done:
+		return outcomes, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 func firstError(outcomes []Outcome) error {
 	for _, o := range outcomes {
 		if o.Err != nil {

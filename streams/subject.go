@@ -94,6 +94,7 @@ func groupEventSubject(g schemas.GroupID) string    { return "evt.group." + stri
 // Keys of the buckets.
 func userKey(u schemas.UserID) string { return u.Token() }
 func sessionKey(a Address) string     { return a.User.Token() + "." + string(a.Device) }
+func ackSubject(a Address) string     { return "$KV." + acksBucket + "." + sessionKey(a) }
 func membershipKey(u schemas.UserID, g schemas.GroupID) string {
 	return u.Token() + "." + string(g)
 }

@@ -24,9 +24,11 @@ type Topology struct {
 	// InboxMaxMessages is how many may wait for one device: 10,000 by default.
 	// One more is refused with inbox_full.
 	InboxMaxMessages int64
-	// DuplicateWindow is for how long a stream knows the ids of what it stored:
-	// 2 minutes by default. It is against two gateways at once, and its memory
-	// grows with the ids in it; SENT is against all other repeats.
+	// DuplicateWindow is for how long a stream knows the ids of what it stored, and
+	// drops an entry with the same id: 2 minutes by default. It is for a commit that
+	// arrives late, after another gateway has repeated it, and its memory grows with
+	// the ids in it. SENT recognises all other retries. In single-process mode
+	// SingleProcessWindow is enough.
 	DuplicateWindow time.Duration
 }
 
@@ -39,12 +41,16 @@ const (
 
 	// partitionsKey is the metadata of MESSAGES that records Partitions.
 	partitionsKey = "roost.partitions"
-	// DefaultDuplicateWindow is that of JetStream.
+	// DefaultDuplicateWindow is that of JetStream, and longer than a connection of a
+	// gateway that NATS has lost may still bring what the gateway sent on it.
 	DefaultDuplicateWindow = 2 * time.Minute
-	sessionTTL             = 90 * 24 * time.Hour
-	mirrorConsumer         = "mirror"
-	mirrorAckWait          = time.Minute
-	mirrorPending          = 4096
+	// SingleProcessWindow is twice the default of Options.CommitTimeout: by then each
+	// commit of this process has its outcome, and no other process commits.
+	SingleProcessWindow = 10 * time.Second
+	sessionTTL          = 90 * 24 * time.Hour
+	mirrorConsumer      = "mirror"
+	mirrorAckWait       = time.Minute
+	mirrorPending       = 4096
 )
 
 // Names of buckets.
@@ -54,6 +60,7 @@ const (
 	settingsBucket    = "SETTINGS"
 	blocksBucket      = "BLOCKS"
 	receiptsBucket    = "RECEIPTS"
+	acksBucket        = "ACKS"
 	sessionsBucket    = "SESSIONS"
 	gatewaysBucket    = "GATEWAYS"
 	groupsBucket      = "GROUPS"
@@ -88,13 +95,15 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	for p := range t.Partitions {
 		all = append(all, t.sent(p), t.inbox(p))
 	}
-	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, blocksBucket, receiptsBucket, membershipsBucket, keysBucket} {
+	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, blocksBucket, membershipsBucket, keysBucket} {
 		all = append(all, t.bucket(name, 0))
 	}
 	groups := t.bucket(groupsBucket, 0)
 	groups.AllowDirect = false // so that the leader answers reads: a follower may not know yet who was removed
 	return append(all, groups, t.channels(),
 		t.bucket(requestsBucket, schemas.RequestMemory*time.Millisecond),
+		batched(t.bucket(receiptsBucket, 0)),
+		batched(t.bucket(acksBucket, t.InboxMaxAge)),
 		t.volatile(t.bucket(sessionsBucket, sessionTTL)),
 		t.volatile(t.bucket(gatewaysBucket, LeaseTTL)))
 }
@@ -165,6 +174,12 @@ func (t Topology) bucket(name string, ttl time.Duration) jetstream.StreamConfig 
 		AllowDirect:       true,
 		Replicas:          t.Replicas,
 	}
+}
+
+// batched is a bucket whose records are committed many at a time.
+func batched(bucket jetstream.StreamConfig) jetstream.StreamConfig {
+	bucket.AllowAtomicPublish = true
+	return bucket
 }
 
 // volatile is the bucket of what may be lost with a machine, so that nobody waits for

@@ -101,7 +101,14 @@ func (w *window) drop(seq uint64) {
 	}
 	w.entries = slices.Delete(w.entries, 0, i)
 	w.prefix -= i
+	if cap(w.entries) > windowRoom && len(w.entries) < cap(w.entries)/4 {
+		w.entries = append(make([]windowEntry, 0, 2*len(w.entries)), w.entries...)
+	}
 }
+
+// windowRoom is the number of entries that a window keeps room for; a larger one gives
+// back what a burst took.
+const windowRoom = 8
 
 // after counts the entries behind pos.
 func (w *window) after(pos uint64) int {

@@ -22,6 +22,7 @@ func ExerciseInbox(t *testing.T, suite InboxSuite) {
 		"redelivery":                 testRedelivery,
 		"resume":                     testResume,
 		"resume, killed, resume":     testResumeTwice,
+		"acknowledged, killed":       testAckedThenKilled,
 		"resume with a foreign one":  testResumeForeign,
 		"resume advances receipts":   testResumeReceipts,
 		"receipts before removal":    testReceipts,
@@ -253,6 +254,29 @@ func testResumeTwice(t *testing.T, s *stage, to *Sender) {
 	third.Close(t)
 	second.Close(t)
 	d.Close(t)
+}
+
+// A device acknowledges all but the first, which holds up removal, and its gateway dies.
+// Without a cursor it is redelivered what it did not acknowledge, and nothing else.
+func testAckedThenKilled(t *testing.T, s *stage, to *Sender) {
+	all := to.CommitMany(10)
+	killed := s.connect(t, s.gateways[0], to.To, "")
+	killed.AwaitDrained(t)
+	killed.Ack(IDs(killed.Got())[1:]...)
+	to.AwaitRecorded(s.server, 1)
+	d := s.connect(t, s.gateways[1], to.To, "")
+	expect(t, d.AwaitDrained(t), all[0])
+	d.Ack(all[0].ID)
+	more := to.Send("more")
+	expect(t, d.Await(t, 2), all[0], more)
+	d.Ack(more.ID)
+	d.Close(t)
+	for _, e := range all {
+		if to.Held(e.ID) {
+			t.Fatalf("%s was acknowledged and is still in the inbox", e.ID)
+		}
+	}
+	killed.Close(t)
 }
 
 func testResumeForeign(t *testing.T, s *stage, to *Sender) {

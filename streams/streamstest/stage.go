@@ -206,6 +206,32 @@ func (s *Sender) Held(id schemas.MessageID) bool {
 	return held
 }
 
+// AwaitRecorded waits until the device's acknowledgements were recorded n times.
+func (s *Sender) AwaitRecorded(server *embedded.Server, n uint64) {
+	s.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	kv, err := JetStream(s.T, server).KeyValue(ctx, "ACKS")
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	w, err := kv.Watch(ctx, s.To.User.Token()+"."+string(s.To.Device))
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	defer func() { _ = w.Stop() }()
+	for seen := uint64(0); seen < n; {
+		select {
+		case e := <-w.Updates():
+			if e != nil {
+				seen++
+			}
+		case <-ctx.Done():
+			s.T.Fatal("the acknowledgements are not on record")
+		}
+	}
+}
+
 // AwaitGone asks until a message has left the inbox.
 func (s *Sender) AwaitGone(id schemas.MessageID) {
 	s.T.Helper()

@@ -1,0 +1,163 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roost/schemas"
+)
+
+// After a deletion the remover leaves the stream alone for as long as the deletion took,
+// at most maxPause; if an inbox is overdue, it goes on at once and works on several.
+func TestRemoverPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &remover{}
+		pause := func(took time.Duration) time.Duration {
+			began := time.Now()
+			r.pause(t.Context(), took)
+			return time.Since(began)
+		}
+		var busy, most atomic.Int64
+		turns := make([]*removeTurn, 3*overdueWorkers)
+		work := func(*removeTurn) {
+			most.Store(max(most.Load(), busy.Add(1)))
+			time.Sleep(time.Millisecond)
+			busy.Add(-1)
+		}
+		r.due = []*removeTurn{{since: time.Now()}}
+		for took, want := range map[time.Duration]time.Duration{7 * time.Millisecond: 7 * time.Millisecond, time.Second: maxPause} {
+			if got := pause(took); got != want {
+				t.Errorf("after a deletion of %v it paused %v, not %v", took, got, want)
+			}
+		}
+		if r.each(turns, work); most.Load() != 1 {
+			t.Errorf("%d deletions at a time while nothing is overdue", most.Load())
+		}
+		time.Sleep(overdueAfter)
+		if got := pause(time.Second); got != 0 {
+			t.Errorf("it paused %v with an inbox overdue", got)
+		}
+		if r.each(turns, work); most.Load() != overdueWorkers {
+			t.Errorf("%d deletions at a time with an inbox overdue, not %d", most.Load(), overdueWorkers)
+		}
+	})
+}
+
+// Senders wait while more than maxUnremoved acknowledged entries are in the streams, and
+// all of them go on afterwards.
+func TestAdmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cs := &Consumers{room: make(chan struct{}, 1)}
+		cs.addUnremoved(maxUnremoved - 1)
+		if err := cs.Admit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		cs.addUnremoved(1)
+		var admitted atomic.Int64
+		for range 10 {
+			go func() {
+				if err := cs.Admit(t.Context()); err != nil {
+					t.Error(err)
+				}
+				admitted.Add(1)
+			}()
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := cs.Admit(impatient); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a sender that gave up got %v", err)
+		}
+		if synctest.Wait(); admitted.Load() != 0 {
+			t.Error("a sender was admitted while removal is behind")
+		}
+		cs.addUnremoved(-1)
+		if synctest.Wait(); admitted.Load() != 10 {
+			t.Errorf("%d of 10 senders were admitted afterwards", admitted.Load())
+		}
+	})
+}
+
+// What the device acknowledged on an earlier connection is not delivered again. An entry
+// that was stored after the acknowledgements were recorded is delivered in any case: its
+// sequence was given a second time.
+func TestRecordedAcknowledgements(t *testing.T) {
+	b, sink := unconnected()
+	at := time.Now()
+	b.had = ackedUntil{position{pos: 2, sent: []uint64{4}}, at}
+	before, after := at.Add(-time.Second), at.Add(time.Second)
+	b.apply([]stored{{sequence: 1, time: before, data: content("1")}, {sequence: 2, time: after, data: content("2")},
+		{sequence: 3, time: before, data: content("3")}, {sequence: 4, time: before, data: content("4")}, {sequence: 5, time: before, data: content("5")}})
+	if !slices.Equal(sink.got, []string{"2", "3", "5"}) {
+		t.Errorf("%v was delivered", sink.got)
+	}
+	if got := b.owner.Unremoved(); got != 1 {
+		t.Errorf("%d entries are to be removed, not the first", got)
+	}
+}
+
+// The record covers just what was acknowledged: not what comes before in the inbox and is
+// unacknowledged, and not what an ended connection no longer sees.
+func TestAckRecord(t *testing.T) {
+	b, _ := unconnected()
+	b.key = newCursorKey(b.addr, 1)
+	b.catching = false
+	for seq := uint64(1); seq <= 6; seq++ {
+		b.entry(10*seq, content("m"))
+	}
+	record := func() (p position) {
+		text, ok := b.ackRecord()
+		if !ok {
+			return p
+		}
+		p, err := b.key.decode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	ack := func(seqs ...uint64) {
+		b.acknowledge(func(e *windowEntry) bool { return slices.Contains(seqs, e.seq) })
+	}
+	expect := func(pos uint64, sent ...uint64) {
+		t.Helper()
+		if got := record(); got.pos != pos || !slices.Equal(got.sent, sent) {
+			t.Errorf("recorded %+v, not %d and %v", got, pos, sent)
+		}
+	}
+	expect(0)
+	ack(20, 40)
+	expect(0, 20, 40)
+	b.pos = 35 // read so far
+	expect(0, 20, 40)
+	ack(10, 30)
+	expect(30, 40)
+	b.pos = 1000 // of a connection that ended
+	expect(40)
+	ack(50, 60)
+	expect(60)
+	b.window.drop(60)
+	if _, ok := b.ackRecord(); ok {
+		t.Error("a record of nothing")
+	}
+}
+
+// A window gives back the room of a burst.
+func TestWindowGivesBack(t *testing.T) {
+	var w window
+	for seq := range uint64(schemas.MaxInFlight) {
+		w.add(windowEntry{seq: seq, acked: true})
+	}
+	w.drop(schemas.MaxInFlight - 3)
+	if len(w.entries) != 2 || cap(w.entries) > 8 {
+		t.Errorf("%d entries in room for %d", len(w.entries), cap(w.entries))
+	}
+	w.drop(schemas.MaxInFlight)
+	if cap(w.entries) > windowRoom {
+		t.Errorf("an empty window has room for %d", cap(w.entries))
+	}
+}
