@@ -114,8 +114,12 @@ func (c serveCommand) Run(p process) (err error) {
 		return cannotStart(err)
 	}
 	end.push("the embedded NATS server", always(server.Stop))
+	topology := c.topology(1)
+	if c.NATSListen == "" {
+		topology.DuplicateWindow = streams.SingleProcessWindow
+	}
 	conn, err := openStreams(p.ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Singles: c.singles(),
-		Alone: c.NATSListen == "", DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, c.topology(1))
+		Alone: c.NATSListen == "", DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, topology)
 	if err != nil {
 		return cannotStart(err)
 	}

@@ -37,10 +37,6 @@ func (s *session) channelTargets(ctx context.Context, group *schemas.Group) (tar
 	return t, nil
 }
 
-// recordedAgo is the age from which on the stream may have forgotten the id of a
-// message: half of its usual window against duplicates.
-const recordedAgo = streams.DefaultDuplicateWindow / 2
-
 // retryChannel commits a message that is on record to its channel, unless the channel
 // has it.
 func (s *session) retryChannel(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets) {
@@ -52,7 +48,7 @@ func (s *session) retryChannel(ctx context.Context, p *pendingSend, rec schemas.
 	send := streams.ChannelSend{Message: m}
 	age := time.Since(m.Timestamp.Time())
 	send.Late = !m.IsUpdate() && age > channelSlack/2
-	if age > recordedAgo {
+	if age > s.server.streams.DuplicateWindow()/2 { // the stream may have forgotten the id
 		var err error
 		var deleted bool
 		if send.Stored, err = s.server.streams.ChannelHolds(ctx, m); err == nil && send.Stored == 0 {

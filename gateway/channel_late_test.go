@@ -113,6 +113,7 @@ func TestChannelDeletedIsNotStoredAgain(t *testing.T) {
 		t.Fatalf("%d entries, want the deletion alone", n)
 	}
 	eventually(t, "the streams have forgotten the ids", func() bool { return time.Since(deleted) > 3*window })
+	h.server.ForgetAccepted()
 	for _, f := range []schemas.Send{frame, edited} {
 		alice.send(f)
 		want[*schemas.MessageReceived](alice)

@@ -311,6 +311,7 @@ func TestChannelRetries(t *testing.T) {
 	accepted := time.Now()
 	again := func() {
 		t.Helper()
+		h.server.ForgetAccepted()
 		alice.send(frame)
 		if got := want[*schemas.MessageReceived](alice); *got != *first {
 			t.Errorf("the retry got %+v, not %+v", got, first)

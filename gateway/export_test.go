@@ -83,3 +83,10 @@ func (a *Accounts) Overload() (restore func()) {
 
 // Allows says whether the list has the origin of an Origin header.
 func (l Origins) Allows(header string) bool { return l.allows(header) }
+
+// ForgetAccepted forgets which sends the gateway accepted, as a restart does.
+func (s *Server) ForgetAccepted() {
+	s.accepted.mu.Lock()
+	defer s.accepted.mu.Unlock()
+	s.accepted.devices.Purge()
+}

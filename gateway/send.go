@@ -164,6 +164,9 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 	if err := s.server.opts.Refuse(); err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
+	if err := s.server.consumers.Admit(ctx); err != nil {
+		return targets{}, schemas.Unavailable(err)
+	}
 	if m.GroupID != "" {
 		return s.groupTargets(ctx, m.GroupID)
 	}
@@ -287,6 +290,11 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 		return
 	}
 	s.server.metrics.retries.Inc()
+	if s.server.accepted.has(s.addr, rec.MessageIDByClient) {
+		p.recorded(rec)
+		s.accept(p, p.message)
+		return
+	}
 	t = t.sentBy(s.addr.User, rec.MessageID)
 	if rec.BlockedBy != "" { // perhaps unblocked meanwhile
 		t.withhold(rec.BlockedBy)
@@ -369,6 +377,7 @@ func (s *session) recheck(ctx context.Context, p *pendingSend, rec schemas.SentR
 
 // accept tells the client that its message is durable everywhere.
 func (s *session) accept(p *pendingSend, m *schemas.Message) {
+	s.server.accepted.add(s.addr, m.MessageIDByClient)
 	s.server.metrics.accepted.Inc()
 	s.server.metrics.acceptSeconds.Observe(time.Since(p.started).Seconds())
 	s.settle(p, schemas.EncodeFrame(&schemas.MessageReceived{

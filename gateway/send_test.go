@@ -123,13 +123,27 @@ func TestRetryAfterTheWindow(t *testing.T) {
 		}
 		return commits == 2
 	})
-	alice = h.reconnect("alice", alice.welcome.DeviceID, "")
-	alice.send(message("bob", "once", 1))
-	if got := want[*schemas.MessageReceived](alice); got.MessageID != first.MessageID {
-		t.Errorf("got %+v", got)
+	again := func() {
+		t.Helper()
+		alice = h.reconnect("alice", alice.welcome.DeviceID, "")
+		alice.send(message("bob", "once", 1))
+		if got := want[*schemas.MessageReceived](alice); got.MessageID != first.MessageID {
+			t.Errorf("got %+v", got)
+		}
 	}
-	if got := h.reconnect("bob", bobID, "").backlog(); len(got) != 1 {
+	h.server.ForgetAccepted() // as after a restart
+	again()
+	bob := h.reconnect("bob", bobID, "")
+	if got := bob.backlog(); len(got) != 1 {
 		t.Errorf("the inbox has %d messages, want the one", len(got))
+	}
+	// The gateway remembers that it accepted the send: a message that was acknowledged
+	// meanwhile does not come back.
+	bob.ack(first.MessageID)
+	bob.leave()
+	again()
+	if got := h.reconnect("bob", bobID, "").backlog(); len(got) != 0 {
+		t.Errorf("the retry of an acknowledged message put %d copies into the inbox", len(got))
 	}
 }
 

@@ -85,6 +85,7 @@ type Server struct {
 	directory *streams.Directory
 	consumers *streams.Consumers
 	stamps    *streams.Stamps
+	accepted  *acceptedSends
 	metrics   *metrics
 	logins    *addressLimiter
 	originLog seldom
@@ -151,8 +152,8 @@ func New(opts Options) *Server {
 	return &Server{
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
 		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
-		told:   newTold(),
-		later:  &later{log: opts.Log}, refusals: newRefusals(opts.Log, opts.Streams.Leader),
+		told:   newTold(), accepted: newAcceptedSends(),
+		later: &later{log: opts.Log}, refusals: newRefusals(opts.Log, opts.Streams.Leader),
 		conns: make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
 		exporting: make(map[schemas.UserID]struct{}),
 	}

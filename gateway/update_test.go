@@ -448,6 +448,7 @@ func TestDisappearing(t *testing.T) {
 	const news = 4 // of the two timers, to both of each chat
 	eventually(t, "the messages disappear", func() bool { return streamstest.Stored(t, js, "INBOX_0") == news })
 	alice = ago.reconnect("alice", alice.welcome.DeviceID, "")
+	ago.server.ForgetAccepted()
 	alice.send(message("bob", "for a moment", 1))
 	want[*schemas.MessageReceived](alice)
 	if got := h.reconnect("bob", bob.welcome.DeviceID, "").backlog(); len(got) != 0 {
