@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -421,6 +422,14 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
+	// The role of a gateway may ask for the size of every stream.
+	text := metricsOf(t, a)
+	for _, want := range []string{`roost_stream_messages{stream="MESSAGES"} `, `roost_stream_bytes{stream="KV_ACCOUNTS"} `, "roost_stream_reads_failed_total 0\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+
 	_, _ = carol.ws.CloseNow(), dave.ws.CloseNow()
 
 	a.stop() // with alice and bob on it
@@ -428,6 +437,21 @@ func TestCluster(t *testing.T) {
 	say(t, bob, alice, "five")
 	closeAll([]*client.Client{alice, bob})
 	b.stop()
+}
+
+// metricsOf is what a server answers to GET /metrics.
+func metricsOf(t *testing.T, s *server) string {
+	t.Helper()
+	resp, err := http.Get(s.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // TestClusterOfThree loses one node of three.

@@ -230,7 +230,8 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"roost_gateway_connections 2", "roost_gateway_messages_accepted_total 1",
-		"roost_gateway_messages_delivered_total 1", "roost_gateway_messages_acknowledged_total 1"} {
+		"roost_gateway_messages_delivered_total 1", "roost_gateway_messages_acknowledged_total 1",
+		`roost_stream_messages{stream="SENT_0"} 1`, `roost_stream_messages{stream="KV_SESSIONS"} 2`, "roost_stream_reads_failed_total 0"} {
 		if !strings.Contains(string(text), line+"\n") {
 			t.Errorf("the metrics lack %q", line)
 		}

@@ -170,6 +170,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	s.metrics = newMetrics(s.opts.Registry, s)
+	s.opts.Registry.MustRegister(newStreamStates(s.streams.StreamStates, s.log))
 	s.reads = newReads(&s.opts, s.metrics.readsWritten)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.since = time.Now()
