@@ -9,6 +9,8 @@ TIMEOUT  ?= 10m
 # make soak: how many random histories, and after which time it begins no more.
 HISTORIES ?= 100000
 SOAKTIME  ?= 4h
+# make soak: how long the steady load takes that follows.
+STEADY    ?= 1h
 # Packages built and tested at once.
 P        ?= 2
 # Empty where there is no C compiler; make test RACE= leaves the detector out.
@@ -99,13 +101,16 @@ kill: tools ## the kill -9 test, 20 times
 	bin/tally bin/test/kill.json || status=1; \
 	exit $$status
 
-# The whole output is in bin/test/soak.log, also what plays a history again that failed.
-soak: ## random histories against the model: HISTORIES (100000) of them, at most for SOAKTIME (4h)
-	@mkdir -p bin/test
+# The whole output is in bin/test/soak.log, also what plays a history again that failed,
+# and in bin/test/steady.log; bin/bench/steady.html has the plots of the load.
+soak: build ## random histories against the model: HISTORIES (100000), at most for SOAKTIME (4h); then a steady load for STEADY (1h)
+	@mkdir -p bin/test bin/bench
 	@$(GO) test $(RACE) -vet=off -count=1 -v -run '^TestModel$$' -timeout 0 ./gateway \
 		-histories $(HISTORIES) -histories-for $(SOAKTIME) > bin/test/soak.log 2>&1 || \
 		{ grep -v 'rapid\] draw' bin/test/soak.log | tail -200; echo 'soak: failed; see bin/test/soak.log'; exit 1; }
 	@grep -E 'TestModel: |^ok' bin/test/soak.log
+	@bin/roost bench steady --duration $(STEADY) --data-dir bin/bench --json bin/bench/steady.json --html bin/bench/steady.html 2>&1 | \
+		tee bin/test/steady.log
 
 # RUNLEVEL=1 keeps Debian from starting the proxies as services.
 proxies: ## nginx, HAProxy, Caddy and Apache from Debian, in front of Roost as docs/operations.md prints them

@@ -26,6 +26,7 @@ type benchCommand struct {
 	History benchHistory `cmd:"" help:"Throughput kept with history for everybody."`
 	Mixed   benchMixed   `cmd:"" help:"A day in a chat app, at a rate."`
 	Fanout  benchFanout  `cmd:"" help:"Messages to groups."`
+	Steady  benchSteady  `cmd:"" set:"duration=5m" help:"A rate for long: whether memory, streams and backlogs stay flat."`
 	Raw     benchRaw     `cmd:"" help:"The limit: JetStream itself."`
 	Hold    benchHold    `cmd:"" hidden:"" help:"Hold silent devices; used by scale."`
 	NATS    benchNATS    `cmd:"" hidden:"" name:"nats" help:"A NATS server alone; used by raw."`
@@ -38,11 +39,13 @@ type benchFlags struct {
 	TokenKey  string        `help:"Its file token.key, to make tokens with." type:"path" placeholder:"FILE"`
 	DataDir   string        `help:"Where the server that is started keeps its data: decides which disk is measured." default:"." type:"path"`
 	ServeArgs string        `help:"More flags for the server that is started, separated by spaces." placeholder:"FLAGS"`
-	Duration  time.Duration `help:"How long each measurement takes." default:"10s"`
+	Duration  time.Duration `help:"How long each measurement takes." default:"${duration}"`
 	Warmup    time.Duration `help:"Load before a measurement." default:"2s"`
 	Size      int           `help:"Bytes of a message's content, 32 to 1000." default:"100"`
 	JSON      string        `name:"json" help:"Write the report to this file as JSON." type:"path" placeholder:"FILE"`
 	HTML      string        `name:"html" help:"Write the report to this file as a page." type:"path" placeholder:"FILE"`
+
+	cluster bool // the server that is started is a cluster
 }
 
 func (f benchFlags) validate() error {
@@ -66,7 +69,11 @@ func (f benchFlags) launcher() bench.Launcher {
 // server starts a server, or is the one that the flags name.
 func (f benchFlags) server(ctx context.Context) (*bench.Server, func(), error) {
 	if len(f.URL) == 0 {
-		launched, err := f.launcher().Start(ctx, 0)
+		start := func(ctx context.Context) (*bench.Launched, error) { return f.launcher().Start(ctx, 0) }
+		if f.cluster {
+			start = f.launcher().StartCluster
+		}
+		launched, err := start(ctx)
 		if err != nil {
 			return nil, nil, err
 		}

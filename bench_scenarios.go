@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -23,6 +24,7 @@ type benchAll struct {
 	Few     int           `help:"Devices of the comparison with many." default:"500"`
 	Many    int           `help:"Devices of the comparison with few." default:"50000"`
 	Settle  time.Duration `help:"Rest before memory is read." default:"10s"`
+	Steady  time.Duration `help:"How long the steady load takes." default:"1m"`
 }
 
 type benchClosed struct {
@@ -100,6 +102,10 @@ type benchNATS struct {
 	StoreDir string        `required:"" type:"path"`
 	Listen   string        `required:""`
 	Sync     time.Duration `required:""`
+	Node     string        // with ClusterListen: name of this node, another one on each
+	// ClusterListen and Routes make it a node of a cluster.
+	ClusterListen string
+	Routes        []string
 }
 
 // positive refuses a parameter that is not.
@@ -222,14 +228,14 @@ func (c benchRaw) Run(p process) error {
 
 // Run implements `roost bench all`.
 func (c benchAll) Run(p process) error {
-	if err := errors.Join(c.validate(), c.own(), positive("settle", float64(c.Settle)), positive("mixed", c.Mixed), positive("idle", float64(c.Idle))); err != nil {
+	if err := errors.Join(c.validate(), c.own(), positive("settle", float64(c.Settle)), positive("steady", float64(c.Steady)), positive("mixed", c.Mixed), positive("idle", float64(c.Idle))); err != nil {
 		return cannotStart(err)
 	}
 	if c.Few < 2 || c.Many <= c.Few || c.Devices < 1 || !(c.Rate > 0) {
 		return cannotStart(errors.New("--few is at least 2, --many more than that, --devices and --rate more than 0"))
 	}
 	o := bench.AllOptions{Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Rate: c.Rate, Mixed: c.Mixed,
-		Devices: c.Devices, Idle: c.Idle, Few: c.Few, Many: c.Many, Settle: c.Settle}
+		Devices: c.Devices, Idle: c.Idle, Few: c.Few, Many: c.Many, Settle: c.Settle, Steady: c.Steady}
 	return c.reported(p, func(report *bench.Report, progress bench.Progress) error {
 		results := make(map[string]bench.Result)
 		err := c.launcher().All(p.ctx, o, progress, func(key string, r bench.Result) {
@@ -255,14 +261,39 @@ func (c benchHold) Run(p process) error {
 	})
 }
 
-// Run runs NATS as `roost serve` would until the process is told to stop.
+// cluster is what the flags say of a cluster; nil if it is none.
+func (c benchNATS) cluster() (*embedded.Cluster, error) {
+	if c.ClusterListen == "" {
+		return nil, nil
+	}
+	host, port, err := splitAddress(c.ClusterListen)
+	if err != nil {
+		return nil, err
+	}
+	cluster := &embedded.Cluster{Node: c.Node, Host: host, Port: port}
+	for _, route := range c.Routes {
+		u, err := url.Parse(route)
+		if err != nil {
+			return nil, fmt.Errorf("--routes: %w", err)
+		}
+		cluster.Routes = append(cluster.Routes, u)
+	}
+	return cluster, nil
+}
+
+// Run runs NATS as `roost serve` would, or as a node of a cluster, until the process
+// is told to stop.
 func (c benchNATS) Run(p process) error {
 	host, port, err := splitAddress(c.Listen)
 	if err != nil {
 		return cannotStart(err)
 	}
+	cluster, err := c.cluster()
+	if err != nil {
+		return cannotStart(err)
+	}
 	server, err := embedded.Start(embedded.Options{StoreDir: filepath.Clean(c.StoreDir), Host: host, Port: port,
-		SyncInterval: c.Sync})
+		SyncInterval: c.Sync, Cluster: cluster})
 	if err != nil {
 		return cannotStart(err)
 	}

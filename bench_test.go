@@ -45,6 +45,38 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// TestBenchSteady runs steady loads for moments: against one server, and against a
+// cluster that is killed at the end. So short a load may be judged either way.
+func TestBenchSteady(t *testing.T) {
+	for name, args := range map[string][]string{
+		"serve":   {"--serve-args=--min-free-disk 0"},
+		"cluster": {"--cluster", "--kill"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			data, report := filepath.Join(dir, "data"), filepath.Join(dir, "report.json")
+			args := append([]string{"bench", "steady", "--rate", "50", "--receivers", "6", "--senders", "2", "--warmup", "100ms",
+				"--duration", "2s", "--sample", "200ms", "--data-dir", data, "--json", report}, args...)
+			stdout, stderr, code := output(t, roost(t, args...))
+			flat := strings.Contains(stdout, "\n  flat, by readings from 1 s on")
+			if !flat && !strings.Contains(stdout, "\n  not flat, by readings from 1 s on") {
+				t.Fatalf("there is no verdict:\n%s\n%s", stdout, stderr)
+			}
+			if flat != (code == exitOK) || !flat && code != exitFault {
+				t.Errorf("it ended with %d:\n%s\n%s", code, stdout, stderr)
+			}
+			for _, want := range []string{"0 missing, 0 duplicate, 0 corrupt", "acknowledged entries that came again", "messages in INBOX"} {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("it does not say %q:\n%s", want, stdout)
+				}
+			}
+			if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
+				t.Errorf("the data directory holds %v, %v", left, err)
+			}
+		})
+	}
+}
+
 // TestBenchInterrupted: a signal ends the run, the server that it started, and the
 // server's data.
 func TestBenchInterrupted(t *testing.T) {
@@ -90,6 +122,9 @@ func TestBenchFlags(t *testing.T) {
 		{"bench", "closed", "--pid", "1"},
 		{"bench", "raw", "--batch", "1"},
 		{"bench", "scale", "--few", "10", "--many", "10"},
+		{"bench", "steady", "--duration", "10s", "--sample", "2s"},
+		{"bench", "steady", "--senders", "0"},
+		{"bench", "steady", "--kill", "--url", "http://127.0.0.1:1", "--token-key", "x"},
 		{"bench", "nonsense"},
 		{"capacity", "--headroom", "1"},
 		{"capacity", "--report", "/nowhere"},

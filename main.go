@@ -81,6 +81,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		kong.Name("roost"),
 		kong.Description("A messaging backend to run yourself."),
 		kong.Configuration(yamlConfig),
+		kong.Vars{"duration": "10s"}, // of a measurement of bench, unless its command sets another
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exit = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

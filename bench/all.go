@@ -18,6 +18,7 @@ type AllOptions struct {
 	Many     int           // devices of the comparison with few
 	Few      int
 	Settle   time.Duration // rest before memory is read
+	Steady   time.Duration // of the steady load
 }
 
 // step is one scenario of a run.
@@ -86,6 +87,7 @@ const (
 	keyIdle       = "idle"
 	keyStorm      = "storm"
 	keyScale      = "scale"
+	keySteady     = "steady"
 )
 
 type rawStep struct {
@@ -144,7 +146,23 @@ func (o AllOptions) groups() [][]step {
 		{keyStorm, func(ctx context.Context, env *Env) (Result, error) {
 			return Storm(ctx, env, StormOptions{Devices: o.Devices, Parallel: 256})
 		}},
+	}, {
+		{keySteady, func(ctx context.Context, env *Env) (Result, error) { return Steady(ctx, env, o.steady()) }},
 	}}
+}
+
+// Parameters of the steady load that has rows in the table of targets.
+const (
+	steadyRate      = 1500
+	steadySenders   = 50
+	steadyReceivers = 300
+	// steadySamples is how many times such a load is read.
+	steadySamples = 12
+)
+
+func (o AllOptions) steady() SteadyOptions {
+	return SteadyOptions{Rate: steadyRate, Senders: steadySenders, Receivers: steadyReceivers, Size: o.Size,
+		Warmup: o.Warmup, Duration: o.Steady, Sample: o.Steady / steadySamples}
 }
 
 func (o AllOptions) closed(pairs, window int) ClosedOptions {
@@ -187,5 +205,7 @@ func Rows(results map[string]Result) []Row {
 		{Figure: "reconnect storm, devices", Unit: "/s", Least: 2_000, Aim: 5_000, Value: figure(keyStorm, FigureConnects)},
 		{Figure: "backlog of 1,000, connect to drained", Unit: "ms", Least: 60, Aim: 20, Lower: true, Value: figure(keyDrain, FigureBacklog)},
 		{Figure: "throughput kept with history for everybody", Unit: "%", Least: 50, Aim: 75, Value: figure(keyHistory, FigureKept)},
+		{Figure: "steady load, what is not flat of it", Least: 0, Aim: 0, Lower: true, Value: figure(keySteady, FigureReasons)},
+		{Figure: "acknowledged load that comes again after a cut", Unit: "s", Least: 1, Aim: 0.5, Lower: true, Value: figure(keySteady, FigureAgainSeconds)},
 	}
 }

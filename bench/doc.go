@@ -13,7 +13,9 @@
 // (person.go). A link is a connection of a person (link.go). A crowd is the set of
 // links of a scenario (crowd.go). An Env is a server under load with the people
 // registered there; scenarios that share an Env share the people. A scenario is a
-// function of an Env that returns a [Result] (closed.go, open.go and the others).
+// function of an Env that returns a [Result] (closed.go, open.go and the others). A
+// series is a figure that a scenario reads again and again (series.go, readings.go);
+// its trend decides whether a load is flat (flat.go).
 //
 // # Goroutines
 //
@@ -26,5 +28,6 @@
 //
 // [Check] counts what went wrong with messages. A run with a missing, duplicate or
 // corrupt message is a failure ([Check.Err]); a figure that misses its target is
-// not: the verdict says so.
+// not: the verdict says so. A steady load that is not flat is a failure of
+// `roost bench steady` alone ([Flatness.Err]).
 package bench

@@ -26,6 +26,9 @@ type Server struct {
 	Tokens *gateway.Tokens
 	// Restart starts it anew on the same data. nil: it cannot be.
 	Restart func(context.Context) error
+	// Kill ends all its processes with SIGKILL and starts it anew on the same data.
+	// nil: it cannot be.
+	Kill func(context.Context) error
 }
 
 // Env is a server and the people registered there. It is not for concurrent use.

@@ -1,12 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -84,22 +82,10 @@ func (e *Env) keepHistory(ctx context.Context, people []*person) error {
 // stored is how many messages the workers have stored; false where the server does
 // not say.
 func (e *Env) stored(ctx context.Context) (float64, bool) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.server.URLs[0]+"/metrics", nil)
+	m, err := scrape(ctx, e.server.URLs[0])
 	if err != nil {
 		return 0, false
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: connectTimeout}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, false
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), "roost_worker_messages_stored_total "); ok {
-			n, err := strconv.ParseFloat(value, 64)
-			return n, err == nil
-		}
-	}
-	return 0, false
+	n, ok := m["roost_worker_messages_stored_total"]
+	return n, ok
 }

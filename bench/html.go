@@ -36,6 +36,8 @@ Linux {{.Report.Machine.Kernel}}, {{.Report.Machine.Go}}<br><code>roost {{.Repor
 {{end}}{{range $name, $l := .Latency}}<tr><td>{{$name}}<td class="n">p50 {{printf "%.2f" $l.P50}} · p99 {{printf "%.2f" $l.P99}} · p99.9 {{printf "%.2f" $l.P999}} · max {{printf "%.2f" $l.Max}} ms</tr>
 {{end}}{{if .Check.Sent}}<tr><td>messages<td>{{.CheckText}}</tr>{{end}}</table>
 {{range .Notes}}<p class="quiet">{{.}}</p>{{end}}
+{{with .Flatness}}<p{{if not .Flat}} class="wrong"{{end}}>{{.Verdict}}, by readings from {{.From}} s on</p>
+<ul>{{range .Bounds}}<li>{{.}}{{end}}</ul>{{with .Reasons}}<p class="wrong">{{range .}}{{.}}<br>{{end}}</p>{{end}}{{end}}
 {{end}}
 `))
 
@@ -45,7 +47,11 @@ func (r Result) CheckText() string { return r.Check.text() }
 // WriteHTML writes the report as one page that needs nothing else.
 func (r *Report) WriteHTML(w io.Writer) error {
 	var plots []template.HTML
-	for _, draw := range []func() (*plot.Plot, error){r.rowsPlot, r.latencyPlot, r.throughputPlot} {
+	draws := []func() (*plot.Plot, error){r.rowsPlot, r.latencyPlot, r.throughputPlot}
+	for i := range r.Results {
+		draws = append(draws, r.Results[i].seriesPlots()...)
+	}
+	for _, draw := range draws {
 		p, err := draw()
 		if err != nil {
 			return fmt.Errorf("failed to draw the report: %w", err)

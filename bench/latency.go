@@ -26,6 +26,15 @@ func (l *latency) record(ns int64) {
 	l.mu.Unlock()
 }
 
+// take is summary, and empties the histogram.
+func (l *latency) take() Latency {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.summarize()
+	l.hist.Reset()
+	return s
+}
+
 // Latency is a distribution in milliseconds.
 type Latency struct {
 	Count int64   `json:"count"`
@@ -52,6 +61,11 @@ var percentiles = []float64{1, 5, 10, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.8, 99
 func (l *latency) summary() Latency {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.summarize()
+}
+
+// summarize is summary with the lock held.
+func (l *latency) summarize() Latency {
 	at := func(p float64) float64 { return float64(l.hist.ValueAtPercentile(p)) / 1000 }
 	s := Latency{Count: l.hist.TotalCount(), Mean: l.hist.Mean() / 1000,
 		P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(l.hist.Max()) / 1000}

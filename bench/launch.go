@@ -33,15 +33,15 @@ type Launched struct {
 	NATS string
 
 	dir   string
+	parts []func(context.Context) error // start its processes, in this order
 	child []*child
 }
 
 // KeyFile is the file with the secret of its tokens.
 func (l *Launched) KeyFile() string { return filepath.Join(l.dir, "token.key") }
 
-// Start runs `roost serve` in a new data directory, with as many gateways of their
-// own besides.
-func (x Launcher) Start(ctx context.Context, gateways int) (*Launched, error) {
+// prepare makes the data directory of a server that has no processes yet.
+func (x Launcher) prepare() (*Launched, error) {
 	if err := os.MkdirAll(x.Parent, 0o700); err != nil {
 		return nil, fmt.Errorf("failed to make the data directory: %w", err)
 	}
@@ -50,53 +50,95 @@ func (x Launcher) Start(ctx context.Context, gateways int) (*Launched, error) {
 		return nil, fmt.Errorf("failed to make the data directory: %w", err)
 	}
 	l := &Launched{dir: dir}
-	args := append([]string{"serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--limits", "off", "--log-level", "info"}, x.Args...)
+	l.Restart = func(ctx context.Context) error {
+		l.end()
+		return l.start(ctx)
+	}
+	l.Kill = func(ctx context.Context) error {
+		l.kill()
+		return l.start(ctx)
+	}
+	return l, nil
+}
+
+// Start runs `roost serve` in a new data directory, with as many gateways of their
+// own besides.
+func (x Launcher) Start(ctx context.Context, gateways int) (*Launched, error) {
+	l, err := x.prepare()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"serve", "--data-dir", l.dir, "--http", "127.0.0.1:0", "--limits", "off", "--log-level", "info"}, x.Args...)
 	if gateways > 0 {
 		if l.NATS, err = freeAddress(); err != nil {
 			l.Stop()
 			return nil, err
 		}
 		args = append(args, "--nats-listen", l.NATS)
-	} else {
-		l.Restart = func(ctx context.Context) error {
-			l.end()
-			return l.launch(ctx, args)
-		}
 	}
-	if err := l.launch(ctx, args); err != nil {
+	l.parts = append(l.parts, func(ctx context.Context) error { return l.launch(ctx, args) })
+	for range gateways {
+		l.parts = append(l.parts, func(ctx context.Context) error {
+			return l.launch(ctx, []string{"gateway", "--nats", "nats://" + l.NATS, "--auth-secret", l.KeyFile(),
+				"--http", "127.0.0.1:0", "--limits", "off"})
+		})
+	}
+	if err := l.start(ctx); err != nil {
 		l.Stop()
 		return nil, err
-	}
-	for range gateways {
-		err := l.launch(ctx, []string{"gateway", "--nats", "nats://" + l.NATS, "--auth-secret", l.KeyFile(),
-			"--http", "127.0.0.1:0", "--limits", "off"})
-		if err != nil {
-			l.Stop()
-			return nil, err
-		}
 	}
 	return l, nil
 }
 
-// launch adds one process to the server.
+// start starts all processes.
+func (l *Launched) start(ctx context.Context) error {
+	for _, part := range l.parts {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// launch adds one process that serves clients.
 func (l *Launched) launch(ctx context.Context, args []string) error {
-	c, err := startChild(ctx, args, urlLine, startTimeout)
+	c, err := l.run(ctx, args, urlLine)
 	if err != nil {
 		return err
 	}
-	l.child = append(l.child, c)
 	l.URLs = append(l.URLs, c.said)
-	l.PIDs = append(l.PIDs, c.cmd.Process.Pid)
 	if l.Tokens == nil {
 		l.Tokens, err = ReadTokens(l.KeyFile())
 	}
 	return err
 }
 
+// run adds one process, which is ready when it prints a line.
+func (l *Launched) run(ctx context.Context, args []string, ready *regexp.Regexp) (*child, error) {
+	c, err := startChild(ctx, args, ready, startTimeout)
+	if err != nil {
+		return nil, err
+	}
+	l.child = append(l.child, c)
+	l.PIDs = append(l.PIDs, c.cmd.Process.Pid)
+	return c, nil
+}
+
 // end stops the processes, the last one first.
 func (l *Launched) end() {
 	for i := len(l.child) - 1; i >= 0; i-- {
 		l.child[i].stop()
+	}
+	l.child, l.URLs, l.PIDs = nil, nil, nil
+}
+
+// kill ends all processes at once with SIGKILL.
+func (l *Launched) kill() {
+	for _, c := range l.child {
+		_ = c.cmd.Process.Kill() // it may have ended
+	}
+	for _, c := range l.child {
+		<-c.exited
 	}
 	l.child, l.URLs, l.PIDs = nil, nil, nil
 }

@@ -15,6 +15,7 @@ const (
 	accepted                   // by message_received
 	arrived                    // at the receiver; in a group at all of them
 	acked                      // by the receiver; of a group, see copies
+	cutOff                     // acknowledged when all receivers were cut off, and not come again since
 )
 
 // record is one message that a person sent.
@@ -216,26 +217,83 @@ func (p *person) missing() (list []lost) {
 	return list
 }
 
+// cut enters that all receivers were cut off: each message that they acknowledged
+// before may come again once.
+func (p *person) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.records {
+		if p.records[i].state&acked != 0 {
+			p.records[i].state |= cutOff
+		}
+	}
+}
+
+// again says whether a message that came in was acknowledged before the cut, and
+// comes again for the first time. Of a message that trim dropped only the former is
+// known.
+func (p *person) again(number int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.record(number)
+	if r == nil {
+		return number > 0 && number <= p.base
+	}
+	first := r.state&cutOff != 0
+	r.state &^= cutOff
+	return first
+}
+
+// trim adds the oldest records to c and drops them: those sent before a moment, up to
+// the first that is not done with.
+func (p *person) trim(before int64, c *Check) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	done := 0
+	for _, r := range p.records {
+		refused := r.state&(answered|accepted) == answered
+		if r.at >= before || r.to == toGroup || !refused && r.state&(accepted|acked) != accepted|acked {
+			break
+		}
+		r.count(c)
+		done++
+	}
+	p.base += int64(done)
+	p.records = append(p.records[:0], p.records[done:]...)
+}
+
+// forgetCursor has the next connection begin without one.
+func (p *person) forgetCursor() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cursor = nil
+}
+
+// count adds what became of the record to c.
+func (r record) count(c *Check) {
+	c.Sent++
+	switch {
+	case r.state&accepted != 0:
+		c.Accepted++
+	case r.state&answered != 0:
+		c.Refused++
+	default:
+		c.Unanswered++
+	}
+	if r.state&arrived != 0 {
+		c.Arrived++
+	}
+	if r.state&(accepted|arrived) == accepted {
+		c.Missing++
+	}
+}
+
 // settle adds what became of the records to c, and forgets them.
 func (p *person) settle(c *Check) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.records {
-		c.Sent++
-		switch {
-		case r.state&accepted != 0:
-			c.Accepted++
-		case r.state&answered != 0:
-			c.Refused++
-		default:
-			c.Unanswered++
-		}
-		if r.state&arrived != 0 {
-			c.Arrived++
-		}
-		if r.state&(accepted|arrived) == accepted {
-			c.Missing++
-		}
+		r.count(c)
 	}
 	p.base += int64(len(p.records))
 	p.records = p.records[:0]

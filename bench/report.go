@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"text/tabwriter"
@@ -106,6 +107,16 @@ func (r *Result) write(w io.Writer) {
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "  %s\n", note)
+	}
+	if f := r.Flatness; f != nil {
+		fmt.Fprintf(w, "  %s, by readings from %g s on:\n", f.Verdict(), f.From)
+		for _, b := range f.Bounds {
+			mark := " "
+			if slices.Contains(f.Reasons, b) {
+				mark = "!"
+			}
+			fmt.Fprintf(w, "  %s %s\n", mark, b)
+		}
 	}
 	fmt.Fprintln(w)
 }

@@ -14,6 +14,9 @@ type Result struct {
 	Latency map[string]Latency `json:"latency,omitempty"`
 	Check   Check              `json:"check"`
 	Notes   []string           `json:"notes,omitempty"`
+	// Series and Flatness are of loads that are judged by what grows.
+	Series   []Series  `json:"series,omitempty"`
+	Flatness *Flatness `json:"flatness,omitempty"`
 }
 
 // Figure is one number of a result.
@@ -40,6 +43,10 @@ const (
 	FigurePublishes  = "acknowledged publishes"
 	FigurePublishCPU = "server CPU per publish"
 	FigureRate       = "rate asked for"
+
+	FigureAgain        = "acknowledged entries that came again"
+	FigureAgainSeconds = "the same in seconds of load"
+	FigureReasons      = "reasons why it is not flat"
 )
 
 // Names of latencies.

@@ -17,10 +17,15 @@ type traffic struct {
 	// keep takes over the acknowledgement of a message where it returns true. nil:
 	// each message is acknowledged at once.
 	keep func(l *link, m lateAck) bool
+	// recentAck and recentEndToEnd have the latencies since somebody took them. nil:
+	// nobody does.
+	recentAck, recentEndToEnd *latency
 
 	accepted, refused, delivered, receipts    atomic.Int64
 	repeated, duplicates, corrupt, outOfOrder atomic.Int64
 	late                                      atomic.Int64
+	again                                     atomic.Int64 // acknowledged before the cut, came again after it
+	cut                                       atomic.Bool  // all receivers were cut off, see person.cut
 	from, until                               atomic.Int64 // since epoch; latencies are of messages sent between
 	ack, endToEnd                             *latency
 	mu                                        sync.Mutex // guards codes
@@ -54,6 +59,9 @@ func (t *traffic) answer(l *link, number int64, taken bool) {
 		t.accepted.Add(1)
 		if t.measured(at) {
 			t.ack.record(sinceEpoch() - at)
+		}
+		if t.recentAck != nil {
+			t.recentAck.record(sinceEpoch() - at)
 		}
 	} else {
 		t.refused.Add(1)
@@ -102,8 +110,13 @@ func (t *traffic) incoming(l *link, frame []byte) {
 	switch what {
 	case fresh:
 		t.delivered.Add(1)
-		if t.measured(at) && l.drained && at >= l.since { // not what waited for a device that was away
-			t.endToEnd.record(sinceEpoch() - at)
+		if l.drained && at >= l.since { // not what waited for a device that was away
+			if t.measured(at) {
+				t.endToEnd.record(sinceEpoch() - at)
+			}
+			if t.recentEndToEnd != nil {
+				t.recentEndToEnd.record(sinceEpoch() - at)
+			}
 		}
 		if l.waited(at) > noteworthy {
 			t.late.Add(1)
@@ -114,7 +127,11 @@ func (t *traffic) incoming(l *link, frame []byte) {
 	case repeated:
 		t.repeated.Add(1)
 	case duplicate:
-		t.duplicates.Add(1)
+		if t.cut.Load() && sender.again(number) {
+			t.again.Add(1)
+		} else {
+			t.duplicates.Add(1)
+		}
 	case unknown:
 		t.corrupt.Add(1)
 	}

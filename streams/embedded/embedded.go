@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -29,12 +30,23 @@ type Options struct {
 	// is acknowledged. Anything else is a choice to lose the last moments when
 	// the machine dies.
 	SyncInterval time.Duration
+	// Cluster makes the server a node of a cluster. Default: it is alone.
+	Cluster *Cluster
 	// MaxClients bounds the connections that Host and Port take. Default: 65,536.
 	MaxClients int
 	// MaxStore bounds the streams' bytes on disk. Default: the free space.
 	MaxStore int64
 	// Log gets the server's notices, warnings and errors. Default: none.
 	Log *slog.Logger
+}
+
+// Cluster is how a node finds the others. Whoever can reach Host and Port can do
+// everything.
+type Cluster struct {
+	Node   string // name of this node, another one on each
+	Host   string // Host and Port are where the other nodes connect to
+	Port   int
+	Routes []*url.URL // of all nodes: nats://HOST:PORT
 }
 
 // Server is a running nats-server with JetStream.
@@ -67,6 +79,10 @@ func Start(o Options) (*Server, error) {
 		MaxConn:           o.MaxClients,
 		MaxPayload:        1 << 20, // the record of a group, as in nats.conf
 		JetStreamLimits:   server.JSLimitOpts{DefaultMaxConsumers: maxConsumers},
+	}
+	if c := o.Cluster; c != nil {
+		opts.ServerName, opts.Routes = c.Node, c.Routes
+		opts.Cluster = server.ClusterOpts{Name: "roost", Host: c.Host, Port: c.Port}
 	}
 	left := staged(o.StoreDir)
 	srv, err := server.NewServer(opts)

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"roost/bench"
+)
+
+type benchSteady struct {
+	benchFlags
+	Rate      float64       `help:"Sends a second, together." default:"1500"`
+	Receivers int           `help:"Receivers, with one device each, which acknowledges everything." default:"300"`
+	Senders   int           `help:"Connections that send." default:"50"`
+	Sample    time.Duration `help:"Time between two readings." default:"5s"`
+	Kill      bool          `help:"Kill the server at the end and start it anew, before the receivers come back."`
+	Cluster   bool          `help:"Start three NATS nodes with three replicas and two gateways, instead of one server."`
+}
+
+// options are the parameters, if they can be.
+func (c benchSteady) options() (bench.SteadyOptions, error) {
+	o := bench.SteadyOptions{Rate: c.Rate, Senders: c.Senders, Receivers: c.Receivers, Size: c.Size,
+		Warmup: c.Warmup, Duration: c.Duration, Sample: c.Sample, Kill: c.Kill}
+	err := errors.Join(positive("rate", c.Rate), positive("receivers", float64(c.Receivers)),
+		positive("senders", float64(c.Senders)), positive("sample", float64(c.Sample)))
+	switch {
+	case err != nil:
+	case c.Duration < bench.LeastSamples*c.Sample:
+		err = errors.New("--duration is at least eight times --sample, or there is no trend")
+	case len(c.URL) > 0 && (c.Kill || c.Cluster):
+		err = errors.New("--kill and --cluster are for a server that is started here: leave --url out")
+	}
+	return o, err
+}
+
+// Run implements `roost bench steady`. It fails if the load is not flat.
+func (c benchSteady) Run(p process) error {
+	o, err := c.options()
+	if err != nil {
+		return cannotStart(err)
+	}
+	c.cluster = c.Cluster
+	var result bench.Result
+	err = c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
+		var err error
+		result, err = bench.Steady(ctx, env, o)
+		return result, err
+	})
+	return errors.Join(err, result.Flatness.Err())
+}
