@@ -29,7 +29,7 @@ func TestSteady(t *testing.T) {
 		byName[s.Name] = s
 	}
 	for _, name := range []string{seriesMemory, seriesDescriptors, messagesOf("INBOX"), messagesOf("SENT"),
-		messagesOf("KV_RECEIPTS"), messagesOf(otherStreams), bytesOf("SENT"), seriesOffered, seriesAccepted, "accept p50", "end to end p99"} {
+		seriesNotRemoved, messagesOf("KV_RECEIPTS"), messagesOf(otherStreams), bytesOf("SENT"), seriesOffered, seriesAccepted, "accept p50", "end to end p99"} {
 		if n := len(byName[name].Readings); n < 8 {
 			t.Errorf("%s has %d readings", name, n)
 		}
