@@ -65,6 +65,7 @@ type gatewayFlags struct {
 	AuthJWKS        string        `name:"auth-jwks" help:"File or URL with the public keys of an external issuer; without it, accounts are built in." env:"ROOST_AUTH_JWKS" placeholder:"FILE-OR-URL"`
 	AuthIssuer      string        `help:"Issuer that tokens must have, with --auth-jwks." env:"ROOST_AUTH_ISSUER"`
 	AuthAudience    string        `help:"Audience that tokens must have, with --auth-jwks." env:"ROOST_AUTH_AUDIENCE"`
+	AuthCache       string        `help:"File that keeps the keys of the URL in --auth-jwks for the next start; in serve it is auth-keys.json in the data directory by default." env:"ROOST_AUTH_CACHE" placeholder:"FILE"`
 	AllowedOrigins  []string      `help:"Origins of web pages that may use the server besides its own: https://chat.example.com, *.example.com, or * for all." env:"ROOST_ALLOWED_ORIGINS" placeholder:"ORIGIN"`
 	TrustedProxies  []string      `help:"Addresses and networks of proxies whose X-Forwarded-For or Forwarded says who the client is." env:"ROOST_TRUSTED_PROXIES" placeholder:"CIDR"`
 	ProxyProtocol   bool          `help:"Expect a PROXY header, version 1 or 2, on connections of --trusted-proxies." env:"ROOST_PROXY_PROTOCOL"`
@@ -118,8 +119,8 @@ func (f gatewayFlags) validate() error {
 		return errors.New("--max-connections: is 0 or more")
 	case f.ProxyProtocol && len(f.TrustedProxies) == 0:
 		return errors.New("--proxy-protocol needs --trusted-proxies, the addresses that may say who the client is")
-	case f.AuthJWKS == "" && (f.AuthIssuer != "" || f.AuthAudience != ""):
-		return errors.New("--auth-issuer and --auth-audience need --auth-jwks")
+	case f.AuthJWKS == "" && (f.AuthIssuer != "" || f.AuthAudience != "" || f.AuthCache != ""):
+		return errors.New("--auth-issuer, --auth-audience and --auth-cache need --auth-jwks")
 	case f.ConnectionsPerUser < 0 || f.ConnectionsPerAddress < 0 || f.FramesPerSecond < 0 || f.SendsPerSecond < 0 || f.LoginsPerSecond < 0:
 		return errors.New("a limit is 0 (none) or more")
 	}

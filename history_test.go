@@ -82,7 +82,7 @@ func TestHistoryDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	options := gateway.Options{Streams: conn, Registry: registry, Log: streamstest.Log(t)}
-	if err := (gatewayFlags{MaxDevices: 3, Limits: "off", Heartbeat: 30 * time.Second}).configure(ctx, &options, filepath.Join(dir, "token.key")); err != nil {
+	if _, err := (gatewayFlags{MaxDevices: 3, Limits: "off", Heartbeat: 30 * time.Second}).configure(&options, filepath.Join(dir, "token.key")); err != nil {
 		t.Fatal(err)
 	}
 	g := gateway.New(options)

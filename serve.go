@@ -139,9 +139,14 @@ func (c serveCommand) Run(p process) (err error) {
 	guard := newDiskGuard(dir.path, c.MinFreeDisk<<20, server, log)
 	registry.MustRegister(guard)
 	options := gateway.Options{Streams: conn, Registry: registry, Log: log, Refuse: guard.refuse}
-	if err := c.configure(p.ctx, &options, filepath.Join(dir.path, "token.key")); err != nil {
+	if c.AuthCache == "" {
+		c.AuthCache = filepath.Join(dir.path, "auth-keys.json")
+	}
+	closeAuth, err := c.configure(&options, filepath.Join(dir.path, "token.key"))
+	if err != nil {
 		return cannotStart(err)
 	}
+	defer closeAuth()
 	reserve := filesOfProcess + filesOfPartition*conn.Partitions()
 	if c.NATSListen != "" {
 		reserve += natsClients
@@ -191,9 +196,11 @@ func (c gatewayCommand) Run(p process) (err error) {
 	}
 	end.push("the connections to NATS", conn.Shutdown)
 	options := gateway.Options{Streams: conn, Registry: newRegistry(), Log: log}
-	if err := c.configure(p.ctx, &options, c.AuthSecret); err != nil {
+	closeAuth, err := c.configure(&options, c.AuthSecret)
+	if err != nil {
 		return cannotStart(err)
 	}
+	defer closeAuth()
 	secure, err := c.tls(log)
 	if err != nil {
 		return cannotStart(err)
@@ -250,33 +257,37 @@ func (c workerCommand) Run(p process) (err error) {
 	return finished(end.wait(group.Run))
 }
 
-// configure fills in what the flags say of a gateway.
-func (f gatewayFlags) configure(ctx context.Context, o *gateway.Options, secretFile string) error {
+// configure fills in what the flags say of a gateway. What it returns ends what
+// checks tokens.
+func (f gatewayFlags) configure(o *gateway.Options, secretFile string) (closeAuth func(), err error) {
 	o.MaxDevices, o.MaxGroupMembers, o.GroupPushLimit, o.Events = f.MaxDevices, f.MaxGroupMembers, f.GroupPushLimit, f.Events
 	o.FullInboxIdle = f.FullInboxIdle
 	o.Limits, o.Heartbeat = f.limits(), f.Heartbeat
-	var err error
 	if o.TrustedProxies, err = f.trustedProxies(); err != nil {
-		return err
+		return nil, err
 	}
 	if o.AllowedOrigins, err = f.allowedOrigins(); err != nil {
-		return err
+		return nil, err
 	}
 	if f.AuthJWKS != "" {
-		auth, err := gateway.NewExternal(ctx, gateway.Issuer{JWKS: f.AuthJWKS, Issuer: f.AuthIssuer, Audience: f.AuthAudience})
-		o.Auth = auth
-		return err
+		external, err := gateway.NewExternal(gateway.Issuer{JWKS: f.AuthJWKS, Issuer: f.AuthIssuer, Audience: f.AuthAudience,
+			Cache: f.AuthCache, Registry: o.Registry, Log: o.Log})
+		if err != nil {
+			return nil, err
+		}
+		o.Auth = external
+		return external.Close, nil
 	}
 	secret, err := gateway.LoadSecret(secretFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tokens, err := gateway.NewTokens(secret)
 	if err != nil {
-		return fmt.Errorf("%s: %w", secretFile, err)
+		return nil, fmt.Errorf("%s: %w", secretFile, err)
 	}
 	o.Auth, o.Accounts = tokens, gateway.NewAccounts(o.Streams.Directory(), tokens)
-	return nil
+	return func() {}, nil
 }
 
 // openStreams connects, sets the streams up where topology is not empty, and

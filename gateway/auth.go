@@ -10,24 +10,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"roost/schemas"
 )
 
-// Authenticator says who a token belongs to.
+// Authenticator checks tokens. Its methods may be called concurrently.
 type Authenticator interface {
-	// Authenticate returns whose token it is, or a *schemas.Error with
-	// CodeUnauthenticated for a token that is not valid now, here and for this
-	// audience. It may be called concurrently.
+	// Authenticate returns the identity that a token proves. Its errors are:
+	//  1. a *schemas.Error with CodeUnauthenticated: the token is not valid now,
+	//     here and for this audience;
+	//  2. any other error: the token could not be checked, and may be valid.
 	Authenticate(ctx context.Context, token string) (Identity, error)
+	// Degraded returns why some valid tokens cannot be checked now, or nil.
+	Degraded() error
 }
 
 // Identity is what a token says.
@@ -118,24 +119,21 @@ var _ Authenticator = (*Tokens)(nil)
 // Authenticate implements [Authenticator]. Only HS256 is tried: a token that
 // says "none", or any other algorithm, does not even parse.
 func (t *Tokens) Authenticate(_ context.Context, token string) (Identity, error) {
+	if token == "" {
+		return Identity{}, noToken()
+	}
 	claims, err := t.claims(token)
 	if err != nil {
-		return Identity{}, unauthenticated(err)
+		return Identity{}, unreadable(err)
 	}
-	if claims.Expiry == nil {
-		return Identity{}, unauthenticated(errors.New("the token never expires"))
+	if err := checkClaims(&claims, builtinIssuer, builtinAudience, t.now()); err != nil {
+		return Identity{}, err
 	}
-	err = claims.ValidateWithLeeway(jwt.Expected{
-		Issuer: builtinIssuer, AnyAudience: jwt.Audience{builtinAudience}, Time: t.now()}, clockLeeway)
-	if err != nil {
-		return Identity{}, unauthenticated(err)
-	}
-	var issued time.Time
-	if claims.IssuedAt != nil {
-		issued = claims.IssuedAt.Time()
-	}
-	return identity(claims.Subject, issued)
+	return identity(&claims)
 }
+
+// Degraded implements [Authenticator]: checking needs the secret alone.
+func (t *Tokens) Degraded() error { return nil }
 
 // claims checks a token's signature. Every connection comes this way, nearly
 // always with a token that was made here: of those the header is known, and what
@@ -175,84 +173,45 @@ func cutLast(s string) (before, after string, ok bool) {
 	return s[:i], s[i+1:], true
 }
 
-func unauthenticated(cause error) *schemas.Error {
-	e := schemas.Errorf(schemas.CodeUnauthenticated, "token: is not valid here and now. Log in again.")
-	e.Cause = cause
-	return e
+// checkClaims checks everything that a token claims but its subject.
+func checkClaims(c *jwt.Claims, issuer, audience string, now time.Time) error {
+	if c.Expiry == nil {
+		return unauthenticated(refusedEndless, "The token has no expiry.")
+	}
+	err := c.ValidateWithLeeway(jwt.Expected{Issuer: issuer, AnyAudience: jwt.Audience{audience}, Time: now}, clockLeeway)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jwt.ErrInvalidIssuer):
+		return wrongIssuer(c.Issuer, issuer)
+	case errors.Is(err, jwt.ErrInvalidAudience):
+		return unauthenticated(refusedAudience, "The token is for %s; expected is %q.", clip(strings.Join(c.Audience, " ")), audience)
+	case errors.Is(err, jwt.ErrExpired):
+		return unauthenticated(refusedExpired, "The token expired at %s; it is %s.", utc(c.Expiry.Time()), utc(now))
+	}
+	return unauthenticated(refusedEarly, "The token is of the future: issued at %s, valid from %s; it is %s. Compare the clocks of the issuer and of this machine.",
+		utc(c.IssuedAt.Time()), utc(c.NotBefore.Time()), utc(now))
 }
 
-// identity is that of a token whose other claims are good; issued is zero where it
-// does not say when.
-func identity(sub string, issued time.Time) (Identity, error) {
-	u, err := schemas.ParseUserID(sub)
+func wrongIssuer(have, want string) error {
+	hint := ""
+	if strings.TrimRight(have, "/") == strings.TrimRight(want, "/") {
+		hint = " They differ in the slash at the end alone: set --auth-issuer to what the token says."
+	}
+	return unauthenticated(refusedIssuer, "The token is of issuer %s; expected is %q.%s", clip(have), want, hint)
+}
+
+func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// identity returns the identity of a token whose other claims are good.
+func identity(c *jwt.Claims) (Identity, error) {
+	u, err := schemas.ParseUserID(c.Subject)
 	if err != nil {
-		return Identity{}, unauthenticated(fmt.Errorf("the subject is no user id: %w", err))
+		return Identity{}, unauthenticated(refusedSubject, "The token's subject %s is no user id: %v.", clip(c.Subject), err)
 	}
-	return Identity{User: u, IssuedAt: max(schemas.TimestampOf(issued), 0)}, nil
-}
-
-// Issuer is an external issuer of tokens.
-type Issuer struct {
-	// JWKS is a file, or an http or https URL, with the issuer's public keys. A
-	// URL is read again when a token names a key that is not known.
-	JWKS string
-	// Issuer and Audience that a token must have.
-	Issuer, Audience string
-}
-
-// externalAlgorithms are those of RS, ES and EdDSA.
-var externalAlgorithms = []string{
-	oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA,
-}
-
-// external checks tokens of an Issuer.
-type external struct{ verifier *oidc.IDTokenVerifier }
-
-// NewExternal reads the issuer's keys. ctx bounds the life of the key set.
-func NewExternal(ctx context.Context, i Issuer) (Authenticator, error) {
-	if i.Issuer == "" || i.Audience == "" {
-		return nil, errors.New("an external issuer needs --auth-issuer and --auth-audience, so that tokens made for others are refused")
+	issued := schemas.Timestamp(0)
+	if c.IssuedAt != nil {
+		issued = max(schemas.TimestampOf(c.IssuedAt.Time()), 0)
 	}
-	var keys oidc.KeySet
-	if strings.HasPrefix(i.JWKS, "http://") || strings.HasPrefix(i.JWKS, "https://") {
-		keys = oidc.NewRemoteKeySet(oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second}), i.JWKS)
-	} else {
-		static, err := readJWKS(i.JWKS)
-		if err != nil {
-			return nil, err
-		}
-		keys = static
-	}
-	return &external{oidc.NewVerifier(i.Issuer, keys, &oidc.Config{ClientID: i.Audience, SupportedSigningAlgs: externalAlgorithms})}, nil
-}
-
-func readJWKS(path string) (*oidc.StaticKeySet, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("failed to read the key set: %w", err)
-	}
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(data, &set); err != nil {
-		return nil, fmt.Errorf("failed to read the key set %s: %w", path, err)
-	}
-	keys := &oidc.StaticKeySet{}
-	for _, k := range set.Keys {
-		if !k.Valid() || !k.IsPublic() {
-			return nil, fmt.Errorf("the key set %s has a key %q that is no public key", path, k.KeyID)
-		}
-		keys.PublicKeys = append(keys.PublicKeys, k.Key)
-	}
-	if len(keys.PublicKeys) == 0 {
-		return nil, fmt.Errorf("the key set %s has no keys", path)
-	}
-	return keys, nil
-}
-
-// Authenticate implements [Authenticator].
-func (x *external) Authenticate(ctx context.Context, token string) (Identity, error) {
-	verified, err := x.verifier.Verify(ctx, token)
-	if err != nil {
-		return Identity{}, unauthenticated(err)
-	}
-	return identity(verified.Subject, verified.IssuedAt)
+	return Identity{User: u, IssuedAt: issued}, nil
 }

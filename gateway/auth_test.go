@@ -144,10 +144,11 @@ func TestExternalTokens(t *testing.T) {
 		})
 	}
 	for source, jwks := range map[string]string{"file": file, "url": url.URL} {
-		a, err := gateway.NewExternal(context.Background(), gateway.Issuer{JWKS: jwks, Issuer: "https://id.example.com", Audience: "chat"})
+		a, err := gateway.NewExternal(gateway.Issuer{JWKS: jwks, Issuer: "https://id.example.com", Audience: "chat"})
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer a.Close()
 		for name, c := range map[string]struct {
 			token string
 			want  schemas.UserID
@@ -199,11 +200,11 @@ func TestKeySetFaults(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := gateway.NewExternal(context.Background(), gateway.Issuer{JWKS: path, Issuer: "i", Audience: "a"}); err == nil {
+		if _, err := gateway.NewExternal(gateway.Issuer{JWKS: path, Issuer: "i", Audience: "a"}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := gateway.NewExternal(context.Background(), gateway.Issuer{JWKS: "x"}); err == nil {
+	if _, err := gateway.NewExternal(gateway.Issuer{JWKS: "x"}); err == nil {
 		t.Error("no issuer and audience: accepted")
 	}
 }

@@ -71,7 +71,7 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close") // of a refusal: a proxy must not use the connection for others
 	if token != "" {
 		// Refused before anything else is read.
-		if _, err := s.opts.Auth.Authenticate(r.Context(), token); err != nil {
+		if _, err := s.authenticate(r.Context(), token); err != nil {
 			s.fail(w, r, err)
 			return
 		}

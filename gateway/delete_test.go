@@ -179,6 +179,8 @@ func TestDeletionOutlivesTokens(t *testing.T) {
 // bearers is an authenticator of tokens of the form "user issued-at".
 type bearers struct{}
 
+func (bearers) Degraded() error { return nil }
+
 func (bearers) Authenticate(_ context.Context, token string) (gateway.Identity, error) {
 	user, issued, _ := strings.Cut(token, " ")
 	at, err := strconv.ParseInt(issued, 10, 64)

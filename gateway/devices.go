@@ -74,7 +74,7 @@ func (s *Server) register(ctx context.Context, u schemas.UserID, name string, q 
 			defer cancel()
 			s.takeBack(ctx, streams.Address{User: u, Device: device.DeviceID})
 		}
-		return device, refusedUser(err)
+		return device, s.refusedUser(err)
 	}
 	return device, nil
 }

@@ -15,6 +15,8 @@ import (
 // stuck is an authenticator that waits for the end of the request.
 type stuck struct{ entered chan struct{} }
 
+func (stuck) Degraded() error { return nil }
+
 func (s stuck) Authenticate(ctx context.Context, _ string) (gateway.Identity, error) {
 	s.entered <- struct{}{}
 	<-ctx.Done()

@@ -29,6 +29,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	if err := s.opts.Refuse(); err != nil {
 		ready.Missing["disk"] = err.Error()
 	}
+	if err := s.opts.Auth.Degraded(); err != nil {
+		ready.Degraded["identity"] = err.Error()
+	}
 	s.mu.Lock()
 	if s.draining {
 		ready.Missing["gateway"] = "draining"

@@ -154,22 +154,45 @@ func (s *Server) private(h private) http.HandlerFunc {
 // admitToken is the user of a token, who exists from then on. A token from before
 // the account was deleted is not good any more, whoever has the name now.
 func (s *Server) admitToken(ctx context.Context, token string) (schemas.UserID, error) {
-	id, err := s.opts.Auth.Authenticate(ctx, token)
+	id, err := s.authenticate(ctx, token)
 	if err != nil {
 		return "", err
 	}
 	if err := s.directory.Admit(ctx, id.User, id.IssuedAt); err != nil {
-		return "", refusedUser(err)
+		return "", s.refusedUser(err)
 	}
 	return id.User, nil
 }
 
-// refusedUser is why a user could not be looked up or made.
-func refusedUser(err error) error {
-	if errors.Is(err, streams.ErrDeleted) {
-		return unauthenticated(err)
+// authenticate checks a token, and counts and logs a refusal. A token that could
+// not be checked is unavailable, never unauthenticated.
+func (s *Server) authenticate(ctx context.Context, token string) (Identity, error) {
+	id, err := s.opts.Auth.Authenticate(ctx, token)
+	if err == nil {
+		return id, nil
 	}
-	return schemas.Unavailable(err)
+	s.badTokens.note(err)
+	if known := (*schemas.Error)(nil); errors.As(err, &known) {
+		return Identity{}, err
+	}
+	return Identity{}, uncheckedUser(err)
+}
+
+// refusedUser is why a user could not be looked up or made.
+func (s *Server) refusedUser(err error) error {
+	if errors.Is(err, streams.ErrDeleted) {
+		refused := unauthenticated(refusedDeleted, "The token is of an account that was deleted.")
+		s.badTokens.note(refused)
+		return refused
+	}
+	return uncheckedUser(err)
+}
+
+// uncheckedUser is the answer where the user of a token could not be looked up: the
+// token may be good.
+func uncheckedUser(err error) error {
+	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
+		Message: "Your account cannot be looked up now. Keep the token and try again."}
 }
 
 // bearer is the token of the Authorization header, or empty. A token in the URL
@@ -231,7 +254,7 @@ func (s *Server) failWith(w http.ResponseWriter, r *http.Request, status int, er
 	case clientGone(r, err):
 		s.log.Debug("a client went away before the answer", "method", r.Method, "path", r.URL.Path, "error", err)
 		s.metrics.abandoned.Inc()
-	case status >= http.StatusInternalServerError && !errors.Is(err, errBusy):
+	case status >= http.StatusInternalServerError && !errors.Is(err, errBusy) && !errors.Is(err, errProviderAway): // each is warned of elsewhere
 		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	s.metrics.errors.WithLabelValues(string(e.Code)).Inc()

@@ -12,6 +12,7 @@ import (
 type metrics struct {
 	opened, delivered, accepted, acknowledged, retries, unavailable prometheus.Counter
 	frames, errors, closed, refused, typingDropped                  *prometheus.CounterVec
+	tokensRefused                                                   *prometheus.CounterVec
 	heartbeats                                                      prometheus.Counter // of frames
 	readsWritten, wakeUps                                           prometheus.Counter
 	deactivated, copiesSkipped                                      prometheus.Counter // because inboxes are full
@@ -51,6 +52,7 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		closed:         vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),
 		refused:        vector("connections_refused_total", "Upgrades that failed, by cause.", "reason"),
 		typingDropped:  vector("typing_dropped_total", "Typing notices that went nowhere, by cause.", "reason"),
+		tokensRefused:  vector("tokens_refused_total", "Tokens that were refused, by reason.", "reason"),
 		acceptSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "roost_gateway_accept_seconds", Help: "Time from send_message to message_received.",
 			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16),

@@ -89,6 +89,7 @@ type Server struct {
 	metrics   *metrics
 	logins    *addressLimiter
 	originLog seldom
+	badTokens *tokenRefusals
 	told      *told
 	reads     *reads
 	later     *later
@@ -171,6 +172,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.metrics = newMetrics(s.opts.Registry, s)
 	s.opts.Registry.MustRegister(newStreamStates(s.streams.StreamStates, s.log))
+	s.badTokens = newTokenRefusals(s.log, s.metrics.tokensRefused)
 	s.reads = newReads(&s.opts, s.metrics.readsWritten)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.since = time.Now()

@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"roost/schemas"
+)
+
+// refusalReason is why a token is refused: a code for the log and the metric.
+type refusalReason string
+
+const (
+	refusedMissing   refusalReason = "missing"         // no token in hello, nor as a Bearer header
+	refusedMalformed refusalReason = "malformed"       // not a signed JWT
+	refusedAlgorithm refusalReason = "algorithm"       // signed with an algorithm that is not accepted
+	refusedKey       refusalReason = "unknown_key"     // signed with a key that the issuer's set does not have
+	refusedSignature refusalReason = "signature"       // the signature does not fit the key
+	refusedIssuer    refusalReason = "issuer"          // of another issuer
+	refusedAudience  refusalReason = "audience"        // for another audience
+	refusedExpired   refusalReason = "expired"         //
+	refusedEarly     refusalReason = "not_yet_valid"   // issued, or valid, in the future
+	refusedEndless   refusalReason = "no_expiry"       //
+	refusedSubject   refusalReason = "subject"         // the subject is no user id
+	refusedDeleted   refusalReason = "account_deleted" // of an account that was deleted
+)
+
+// refusal is why a token was refused, for the log alone: a client learns only that
+// it was. The detail never repeats the token.
+type refusal struct {
+	reason refusalReason
+	detail string
+}
+
+func (r *refusal) Error() string { return r.detail }
+
+// unauthenticated makes the answer to a token that is refused.
+func unauthenticated(reason refusalReason, format string, args ...any) *schemas.Error {
+	e := schemas.Errorf(schemas.CodeUnauthenticated, "token: is not valid here and now. Log in again.")
+	if reason == refusedMissing {
+		e.Message = "token: is missing; send one in hello or as the Bearer header."
+	}
+	e.Cause = &refusal{reason, fmt.Sprintf(format, args...)}
+	return e
+}
+
+// noToken makes the answer to a request without a token.
+func noToken() *schemas.Error {
+	return unauthenticated(refusedMissing, "There is no token.")
+}
+
+// unreadable makes the answer to a token that does not parse or whose signature is
+// wrong.
+func unreadable(err error) *schemas.Error {
+	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
+	switch {
+	case errors.As(err, &algorithm):
+		return unauthenticated(refusedAlgorithm, "The token is signed with %s, which is not accepted.", clip(string(algorithm.Got)))
+	case errors.Is(err, jose.ErrCryptoFailure):
+		return unauthenticated(refusedSignature, "The token's signature is wrong.")
+	}
+	return unauthenticated(refusedMalformed, "The token is no signed JWT.")
+}
+
+// clip quotes text of a stranger for the log, at most 128 bytes of it.
+func clip(text string) string {
+	const most = 128
+	if len(text) > most {
+		return strconv.Quote(text[:most]) + "…"
+	}
+	return strconv.Quote(text)
+}
+
+// tokenRefusals counts and logs refused tokens. Strangers decide how many there are, so
+// a reason is logged a few times a second at most.
+type tokenRefusals struct {
+	log     *slog.Logger
+	counted *prometheus.CounterVec
+
+	mu      sync.Mutex                        // guards reasons
+	reasons map[refusalReason]*refusalLimiter // one for each constant above
+}
+
+type refusalLimiter struct {
+	limiter  *rate.Limiter
+	unlogged int
+}
+
+// Refusals of one reason are logged once a second, after a burst.
+const (
+	tokenRefusalsPerSecond = 1
+	tokenRefusalsBurst     = 5
+)
+
+func newTokenRefusals(log *slog.Logger, counted *prometheus.CounterVec) *tokenRefusals {
+	return &tokenRefusals{log: log, counted: counted, reasons: make(map[refusalReason]*refusalLimiter)}
+}
+
+// note counts and logs err where it is a refusal.
+func (r *tokenRefusals) note(err error) {
+	var why *refusal
+	if !errors.As(err, &why) {
+		return
+	}
+	r.counted.WithLabelValues(string(why.reason)).Inc()
+	r.mu.Lock()
+	l := r.reasons[why.reason]
+	if l == nil {
+		l = &refusalLimiter{limiter: rate.NewLimiter(tokenRefusalsPerSecond, tokenRefusalsBurst)}
+		r.reasons[why.reason] = l
+	}
+	unlogged, logs := l.unlogged, l.limiter.Allow()
+	if logs {
+		l.unlogged = 0
+	} else {
+		l.unlogged++
+	}
+	r.mu.Unlock()
+	if logs {
+		r.log.Info("a token was refused", "reason", string(why.reason), "detail", why.detail, "not_logged_before", unlogged)
+	}
+}
