@@ -56,7 +56,7 @@ func (a *API) Register(ctx context.Context, user schemas.UserID, password string
 // Login gives a token for a built-in account, for Token and [Options].
 func (a *API) Login(ctx context.Context, user schemas.UserID, password string) (schemas.Token, error) {
 	var token schemas.Token
-	err := a.call(ctx, http.MethodPost, "/sessions", schemas.Credentials{UserID: user, Password: password}, &token)
+	err := a.call(ctx, http.MethodPost, "/sessions", schemas.Login{UserID: string(user), Password: password}, &token)
 	return token, err
 }
 

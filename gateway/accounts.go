@@ -87,14 +87,21 @@ func (s *Server) madeBefore(ctx context.Context, c schemas.Credentials, key stri
 }
 
 // createSession is POST /sessions. It stores nothing, and needs no Idempotency-Key: a
-// retry gets another token. A wrong name and a wrong password take the
-// same time and get the same answer.
+// retry gets another token. A wrong name and a wrong password, also one that
+// no account can have, take the same time and get the same answer.
 func (s *Server) createSession(r *http.Request) (int, any, error) {
-	c, err := s.credentials(r)
-	if err != nil {
+	var c schemas.Login
+	if err := s.attempt(r); err != nil {
 		return 0, nil, err
 	}
-	right, err := s.rightPassword(r.Context(), c.UserID, c.Password)
+	if e := schemas.DecodeBody(r.Body, &c); e != nil {
+		return 0, nil, e
+	}
+	user, err := schemas.ParseAccountName(c.UserID)
+	if err != nil {
+		user = noAccount
+	}
+	right, err := s.rightPassword(r.Context(), user, c.Password)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -102,14 +109,14 @@ func (s *Server) createSession(r *http.Request) (int, any, error) {
 		return 0, nil, wrongPassword()
 	}
 	// Mends an account whose creation was cut short.
-	err = s.directory.EnsureUser(r.Context(), c.UserID)
+	err = s.directory.EnsureUser(r.Context(), user)
 	if errors.Is(err, streams.ErrDeleted) {
 		return 0, nil, wrongPassword()
 	}
 	if err != nil {
-		return 0, nil, schemas.Unavailable(err)
+		return 0, nil, uncheckedUser(err)
 	}
-	token, err := s.opts.Accounts.tokens.Issue(c.UserID)
+	token, err := s.opts.Accounts.tokens.Issue(user)
 	return http.StatusOK, token, err
 }
 
@@ -117,11 +124,15 @@ func wrongPassword() error {
 	return schemas.Errorf(schemas.CodeUnauthenticated, "The user_id or the password is wrong.")
 }
 
-// rightPassword takes as long for a user without an account.
+// noAccount is looked up in place of a name that no account can have, so that the
+// answer takes as long.
+const noAccount = schemas.UserID("no account")
+
+// rightPassword checks a password. It takes as long for a user without an account.
 func (s *Server) rightPassword(ctx context.Context, u schemas.UserID, password string) (bool, error) {
 	account, ok, err := s.directory.Account(ctx, u)
 	if err != nil {
-		return false, schemas.Unavailable(err)
+		return false, uncheckedUser(err)
 	}
 	hash := account.PasswordHash
 	if !ok || hash == "" {

@@ -44,6 +44,12 @@ func TestAccountsAndSessions(t *testing.T) {
 		{"name taken", "/accounts", body, 409, schemas.CodeConflict},
 		{"wrong password", "/sessions", `{"user_id":"alice","password":"wrong horse"}`, 401, schemas.CodeUnauthenticated},
 		{"unknown user", "/sessions", `{"user_id":"nobody","password":"wrong horse"}`, 401, schemas.CodeUnauthenticated},
+		{"short password", "/sessions", `{"user_id":"alice","password":"short"}`, 401, schemas.CodeUnauthenticated},
+		{"empty password", "/sessions", `{"user_id":"alice","password":""}`, 401, schemas.CodeUnauthenticated},
+		{"long password", "/sessions", `{"user_id":"alice","password":"` + strings.Repeat("x", schemas.MaxPasswordBytes+1) + `"}`, 401, schemas.CodeUnauthenticated},
+		{"name of nobody", "/sessions", `{"user_id":"a b","password":"correct horse"}`, 401, schemas.CodeUnauthenticated},
+		{"no name", "/sessions", `{"password":"correct horse"}`, 401, schemas.CodeUnauthenticated},
+		{"no text", "/sessions", `{"user_id":"alice","password":7}`, 400, schemas.CodeInvalidArgument},
 		{"not JSON", "/accounts", `user_id=alice`, 400, schemas.CodeBadFrame},
 		{"bad name", "/accounts", `{"user_id":"a b","password":"correct horse"}`, 400, schemas.CodeInvalidArgument},
 		{"group's name", "/accounts", `{"user_id":"g-x","password":"correct horse"}`, 400, schemas.CodeInvalidArgument},
@@ -52,6 +58,30 @@ func TestAccountsAndSessions(t *testing.T) {
 	} {
 		if status, answer := h.call("", "POST", c.path, c.body); status != c.status || answer.Status != schemas.StatusFailed || answer.Error.Code != c.code {
 			t.Errorf("%s: got %d %+v", c.name, status, answer.Error)
+		}
+	}
+}
+
+// A log-in that cannot be right takes as long as a wrong one: time tells nothing.
+func TestImpossibleLoginsTakeAsLong(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
+	signUp(t, h)
+	least := make(map[string]time.Duration)
+	bodies := []string{`{"user_id":"alice","password":"wrong horse"}`, `{"user_id":"alice","password":"short"}`, `{"user_id":"a b","password":"wrong horse"}`, `{}`}
+	for range 5 {
+		for _, body := range bodies {
+			began := time.Now()
+			if status, _ := h.call("", "POST", "/sessions", body); status != http.StatusUnauthorized {
+				t.Fatalf("%s got %d", body, status)
+			}
+			if took := time.Since(began); least[body] == 0 || took < least[body] {
+				least[body] = took
+			}
+		}
+	}
+	for _, body := range bodies[1:] {
+		if least[body] < least[bodies[0]]/2 {
+			t.Errorf("%s took %v, a wrong password %v", body, least[body], least[bodies[0]])
 		}
 	}
 }

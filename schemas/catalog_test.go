@@ -243,6 +243,7 @@ var catalog = []example{
 	body("answer.failed", schemas.Answer{Status: schemas.StatusFailed, Error: &schemas.AnswerError{Code: schemas.CodeNotFound, Message: "There is no user \"bob\"."}}),
 	body("answer_error", schemas.AnswerError{Code: schemas.CodeRateLimited, Message: "Too many attempts.", RetryAfterMS: 2000}),
 	body("credentials", schemas.Credentials{UserID: "alice", Password: "correct horse"}),
+	body("login", schemas.Login{UserID: "alice", Password: "horse"}),
 	body("account_created", schemas.AccountCreated{UserID: "alice", CreatedAt: now}),
 	body("account_deletion", schemas.AccountDeletion{Password: "correct horse"}),
 	body("account_deleted", schemas.AccountDeleted{UserID: "alice", DeletedAt: now, Kept: []schemas.Kept{

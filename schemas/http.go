@@ -46,7 +46,7 @@ type AnswerError struct {
 	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
 }
 
-// Credentials are the body of POST /accounts and POST /sessions.
+// Credentials are the body of POST /accounts.
 type Credentials struct {
 	UserID   UserID `json:"user_id"`
 	Password string `json:"password"`
@@ -67,6 +67,13 @@ func (c *Credentials) Validate() *Error {
 		return InvalidField("password", "has %d to %d bytes.", MinPasswordBytes, MaxPasswordBytes)
 	}
 	return nil
+}
+
+// Login is the body of POST /sessions. Its fields are what somebody typed: one that no
+// account can have is as wrong as any other.
+type Login struct {
+	UserID   string `json:"user_id"`
+	Password string `json:"password"`
 }
 
 // AccountCreated answers POST /accounts.
