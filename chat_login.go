@@ -53,6 +53,35 @@ func (a *account) renew(ctx context.Context) (string, error) {
 	return token.Token, nil
 }
 
+// The pauses between attempts while the server is not able to answer.
+const (
+	chatRetryMin  = time.Second
+	chatRetryMost = 30 * time.Second
+)
+
+// patiently makes an attempt again for as long as the server says that it cannot
+// answer now, until ctx ends. Each attempt has chatCallTime. It says so once.
+func (a *account) patiently(ctx context.Context, attempt func(context.Context) error) error {
+	for pause, said := chatRetryMin, false; ; pause = min(2*pause, chatRetryMost) {
+		once, cancel := context.WithTimeout(ctx, chatCallTime)
+		err := attempt(once)
+		cancel()
+		var refused *schemas.Error
+		if !errors.As(err, &refused) || refused.Code != schemas.CodeUnavailable {
+			return err
+		}
+		if !said {
+			fmt.Fprintf(a.stdout, "The server is not able to let you in now, and is asked again: %v\n", explain(refused))
+			said = true
+		}
+		select {
+		case <-time.After(max(pause, time.Duration(refused.RetryAfterMS)*time.Millisecond)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 // call makes one request, and again if the token has expired.
 func (a *account) call(ctx context.Context, request func(context.Context, *client.API) error) error {
 	return a.callFor(ctx, chatCallTime, request)
@@ -63,8 +92,11 @@ func (a *account) callFor(ctx context.Context, most time.Duration, request func(
 	defer cancel()
 	err := request(ctx, a.api())
 	if isCode(err, schemas.CodeUnauthenticated) {
-		if _, renewErr := a.renew(ctx); renewErr == nil {
+		switch _, renewErr := a.renew(ctx); {
+		case renewErr == nil:
 			err = request(ctx, a.api())
+		case !isCode(renewErr, schemas.CodeUnauthenticated): // nobody knows yet whether the person may go on
+			err = renewErr
 		}
 	}
 	return err
@@ -102,9 +134,7 @@ func (a *account) logIn(ctx context.Context) error {
 		}
 		a.opts.Password = password
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*chatCallTime) // the person types meanwhile
-	defer cancel()
-	_, err := a.renew(ctx)
+	err := a.firstToken(ctx)
 	if !isCode(err, schemas.CodeUnauthenticated) {
 		return explain(err)
 	}
@@ -127,16 +157,25 @@ func (a *account) logIn(ctx context.Context) error {
 			}
 		}
 	}
-	_, createErr := a.api().Register(ctx, schemas.UserID(a.opts.User), a.opts.Password)
+	createErr := a.patiently(ctx, func(ctx context.Context) error {
+		_, err := a.api().Register(ctx, schemas.UserID(a.opts.User), a.opts.Password)
+		return err
+	})
 	if isCode(createErr, schemas.CodeConflict) {
-		return explain(err) // there is one, and this is not its password
+		return explain(a.firstToken(ctx)) // it was made by an attempt without an answer, or this is not its password
 	}
 	if createErr != nil {
 		return explain(createErr)
 	}
 	fmt.Fprintf(a.stdout, "The account %s is made.\n", a.opts.User)
-	_, err = a.renew(ctx)
-	return explain(err)
+	return explain(a.firstToken(ctx))
+}
+
+func (a *account) firstToken(ctx context.Context) error {
+	return a.patiently(ctx, func(ctx context.Context) error {
+		_, err := a.renew(ctx)
+		return err
+	})
 }
 
 // ask reads a password without showing it.
@@ -181,11 +220,13 @@ func (a *account) connect(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	device := state.DeviceID
-	if device == "" {
-		device, err = a.device(ctx)
-	} else {
-		err = a.known(ctx, device)
-	}
+	err = a.patiently(ctx, func(ctx context.Context) (err error) {
+		if state.DeviceID == "" {
+			device, err = a.device(ctx)
+			return err
+		}
+		return a.known(ctx, device)
+	})
 	if err != nil {
 		return nil, explain(err)
 	}

@@ -5,6 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -387,6 +391,44 @@ func TestChatCannotStart(t *testing.T) {
 				t.Errorf("runChat: %v", err)
 			}
 		})
+	}
+}
+
+// away is a proxy that says unavailable to the first requests of each path.
+func away(t *testing.T, to string, requests int) string {
+	t.Helper()
+	target, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	var mu sync.Mutex
+	asked := make(map[string]int)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[r.URL.Path]++
+		refuse := asked[r.URL.Path] <= requests
+		mu.Unlock()
+		if refuse {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, `{"status":"failed","error":{"code":"unavailable","message":"Keep the token.","retry_after_ms":1}}`)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// A server that cannot check who somebody is now is asked again.
+func TestChatWaitsForTheServer(t *testing.T) {
+	srv := chatServer(t)
+	alice := startChat(t, away(t, srv.URL, 1), "alice", nil)
+	alice.sees("The server is not able to let you in now, and is asked again: Keep the token")
+	alice.sees("You are alice on laptop.*")
+	alice.types("/quit")
+	if err := <-alice.done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -156,6 +158,63 @@ func TestCloseCodes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A token that the server cannot check now is not a wrong one: the client keeps it and
+// tries again, also before it was ever welcome.
+func TestTokenThatCannotBeChecked(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		refused := func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "5")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(`{"status":"failed","error":{"code":"unavailable","message":"Keep the token.","retry_after_ms":5000}}`))
+		}
+		opts, tokens := srv.options(), 0
+		opts.Token, opts.TokenSource = "", func(context.Context) (string, error) {
+			if tokens++; tokens == 1 {
+				return "", &schemas.Error{Code: schemas.CodeUnavailable, Message: "Try again."}
+			}
+			return "secret", nil
+		}
+		srv.answer = func(w http.ResponseWriter, r *http.Request) {
+			srv.answer = nil
+			refused(w, r)
+		}
+		type connected struct {
+			c   *Client
+			err error
+		}
+		done := make(chan connected)
+		began := time.Now()
+		go func() {
+			c, err := Connect(t.Context(), opts)
+			done <- connected{c, err}
+		}()
+		p := srv.next()
+		if waited := time.Since(began); waited < 5*time.Second {
+			t.Errorf("came back after %v, sooner than asked", waited)
+		}
+		want[*schemas.Hello](p)
+		p.send(&schemas.ErrorFrame{Code: schemas.CodeUnavailable, Message: "Keep the token.", RetryAfterMS: 5000})
+		p.close(schemas.CloseRestarting)
+		p = srv.next()
+		p.welcome(schemas.Welcome{})
+		result := <-done
+		if result.err != nil {
+			t.Fatal(result.err)
+		}
+		srv.clients = append(srv.clients, result.c)
+		event[Connected](t, result.c)
+		p.close(schemas.CloseRestarting)
+		event[Disconnected](t, result.c)
+		p = srv.next()
+		if got := p.header.Get("Authorization"); got != "Bearer secret" || tokens != 2 {
+			t.Errorf("came back with %q, after %d tokens", got, tokens)
+		}
+		p.welcome(schemas.Welcome{})
+		event[Connected](t, result.c)
+		closeClient(t, result.c)
+	})
 }
 
 // The close code waits behind frames that the application has no room for.
