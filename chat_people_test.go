@@ -228,6 +228,10 @@ func TestChatExportAndDelete(t *testing.T) {
 
 	alice.types("/to alice", "A note")
 	alice.sees(`✓ A note`)
+	bob := startChat(t, srv.URL, "bob", func(o *ChatOptions) { o.To = "alice" })
+	bob.types("Hello")
+	alice.sees(`.*bob.*Hello`)
+	bob.sees(`✓✓ Hello`)
 	if _, err := os.Stat(filepath.Join(state, "device.json")); err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +239,7 @@ func TestChatExportAndDelete(t *testing.T) {
 	alice.sees(`/delete-account alice does it\.`)
 	alice.types("/delete-account alice")
 	alice.sees(`The account alice is deleted\.`)
+	bob.sees(`\[..:..\] \* alice deleted the account\. Nobody gets what you write there\.`)
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
 	}

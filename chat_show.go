@@ -88,6 +88,8 @@ func (c *chat) happened(ev client.Event) {
 		c.groupUpdated(ev)
 	case client.ChatUpdate:
 		c.chatUpdated(ev)
+	case client.UserDeleted:
+		c.screen.line("[%s] * %s deleted the account. Nobody gets what you write there.", clock(ev.Timestamp), c.who(ev.UserID))
 	case client.Delivered:
 		c.markDelivered(ev.MessageID)
 	case client.Read:

@@ -74,6 +74,7 @@ type gatewayFlags struct {
 	MaxGroupMembers int           `help:"Members a group, at most 8192." default:"1024" env:"ROOST_MAX_GROUP_MEMBERS"`
 	GroupPushLimit  int           `help:"A group of more members is a channel: they pull its messages. Times --max-devices at most 8192." default:"1024" env:"ROOST_GROUP_PUSH_LIMIT"`
 	FullInboxIdle   time.Duration `help:"A device whose inbox is full and that nobody used for so long is removed by the next message for it, at least 48h; 0 keeps it, and refuses the message." default:"48h" env:"ROOST_FULL_INBOX_IDLE"`
+	ReserveNames    time.Duration `help:"How long nobody can take the name of a deleted built-in account; 0 frees it once everything is deleted." default:"8760h" env:"ROOST_RESERVE_NAMES"`
 	Events          bool          `help:"Put every message into MESSAGES, for other services." env:"ROOST_EVENTS"`
 	Heartbeat       time.Duration `help:"How often a client shall send something." default:"30s" env:"ROOST_HEARTBEAT"`
 	AckTimeout      time.Duration `help:"How long a connected device may leave a message unacknowledged." default:"30s" env:"ROOST_ACK_TIMEOUT"`
@@ -109,6 +110,8 @@ func (f gatewayFlags) validate() error {
 		return fmt.Errorf("--group-push-limit: times --max-devices, it is at most %d, the copies of one message", streams.MaxCopies)
 	case f.FullInboxIdle != 0 && f.FullInboxIdle < minDeviceIdle:
 		return fmt.Errorf("--full-inbox-idle: is at least %s, or 0 for never", minDeviceIdle)
+	case f.ReserveNames < 0:
+		return errors.New("--reserve-names: is at least 0")
 	case f.Heartbeat < time.Second || f.AckTimeout < time.Second:
 		return errors.New("--heartbeat and --ack-timeout: are at least 1s")
 	case (f.TLSCert == "") != (f.TLSKey == ""):

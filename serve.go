@@ -261,7 +261,7 @@ func (c workerCommand) Run(p process) (err error) {
 // checks tokens.
 func (f gatewayFlags) configure(o *gateway.Options, secretFile string) (closeAuth func(), err error) {
 	o.MaxDevices, o.MaxGroupMembers, o.GroupPushLimit, o.Events = f.MaxDevices, f.MaxGroupMembers, f.GroupPushLimit, f.Events
-	o.FullInboxIdle = f.FullInboxIdle
+	o.FullInboxIdle, o.ReserveNames = f.FullInboxIdle, f.ReserveNames
 	o.Limits, o.Heartbeat = f.limits(), f.Heartbeat
 	if o.TrustedProxies, err = f.trustedProxies(); err != nil {
 		return nil, err

@@ -209,7 +209,7 @@ func (l *link) text(frame []byte) error {
 	switch string(textField(frame, fieldType)) {
 	case "incoming_message":
 		l.traffic.incoming(l, frame)
-	case "group_update":
+	case "group_update", "user_deleted":
 		l.delivered(textField(frame, fieldMessageID))
 	case "message_received":
 		l.traffic.answer(l, numberField(frame, fieldNumber), true)

@@ -184,11 +184,13 @@ func (c *Client) shown(ev Event) Event {
 		d = ev.delivery
 	case ChatUpdate:
 		d = ev.delivery
+	case UserDeleted:
+		d = ev.delivery
 	default:
 		return ev
 	}
 	if err := c.acknowledge(d); err != nil && !errors.Is(err, ErrClosed) {
-		c.log.Warn("a change of a group or chat may be shown again", "error", err)
+		c.log.Warn("a change of a group, chat or user may be shown again", "error", err)
 	}
 	return ev
 }

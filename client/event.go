@@ -93,6 +93,14 @@ type ChatUpdate struct {
 	delivery *delivery
 }
 
+// UserDeleted says that a user with whom this one wrote deleted the account: nobody gets
+// what is sent there any more. It counts as acknowledged once Receive returned it.
+type UserDeleted struct {
+	schemas.UserDeleted
+
+	delivery *delivery
+}
+
 // WakeUp says that a channel, a group whose members pull, has something new:
 // [API.GroupChat] has it. MessageID is the newest message, or an update of an older
 // one, which is no message of its own. It may be lost; one follows each Connected.
@@ -113,5 +121,6 @@ func (Presence) event()      {}
 func (Typing) event()        {}
 func (GroupUpdate) event()   {}
 func (ChatUpdate) event()    {}
+func (UserDeleted) event()   {}
 func (WakeUp) event()        {}
 func (ServerError) event()   {}

@@ -63,7 +63,8 @@ func (a *API) Login(ctx context.Context, user schemas.UserID, password string) (
 // DeleteAccount deletes the user's account, its devices, inboxes and history, and
 // returns what other people keep. The password is that of a built-in account; an
 // external issuer's users have none. It may be repeated with the same token. The
-// name can be taken again once the server has deleted everything.
+// users who wrote with the user get a [UserDeleted]; the name of a built-in account
+// stays reserved for the time that the server sets.
 func (a *API) DeleteAccount(ctx context.Context, password string) (schemas.AccountDeleted, error) {
 	var body any
 	if password != "" {

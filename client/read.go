@@ -64,6 +64,9 @@ func (k *connection) handle(ctx context.Context, frame schemas.ServerFrame) {
 	case *schemas.ChatUpdate:
 		d := &delivery{cursor: f.Cursor, seen: Seen{MessageID: f.MessageID}}
 		k.deliver(ctx, d, ChatUpdate{*f, d})
+	case *schemas.UserDeleted:
+		d := &delivery{cursor: f.Cursor, seen: Seen{MessageID: f.MessageID}}
+		k.deliver(ctx, d, UserDeleted{*f, d})
 	case *schemas.InboxDrained:
 		k.show(ctx, Drained{})
 	case *schemas.Delivered:

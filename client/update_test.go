@@ -188,6 +188,28 @@ func TestMessageUpdateIsAcknowledged(t *testing.T) {
 	})
 }
 
+func TestUserDeletedHasAPlaceInTheInbox(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		c, p := srv.connect(srv.options())
+		event[Connected](t, c)
+		deleted := &schemas.UserDeleted{UserDeletion: schemas.UserDeletion{MessageID: messageID(1), UserID: bob, Timestamp: 1}, Cursor: cursor(1)}
+		p.send(deleted)
+		synctest.Wait()
+		p.quiet() // not before it was received
+		if ev := event[UserDeleted](t, c); ev.UserDeletion != deleted.UserDeletion {
+			t.Errorf("UserDeleted: %+v", ev)
+		}
+		for range 2 {
+			if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(1) {
+				t.Errorf("acknowledged: %+v", f)
+			}
+			p.send(deleted) // a repeat is acknowledged again
+		}
+		noEvent(t, c)
+		closeClient(t, c)
+	})
+}
+
 func TestChatUpdateHasAPlaceInTheInbox(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())

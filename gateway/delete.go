@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"roost/schemas"
 	"roost/streams"
@@ -9,7 +12,7 @@ import (
 
 // kept is what other people keep of somebody who deletes the account.
 var kept = []schemas.Kept{
-	{Where: schemas.KeptInInboxes, What: "Messages that you sent and that wait for other people's devices are still delivered to them; those in channels are shown for up to 30 days."},
+	{Where: schemas.KeptInInboxes, What: "Everybody with whom you exchanged messages is told that you deleted the account. Messages that you sent and that wait for other people's devices are still delivered to them; those in channels are shown for up to 30 days."},
 	{Where: schemas.KeptInHistory, What: "Messages between you and people who keep history, and those in groups that you or others kept, stay there, with your user_id, for up to 90 days."},
 	{Where: schemas.KeptOnDevices, What: "What a device has received, yours or another's, stays there until it is deleted there."},
 	{Where: schemas.KeptInSettings, What: "Who blocked you, or chose when messages of the chat with you disappear, still has your user_id in their lists."},
@@ -37,12 +40,26 @@ func (s *Server) deleteAccount(r *http.Request) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	at, err := s.streams.DeleteAccount(ctx, id.User)
+	reserve := time.Duration(0)
+	if s.opts.Accounts != nil { // an external issuer decides who has a name
+		reserve = s.opts.ReserveNames
+	}
+	at, err := s.streams.DeleteAccount(ctx, id.User, reserve)
 	if err != nil {
 		return 0, nil, &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
 			Message: "Not everything could be deleted in time. Send the same again."}
 	}
-	return http.StatusOK, schemas.AccountDeleted{UserID: id.User, DeletedAt: at, Kept: kept}, nil
+	return http.StatusOK, schemas.AccountDeleted{UserID: id.User, DeletedAt: at, Kept: keptFor(reserve)}, nil
+}
+
+// keptFor is kept, and the name if it stays reserved.
+func keptFor(reserve time.Duration) []schemas.Kept {
+	if reserve <= 0 {
+		return kept
+	}
+	days := int((reserve + 24*time.Hour - 1) / (24 * time.Hour))
+	return append(slices.Clone(kept), schemas.Kept{Where: schemas.KeptAsName,
+		What: fmt.Sprintf("Nobody can take your name for %d days, so that nobody continues your chats; a record of it stays as long.", days)})
 }
 
 // confirmPassword checks the password in the body.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -149,6 +150,67 @@ func TestDeleteAccount(t *testing.T) {
 	} {
 		if status, _ := got(); status != http.StatusUnauthorized {
 			t.Errorf("%s with a token of the one before: %d", what, status)
+		}
+	}
+}
+
+// Who wrote with a user hears of the deletion, on every device, and nobody takes the name.
+func TestDeletionIsTold(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	h, other := twoHouses(t, func(o *gateway.Options) { o.ReserveNames = year })
+	token := signUp(t, h)
+	alice, bob, carol := h.join(token), other.connect("bob"), other.connect("carol")
+	bob.tell("alice", "hello")
+	alice.take()
+	want[*schemas.Delivered](bob)
+	away := bob.welcome.DeviceID
+	goAway(t, other, "bob", bob)
+	phone := other.connect("bob") // a second device
+	eventually(t, "the receipt is durable", func() bool {
+		found := 0
+		err := h.conn.ReceiptsSince(h.ctx(), "bob", time.Unix(0, 0), func(items []schemas.ReceiptItem) { found += len(items) })
+		return err == nil && found == 1
+	})
+
+	status, answer := h.as(token, "DELETE", "/account", `{"password":"correct horse"}`)
+	if status != http.StatusOK {
+		t.Fatal(status, answer.Error)
+	}
+	kept := data[schemas.AccountDeleted](t, answer).Kept
+	if last := kept[len(kept)-1]; last.Where != schemas.KeptAsName || !strings.Contains(last.What, "365 days") {
+		t.Errorf("of the name it says %+v", last)
+	}
+	live := want[*schemas.UserDeleted](phone)
+	if live.UserID != "alice" || live.Cursor == "" || live.Timestamp == 0 {
+		t.Errorf("got %+v", live)
+	}
+	phone.ack(live.MessageID)
+	bob = other.reconnect("bob", away, "")
+	if late := want[*schemas.UserDeleted](bob); late.UserDeletion != live.UserDeletion {
+		t.Errorf("the device that was away got %+v, not %+v", late, live)
+	}
+	bob.ack(live.MessageID)
+	bob.roundTrip()
+	goAway(t, other, "bob", bob)
+	bob = other.reconnect("bob", away, "")
+	want[*schemas.InboxDrained](bob)
+	for _, f := range bob.seen {
+		if again, ok := f.(*schemas.UserDeleted); ok {
+			t.Errorf("acknowledged, and shown again: %+v", again)
+		}
+	}
+	carol.roundTrip()
+	for _, f := range carol.seen {
+		if stranger, ok := f.(*schemas.UserDeleted); ok {
+			t.Errorf("a stranger is told: %+v", stranger)
+		}
+	}
+	if _, err := h.conn.FinishErasure(h.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []*house{h, other} {
+		if status, answer := at.call("", "POST", "/accounts", credentials); status != http.StatusConflict || answer.Error.Code != schemas.CodeConflict {
+			t.Errorf("the name can be taken: %d %+v", status, answer.Error)
 		}
 	}
 }
@@ -308,7 +370,7 @@ func (h *house) free(u schemas.UserID) (deleted schemas.Timestamp) {
 			heard.Store(true)
 		}
 	})
-	deleted, err := h.conn.DeleteAccount(h.ctx(), u)
+	deleted, err := h.conn.DeleteAccount(h.ctx(), u, 0)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func named(t *testing.T) *house {
 // succeeded deletes alice's account and returns a token of who takes the name then.
 func succeeded(t *testing.T, h *house) string {
 	t.Helper()
-	at, err := h.conn.DeleteAccount(h.ctx(), "alice")
+	at, err := h.conn.DeleteAccount(h.ctx(), "alice", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

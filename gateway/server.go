@@ -67,6 +67,9 @@ type Options struct {
 	// that the next message for it removes it, at least two days. Default 0: it stays, and
 	// such messages are refused.
 	FullInboxIdle time.Duration
+	// ReserveNames is how long the name of a deleted built-in account stays reserved, so
+	// that nobody continues its chats. Default 0: it is free once everything is deleted.
+	ReserveNames time.Duration
 	// Refuse says why no send is accepted now, nil that all is well: a disk that
 	// is nearly full. It is asked for every send. Default: never.
 	Refuse func() error
@@ -96,6 +99,7 @@ type Server struct {
 	refusals  *refusals
 	presences *presences
 	wakes     *wakes
+	noErasure func() // ends the answers to workers who have accounts erased
 	pages     *channelPages
 	since     time.Time       // when it asked for its lease first
 	ctx       context.Context // ends when Drain has closed the connections
@@ -201,6 +205,9 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	s.rest.Go(func() { s.wakes.run(ctx) })
+	if s.noErasure, err = s.streams.ServeErasures(); err != nil {
+		return fmt.Errorf("failed to start the gateway: %w", err)
+	}
 	return nil
 }
 
@@ -234,6 +241,9 @@ func (s *Server) Drain(ctx context.Context) {
 		s.endRest()
 	}
 	s.rest.Wait()
+	if s.noErasure != nil {
+		s.noErasure()
+	}
 	if s.consumers != nil {
 		s.consumers.Close()
 	}

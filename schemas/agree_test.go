@@ -23,6 +23,7 @@ var named = map[string]string{
 	"record/inbox_update/type":         "StoredUpdate writes it, likewise",
 	"record/inbox_message_update/type": "StoredMessage writes it",
 	"record/inbox_chat_update/type":    "StoredUpdate writes it",
+	"record/inbox_user_deleted/type":   "StoredUpdate writes it",
 }
 
 // optionalThough are fields whose omitempty and required do not say the same,

@@ -37,6 +37,8 @@ var edited = schemas.MessageState{Message: toGroup, EditedAt: now, Reactions: []
 
 var timerChange = schemas.ChatChange{MessageID: second, ByUserID: "alice", UserID: "bob", DisappearingDays: 7, Timestamp: now}
 
+var bobDeleted = schemas.UserDeletion{MessageID: second, UserID: "bob", Timestamp: now}
+
 var toGroup = schemas.Message{MessageID: first, SenderID: "alice", GroupID: group, Content: "hello, all", Timestamp: now}
 
 var alice = schemas.Member{UserID: "alice", Role: schemas.RoleOwner, Since: first}
@@ -168,6 +170,7 @@ var catalog = []example{
 	serverFrame("group_update.disappearing", &schemas.GroupUpdate{GroupChange: schemas.GroupChange{MessageID: second, GroupID: group,
 		Change: schemas.GroupDisappearing, ByUserID: "alice", GroupName: "friends", DisappearingDays: 7, Timestamp: now}, Cursor: cursor}),
 	serverFrame("chat_update", &schemas.ChatUpdate{ChatChange: timerChange, Cursor: cursor}),
+	serverFrame("user_deleted", &schemas.UserDeleted{UserDeletion: bobDeleted, Cursor: cursor}),
 	serverFrame("wake_up", &schemas.WakeUp{GroupID: group, MessageID: second}),
 	serverFrame("heartbeat", &schemas.Alive{}),
 	serverFrame("error", &schemas.ErrorFrame{Code: schemas.CodeUnavailable, Message: "Not stored in time. Send the same message_id_by_client again.", MessageIDByClient: 17, RetryAfterMS: 1000}),
@@ -185,6 +188,8 @@ var catalog = []example{
 	record("reaction", edited.Reactions[0]),
 	record("chat_change", timerChange),
 	{"record/inbox_chat_update", timerChange, timerChange.StoredUpdate, func(data []byte) (any, error) { return schemas.Decode[schemas.ChatChange](data) }},
+	record("user_deletion", bobDeleted),
+	{"record/inbox_user_deleted", bobDeleted, bobDeleted.StoredUpdate, func(data []byte) (any, error) { return schemas.Decode[schemas.UserDeletion](data) }},
 	record("chat_timer", schemas.ChatTimer{UserID: "bob", DisappearingDays: 7, Chosen: second}),
 	record("sent_record", schemas.SentRecord{MessageIDByClient: 17, MessageID: second,
 		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: direct.Content, ReplyTo: first}).Hash()}),
@@ -199,7 +204,7 @@ var catalog = []example{
 	record("device", schemas.Device{DeviceID: device, Name: "Alice's phone", CreatedAt: now, LastActive: now, Unclaimed: true}),
 	record("devices", schemas.Devices{Devices: []schemas.Device{{DeviceID: device, Name: "Alice's phone", CreatedAt: now}}, Removed: []schemas.DeviceID{removed}, LastActive: now}),
 	record("devices.none", schemas.Devices{}),
-	record("devices.deleted", schemas.Devices{Removed: []schemas.DeviceID{device}, DeletedAt: now, Erased: true}),
+	record("devices.deleted", schemas.Devices{Removed: []schemas.DeviceID{device}, DeletedAt: now, Erased: true, ReservedUntil: now + 1000, Notice: second}),
 	record("devices.again", schemas.Devices{Devices: []schemas.Device{{DeviceID: device, Name: "Alice's phone", CreatedAt: now}}, TokensAfter: now}),
 	record("settings", schemas.Settings{HistoryStorage: schemas.HistoryDays, HistorySince: now, LastSeen: schemas.LastSeenNobody}),
 	record("settings.timers", schemas.Settings{LastSeen: schemas.LastSeenEveryone, Timers: []schemas.ChatTimer{{UserID: "bob", Chosen: second}}}),

@@ -73,6 +73,7 @@ var newServerFrame = map[FrameType]func() ServerFrame{
 	TypeTyping:           func() ServerFrame { return new(Typing) },
 	TypeGroupUpdate:      func() ServerFrame { return new(GroupUpdate) },
 	TypeChatUpdate:       func() ServerFrame { return new(ChatUpdate) },
+	TypeUserDeleted:      func() ServerFrame { return new(UserDeleted) },
 	TypeWakeUp:           func() ServerFrame { return new(WakeUp) },
 	TypeHeartbeat:        func() ServerFrame { return new(Alive) },
 	TypeError:            func() ServerFrame { return new(ErrorFrame) },

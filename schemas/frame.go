@@ -52,6 +52,7 @@ const (
 	TypePresence        FrameType = "presence"
 	TypeGroupUpdate     FrameType = "group_update"
 	TypeChatUpdate      FrameType = "chat_update"
+	TypeUserDeleted     FrameType = "user_deleted"
 	TypeWakeUp          FrameType = "wake_up"
 	TypeError           FrameType = "error"
 	TypeReconnect       FrameType = "reconnect"
@@ -88,8 +89,8 @@ func (f *UpdateMessage) Draft() Message {
 
 // ServerFrame is one of the frames that the server sends: *Welcome,
 // *MessageReceived, *Incoming, *MessageUpdate, *InboxDrained, *Delivered, *ReadBy,
-// *Receipts, *Presence, *Typing, *GroupUpdate, *ChatUpdate, *WakeUp, *Alive, *ErrorFrame
-// or *Reconnect.
+// *Receipts, *Presence, *Typing, *GroupUpdate, *ChatUpdate, *UserDeleted, *WakeUp, *Alive,
+// *ErrorFrame or *Reconnect.
 type ServerFrame interface {
 	Type() FrameType
 	server()
@@ -255,6 +256,13 @@ type ChatUpdate struct {
 	Cursor Cursor `json:"cursor"`
 }
 
+// UserDeleted reports that an account was deleted, to the users who wrote with it: an
+// entry of the device's inbox, as a message is.
+type UserDeleted struct {
+	UserDeletion
+	Cursor Cursor `json:"cursor"`
+}
+
 // WakeUp says that a channel, a group whose members pull its messages, has a new
 // one. It is no entry of the inbox and may be lost.
 type WakeUp struct {
@@ -301,6 +309,7 @@ func (*Presence) Type() FrameType        { return TypePresence }
 func (*Typing) Type() FrameType          { return TypeTyping }
 func (*GroupUpdate) Type() FrameType     { return TypeGroupUpdate }
 func (*ChatUpdate) Type() FrameType      { return TypeChatUpdate }
+func (*UserDeleted) Type() FrameType     { return TypeUserDeleted }
 func (*WakeUp) Type() FrameType          { return TypeWakeUp }
 func (*Alive) Type() FrameType           { return TypeHeartbeat }
 func (*ErrorFrame) Type() FrameType      { return TypeError }
@@ -318,6 +327,7 @@ func (*Presence) server()        {}
 func (*Typing) server()          {}
 func (*GroupUpdate) server()     {}
 func (*ChatUpdate) server()      {}
+func (*UserDeleted) server()     {}
 func (*WakeUp) server()          {}
 func (*Alive) server()           {}
 func (*ErrorFrame) server()      {}

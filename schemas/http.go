@@ -115,6 +115,7 @@ const (
 	KeptInHistory  KeptWhere = "history"
 	KeptOnDevices  KeptWhere = "devices"
 	KeptInSettings KeptWhere = "settings"
+	KeptAsName     KeptWhere = "name" // which nobody else may take for a time
 )
 
 // NewDevice is the body of POST /devices.

@@ -99,6 +99,11 @@ type Devices struct {
 	// Erased: everything that was stored about the person is deleted, and the name
 	// may be taken again.
 	Erased bool `json:"erased,omitempty"`
+	// ReservedUntil is until when nobody may take the name of the deleted account; 0
+	// where it is free once everything is deleted.
+	ReservedUntil Timestamp `json:"reserved_until,omitempty"`
+	// Notice is the id of the entries that tell other users of the deletion.
+	Notice MessageID `json:"notice,omitempty"`
 	// TokensAfter is when an account that had the name before was deleted: tokens
 	// issued until then are not of this person.
 	TokensAfter Timestamp `json:"tokens_after,omitempty"`
@@ -116,6 +121,25 @@ func (d Devices) Lost(id DeviceID) bool { return d.Deleted() || slices.Contains(
 
 // Deleted says whether this is what is left of a deleted account.
 func (d Devices) Deleted() bool { return d.DeletedAt > 0 }
+
+// Taken says whether nobody may have the name of a deleted account at t: not
+// everything of it is deleted, or the name is reserved.
+func (d Devices) Taken(t Timestamp) bool { return d.Deleted() && (!d.Erased || t < d.ReservedUntil) }
+
+// UserDeletion says that an account was deleted, as an inbox entry of the users who
+// wrote with it has it.
+type UserDeletion struct {
+	MessageID MessageID `json:"message_id"`
+	UserID    UserID    `json:"user_id"`
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// Type of the frame that the entry becomes.
+func (*UserDeletion) Type() FrameType { return TypeUserDeleted }
+
+// StoredUpdate is an inbox entry: a user_deleted frame without its cursor. See
+// [AppendCursor].
+func (d *UserDeletion) StoredUpdate() []byte { return EncodeFrame(d) }
 
 // MaxRemoved bounds Devices.Removed.
 const MaxRemoved = 32

@@ -42,6 +42,7 @@ type Registration struct {
 	Exists  bool
 	Devices []schemas.Device
 	Deleted bool               // the account was deleted, and not everything of it yet
+	Taken   bool               // the name is that of a deleted account, and nobody may have it yet
 	Removed []schemas.DeviceID // the devices removed last
 	// LastActive is when a device that is among Devices no more was connected last.
 	LastActive schemas.Timestamp
@@ -254,7 +255,7 @@ func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
 		return &Person{}, err
 	}
 	if devices.Deleted() {
-		return &Person{Registration: Registration{Deleted: !devices.Erased, TokensAfter: devices.DeletedAt}}, nil
+		return &Person{Registration: Registration{Deleted: !devices.Erased, Taken: devices.Taken(schemas.TimestampOf(d.now())), TokensAfter: devices.DeletedAt}}, nil
 	}
 	for _, dev := range devices.Devices {
 		// So that what is sent to a device has a larger id than it: see sentBy in the gateway.
@@ -274,15 +275,15 @@ func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
 // ErrExists: somebody has that name already.
 var ErrExists = errors.New("exists already")
 
-// CreateAccount adds a person, or fails with [ErrExists]: also while not
-// everything is deleted of an account that had the name. An account that was written
+// CreateAccount adds a person, or fails with [ErrExists]: also while the name of a
+// deleted account is reserved, or not everything of it is deleted. An account that was written
 // and no more, when a process died, is completed by [Directory.EnsureUser].
 func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error {
 	p, err := d.Fresh(ctx, a.UserID)
 	if err != nil {
 		return err
 	}
-	if p.Deleted {
+	if p.Taken {
 		return ErrExists
 	}
 	// The server takes a record that it cannot read for none, and would replace it.
@@ -313,8 +314,8 @@ func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Ac
 }
 
 // EnsureUser makes a user exist, with no device, where there is none: a user of
-// an external issuer on the first connection. It fails with [ErrDeleted] while not
-// everything is deleted of an account that had the name.
+// an external issuer on the first connection. It fails with [ErrDeleted] while the name
+// of a deleted account is reserved, or not everything of it is deleted.
 func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 	p, err := d.Registration(ctx, u)
 	if err != nil || p.Exists {
@@ -325,7 +326,7 @@ func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 		switch {
 		case exists && !all.Deleted():
 			return all, errUnchanged
-		case exists && !all.Erased:
+		case exists && all.Taken(schemas.TimestampOf(d.now())):
 			return all, ErrDeleted
 		}
 		return schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, TokensAfter: all.DeletedAt}, nil

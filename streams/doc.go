@@ -13,6 +13,7 @@
 //	evt.session.<user>              – (core)          gateway             watching gateways, services none
 //	evt.…                           – (core)          gateway             services                   none
 //	svc.history.page                – (core)          gateway             workers, as a queue group  none
+//	svc.account.erase               – (core)          worker              gateways, as a queue group none
 //	$KV.ACCOUNTS.<user>             KV_ACCOUNTS       gateway             gateway                    for good
 //	$KV.DEVICES.<user>              KV_DEVICES        gateway             gateway                    for good
 //	$KV.SETTINGS.<user>             KV_SETTINGS       gateway             gateway, workers           for good
@@ -39,7 +40,8 @@
 // where a gateway runs, one sweeper for all local inboxes (consumers.go), one dispatcher
 // of what their consumers in JetStream send, where the devices have such (pull.go), one
 // dispatcher of the sessions that presence is told of (watch.go), one of the news of
-// channels (channel_watch.go), and one lease keeper
+// channels (channel_watch.go), one dispatcher of requests to erase accounts
+// (tell_deletion.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its
 // own, at most maxCatchUps at a time. One remover for each INBOX stream removes what local
 // devices acknowledged (remover.go), and one goroutine records their acknowledgements

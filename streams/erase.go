@@ -13,10 +13,12 @@ import (
 // An account is deleted in steps, each of which may be repeated by anybody. The
 // record in DEVICES says how far it has come:
 //
-//	DeletedAt   from here on there is no such person and no such device; everything
-//	            that is stored about them is being deleted (DeleteAccount, EraseAccount)
-//	Erased      it is deleted, what came late included; the name is free again, and
-//	            tokens from before are refused (FinishErasure, by a worker)
+//	DeletedAt   from here on there is no such person and no such device; the users who
+//	            wrote with them are told, and then everything that is stored about them
+//	            is deleted (DeleteAccount, EraseAccount)
+//	Erased      it is deleted, what came late included, and tokens from before are
+//	            refused (FinishErasure, by a worker); the name is free once ReservedUntil
+//	            is past
 //	no record   tokens from before have expired (ForgetAccount, by a worker)
 
 // ErrDeleted: the account was deleted, or the token is of one that was.
@@ -33,9 +35,9 @@ const (
 
 // DeleteAccount has a person leave all groups, makes them not exist any more, ends
 // the connections of their devices and deletes what is stored about them, but
-// history, which is a worker's to delete. It may be repeated. It returns when the
-// account was deleted; zero where there is none.
-func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID) (schemas.Timestamp, error) {
+// history, which is a worker's to delete. The name stays reserved for that time. It
+// may be repeated. It returns when the account was deleted; zero where there is none.
+func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time.Duration) (schemas.Timestamp, error) {
 	defer c.directory.forget(u)
 	if before, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, userKey(u)); err != nil || !ok {
 		return 0, err
@@ -53,6 +55,9 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID) (schemas.Tim
 		// No message of theirs has a later id.
 		at := max(schemas.Now(), c.clock.Next().Time(), all.TokensAfter+1)
 		left := schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, DeletedAt: at}
+		if reserve > 0 {
+			left.ReservedUntil = at + schemas.Timestamp(reserve.Milliseconds())
+		}
 		for _, d := range devices { // one that comes back is told
 			left = left.WithRemoved(d.DeviceID)
 		}
@@ -70,10 +75,33 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID) (schemas.Tim
 	return record.DeletedAt, c.EraseAccount(ctx, u)
 }
 
-// EraseAccount deletes what is stored about somebody whose account was deleted,
-// history excepted. It may be repeated, by several at once.
+// EraseAccount tells the users who wrote with somebody whose account was deleted, and
+// deletes what is stored about the account, history excepted. It may be repeated, by
+// several at once: also after the erasure is finished, for what came late. A worker
+// may not write to inboxes, so it calls [Conn.RequestErasure].
 func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
-	return c.erase(ctx, u, c.erasable(u), func(d schemas.Devices) bool { return !d.Erased })
+	record, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, userKey(u))
+	if err != nil || !ok || !record.Deleted() {
+		return err
+	}
+	all := c.erasable(u)
+	if record.Erased {
+		all = withoutAccount(all)
+	}
+	return c.erase(ctx, u, erasure{all: all, due: func(d schemas.Devices) bool { return d.Erased == record.Erased }, tells: true})
+}
+
+// erasure is what an erasure deletes, and in which state of the account.
+type erasure struct {
+	all   []holding
+	due   func(schemas.Devices) bool
+	tells bool // the users who wrote with the person
+}
+
+// withoutAccount leaves out the record in ACCOUNTS. Once an erasure is finished, that is
+// of whoever is taking the name: it is made before the person is.
+func withoutAccount(all []holding) []holding {
+	return slices.DeleteFunc(all, func(h holding) bool { return h.stream == "KV_"+accountsBucket })
 }
 
 // erasable is what goes with the account.
@@ -81,16 +109,16 @@ func (c *Conn) erasable(u schemas.UserID) []holding {
 	return slices.DeleteFunc(c.personal(u), func(h holding) bool { return h.stays })
 }
 
-// erase deletes all that is stored about somebody in whose stead is a record of which
-// due is true. The ends of the streams are read before the record is confirmed, so
+// erase deletes all that is stored about somebody in whose stead is a record that is
+// due. The ends of the streams are read before the record is confirmed, so
 // nothing that a later person of that name stores is deleted, whenever the rest is
 // done.
-func (c *Conn) erase(ctx context.Context, u schemas.UserID, all []holding, due func(schemas.Devices) bool) error {
+func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 	if err := c.allOnRecord(ctx); err != nil { // what is written later stays
 		return err
 	}
-	ends := make(map[string]uint64, len(all))
-	for _, h := range all {
+	ends := make(map[string]uint64, len(e.all))
+	for _, h := range e.all {
 		if _, ok := ends[h.stream]; ok {
 			continue
 		}
@@ -100,11 +128,14 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, all []holding, due f
 		}
 		ends[h.stream] = end
 	}
-	_, err := update(ctx, c.directory.devices, userKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
-		if !d.Deleted() || !due(d) {
+	record, err := update(ctx, c.directory.devices, userKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+		if !d.Deleted() || !e.due(d) {
 			return d, ErrDeleted
 		}
-		return d, nil // written as it is: that confirms it, which a read from a replica does not
+		if d.Notice == "" {
+			d.Notice = c.clock.Next()
+		}
+		return d, nil // written also as it is: that confirms it, which a read from a replica does not
 	})
 	if errors.Is(err, ErrDeleted) {
 		return nil // somebody was faster
@@ -115,7 +146,12 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, all []holding, due f
 	if err := c.groups.leaveRest(ctx, u, ends["KV_"+membershipsBucket]); err != nil { // found by what is deleted now
 		return err
 	}
-	for _, h := range all {
+	if e.tells { // of what proves with whom they wrote, and is deleted then
+		if err := c.tellPeers(ctx, u, record.Notice, e.all, ends); err != nil {
+			return err
+		}
+	}
+	for _, h := range e.all {
 		if err := c.purge(ctx, h.stream, h.subject, ends[h.stream]); err != nil {
 			return fmt.Errorf("failed to delete what is stored of a person: %w", err)
 		}
@@ -137,7 +173,7 @@ func (c *Conn) endOf(ctx context.Context, stream string) (end uint64, err error)
 }
 
 // FinishErasure says that everything of a deleted account is deleted: its name may
-// be taken again. Call it after [EraseSettle], with its history deleted, behind
+// be taken again, unless it is reserved. Call it after [EraseSettle], with its history deleted, behind
 // one more [Conn.EraseAccount]. It is first where nobody has said so before.
 func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool, err error) {
 	defer c.directory.forget(u)
@@ -166,12 +202,11 @@ func (c *Conn) EraseMemory(ctx context.Context) (memory time.Duration, err error
 }
 
 // ForgetAccount forgets that an account was deleted, once its tokens are of no use
-// any more, and what others still stored of it meanwhile: receipts for its
-// messages. Where the name was taken again nothing is done. An account is of whoever is
-// taking it: it is made before the person is.
+// any more and its name is not reserved, and what others still stored of it meanwhile:
+// receipts for its messages. Where the name was taken again nothing is done.
 func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
-	late := slices.DeleteFunc(c.erasable(u), func(h holding) bool { return h.stream == "KV_"+accountsBucket })
-	if err := c.erase(ctx, u, late, func(d schemas.Devices) bool { return d.Erased }); err != nil {
+	late := erasure{all: withoutAccount(c.erasable(u)), due: func(d schemas.Devices) bool { return d.Erased }}
+	if err := c.erase(ctx, u, late); err != nil {
 		return err
 	}
 	defer c.directory.forget(u)

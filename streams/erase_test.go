@@ -85,10 +85,10 @@ func TestDeleteAccount(t *testing.T) {
 	defer cs.Close()
 	d := streamstest.Start(t, cs, a, "")
 	d.AwaitDrained(t)
-	if at, err := c.DeleteAccount(ctx, "nobody"); at != 0 || err != nil {
+	if at, err := c.DeleteAccount(ctx, "nobody", 0); at != 0 || err != nil {
 		t.Errorf("of nobody: %d, %v", at, err)
 	}
-	at, err := c.DeleteAccount(ctx, "alice")
+	at, err := c.DeleteAccount(ctx, "alice", 0)
 	if err != nil || at == 0 {
 		t.Fatal(at, err)
 	}
@@ -117,7 +117,7 @@ func TestDeleteAccount(t *testing.T) {
 	if err := other.Directory().CreateAccount(ctx, schemas.Account{UserID: "alice"}); !errors.Is(err, streams.ErrExists) {
 		t.Errorf("the name: %v", err)
 	}
-	if again, err := other.DeleteAccount(ctx, "alice"); again != at || err != nil {
+	if again, err := other.DeleteAccount(ctx, "alice", 0); again != at || err != nil {
 		t.Errorf("a second time: %d, %v, not %d", again, err, at)
 	}
 	onlyTheRecord(t, c, "alice")
@@ -128,8 +128,8 @@ func TestDeletionCutShort(t *testing.T) {
 	server := streamstest.Server(t, t.TempDir())
 	c, other := streamstest.Connect(t, server, onePartition()), streamstest.Connect(t, server, onePartition())
 	for u, complete := range map[schemas.UserID]func() error{
-		"alice": func() error { _, err := other.DeleteAccount(timeout(t), "alice"); return err }, // asked again
-		"bob":   func() error { return other.EraseAccount(timeout(t), "bob") },                   // by a worker
+		"alice": func() error { _, err := other.DeleteAccount(timeout(t), "alice", 0); return err }, // asked again
+		"bob":   func() error { return other.EraseAccount(timeout(t), "bob") },                      // by a worker
 	} {
 		settle(t, c, u, "carol of "+u)
 		streamstest.Tombstone(t, server, u)
@@ -156,7 +156,7 @@ func TestDeletionsAtOnce(t *testing.T) {
 	times := make(chan schemas.Timestamp, 8)
 	for i := range cap(times) {
 		go func() {
-			at, err := []*streams.Conn{c, other}[i%2].DeleteAccount(timeout(t), "alice")
+			at, err := []*streams.Conn{c, other}[i%2].DeleteAccount(timeout(t), "alice", 0)
 			if err != nil {
 				t.Error(err)
 			}
@@ -173,8 +173,8 @@ func TestDeletionsAtOnce(t *testing.T) {
 	if got := roles(t, c, id); got != "[bob owner]" {
 		t.Error(got)
 	}
-	if n := inboxLen(t, c, streams.Unclaimed("bob")); n != 3 {
-		t.Errorf("bob has %d updates, not that it was created, that she left and that he owns it", n)
+	if n := inboxLen(t, c, streams.Unclaimed("bob")); n != 4 {
+		t.Errorf("bob has %d updates, not that it was created, that she left, that he owns it, and that she is deleted", n)
 	}
 }
 
@@ -188,7 +188,7 @@ func TestNameOfADeletedAccount(t *testing.T) {
 	if _, err := c.RemoveDevice(ctx, gone); err != nil {
 		t.Fatal(err)
 	}
-	at, err := c.DeleteAccount(ctx, "alice")
+	at, err := c.DeleteAccount(ctx, "alice", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestNameOfADeletedAccount(t *testing.T) {
 	if len(stored) != 12 {
 		t.Errorf("the test stores too little: %v", stored)
 	}
-	second, err := c.DeleteAccount(ctx, "alice")
+	second, err := c.DeleteAccount(ctx, "alice", 0)
 	if err != nil || second <= at {
 		t.Errorf("the second was deleted at %d, the first at %d, %v", second, at, err)
 	}
@@ -258,7 +258,7 @@ func TestSlowErasure(t *testing.T) {
 	ctx := timeout(t)
 	a := settle(t, c, "alice", "bob")
 	to := &streamstest.Sender{T: t, Conn: other, From: "bob", To: a}
-	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+	if _, err := c.DeleteAccount(ctx, "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	early := to.Commit("early")
@@ -291,7 +291,7 @@ func TestSlowErasure(t *testing.T) {
 func TestForgetAccount(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
 	settle(t, c, "alice", "bob")
-	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+	if _, err := c.DeleteAccount(ctx, "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.ForgetAccount(ctx, "alice"); err != nil || !person(t, c, "alice").Deleted {
@@ -325,7 +325,7 @@ func TestForgetAccount(t *testing.T) {
 func TestForgettingLeavesTheNextAccount(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
 	settle(t, c, "alice", "bob")
-	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+	if _, err := c.DeleteAccount(ctx, "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.FinishErasure(ctx, "alice"); err != nil {
@@ -356,7 +356,7 @@ func TestDeletionBehindASend(t *testing.T) {
 	send(t, c, a, streams.Unclaimed("bob"), 2, "accepted")
 	deleted := make(chan error, 1)
 	go func() {
-		_, err := c.DeleteAccount(timeout(t), "alice")
+		_, err := c.DeleteAccount(timeout(t), "alice", 0)
 		deleted <- err
 	}()
 	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
@@ -377,7 +377,7 @@ func TestDeletionWithAClockThatIsAhead(t *testing.T) {
 	people(t, c, "alice")
 	c.Clock().Observe(schemas.MessageIDAt(schemas.Now() + 3600_000))
 	last := c.Clock().Next()
-	first, err := c.DeleteAccount(timeout(t), "alice")
+	first, err := c.DeleteAccount(timeout(t), "alice", 0)
 	if err != nil || first < last.Time() {
 		t.Errorf("deleted at %d, and the last message is of %d (%v)", first, last.Time(), err)
 	}
@@ -386,7 +386,7 @@ func TestDeletionWithAClockThatIsAhead(t *testing.T) {
 	}
 	people(t, c, "alice")
 	until(t, other, "alice", func(p *streams.Person) bool { return p.Exists && p.TokensAfter == first })
-	if second, err := other.DeleteAccount(timeout(t), "alice"); err != nil || second <= first {
+	if second, err := other.DeleteAccount(timeout(t), "alice", 0); err != nil || second <= first {
 		t.Errorf("the next one deleted at %d, the one before at %d (%v)", second, first, err)
 	}
 }

@@ -52,7 +52,7 @@ func TestDeletionLeavesGroups(t *testing.T) {
 	c, other := pair(t)
 	people(t, c, "alice", "bob", "carol")
 	owned, joined, alone := newGroup(t, c, "alice", "bob", "carol"), newGroup(t, c, "bob", "alice"), newGroup(t, c, "alice")
-	if _, err := other.DeleteAccount(timeout(t), "alice"); err != nil {
+	if _, err := other.DeleteAccount(timeout(t), "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	var changes []string                                               // before anybody reads the group
@@ -209,7 +209,7 @@ func TestChangeFinishedBehindADeletion(t *testing.T) {
 	newcomer(t, c, "bob")
 	g := cutShort(c.Clock().Next())
 	leave(t, c, g)
-	if _, err := c.DeleteAccount(timeout(t), "bob"); err != nil {
+	if _, err := c.DeleteAccount(timeout(t), "bob", 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.FinishErasure(timeout(t), "bob"); err != nil {

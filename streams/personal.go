@@ -10,6 +10,9 @@ type holding struct {
 	lines func(m stored) ([]schemas.ExportLine, error)
 	// stays: it is not deleted with the account.
 	stays bool
+	// peers returns the users that one of them proves the person wrote with; nil where
+	// none does.
+	peers func(m stored) []schemas.UserID
 }
 
 // personal is what is stored about a person: the one list that the deletion of an
@@ -21,21 +24,26 @@ func (c *Conn) personal(u schemas.UserID) []holding {
 	return []holding{
 		inBucket(accountsBucket, t, accountLines),
 		inBucket(settingsBucket, t, settingsLines),
-		{"KV_" + devicesBucket, "$KV." + devicesBucket + "." + t, deviceLines, true}, // the deletion goes by it
+		{stream: "KV_" + devicesBucket, subject: "$KV." + devicesBucket + "." + t, lines: deviceLines, stays: true}, // the deletion goes by it
 		inBucket(sessionsBucket, t+".*", sessionLines),
-		inBucket(receiptsBucket, t+".*", receiptLines),
-		inBucket(receiptsBucket, "*."+t, receiptLines), // in groups as well
+		provesPeers(inBucket(receiptsBucket, t+".*", receiptLines), peersOfReceipt),
+		provesPeers(inBucket(receiptsBucket, "*."+t, receiptLines), peersOfReceipt), // in groups as well
 		inBucket(receiptsBucket, t+".read.*", readMarkLines),
 		inBucket(receiptsBucket, "*.read."+t, nobodysLines), // marks of others in their chat with this user
 		inBucket(acksBucket, t+".*", nobodysLines),          // positions in the inboxes, which are in the export
 		inBucket(blocksBucket, t, blockLines),
 		inBucket(requestsBucket, t, requestLines),
 		inBucket(membershipsBucket, t+".*", membershipLines), // behind the groups that are left, see leaveRest
-		{sentStream(p), sentSubject(p, every), sentLines, false},
-		{inboxStream(p), inboxSubject(p, every), waitingLines, false},
+		{stream: sentStream(p), subject: sentSubject(p, every), lines: sentLines},
+		provesPeers(holding{stream: inboxStream(p), subject: inboxSubject(p, every), lines: waitingLines}, peersOfEntry),
 	}
 }
 
 func inBucket(bucket, keys string, lines func(stored) ([]schemas.ExportLine, error)) holding {
-	return holding{"KV_" + bucket, "$KV." + bucket + "." + keys, lines, false}
+	return holding{stream: "KV_" + bucket, subject: "$KV." + bucket + "." + keys, lines: lines}
+}
+
+func provesPeers(h holding, peers func(stored) []schemas.UserID) holding {
+	h.peers = peers
+	return h
 }

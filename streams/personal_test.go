@@ -204,7 +204,7 @@ func TestExportLeavesOutTheOneBefore(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
 	people(t, c, "alice", "bob")
 	first := c.Clock().Next()
-	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+	if _, err := c.DeleteAccount(ctx, "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.FinishErasure(ctx, "alice"); err != nil {
@@ -261,7 +261,7 @@ func TestExportHasWhatWasPosted(t *testing.T) {
 	}
 	id, left := newGroup(t, c, "bob", "alice"), newGroup(t, c, "bob", "alice")
 	post(t, c, schemas.Message{GroupID: id, Content: "of the one before"})
-	if _, err := c.DeleteAccount(ctx, "alice"); err != nil {
+	if _, err := c.DeleteAccount(ctx, "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.FinishErasure(ctx, "alice"); err != nil {

@@ -13,7 +13,7 @@ import (
 // erasure completes the deletion of accounts: the gateway that is asked for it
 // deletes what it knows of, and may die in the middle. History is deleted at once,
 // as for who switches it off; once nobody stores anything for the person any more
-// all of it is done again, and the name is free.
+// all of it is done again, by a gateway, and the name is free unless it is reserved.
 type erasure struct {
 	streams   *streams.Conn
 	retention *retention
@@ -85,7 +85,7 @@ func (e *erasure) complete(ctx context.Context, now time.Time) {
 }
 
 func (e *erasure) erase(ctx context.Context, u schemas.UserID) error {
-	if err := e.streams.EraseAccount(ctx, u); err != nil {
+	if err := e.streams.RequestErasure(ctx, u); err != nil {
 		return err
 	}
 	n, err := e.retention.sweepOf(ctx, schemas.Participant{User: u})

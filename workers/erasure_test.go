@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func (b *bench) newErasure(store Store) (*erasure, *prometheus.Registry) {
 func TestDeletedAccountsHistory(t *testing.T) {
 	for name, remove := range map[string]func(*bench){
 		"deleted": func(b *bench) {
-			if _, err := b.conn.DeleteAccount(b.ctx(), "alice"); err != nil {
+			if _, err := b.conn.DeleteAccount(b.ctx(), "alice", 0); err != nil {
 				b.t.Fatal(err)
 			}
 		},
@@ -128,7 +129,7 @@ func TestErasureCompletesADeletion(t *testing.T) {
 func TestErasureWithAClockThatIsBehind(t *testing.T) {
 	b := newBench(t)
 	b.device("alice", 0)
-	if _, err := b.conn.DeleteAccount(b.ctx(), "alice"); err != nil {
+	if _, err := b.conn.DeleteAccount(b.ctx(), "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	e, _ := b.newErasure(b.store)
@@ -149,7 +150,7 @@ func TestErasureIsRememberedWhileMessagesWait(t *testing.T) {
 	b := newBench(t)
 	b.conn = streamstest.Connect(t, b.server, streams.Topology{InboxMaxAge: wait})
 	b.device("alice", 0)
-	if _, err := b.conn.DeleteAccount(b.ctx(), "alice"); err != nil {
+	if _, err := b.conn.DeleteAccount(b.ctx(), "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.conn.FinishErasure(b.ctx(), "alice"); err != nil {
@@ -163,6 +164,56 @@ func TestErasureIsRememberedWhileMessagesWait(t *testing.T) {
 		if known := b.person("alice").TokensAfter != 0; known != (at <= wait) {
 			t.Errorf("after %s she is remembered: %t", at, known)
 		}
+	}
+}
+
+// A record with a reserved name outlives the tokens of the account.
+func TestReservedNamesAreRemembered(t *testing.T) {
+	b := newBench(t)
+	b.device("alice", 0)
+	const reserved = 2 * streams.MinEraseMemory
+	if _, err := b.conn.DeleteAccount(b.ctx(), "alice", reserved); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.conn.FinishErasure(b.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	k := &upkeep{streams: b.conn, log: streamstest.Log(t)}
+	for _, at := range []time.Duration{time.Hour, streams.MinEraseMemory + time.Hour, reserved - time.Hour, reserved + time.Hour} {
+		if err := k.round(b.ctx(), time.Now().Add(at)); err != nil {
+			t.Fatal(err)
+		}
+		if known := b.person("alice").TokensAfter != 0; known != (at < reserved) {
+			t.Errorf("after %s she is remembered: %t", at, known)
+		}
+	}
+}
+
+// A user who gets a message of a deleted account later is told in the next round.
+func TestLatePeersHearOfADeletion(t *testing.T) {
+	b := newBench(t)
+	b.device("alice", 0)
+	bob := b.device("bob", 0)
+	if _, err := b.conn.DeleteAccount(b.ctx(), "alice", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.conn.FinishErasure(b.ctx(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.conn.AdvanceReceipt(b.ctx(), "alice", "bob", schemas.Watermark{DeliveredUpTo: b.conn.Clock().Next()}); err != nil {
+		t.Fatal(err)
+	}
+	k := &upkeep{streams: b.conn, log: streamstest.Log(t)}
+	if err := k.round(b.ctx(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := streamstest.JetStream(t, b.server).Stream(b.ctx(), "INBOX_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.GetLastMsgForSubject(b.ctx(), "inbox.0.bob."+string(bob.Device))
+	if err != nil || !strings.Contains(string(m.Data), `"type":"user_deleted"`) {
+		t.Errorf("bob has %+v, %v", m, err)
 	}
 }
 

@@ -76,7 +76,9 @@ func (k *upkeep) round(ctx context.Context, now time.Time) error {
 // lookAt does what is due of one person. memory is how long deleted accounts are remembered.
 func (k *upkeep) lookAt(ctx context.Context, u schemas.UserID, record schemas.Devices, now time.Time, memory time.Duration) error {
 	switch {
-	case record.Erased && now.Sub(record.DeletedAt.Time()) > memory:
+	case record.Erased && now.Sub(record.DeletedAt.Time()) <= memory: // users who got a message of theirs since are told
+		return k.streams.RequestErasure(ctx, u)
+	case record.Erased && !record.Taken(schemas.TimestampOf(now)):
 		return k.streams.ForgetAccount(ctx, u)
 	case record.Deleted():
 		k.erasure.changed(u, record)

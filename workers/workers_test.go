@@ -37,6 +37,11 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	stop, err := conn.ServeErasures() // as a gateway does
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
 	return &bench{t: t, server: server, conn: conn, store: store}
 }
 

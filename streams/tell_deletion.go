@@ -1,0 +1,170 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"roost/schemas"
+)
+
+const (
+	// maxPeersRead is how many records an erasure looks at before it tells the users that
+	// they name.
+	maxPeersRead = 256
+	// maxTold bounds the users that one erasure remembers to have told. Beyond it a user
+	// that several records name may be told again, under the same message id.
+	maxTold = 100_000
+)
+
+// tellPeers has a user_deleted entry in the inboxes of the users who wrote with somebody
+// whose account was deleted, as far as ends: of each whose message one of their devices
+// had, who had a message of theirs, or whose message waits for them. Users who were told
+// are taken off the records page by page, so a call that was cut short goes on from there.
+func (c *Conn) tellPeers(ctx context.Context, u schemas.UserID, notice schemas.MessageID, all []holding, ends map[string]uint64) error {
+	entry := (&schemas.UserDeletion{MessageID: notice, UserID: u, Timestamp: notice.Time()}).StoredUpdate()
+	told := map[schemas.UserID]struct{}{u: {}}
+	for _, h := range all {
+		if h.peers == nil {
+			continue
+		}
+		for more := true; more; {
+			var page []stored
+			var err error
+			if page, more, err = c.readers.next(ctx, h.stream, h.subject, 0, maxPeersRead); err != nil {
+				return fmt.Errorf("failed to read with whom a user wrote: %w", err)
+			}
+			peers, last := peersOf(h, page, ends[h.stream], told)
+			if err := c.Tell(ctx, peers, notice, entry); err != nil {
+				return fmt.Errorf("failed to tell of a deleted account: %w", err)
+			}
+			if more = more && len(page) > 0 && last == page[len(page)-1].sequence; more { // the last page goes with the rest of the holding
+				if err := c.purge(ctx, h.stream, h.subject, last); err != nil {
+					return fmt.Errorf("failed to delete with whom a user wrote: %w", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// peersOf returns the users that a page of records names, as far as end, and the
+// sequence of the last record that it looked at. It leaves out those who were told, and
+// notes the others among them.
+func peersOf(h holding, page []stored, end uint64, told map[schemas.UserID]struct{}) (peers []schemas.UserID, last uint64) {
+	for _, m := range page {
+		if m.sequence > end { // of whoever has the name by then
+			break
+		}
+		last = m.sequence
+		for _, peer := range h.peers(m) {
+			if _, ok := told[peer]; ok {
+				continue
+			}
+			if peers = append(peers, peer); len(told) < maxTold {
+				told[peer] = struct{}{}
+			}
+		}
+	}
+	return peers, last
+}
+
+// peersOfReceipt returns both users of the key of a receipt; none in a group, whose
+// members hear that somebody left it.
+func peersOfReceipt(m stored) []schemas.UserID {
+	sender, reader, _ := strings.Cut(strings.TrimPrefix(m.subject, "$KV."+receiptsBucket+"."), ".")
+	a, errA := schemas.ParseUserToken(sender)
+	b, errB := schemas.ParseUserToken(reader)
+	if _, err := schemas.ParseGroupID(sender); err == nil || errA != nil || errB != nil || len(m.data) == 0 {
+		return nil
+	}
+	return []schemas.UserID{a, b}
+}
+
+// peersOfEntry returns both users of a 1:1 message that waits in an inbox.
+func peersOfEntry(m stored) []schemas.UserID {
+	message, err := schemas.DecodeMessage(m.data)
+	if err != nil || message.SenderID == "" || message.ReceiverID == "" {
+		return nil
+	}
+	return []schemas.UserID{message.SenderID, message.ReceiverID}
+}
+
+// Of the service by which workers have gateways erase accounts.
+const (
+	eraseSubject = "svc.account.erase"
+	eraseQueue   = "gateways"
+	eraseTimeout = 30 * time.Second
+	// maxErasures bounds the requests that wait for one gateway; those beyond get no
+	// answer, and their workers ask again.
+	maxErasures      = 64
+	maxErasuresBytes = 64 << 10
+)
+
+// RequestErasure has a gateway do [Conn.EraseAccount]: a worker may not write to the
+// inboxes of the users who are told. It fails while no gateway runs.
+func (c *Conn) RequestErasure(ctx context.Context, u schemas.UserID) error {
+	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
+	defer cancel()
+	reply, err := c.control.RequestWithContext(ctx, eraseSubject, []byte(u))
+	if errors.Is(err, nats.ErrNoResponders) {
+		return errors.New("failed to erase a deleted account: no gateway runs, and only a gateway may tell the users who wrote with it")
+	}
+	if err != nil {
+		return fmt.Errorf("failed to have a gateway erase a deleted account: %w", err)
+	}
+	if text := reply.Header.Get(micro.ErrorHeader); text != "" {
+		return fmt.Errorf("a gateway failed to erase a deleted account: %s", text)
+	}
+	return nil
+}
+
+// ServeErasures answers [Conn.RequestErasure], one at a time, sharing the requests with
+// other gateways, until the function that it returns is called, which waits for the
+// request in progress.
+func (c *Conn) ServeErasures() (stop func(), err error) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	var mu sync.Mutex // held by the request in progress
+	sub, err := c.control.QueueSubscribe(eraseSubject, eraseQueue, func(m *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() == nil {
+			c.answerErasure(ctx, m)
+		}
+	})
+	if err == nil {
+		err = errors.Join(sub.SetPendingLimits(maxErasures, maxErasuresBytes), c.control.FlushTimeout(historyTimeout))
+	}
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("failed to serve the erasure of accounts: %w", err)
+	}
+	return func() {
+		_ = sub.Unsubscribe() // fails where the connection is closed, and with it the subscription
+		cancel()
+		mu.Lock()
+		defer mu.Unlock()
+	}, nil
+}
+
+func (c *Conn) answerErasure(ctx context.Context, m *nats.Msg) {
+	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
+	defer cancel()
+	u, err := schemas.ParseUserID(string(m.Data))
+	if err == nil {
+		err = c.EraseAccount(ctx, u)
+	}
+	reply := &nats.Msg{Subject: m.Reply}
+	if err != nil {
+		reply.Header = nats.Header{micro.ErrorHeader: {err.Error()}}
+	}
+	if err := c.control.PublishMsg(reply); err != nil && !isClosed(err) {
+		c.log.Warn("the answer to a worker was not sent; the worker asks again", "error", err)
+	}
+}
