@@ -81,7 +81,7 @@ func peersOfReceipt(m stored) []schemas.UserID {
 	sender, reader, _ := strings.Cut(strings.TrimPrefix(m.subject, "$KV."+receiptsBucket+"."), ".")
 	a, errA := schemas.ParseUserToken(sender)
 	b, errB := schemas.ParseUserToken(reader)
-	if _, err := schemas.ParseGroupID(sender); err == nil || errA != nil || errB != nil || len(m.data) == 0 {
+	if errA != nil || errB != nil || len(m.data) == 0 { // no user's token begins as a group does
 		return nil
 	}
 	return []schemas.UserID{a, b}
