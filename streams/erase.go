@@ -128,26 +128,15 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 		}
 		ends[h.stream] = end
 	}
-	record, err := update(ctx, c.directory.devices, userKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
-		if !d.Deleted() || !e.due(d) {
-			return d, ErrDeleted
-		}
-		if d.Notice == "" {
-			d.Notice = c.clock.Next()
-		}
-		return d, nil // written also as it is: that confirms it, which a read from a replica does not
-	})
-	if errors.Is(err, ErrDeleted) {
-		return nil // somebody was faster
-	}
-	if err != nil {
-		return err
+	record, due, err := c.confirmErasure(ctx, u, e)
+	if err != nil || !due {
+		return err // or somebody was faster
 	}
 	if err := c.groups.leaveRest(ctx, u, ends["KV_"+membershipsBucket]); err != nil { // found by what is deleted now
 		return err
 	}
 	if e.tells { // of what proves with whom they wrote, and is deleted then
-		if err := c.tellPeers(ctx, u, record.Notice, e.all, ends); err != nil {
+		if due, err := c.tellPeers(ctx, u, e, record.Notice, ends); err != nil || !due {
 			return err
 		}
 	}
@@ -157,6 +146,25 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 		}
 	}
 	return nil
+}
+
+// confirmErasure returns the record of a deleted account, and whether the erasure is
+// still due. It writes the record also as it is, which a read from a replica does not
+// replace: whatever was stored before the call is of the deleted account.
+func (c *Conn) confirmErasure(ctx context.Context, u schemas.UserID, e erasure) (record schemas.Devices, due bool, err error) {
+	record, err = update(ctx, c.directory.devices, userKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+		if !d.Deleted() || !e.due(d) {
+			return d, ErrDeleted
+		}
+		if d.Notice == "" {
+			d.Notice = c.clock.Next()
+		}
+		return d, nil
+	})
+	if errors.Is(err, ErrDeleted) {
+		return record, false, nil
+	}
+	return record, err == nil, err
 }
 
 // endOf is the sequence that a stream gave last.

@@ -176,7 +176,7 @@ func (c *Conn) HoldCommits(stream string) (release func(), err error) {
 
 // Erase deletes what is stored about a person where due says so of the record.
 func (c *Conn) Erase(ctx context.Context, u schemas.UserID, due func(schemas.Devices) bool) error {
-	return c.erase(ctx, u, erasure{all: c.erasable(u), due: due})
+	return c.erase(ctx, u, erasure{all: c.erasable(u), due: due, tells: true})
 }
 
 // MembershipsEnd is the newest sequence of MEMBERSHIPS.

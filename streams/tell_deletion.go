@@ -27,27 +27,64 @@ const (
 // whose account was deleted, as far as ends: of each whose message one of their devices
 // had, who had a message of theirs, or whose message waits for them. Users who were told
 // are taken off the records page by page, so a call that was cut short goes on from there.
-func (c *Conn) tellPeers(ctx context.Context, u schemas.UserID, notice schemas.MessageID, all []holding, ends map[string]uint64) error {
-	entry := (&schemas.UserDeletion{MessageID: notice, UserID: u, Timestamp: notice.Time()}).StoredUpdate()
-	told := map[schemas.UserID]struct{}{u: {}}
-	for _, h := range all {
-		if h.peers == nil {
-			continue
+// due is false if the erasure is not due any more.
+//
+// A message that a device acknowledged moves from the inbox to the receipts, at the latest
+// when the deletion ends the connection. So the receipts are read after the inboxes, as
+// far as they go then: the end in ends moves there.
+func (c *Conn) tellPeers(ctx context.Context, u schemas.UserID, e erasure, notice schemas.MessageID, ends map[string]uint64) (due bool, err error) {
+	t := telling{c: c, notice: notice, told: map[schemas.UserID]struct{}{u: {}},
+		entry: (&schemas.UserDeletion{MessageID: notice, UserID: u, Timestamp: notice.Time()}).StoredUpdate()}
+	isInbox := func(h holding) bool { return strings.HasPrefix(h.stream, inboxPrefix) }
+	for _, h := range e.all {
+		if h.peers != nil && isInbox(h) {
+			if err := t.tell(ctx, h, ends[h.stream]); err != nil {
+				return false, err
+			}
 		}
-		for more := true; more; {
-			var page []stored
-			var err error
-			if page, more, err = c.readers.next(ctx, h.stream, h.subject, 0, maxPeersRead); err != nil {
-				return fmt.Errorf("failed to read with whom a user wrote: %w", err)
+	}
+	receipts := "KV_" + receiptsBucket
+	end, err := c.endOf(ctx, receipts)
+	if err != nil {
+		return false, err
+	}
+	if _, due, err := c.confirmErasure(ctx, u, e); err != nil || !due {
+		return false, err
+	}
+	ends[receipts] = end
+	for _, h := range e.all {
+		if h.peers != nil && !isInbox(h) {
+			if err := t.tell(ctx, h, ends[h.stream]); err != nil {
+				return false, err
 			}
-			peers, last := peersOf(h, page, ends[h.stream], told)
-			if err := c.Tell(ctx, peers, notice, entry); err != nil {
-				return fmt.Errorf("failed to tell of a deleted account: %w", err)
-			}
-			if more = more && len(page) > 0 && last == page[len(page)-1].sequence; more { // the last page goes with the rest of the holding
-				if err := c.purge(ctx, h.stream, h.subject, last); err != nil {
-					return fmt.Errorf("failed to delete with whom a user wrote: %w", err)
-				}
+		}
+	}
+	return true, nil
+}
+
+// telling tells users of one deleted account.
+type telling struct {
+	c      *Conn
+	notice schemas.MessageID
+	entry  []byte
+	told   map[schemas.UserID]struct{} // at most maxTold
+}
+
+// tell tells the users whom the records of a holding name, as far as end.
+func (t *telling) tell(ctx context.Context, h holding, end uint64) error {
+	for more := true; more; {
+		var page []stored
+		var err error
+		if page, more, err = t.c.readers.next(ctx, h.stream, h.subject, 0, maxPeersRead); err != nil {
+			return fmt.Errorf("failed to read with whom a user wrote: %w", err)
+		}
+		peers, last := t.peersOf(h, page, end)
+		if err := t.c.Tell(ctx, peers, t.notice, t.entry); err != nil {
+			return fmt.Errorf("failed to tell of a deleted account: %w", err)
+		}
+		if more = more && len(page) > 0 && last == page[len(page)-1].sequence; more { // the last page goes with the rest of the holding
+			if err := t.c.purge(ctx, h.stream, h.subject, last); err != nil {
+				return fmt.Errorf("failed to delete with whom a user wrote: %w", err)
 			}
 		}
 	}
@@ -57,18 +94,18 @@ func (c *Conn) tellPeers(ctx context.Context, u schemas.UserID, notice schemas.M
 // peersOf returns the users that a page of records names, as far as end, and the
 // sequence of the last record that it looked at. It leaves out those who were told, and
 // notes the others among them.
-func peersOf(h holding, page []stored, end uint64, told map[schemas.UserID]struct{}) (peers []schemas.UserID, last uint64) {
+func (t *telling) peersOf(h holding, page []stored, end uint64) (peers []schemas.UserID, last uint64) {
 	for _, m := range page {
 		if m.sequence > end { // of whoever has the name by then
 			break
 		}
 		last = m.sequence
 		for _, peer := range h.peers(m) {
-			if _, ok := told[peer]; ok {
+			if _, ok := t.told[peer]; ok {
 				continue
 			}
-			if peers = append(peers, peer); len(told) < maxTold {
-				told[peer] = struct{}{}
+			if peers = append(peers, peer); len(t.told) < maxTold {
+				t.told[peer] = struct{}{}
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
@@ -123,6 +125,39 @@ func TestPeersHearOfADeletion(t *testing.T) {
 	if all := deletions(t, c, streams.Unclaimed("in the group")); len(all) != 0 {
 		t.Errorf("a user who is there is told to be deleted: %+v", all)
 	}
+}
+
+// A message that leaves the inbox for the receipts while the account is erased, as the end
+// of its connection has it, names its sender all the same.
+func TestPeersOfMessagesThatMove(t *testing.T) {
+	c, ctx := connect(t, onePartition()), timeout(t)
+	people(t, c, "alice", "bob")
+	alice := newcomer(t, c, "alice")
+	(&streamstest.Sender{T: t, Conn: c, From: "bob", To: alice}).Commit("1")
+	devices := bucket(t, c, "DEVICES")
+	if _, err := devices.Put(ctx, "alice", schemas.Encode(schemas.Devices{DeletedAt: schemas.Now()})); err != nil {
+		t.Fatal(err)
+	}
+	moved := false
+	err := c.Erase(ctx, "alice", func(schemas.Devices) bool { // once the ends of the streams are read
+		if !moved {
+			moved = true
+			delivered(t, c, "bob", "alice")
+			inbox, err := c.JetStream().Stream(ctx, "INBOX_0")
+			if err == nil {
+				err = inbox.Purge(ctx, jetstream.WithPurgeSubject("inbox.0.alice."+string(alice.Device)))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		return true
+	})
+	if err != nil || !moved {
+		t.Fatal(moved, err)
+	}
+	told(t, c, "alice", streams.Unclaimed("bob"))
+	onlyTheRecord(t, c, "alice")
 }
 
 // A deletion that was cut short while users were told goes on where it stopped, and
