@@ -162,7 +162,7 @@ func TestCompose(t *testing.T) {
 func checkRoost(t *testing.T, name string, s composeService) {
 	t.Helper()
 	var cli commands
-	parser, err := kong.New(&cli, kong.Name("roost"), kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard))
+	parser, err := kong.New(&cli, flagVars, kong.Name("roost"), kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}

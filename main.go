@@ -71,6 +71,10 @@ func cannotStart(err error) error {
 	return usageError{err}
 }
 
+// flagVars are what the defaults of flags name: the duration of a measurement of bench,
+// unless its command sets another.
+var flagVars = kong.Vars{"duration": "10s"}
+
 // execute is main with everything that a test wants to choose.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -81,7 +85,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		kong.Name("roost"),
 		kong.Description("A messaging backend to run yourself."),
 		kong.Configuration(yamlConfig),
-		kong.Vars{"duration": "10s"}, // of a measurement of bench, unless its command sets another
+		flagVars,
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exit = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
