@@ -300,7 +300,7 @@ func TestSparse(t *testing.T) {
 	for _, test := range []struct {
 		entries []windowEntry
 		want    bool
-	}{{at(7), false}, {at(7, 8), false}, {at(7, 600), false}, {at(7, 1000), true}, {at(7, 8, 9, 1000), false}, {at(7, 500, 1000, 1400), true}} {
+	}{{at(7), false}, {at(7, 8), false}, {at(7, 9000), false}, {at(7, 16000), true}, {at(7, 8, 9, 16000), false}, {at(7, 8000, 16000, 22000), true}} {
 		if got := sparse(test.entries); got != test.want {
 			t.Errorf("%v: %v", test.entries, got)
 		}

@@ -27,10 +27,11 @@ func (b *deviceInbox) drop(ctx context.Context, entries []windowEntry) error {
 }
 
 // sparse says whether the entries stand so far apart in the stream, as those of a
-// large group's members do, that deletes cost the server less than a purge: it
-// looks at all messages between the first and the last, about 0.4 µs each.
+// large group's members do, that deletes cost the server less than a purge. A purge looks
+// at all messages between the first and the last, about 20 ns each. A delete costs some
+// 60 µs, and a sync of the disk on a single node.
 func sparse(entries []windowEntry) bool {
-	const looksADelete = 256
+	const looksADelete = 4096
 	first, last := entries[0].seq, entries[len(entries)-1].seq
 	return (last-first)/looksADelete > uint64(len(entries))
 }
