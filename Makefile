@@ -5,7 +5,7 @@
 GO       ?= go
 FUZZTIME ?= 30s
 # Longest time for the tests of one package.
-TIMEOUT  ?= 10m
+TIMEOUT  ?= 20m
 # make soak: how many random histories, and after which time it begins no more.
 HISTORIES ?= 100000
 SOAKTIME  ?= 4h

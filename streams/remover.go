@@ -290,13 +290,17 @@ func (cs *Consumers) addUnremoved(n int64) {
 // Admit waits until removal keeps up with acknowledgement, and returns at once if it
 // does. Senders call it before they commit, so that the backlog of removal is bounded.
 func (cs *Consumers) Admit(ctx context.Context) error {
+	waited := false
 	for cs.unremoved.Load() >= maxUnremoved {
+		waited = true
 		select {
 		case <-cs.room:
-			poke(cs.room) // for the next one that waits
 		case <-ctx.Done():
 			return fmt.Errorf("removal of acknowledged entries is behind: %w", ctx.Err())
 		}
+	}
+	if waited {
+		poke(cs.room) // for the next one that waits
 	}
 	return nil
 }
