@@ -32,11 +32,11 @@ func (r *reader) last(ctx context.Context, stream, subject string) (all []stored
 		if !errors.Is(err, errNoMessage) {
 			return all, err
 		}
-		held, err := heldSubjects(ctx, r.nc, stream, subject)
+		held, err := r.leaderHolds(ctx, stream, subject)
 		if err != nil {
 			return nil, err
 		}
-		if len(held) == 0 {
+		if !held {
 			return nil, nil
 		}
 	}
@@ -59,6 +59,15 @@ func (r *reader) forward(ctx context.Context, stream string, req directRequest) 
 		}
 	}
 	return nil, false, fmt.Errorf("%w: subject %s of %s", ErrUnreadable, req.NextFor, stream)
+}
+
+// leaderHolds says whether the index of the stream's leader has a subject.
+func (r *reader) leaderHolds(ctx context.Context, stream, subject string) (bool, error) {
+	if r.single { // any answer is the leader's, and this one costs a fifth
+		return r.holdsFrom(ctx, stream, directRequest{NextFor: subject})
+	}
+	held, err := heldSubjects(ctx, r.nc, stream, subject)
+	return len(held) > 0, err
 }
 
 // sequenceAt is the sequence of the first message of a stream that was stored at or
@@ -167,7 +176,7 @@ func heldSubjects(ctx context.Context, nc *nats.Conn, stream, pattern string) ([
 type checkedBucket struct {
 	jetstream.KeyValue
 	c      *Conn
-	leader bool // it confirms; else any replica, which is cheaper
+	leader bool // it confirms; else any replica, or the one server of single-process mode, which is cheaper
 }
 
 // confirmedByLeader are the buckets in which absence is final for a user. In the others
@@ -180,7 +189,7 @@ func (c *Conn) bucket(ctx context.Context, name string) (jetstream.KeyValue, err
 	if err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", name, err)
 	}
-	return checkedBucket{kv, c, slices.Contains(confirmedByLeader, name)}, nil
+	return checkedBucket{kv, c, slices.Contains(confirmedByLeader, name) && !c.opts.Alone}, nil
 }
 
 // Get implements [jetstream.KeyValue].

@@ -154,7 +154,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return fmt.Errorf("failed to look up stream %s: %w", inboxStream(0), err)
 	}
 	c.window = inbox.CachedInfo().Config.Duplicates
-	c.readers = newReaderPool(c.reads)
+	c.readers = newReaderPool(c.reads, c.opts.Alone)
 	if err := c.observeNewest(ctx); err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ type directRequest struct {
 type readerPool struct {
 	readers chan *reader // maxCatchUps; a nil one is to be made
 	nc      *nats.Conn
+	single  bool // one server has all streams: what it answers is what the leader answers
 }
 
 // reader does one Direct Get at a time over a subscription that it keeps.
@@ -60,11 +61,12 @@ type reader struct {
 	nc     *nats.Conn
 	sub    *nats.Subscription
 	prefix string
+	single bool // as in readerPool
 	n      uint64
 }
 
-func newReaderPool(nc *nats.Conn) *readerPool {
-	p := &readerPool{readers: make(chan *reader, maxCatchUps), nc: nc}
+func newReaderPool(nc *nats.Conn, single bool) *readerPool {
+	p := &readerPool{readers: make(chan *reader, maxCatchUps), nc: nc, single: single}
 	for range maxCatchUps {
 		p.readers <- nil
 	}
@@ -95,7 +97,7 @@ func (p *readerPool) with(ctx context.Context, do func(*reader) error) error {
 			return fmt.Errorf("failed to subscribe for Direct Get: %w", err)
 		}
 		_ = sub.SetPendingLimits(-1, -1) // bounded by what one request asks for
-		r = &reader{nc: p.nc, sub: sub, prefix: prefix}
+		r = &reader{nc: p.nc, sub: sub, prefix: prefix, single: p.single}
 	}
 	err := do(r)
 	p.readers <- r

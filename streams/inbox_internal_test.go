@@ -164,7 +164,7 @@ func TestReadsAndRequestsAreBounded(t *testing.T) {
 		call func() func(ctx context.Context, do func()) error
 	}{
 		"reads": {maxCatchUps, func() func(context.Context, func()) error {
-			pool := newReaderPool(nil)
+			pool := newReaderPool(nil, false)
 			for range maxCatchUps {
 				<-pool.readers
 				pool.readers <- &reader{}
