@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -151,7 +152,10 @@ func (g *Groups) Change(ctx context.Context, id schemas.GroupID, by schemas.User
 		return nil, err
 	}
 	defer done()
-	for range casAttempts {
+	for attempt := range casAttempts {
+		if err := backOff(ctx, attempt); err != nil {
+			return nil, fmt.Errorf("failed to change group %s: %w", id, err)
+		}
 		if _, err := g.Group(ctx, id); err != nil {
 			return nil, err
 		}
@@ -175,6 +179,23 @@ func (g *Groups) Change(ctx context.Context, id schemas.GroupID, by schemas.User
 		return &group, err
 	}
 	return nil, fmt.Errorf("failed to change group %s: %w", id, errContended)
+}
+
+// maxBackOff bounds the pause before a change is tried again.
+const maxBackOff = 128 * time.Millisecond
+
+// backOff waits before an attempt, the first one excepted: at random, and longer each
+// time, so that gateways which change one group do not overtake one another for ever.
+func backOff(ctx context.Context, attempt int) error {
+	if attempt == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(rand.N(min(time.Millisecond<<min(attempt, 10), maxBackOff))):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // turn is whose it is to change a group: of many who do so at once each would be
