@@ -16,7 +16,7 @@ import (
 
 // CertificateFiles serves the certificate chain of one PEM file with the key of another.
 // Handshakes look at the files at most once a second and read them again after they
-// changed. If they cannot be read then, the certificate of before stays in use, with a
+// changed. If they cannot be read then, the old certificate stays in use, with a
 // warning.
 func CertificateFiles(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
 	f := &certificateFiles{cert: certFile, key: keyFile, log: log, warn: newSeldom()}

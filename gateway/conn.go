@@ -51,7 +51,7 @@ type conn struct {
 	queued  int           // bytes of outbox and of what is being written, at most maxOutboxBytes; more closes it too
 	waiting *session      // its inbox waits for room; nil if it does not
 	writing bool          // a writer runs
-	pinging bool          // the writer shall ping
+	pinging bool          // the writer is to ping
 	held    bool          // a few frames may wait for those that follow
 	closing bool          // nothing more is queued
 	room    chan struct{} // closed once something was written; nil while nobody waits for it
@@ -314,8 +314,8 @@ func (c *conn) unhold() {
 	}
 }
 
-// write writes what waits, all of it at once, then a ping if one is due, then the close
-// frame if the connection shall end, and ends when nothing is left.
+// write flushes all queued frames in one write, then a ping if one is due, then the close
+// frame if the connection is to end. It returns when the queue is empty.
 func (c *conn) write() {
 	defer c.wg.Done()
 	for {

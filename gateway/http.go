@@ -74,7 +74,7 @@ func (s *Server) router() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.route(w, r, mux) })
 }
 
-// route refuses what no handler shall see, and hands the rest to its handler.
+// route refuses requests that no handler may see, and hands the others to their handler.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	if p := r.URL.EscapedPath(); path.Clean(p) != p { // which the mux would redirect
 		s.fail(w, r, noSuchPath(r))

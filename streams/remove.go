@@ -28,8 +28,8 @@ func (b *deviceInbox) drop(ctx context.Context, entries []windowEntry) error {
 
 // sparse says whether the entries stand so far apart in the stream, as those of a
 // large group's members do, that deletes cost the server less than a purge. A purge looks
-// at all messages between the first and the last, about 20 ns each. A delete costs some
-// 60 µs, and a sync of the disk on a single node.
+// at all messages between the first and the last: about 20 ns each on an idle machine, 80 ns
+// under load. A delete costs some 60 µs, and a sync of the disk on a single node.
 func sparse(entries []windowEntry) bool {
 	const looksADelete = 4096
 	first, last := entries[0].seq, entries[len(entries)-1].seq

@@ -288,7 +288,8 @@ func (cs *Consumers) addUnremoved(n int64) {
 }
 
 // Admit waits until removal keeps up with acknowledgement, and returns at once if it
-// does. Senders call it before they commit, so that the backlog of removal is bounded.
+// does. Senders call it before they commit, so that the backlog of removal is bounded. It
+// knows the backlog of this process alone: senders at other gateways go on.
 func (cs *Consumers) Admit(ctx context.Context) error {
 	waited := false
 	for cs.unremoved.Load() >= maxUnremoved {
