@@ -59,7 +59,7 @@ func (s *Server) noteOne(ctx context.Context, c *conn, now schemas.Timestamp) er
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	s.mu.Lock()
-	addr := streams.Address{User: c.countedUser, Device: c.device}
+	addr, device := streams.Address{User: c.countedUser, Device: c.device}, c.registeredDevice()
 	s.mu.Unlock()
 	found, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = max(d.LastActive, now) })
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Server) noteOne(ctx context.Context, c *conn, now schemas.Timestamp) er
 		if err != nil {
 			return err
 		}
-		if person.Lost(addr.Device) {
+		if person.LostSince(device) {
 			c.closeRemoved()
 		}
 	}

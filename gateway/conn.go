@@ -43,6 +43,7 @@ type conn struct {
 	countedUser schemas.UserID
 	session     *session          // once the device is held
 	device      schemas.DeviceID  // of the session; empty before
+	registered  schemas.Timestamp // when the device was
 	noted       schemas.Timestamp // since when the device is on record as active
 	pinged      time.Time         // when it was pinged last
 

@@ -17,7 +17,7 @@ import (
 func (s *Server) hold(ctx context.Context, c *conn, a streams.Address, d schemas.Device) error {
 	now := schemas.Now()
 	s.mu.Lock()
-	if c.device, c.noted = a.Device, d.LastActive; stale(c.noted, now) {
+	if c.device, c.registered, c.noted = a.Device, d.CreatedAt, d.LastActive; stale(c.noted, now) {
 		c.noted = now // the hello has just written it
 	}
 	s.mu.Unlock()
@@ -25,7 +25,7 @@ func (s *Server) hold(ctx context.Context, c *conn, a streams.Address, d schemas
 	if err != nil {
 		return schemas.Unavailable(err)
 	}
-	if person.Lost(a.Device) {
+	if person.LostSince(d) {
 		return errRemoved()
 	}
 	return nil
@@ -41,7 +41,7 @@ func (s *Server) devicesChanged(u schemas.UserID, record schemas.Devices) {
 	s.mu.Lock()
 	var lost []*conn
 	for _, c := range s.byUser[u] {
-		if c.device != "" && record.Lost(c.device) {
+		if c.device != "" && record.Lost(c.registeredDevice()) {
 			lost = append(lost, c)
 		}
 	}
@@ -49,6 +49,12 @@ func (s *Server) devicesChanged(u schemas.UserID, record schemas.Devices) {
 	for _, c := range lost {
 		c.closeRemoved()
 	}
+}
+
+// registeredDevice is the part of the device's record that tells whether it is removed.
+// The caller holds server.mu, or runs after hold.
+func (c *conn) registeredDevice() schemas.Device {
+	return schemas.Device{DeviceID: c.device, CreatedAt: c.registered}
 }
 
 func (c *conn) closeRemoved() { c.close(schemas.CloseDeviceRemoved, "the device was removed") }

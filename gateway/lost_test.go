@@ -6,6 +6,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"roost/gateway"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
@@ -195,4 +196,35 @@ func TestConnectedForWeeks(t *testing.T) {
 		}
 	}
 	alice.roundTrip()
+}
+
+// TestLateDeletionOfAnEarlierAccount: the deletion of an account does not end the
+// connections of its name's next owner, though a gateway hears of it after they joined.
+func TestLateDeletionOfAnEarlierAccount(t *testing.T) {
+	nats := streamstest.Server(t, t.TempDir())
+	conn := streamstest.Connect(t, nats, streams.Topology{})
+	late := make(chan struct{}) // closed when the gateway may hear of the deletion
+	heard := make(chan struct{})
+	conn.Directory().OnDevices(func(_ schemas.UserID, record schemas.Devices) {
+		if record.Deleted() {
+			<-late
+		}
+	})
+	change := func(o *gateway.Options) { o.Auth, o.Accounts, o.Limits = bearers{}, nil, gateway.Limits{} }
+	h, other := moveIn(t, nats, conn, change), joinHouse(t, nats, change)
+	conn.Directory().OnDevices(func(_ schemas.UserID, record schemas.Devices) {
+		if record.Deleted() && record.Erased {
+			close(heard)
+		}
+	})
+	first := h.join("alice 1")
+	second := h.join(succeeded(t, other))
+	close(late)
+	select {
+	case <-heard:
+	case <-h.ctx().Done():
+		t.Fatal("the gateway does not hear of the deletion")
+	}
+	first.wantClose(schemas.CloseDeviceRemoved)
+	second.roundTrip()
 }

@@ -194,7 +194,7 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 			t.to = append(t.to, streams.Address{User: s.addr.User, Device: d.DeviceID})
 		}
 	}
-	if !mine && sender.Lost(s.addr.Device) {
+	if !mine && sender.LostSince(s.conn.registeredDevice()) {
 		s.conn.closeRemoved()
 		return targets{}, errRemoved()
 	}

@@ -45,7 +45,7 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 	t := targets{to: make([]streams.Address, 0, 2*len(users)), group: group, keep: group.KeepsHistory(), days: group.DisappearingDays}
 	for i, u := range users {
 		p := people[i]
-		if u == s.addr.User && p.Lost(s.addr.Device) {
+		if u == s.addr.User && p.LostSince(s.conn.registeredDevice()) {
 			s.conn.closeRemoved()
 			return targets{}, errRemoved()
 		}

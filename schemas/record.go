@@ -116,8 +116,13 @@ func (d Devices) WithRemoved(id DeviceID) Devices {
 	return d
 }
 
-// Lost says whether the person had a device that is no more.
-func (d Devices) Lost(id DeviceID) bool { return d.Deleted() || slices.Contains(d.Removed, id) }
+// Lost says whether a device that was registered is removed, by itself or with its
+// account. The deletion of an earlier account of the same name does not concern it: the
+// record of that deletion may arrive after the device was registered.
+func (d Devices) Lost(device Device) bool {
+	deleted := max(d.DeletedAt, d.TokensAfter)
+	return deleted > 0 && device.CreatedAt <= deleted || slices.Contains(d.Removed, device.DeviceID)
+}
 
 // Deleted says whether this is what is left of a deleted account.
 func (d Devices) Deleted() bool { return d.DeletedAt > 0 }

@@ -67,6 +67,12 @@ func (p *Registration) Lost(id schemas.DeviceID) bool {
 	return p.Deleted || slices.Contains(p.Removed, id)
 }
 
+// LostSince is Lost for a device that was registered at a known time. The deletion of an
+// earlier account of the same name does not concern it.
+func (p *Registration) LostSince(d schemas.Device) bool {
+	return p.TokensAfter > 0 && d.CreatedAt <= p.TokensAfter || slices.Contains(p.Removed, d.DeviceID)
+}
+
 // Had says whether who has the name now had it at the time of that id, too: not
 // somebody who was deleted since, nor the next of that name.
 func (p *Registration) Had(id schemas.MessageID) bool {
@@ -418,6 +424,7 @@ func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas
 		if len(all.Devices) >= limit {
 			return all, ErrDeviceLimit
 		}
+		dev.CreatedAt = max(dev.CreatedAt, all.TokensAfter+1) // so that it is known for a device of this account
 		dev.Unclaimed = len(all.Devices) == 0
 		all.Devices = append(all.Devices, dev)
 		return all, nil

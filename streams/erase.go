@@ -54,6 +54,9 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 		devices = all.Devices
 		// No message of theirs has a later id.
 		at := max(schemas.Now(), c.clock.Next().Time(), all.TokensAfter+1)
+		for _, d := range devices { // by a clock that is ahead
+			at = max(at, d.CreatedAt)
+		}
 		left := schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, DeletedAt: at}
 		if reserve > 0 {
 			left.ReservedUntil = at + schemas.Timestamp(reserve.Milliseconds())
