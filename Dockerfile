@@ -7,6 +7,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY *.go ./
 COPY bench ./bench
+COPY chat ./chat
 COPY client ./client
 COPY edge ./edge
 COPY gateway ./gateway

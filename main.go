@@ -36,7 +36,7 @@ type commands struct {
 	Show     showCommand     `cmd:"" name:"config" help:"Print the effective configuration of serve, secrets masked."`
 	Bench    benchCommand    `cmd:"" help:"Load a server and report what it did."`
 	Capacity capacityCommand `cmd:"" help:"Compute how many machines a load takes."`
-	Chat     ChatOptions     `cmd:"" help:"Chat in the terminal."`
+	Chat     chatCommand     `cmd:"" help:"Chat in the terminal."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 

@@ -1,18 +1,17 @@
-package main
+package chat
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
+	"roost/gateway"
 	"roost/schemas"
 )
 
 // Two people in a channel see what the other one writes, and their own lines once.
-func TestChatInAChannel(t *testing.T) {
-	dir := t.TempDir()
-	s := serve(t, dir, "", "--group-push-limit", "2")
-	srv := &chatHouse{server: s, URL: s.url, dir: dir}
+func TestInAChannel(t *testing.T) {
+	srv := chatServer(t, func(o *gateway.Options) { o.GroupPushLimit = 2 })
 	srv.Account("carol", "correct horse")
 	bob := startChat(t, srv.URL, "bob", nil)
 	bob.sees(`You are bob on laptop.*`)
@@ -46,10 +45,8 @@ func TestChatInAChannel(t *testing.T) {
 }
 
 // What is done to messages of a channel that are on the screen shows, once.
-func TestChatUpdatesInAChannel(t *testing.T) {
-	dir := t.TempDir()
-	s := serve(t, dir, "", "--group-push-limit", "1")
-	srv := &chatHouse{server: s, URL: s.url, dir: dir}
+func TestUpdatesInAChannel(t *testing.T) {
+	srv := chatServer(t, func(o *gateway.Options) { o.GroupPushLimit = 1 })
 	bob := startChat(t, srv.URL, "bob", nil)
 	bob.sees(`You are bob.*`)
 	alice := startChat(t, srv.URL, "alice", nil)
@@ -86,7 +83,7 @@ func TestChatUpdatesInAChannel(t *testing.T) {
 // A page of a channel shows what changed since the last one: many reactions in one
 // row, none of this person's as long as answers are awaited, and an edit that was made
 // on another device after one that was made here.
-func TestChatShowsChanges(t *testing.T) {
+func TestShowsChanges(t *testing.T) {
 	c, out := offlineChat(t, "bob", "")
 	group := schemas.GroupID("g-" + string(chatMessageID(7)))
 	c.groups[group] = "town"

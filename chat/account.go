@@ -1,4 +1,4 @@
-package main
+package chat
 
 import (
 	"bufio"
@@ -22,7 +22,7 @@ import (
 
 // account is the person's right to talk to the server.
 type account struct {
-	opts   ChatOptions
+	opts   Options
 	stdin  io.Reader
 	lines  *bufio.Reader // of stdin
 	stdout io.Writer
@@ -126,7 +126,7 @@ func (a *account) logIn(ctx context.Context) error {
 	typed := a.opts.Password == ""
 	if typed {
 		if !asks {
-			return cannotStart(errors.New("set ROOST_PASSWORD, or run it on a terminal to be asked"))
+			return &OptionsError{errors.New("set ROOST_PASSWORD, or run it on a terminal to be asked")}
 		}
 		password, err := a.ask(fd, "Password of "+a.opts.User)
 		if err != nil {

@@ -1,4 +1,4 @@
-package main
+package chat
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 )
 
 // A group of three: made, named, joined, written in, answered, and left.
-func TestChatGroup(t *testing.T) {
+func TestGroup(t *testing.T) {
 	srv := chatServer(t)
 	people := make(map[string]*chatter)
 	for _, name := range []string{"alice", "bob", "carol"} {
@@ -80,7 +80,7 @@ func TestChatGroup(t *testing.T) {
 }
 
 // Pages of history go back as far as it is stored, each message once.
-func TestChatHistory(t *testing.T) {
+func TestHistory(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("bob", "correct horse")
 	alice := startChat(t, srv.URL, "alice", nil)
@@ -127,16 +127,16 @@ func shows(p *chatter, command, text string) bool {
 }
 
 // Who is watched, blocked, and let in again.
-func TestChatPeople(t *testing.T) {
+func TestPeople(t *testing.T) {
 	srv := chatServer(t)
-	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To = "bob" })
+	alice := startChat(t, srv.URL, "alice", func(o *Options) { o.To = "bob" })
 	alice.sees(`You are alice.*`)
 	srv.Account("bob", "correct horse")
 	alice.types("/watch bob bob")
 	alice.sees(`bob is offline\.`)
 	alice.types("/watch")
 	alice.sees(`You watch bob\.`)
-	bob := startChat(t, srv.URL, "bob", func(o *ChatOptions) { o.To = "alice" })
+	bob := startChat(t, srv.URL, "bob", func(o *Options) { o.To = "alice" })
 	alice.sees(`bob is online\.`)
 	bob.types("/block alice", "/blocks")
 	bob.sees(`You get nothing more from alice, who is not told\. What they write in groups still comes\.`)
@@ -158,12 +158,12 @@ func TestChatPeople(t *testing.T) {
 }
 
 // A device is removed from another one, and says so.
-func TestChatRemovesADevice(t *testing.T) {
+func TestRemovesADevice(t *testing.T) {
 	srv := chatServer(t)
 	laptop := startChat(t, srv.URL, "alice", nil)
 	laptop.sees(`You are alice.*`)
 	state := filepath.Join(t.TempDir(), "phone")
-	phone := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device, o.State = "my phone", state })
+	phone := startChat(t, srv.URL, "alice", func(o *Options) { o.Device, o.State = "my phone", state })
 	phone.types("/to alice", "A note") // there is something to remember
 	phone.sees(`✓ A note`)
 	laptop.types("/to alice", "/device remove my phone")
@@ -172,19 +172,19 @@ func TestChatRemovesADevice(t *testing.T) {
 	if err := phone.ends(); err == nil || err.Error() != says {
 		t.Errorf("the phone: %v", err)
 	}
-	again := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device, o.State = "my phone", state })
+	again := startChat(t, srv.URL, "alice", func(o *Options) { o.Device, o.State = "my phone", state })
 	if err := again.ends(); err == nil || err.Error() != says {
 		t.Errorf("the phone, later: %v", err)
 	}
 }
 
 // Who has all the devices that there may be hears which they are.
-func TestChatDeviceLimit(t *testing.T) {
+func TestDeviceLimit(t *testing.T) {
 	srv := chatServer(t)
 	for _, name := range []string{"laptop", "phone", "tablet"} {
-		startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device = name }).sees(`You are alice.*`)
+		startChat(t, srv.URL, "alice", func(o *Options) { o.Device = name }).sees(`You are alice.*`)
 	}
-	fourth := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device = "watch" })
+	fourth := startChat(t, srv.URL, "alice", func(o *Options) { o.Device = "watch" })
 	const says = "You have 3 devices already; remove one first (/device remove does in a chat of another one; --device takes one over: laptop, phone, tablet)"
 	if err := fourth.ends(); err == nil || err.Error() != says {
 		t.Errorf("the fourth: %v", err)
@@ -192,7 +192,7 @@ func TestChatDeviceLimit(t *testing.T) {
 }
 
 // Who gives a group away is told what they are now.
-func TestChatGivesAGroupAway(t *testing.T) {
+func TestGivesAGroupAway(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("bob", "correct horse")
 	alice := startChat(t, srv.URL, "alice", nil)
@@ -206,11 +206,11 @@ func TestChatGivesAGroupAway(t *testing.T) {
 }
 
 // What is stored can be taken along, and then deleted for good.
-func TestChatExportAndDelete(t *testing.T) {
+func TestExportAndDelete(t *testing.T) {
 	srv := chatServer(t)
 	dir := t.TempDir()
 	state := filepath.Join(dir, "state")
-	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.State = state })
+	alice := startChat(t, srv.URL, "alice", func(o *Options) { o.State = state })
 	file := filepath.Join(dir, "all I have.jsonl")
 	alice.types("/export " + file)
 	alice.sees(`.*all I have\.jsonl has all that is stored about you: \d+ items, a line each\.`)
@@ -228,7 +228,7 @@ func TestChatExportAndDelete(t *testing.T) {
 
 	alice.types("/to alice", "A note")
 	alice.sees(`✓ A note`)
-	bob := startChat(t, srv.URL, "bob", func(o *ChatOptions) { o.To = "alice" })
+	bob := startChat(t, srv.URL, "bob", func(o *Options) { o.To = "alice" })
 	bob.types("Hello")
 	alice.sees(`.*bob.*Hello`)
 	bob.sees(`✓✓ Hello`)

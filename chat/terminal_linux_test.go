@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package chat
 
 import (
 	"bytes"
@@ -64,7 +64,7 @@ var escape = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]|\r`)
 func startTerminalChat(t *testing.T, url, user string) *chatter {
 	t.Helper()
 	keyboard, terminal := openTerminal(t)
-	opts := ChatOptions{Server: url, User: user, Password: "correct horse", Register: true, Device: "laptop",
+	opts := Options{Server: url, User: user, Password: "correct horse", Register: true, Device: "laptop",
 		State: filepath.Join(t.TempDir(), "state")}
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &chatter{t: t, stdin: keyboard, enter: "\r", end: cancel, done: make(chan error, 1), change: make(chan struct{}, 1)}
@@ -82,7 +82,7 @@ func startTerminalChat(t *testing.T, url, user string) *chatter {
 	}()
 	go func() {
 		defer close(finished)
-		p.done <- runChat(ctx, opts, terminal, terminal)
+		p.done <- Run(ctx, opts, terminal, terminal)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -98,12 +98,12 @@ func startTerminalChat(t *testing.T, url, user string) *chatter {
 
 // What is shown in the open chat is read, and typing is told, where a person is
 // known to sit in front of it.
-func TestChatReadAndTyping(t *testing.T) {
+func TestReadAndTyping(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("carol", "correct horse")
 	bob := startTerminalChat(t, srv.URL, "bob")
 	bob.sees(`.*You are bob on laptop.*`)
-	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To = "bob" })
+	alice := startChat(t, srv.URL, "alice", func(o *Options) { o.To = "bob" })
 	alice.types("one", "two")
 	alice.sees(`✓✓ two`)
 	bob.sees(`.*alice: two`)
@@ -137,11 +137,11 @@ func TestChatReadAndTyping(t *testing.T) {
 }
 
 // The same in a group, whose members all hear of it.
-func TestChatReadAndTypingInAGroup(t *testing.T) {
+func TestReadAndTypingInAGroup(t *testing.T) {
 	srv := chatServer(t)
 	bob := startTerminalChat(t, srv.URL, "bob")
 	bob.sees(`.*You are bob on laptop.*`)
-	alice := startChat(t, srv.URL, "alice", func(*ChatOptions) {})
+	alice := startChat(t, srv.URL, "alice", func(*Options) {})
 	alice.types("/group create team", "/group add bob", "one", "two")
 	alice.sees(`✓✓ two`)
 	bob.sees(`.*alice in team: two`)
@@ -166,7 +166,7 @@ func TestChatReadAndTypingInAGroup(t *testing.T) {
 }
 
 // A paste that the terminal marks is typed as any other line.
-func TestChatPaste(t *testing.T) {
+func TestPaste(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("alice", "correct horse")
 	bob := startTerminalChat(t, srv.URL, "bob")
@@ -185,7 +185,7 @@ func TestChatPaste(t *testing.T) {
 }
 
 // Two terminals: an update has its marks, and is none of what is read.
-func TestChatUpdatesOnTerminals(t *testing.T) {
+func TestUpdatesOnTerminals(t *testing.T) {
 	srv := chatServer(t)
 	bob := startTerminalChat(t, srv.URL, "bob")
 	bob.sees(`.*You are bob on laptop.*`)
@@ -205,7 +205,7 @@ func TestChatUpdatesOnTerminals(t *testing.T) {
 }
 
 // A line that begins a command tells nobody that the person types.
-func TestChatKeys(t *testing.T) {
+func TestKeys(t *testing.T) {
 	for line, told := range map[string]bool{"": false, "h": true, "/": false, "/block bo": false, "//": true, "/reply 1 s": true} {
 		s := &screen{keys: make(chan struct{}, 1)}
 		for range 2 { // the second one finds it full
@@ -231,7 +231,7 @@ func terminalScreen() (*screen, *bytes.Buffer) {
 }
 
 // On a terminal the row about typing goes away.
-func TestChatPassingRow(t *testing.T) {
+func TestPassingRow(t *testing.T) {
 	s, out := terminalScreen()
 	s.pass("bob is typing")
 	s.line("[12:00] bob: hi")
@@ -250,7 +250,7 @@ func TestChatPassingRow(t *testing.T) {
 
 // On a terminal the second mark replaces the first, unless something came
 // between.
-func TestChatMarksOnATerminal(t *testing.T) {
+func TestMarksOnATerminal(t *testing.T) {
 	s, out := terminalScreen()
 	const one, two, three schemas.MessageID = "1", "2", "3"
 	s.mark(one, "✓", "first\nline")

@@ -1,4 +1,4 @@
-package main
+package chat
 
 import (
 	"bytes"
@@ -13,11 +13,11 @@ import (
 )
 
 // What was sent is edited, reacted to and deleted, and the other one sees it.
-func TestChatUpdates(t *testing.T) {
+func TestUpdates(t *testing.T) {
 	srv := chatServer(t)
 	bob := startChat(t, srv.URL, "bob", nil)
 	bob.sees(`You are bob.*`)
-	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To = "bob" })
+	alice := startChat(t, srv.URL, "alice", func(o *Options) { o.To = "bob" })
 	alice.types("Lunch?", "Dinner at eight?", "/edit Dinner at nine?") // the edit does not wait for the answers
 	alice.sees(`✓ edit: Dinner at nine\?`)
 	bob.sees(`\[..:..\] alice: Dinner at eight\?`)
@@ -63,7 +63,7 @@ func TestChatUpdates(t *testing.T) {
 }
 
 // Without a message to change the commands say so, and nothing is sent.
-func TestChatUpdatesNothing(t *testing.T) {
+func TestUpdatesNothing(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("bob", "correct horse")
 	alice := startChat(t, srv.URL, "alice", nil)
@@ -95,14 +95,14 @@ func TestChatUpdatesNothing(t *testing.T) {
 
 // A device that never had the message is told what happens to it, and so is a group,
 // on a terminal as well.
-func TestChatUpdatesOfWhatWasNotSeen(t *testing.T) {
+func TestUpdatesOfWhatWasNotSeen(t *testing.T) {
 	srv := chatServer(t)
 	alice := startChat(t, srv.URL, "alice", nil)
 	alice.sees(`You are alice.*`)
 	srv.Account("bob", "correct horse")
 	alice.types("/group create team", "/group add bob", "one")
 	alice.sees(`✓ one`)
-	phone := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device = "phone" })
+	phone := startChat(t, srv.URL, "alice", func(o *Options) { o.Device = "phone" })
 	phone.sees(`You are alice on phone.*`)
 	bob := startChat(t, srv.URL, "bob", nil) // his first device gets what waited
 	bob.sees(`\[..:..\] alice in team: one`)
@@ -127,11 +127,11 @@ func TestChatUpdatesOfWhatWasNotSeen(t *testing.T) {
 }
 
 // A chat of two, or a group, in which messages disappear.
-func TestChatDisappear(t *testing.T) {
+func TestDisappear(t *testing.T) {
 	srv := chatServer(t)
 	bob := startChat(t, srv.URL, "bob", nil)
 	bob.sees(`You are bob.*`)
-	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To = "bob" })
+	alice := startChat(t, srv.URL, "alice", func(o *Options) { o.To = "bob" })
 	alice.types("for ever")
 	alice.sees(`✓ for ever`)
 	alice.types("/disappear 7")
@@ -166,22 +166,22 @@ func TestChatDisappear(t *testing.T) {
 }
 
 // A device that has only the history sees in it what was done.
-func TestChatUpdatesInHistory(t *testing.T) {
+func TestUpdatesInHistory(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("bob", "correct horse")
-	alice := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.To = "bob" })
+	alice := startChat(t, srv.URL, "alice", func(o *Options) { o.To = "bob" })
 	alice.types("/set history on", "/disappear 7")
 	alice.sees(`\[..:..\] \* you chose: .*`)
 	alice.types("first", "/edit second", "/react #1 👍", "secret", "/delete")
 	alice.sees(`✓ secret`)
 	alice.sees(`✓ deletion of secret`)
-	alice.types("/react #1 👍")
-	alice.sees(`✓ 👍 to second`)
-	phone := startChat(t, srv.URL, "alice", func(o *ChatOptions) { o.Device, o.To = "phone", "bob" })
-	for !shows(phone, "/history", "[👍 you]") {
+	alice.types("/react #1 🎉") // history that shows it has all before it
+	alice.sees(`✓ 🎉 to second`)
+	phone := startChat(t, srv.URL, "alice", func(o *Options) { o.Device, o.To = "phone", "bob" })
+	for !shows(phone, "/history", "[🎉 you]") {
 	}
 	phone.types("/history")
-	phone.sees(`\[..:..\] alice: second \(edited\) \[👍 you\] \(until .*\)`)
+	phone.sees(`\[..:..\] alice: second \(edited\) \[🎉 you\] \(until .*\)`)
 	phone.sees(`\[..:..\] alice: \(deleted\)`)
 	if strings.Contains(phone.saw(), "secret") {
 		t.Error("the content of a deleted message is shown")
@@ -221,7 +221,7 @@ func chatUpdate(n int, m schemas.Message, by schemas.UserID, change schemas.Mess
 
 // Updates count in whichever order they come, before their message too, and none of
 // another chat.
-func TestChatKnowsUpdatesInAnyOrder(t *testing.T) {
+func TestKnowsUpdatesInAnyOrder(t *testing.T) {
 	m := chatMessage(1, "alice", "bob", "first")
 	edits := []schemas.Message{chatUpdate(2, m, "alice", schemas.ChangeEdit, "second"), chatUpdate(3, m, "alice", schemas.ChangeEdit, "third")}
 	stray := chatUpdate(4, m, "carol", schemas.ChangeReaction, "👎")
@@ -252,7 +252,7 @@ func TestChatKnowsUpdatesInAnyOrder(t *testing.T) {
 }
 
 // What has disappeared is not shown, quoted or changed any more.
-func TestChatForgetsWhatDisappeared(t *testing.T) {
+func TestForgetsWhatDisappeared(t *testing.T) {
 	c, out := offlineChat(t, "bob", "alice")
 	gone := chatMessage(1, "alice", "bob", "gone")
 	gone.ExpiresAt = schemas.Now() - 1
@@ -287,7 +287,7 @@ func TestChatForgetsWhatDisappeared(t *testing.T) {
 }
 
 // A page of history shows what was done to messages; so do later updates.
-func TestChatHistoryShowsUpdates(t *testing.T) {
+func TestHistoryShowsUpdates(t *testing.T) {
 	c, out := offlineChat(t, "bob", "alice")
 	page := schemas.HistoryMessage{MessageID: chatMessageID(1), SenderID: "alice", ReceiverID: "bob", Content: "Nine?", Timestamp: schemas.Now(), EditedAt: schemas.Now(),
 		ExpiresAt: schemas.Now() + 60_000, Reactions: []schemas.Reaction{{UserID: "bob", Reaction: "👍"}, {UserID: "alice", Reaction: "🎉"}}}
