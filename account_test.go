@@ -11,6 +11,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // TestAccount is the life of an account at `roost serve`, from the first device to
@@ -106,7 +107,7 @@ func TestClusterDeletes(t *testing.T) {
 	if _, err := gateway.Directory().AddDevice(t.Context(), "alice", device, 3); err != nil {
 		t.Fatal(err)
 	}
-	phone := streams.Address{User: "alice", Device: device.DeviceID}
+	phone := subject.Address{User: "alice", Device: device.DeviceID}
 	if gone, err := worker.Deactivate(t.Context(), phone, schemas.Now()); err != nil || !gone {
 		t.Errorf("deactivated by the worker: %t, %v", gone, err)
 	}

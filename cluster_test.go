@@ -21,6 +21,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 	"roost/workers"
 	"roost/workers/sqlite"
 )
@@ -463,7 +464,7 @@ func TestClusterOfThree(t *testing.T) {
 	if err := conn.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	from := streams.Address{User: "alice", Device: schemas.DeviceID(conn.Clock().NextULID())}
+	from := subject.Address{User: "alice", Device: schemas.DeviceID(conn.Clock().NextULID())}
 	n := schemas.ClientMessageID(0)
 	record := func() error {
 		n++

@@ -16,6 +16,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/subject"
 )
 
 // TestDiskFull fills the disk of the data directory: senders are told, nothing
@@ -146,7 +147,7 @@ func advanceRecords(t *testing.T, dir string, d time.Duration) {
 	if err := conn.Open(ctx); err != nil {
 		t.Fatal(err)
 	}
-	from := streams.Address{User: "alice", Device: schemas.DeviceID(conn.Clock().NextULID())}
+	from := subject.Address{User: "alice", Device: schemas.DeviceID(conn.Clock().NextULID())}
 	done := make(chan error, 1)
 	err = conn.RecordSent(from, schemas.SentRecord{MessageIDByClient: 1, MessageID: conn.Clock().Next(), ContentHash: "x"},
 		func(o streams.Outcome) { done <- o.Err })

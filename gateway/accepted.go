@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/subject"
 )
 
 // maxAcceptedDevices bounds the devices whose accepted sends a gateway remembers; one
@@ -20,7 +20,7 @@ const maxAcceptedDevices = 100_000
 // recognise what they stored within their duplicate window.
 type acceptedSends struct {
 	mu      sync.Mutex // guards the rest
-	devices *simplelru.LRU[streams.Address, *acceptedNumbers]
+	devices *simplelru.LRU[subject.Address, *acceptedNumbers]
 }
 
 // acceptedNumbers are the accepted numbers of one device, among the
@@ -31,12 +31,12 @@ type acceptedNumbers struct {
 }
 
 func newAcceptedSends() *acceptedSends {
-	devices, _ := simplelru.NewLRU[streams.Address, *acceptedNumbers](maxAcceptedDevices, nil) // fails for sizes below 1 alone
+	devices, _ := simplelru.NewLRU[subject.Address, *acceptedNumbers](maxAcceptedDevices, nil) // fails for sizes below 1 alone
 	return &acceptedSends{devices: devices}
 }
 
 // add remembers that a send is accepted.
-func (a *acceptedSends) add(from streams.Address, n schemas.ClientMessageID) {
+func (a *acceptedSends) add(from subject.Address, n schemas.ClientMessageID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	of, ok := a.devices.Get(from)
@@ -54,7 +54,7 @@ func (a *acceptedSends) add(from streams.Address, n schemas.ClientMessageID) {
 }
 
 // has says whether the gateway remembers that it accepted the send.
-func (a *acceptedSends) has(from streams.Address, n schemas.ClientMessageID) bool {
+func (a *acceptedSends) has(from subject.Address, n schemas.ClientMessageID) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	of, ok := a.devices.Get(from)

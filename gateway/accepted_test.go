@@ -6,14 +6,14 @@ import (
 	"pgregory.net/rapid"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/subject"
 )
 
 // The numbers that a device sent last are remembered exactly; older ones are forgotten,
 // and no number is taken for accepted that was not.
 func TestAcceptedSends(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a, from := newAcceptedSends(), streams.Address{User: "alice", Device: "phone"}
+		a, from := newAcceptedSends(), subject.Address{User: "alice", Device: "phone"}
 		accepted := make(map[schemas.ClientMessageID]bool)
 		highest := schemas.ClientMessageID(0)
 		for range rapid.IntRange(1, 200).Draw(t, "sends") {
@@ -27,7 +27,7 @@ func TestAcceptedSends(t *testing.T) {
 				}
 			}
 		}
-		if a.has(streams.Address{User: "alice", Device: "laptop"}, highest) {
+		if a.has(subject.Address{User: "alice", Device: "laptop"}, highest) {
 			t.Fatal("a number of another device counts as accepted")
 		}
 	})

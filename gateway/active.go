@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/subject"
 )
 
 const (
@@ -59,7 +59,7 @@ func (s *Server) noteOne(ctx context.Context, c *conn, now schemas.Timestamp) er
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	s.mu.Lock()
-	addr, device := streams.Address{User: c.countedUser, Device: c.device}, c.registeredDevice()
+	addr, device := subject.Address{User: c.countedUser, Device: c.device}, c.registeredDevice()
 	s.mu.Unlock()
 	found, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = max(d.LastActive, now) })
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // twoHouses are two gateways on one cluster, without limits.
@@ -353,7 +354,7 @@ func TestSendsRacingWithADeletion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range accepted[max(0, len(accepted)-100):] {
-		for _, to := range []streams.Address{a, streams.Unclaimed("alice")} {
+		for _, to := range []subject.Address{a, subject.Unclaimed("alice")} {
 			if held, err := h.conn.Holds(h.ctx(), to, id); held || err != nil {
 				t.Fatalf("%s is still in %s: %v", id, to.Device, err)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 // device is the device that a hello is of: the registered one that it names, or
@@ -33,7 +34,7 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 	if now := schemas.Now(); stale(device.LastActive, now) {
 		// Who deactivates devices looks at this record, and so do we: whoever writes
 		// first is right.
-		addr := streams.Address{User: u, Device: hello.DeviceID}
+		addr := subject.Address{User: u, Device: hello.DeviceID}
 		found, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = now })
 		if err != nil {
 			return device, schemas.Unavailable(err)
@@ -72,7 +73,7 @@ func (s *Server) register(ctx context.Context, u schemas.UserID, name string, q 
 		if q.ID == "" && !errors.Is(err, streams.ErrDeleted) { // without an answer it may be registered
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 			defer cancel()
-			s.takeBack(ctx, streams.Address{User: u, Device: device.DeviceID})
+			s.takeBack(ctx, subject.Address{User: u, Device: device.DeviceID})
 		}
 		return device, s.refusedUser(err)
 	}
@@ -81,7 +82,7 @@ func (s *Server) register(ctx context.Context, u schemas.UserID, name string, q 
 
 // takeBack removes a device that was registered and of which nobody was told. Who tries
 // again registers another one, and may have a few only. What fails is tried again later.
-func (s *Server) takeBack(ctx context.Context, a streams.Address) {
+func (s *Server) takeBack(ctx context.Context, a subject.Address) {
 	remove := func(ctx context.Context) error { return s.streams.TakeBack(ctx, a) }
 	if err := remove(ctx); err != nil {
 		s.log.Warn("a device that nobody knows of was not removed; it is tried again", "error", err)
@@ -107,7 +108,7 @@ func (s *Server) createDevice(r *http.Request, u schemas.UserID) (int, any, erro
 		return 0, nil, err
 	}
 	if device.Unclaimed {
-		if err := s.streams.Claim(r.Context(), streams.Address{User: u, Device: device.DeviceID}); err != nil {
+		if err := s.streams.Claim(r.Context(), subject.Address{User: u, Device: device.DeviceID}); err != nil {
 			// Refused, the device would be there all the same, and nobody know of it.
 			s.log.Warn("a device has not claimed what came before it; its hello does", "error", err)
 		}
@@ -136,7 +137,7 @@ func (s *Server) deleteDevice(r *http.Request, u schemas.UserID) (int, any, erro
 	if err != nil {
 		return 0, nil, schemas.InvalidField("device_id", "%v.", err)
 	}
-	found, err := s.streams.RemoveDevice(r.Context(), streams.Address{User: u, Device: id})
+	found, err := s.streams.RemoveDevice(r.Context(), subject.Address{User: u, Device: id})
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}

@@ -6,14 +6,15 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
-func addr(u schemas.UserID, d *device) streams.Address {
-	return streams.Address{User: u, Device: d.welcome.DeviceID}
+func addr(u schemas.UserID, d *device) subject.Address {
+	return subject.Address{User: u, Device: d.welcome.DeviceID}
 }
 
 // fill commits as many entries to an inbox as it takes.
-func fill(t testing.TB, h *house, to streams.Address, from *device) {
+func fill(t testing.TB, h *house, to subject.Address, from *device) {
 	t.Helper()
 	const step = 500
 	for sent := 0; sent < streams.DefaultInboxMaxMessages; sent += step {
@@ -21,7 +22,7 @@ func fill(t testing.TB, h *house, to streams.Address, from *device) {
 		for range step {
 			m := &schemas.Message{MessageID: h.conn.Clock().Next(), SenderID: "alice", ReceiverID: to.User, Content: "x",
 				Timestamp: schemas.Now(), SenderDeviceID: from.welcome.DeviceID}
-			h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}},
+			h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []subject.Address{to}},
 				func(_ []uint64, err error) { results <- err })
 		}
 		for range step {

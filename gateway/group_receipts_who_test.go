@@ -11,8 +11,8 @@ import (
 
 	"roost/gateway"
 	"roost/schemas"
-	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // receiptsOf is GET /groups/{group_id}/receipts.
@@ -427,9 +427,9 @@ func TestReceiptsThatWereMissed(t *testing.T) {
 	id := h.makeGroup("alice", "bob")
 	// later has the last session of a device have begun and ended so many minutes later
 	// than it did.
-	later := func(a streams.Address, begun, ended schemas.Timestamp) {
+	later := func(a subject.Address, begun, ended schemas.Timestamp) {
 		t.Helper()
-		all, err := h.conn.Presence().Sessions(h.ctx(), []streams.Address{a})
+		all, err := h.conn.Presence().Sessions(h.ctx(), []subject.Address{a})
 		if err != nil || all[0].EndedAt == 0 {
 			t.Fatalf("%+v, %v", all, err)
 		}
@@ -463,7 +463,7 @@ func TestReceiptsThatWereMissed(t *testing.T) {
 		goAway(t, h, "alice", at)
 		return n
 	}
-	tablet := streams.Address{User: "alice", Device: h.absent("alice")}
+	tablet := subject.Address{User: "alice", Device: h.absent("alice")}
 	read(h.conn.Clock().Next())
 	later(tablet, 0, 10) // it was connected for 10 minutes, and not told
 	if n := shown(tablet.Device); n != 2 {

@@ -13,13 +13,14 @@ import (
 	"roost/streams"
 	"roost/streams/embedded"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // makeLarge makes a group whose members have two devices each, none of them
 // connected, and returns all of their inboxes.
-func makeLarge(h *house, members int) (schemas.GroupID, []streams.Address) {
+func makeLarge(h *house, members int) (schemas.GroupID, []subject.Address) {
 	h.t.Helper()
-	to := make([]streams.Address, 2*members)
+	to := make([]subject.Address, 2*members)
 	users := make([]schemas.UserID, members)
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 32)
@@ -36,7 +37,7 @@ func makeLarge(h *house, members int) (schemas.GroupID, []streams.Address) {
 				if _, err := h.conn.Directory().AddDevice(context.Background(), users[i], d, 3); err != nil {
 					h.t.Error(err)
 				}
-				to[2*i+k] = streams.Address{User: users[i], Device: d.DeviceID}
+				to[2*i+k] = subject.Address{User: users[i], Device: d.DeviceID}
 			}
 		})
 	}
@@ -79,10 +80,10 @@ func TestLargeGroupUnderLoad(t *testing.T) {
 		}
 	}
 	first, last := slices.Min(accepted), slices.Max(accepted)
-	away := slices.DeleteFunc(to, func(a streams.Address) bool { // those who are connected may have acknowledged
+	away := slices.DeleteFunc(to, func(a subject.Address) bool { // those who are connected may have acknowledged
 		return a == to[100] || slices.ContainsFunc(sending, func(d *device) bool { return d.welcome.DeviceID == a.Device })
 	})
-	for m, to := range map[schemas.MessageID][]streams.Address{first: away[:100], last: away} {
+	for m, to := range map[schemas.MessageID][]subject.Address{first: away[:100], last: away} {
 		missing, err := h.conn.Missing(h.ctx(), m, m.Time().Time(), to)
 		if err != nil || len(missing) != 0 {
 			t.Errorf("%d inboxes lack %s (%v)", len(missing), m, err)
@@ -92,7 +93,7 @@ func TestLargeGroupUnderLoad(t *testing.T) {
 
 // record puts a send on record and stores no copy of it, as where the gateway died
 // between the two.
-func (h *house) record(from streams.Address, frame *schemas.SendMessage) schemas.SentRecord {
+func (h *house) record(from subject.Address, frame *schemas.SendMessage) schemas.SentRecord {
 	h.t.Helper()
 	draft := frame.Draft()
 	rec := schemas.SentRecord{MessageIDByClient: frame.MessageIDByClient, MessageID: h.conn.Clock().Next(), ContentHash: draft.Hash()}
@@ -117,7 +118,7 @@ func TestRetryInAGroup(t *testing.T) {
 	m := &schemas.Message{MessageID: rec.MessageID, SenderID: "alice", GroupID: id, Content: "once", Timestamp: rec.MessageID.Time(),
 		SenderDeviceID: alice.welcome.DeviceID, MessageIDByClient: 1}
 	stored := make(chan error, 1)
-	h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{addr("bob", bob)}},
+	h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []subject.Address{addr("bob", bob)}},
 		func(_ []uint64, err error) { stored <- err })
 	if err := <-stored; err != nil {
 		t.Fatal(err)

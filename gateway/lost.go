@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/subject"
 )
 
 // Connections whose device was removed elsewhere, or whose account was deleted.
@@ -14,7 +14,7 @@ import (
 // hold notes which device a connection is of, so that it hears of changes, and
 // says if the device is no more. A change before this moment has taken the person
 // out of the directory's cache, one after it finds the connection here.
-func (s *Server) hold(ctx context.Context, c *conn, a streams.Address, d schemas.Device) error {
+func (s *Server) hold(ctx context.Context, c *conn, a subject.Address, d schemas.Device) error {
 	now := schemas.Now()
 	s.mu.Lock()
 	if c.device, c.registered, c.noted = a.Device, d.CreatedAt, d.LastActive; stale(c.noted, now) {

@@ -10,12 +10,13 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 const month = 30 * 24 * time.Hour
 
 // forgetUse has a device look as if nobody had used it for two months.
-func forgetUse(t *testing.T, h *house, a streams.Address) {
+func forgetUse(t *testing.T, h *house, a subject.Address) {
 	t.Helper()
 	long := schemas.TimestampOf(time.Now().Add(-2 * month))
 	found, err := h.conn.Directory().ChangeDevice(h.ctx(), a, func(d *schemas.Device) { d.CreatedAt, d.LastActive = long, long })
@@ -24,7 +25,7 @@ func forgetUse(t *testing.T, h *house, a streams.Address) {
 	}
 }
 
-func deactivate(h *house, a streams.Address) (bool, error) {
+func deactivate(h *house, a subject.Address) (bool, error) {
 	return h.conn.Deactivate(h.ctx(), a, schemas.TimestampOf(time.Now().Add(-month)))
 }
 

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/subject"
 )
 
 const (
@@ -129,10 +129,10 @@ func (p *presences) readSome(ctx context.Context, list []*watched) error {
 	if err != nil {
 		return err
 	}
-	var devices []streams.Address
+	var devices []subject.Address
 	for i, w := range list {
 		for _, d := range people[i].Devices {
-			devices = append(devices, streams.Address{User: w.user, Device: d.DeviceID})
+			devices = append(devices, subject.Address{User: w.user, Device: d.DeviceID})
 		}
 	}
 	sessions, err := p.streams.Presence().Sessions(ctx, devices)

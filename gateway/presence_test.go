@@ -13,6 +13,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // lookAt subscribes and returns the answers.
@@ -278,7 +279,7 @@ func (g *ghost) begin(u schemas.UserID, told bool) (end func()) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	a := streams.Address{User: u, Device: dev.DeviceID}
+	a := subject.Address{User: u, Device: dev.DeviceID}
 	s := schemas.Session{Gateway: g.name, ConnectedAt: schemas.Now()}
 	_, rev, err := g.conn.Presence().Begin(ctx, a, &s)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 // messageRead is the verb message_read: the person has read that message and all
@@ -85,7 +86,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 // show sends a frame to all connected devices of a person but this one.
 func (s *session) show(u schemas.UserID, person *streams.Person, frame []byte) {
 	for _, d := range person.Devices {
-		if a := (streams.Address{User: u, Device: d.DeviceID}); a != s.addr {
+		if a := (subject.Address{User: u, Device: d.DeviceID}); a != s.addr {
 			s.server.streams.PublishFrame(a, frame)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 // sending is what a session knows of its device's sends.
@@ -137,7 +138,7 @@ func (s *session) mayUpdate(ctx context.Context, m *schemas.Message) error {
 
 // targets are the devices that a message is for, and whether it is kept.
 type targets struct {
-	to          []streams.Address
+	to          []subject.Address
 	unclaimed   []schemas.UserID // receivers without a device
 	keep        bool
 	senderKeeps bool
@@ -156,7 +157,7 @@ func (t *targets) keeps(m *schemas.Message) bool { return t.keep || m.Change == 
 // withhold leaves the sender's other devices alone: the receiver had blocked the
 // sender when the message was sent.
 func (t *targets) withhold(receiver schemas.UserID) {
-	t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool { return a.User == receiver })
+	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return a.User == receiver })
 	t.blocked, t.unclaimed, t.keep = true, nil, t.senderKeeps
 }
 
@@ -191,7 +192,7 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 		if d.DeviceID == s.addr.Device {
 			mine = true
 		} else {
-			t.to = append(t.to, streams.Address{User: s.addr.User, Device: d.DeviceID})
+			t.to = append(t.to, subject.Address{User: s.addr.User, Device: d.DeviceID})
 		}
 	}
 	if !mine && sender.LostSince(s.conn.registeredDevice()) {
@@ -311,11 +312,11 @@ func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
 }
 
 // missing are the targets that do not hold the message now.
-func (s *session) missing(ctx context.Context, id schemas.MessageID, t targets) ([]streams.Address, error) {
+func (s *session) missing(ctx context.Context, id schemas.MessageID, t targets) ([]subject.Address, error) {
 	if t.group != nil { // many, perhaps
 		return s.server.streams.Missing(ctx, id, id.Time().Time(), t.to)
 	}
-	missing := make([]streams.Address, 0, len(t.to))
+	missing := make([]subject.Address, 0, len(t.to))
 	for _, a := range t.to {
 		held, err := s.server.streams.Holds(ctx, a, id)
 		if err != nil {

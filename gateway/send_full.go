@@ -8,6 +8,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 // Full inboxes: nobody's forgotten device keeps others from writing.
@@ -15,10 +16,10 @@ import (
 // fullInboxes gathers the inboxes that had no room for a message.
 type fullInboxes struct {
 	mu  sync.Mutex
-	all []streams.Address
+	all []subject.Address
 }
 
-func (f *fullInboxes) add(a streams.Address) {
+func (f *fullInboxes) add(a subject.Address) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.all = append(f.all, a)
@@ -27,11 +28,11 @@ func (f *fullInboxes) add(a streams.Address) {
 // spare commits a message again without the full inboxes that nobody empties, or refuses
 // it where there is another one. A device that was not used for long is removed; of
 // messages to a group, who has no device keeps the first ones.
-func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets, full []streams.Address) {
+func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets, full []subject.Address) {
 	t.spared = true
-	t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool { return slices.Contains(full, a) })
+	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return slices.Contains(full, a) })
 	for _, a := range full {
-		if a == streams.Unclaimed(a.User) && p.message.GroupID != "" {
+		if a == subject.Unclaimed(a.User) && p.message.GroupID != "" {
 			s.server.metrics.copiesSkipped.Inc()
 			continue
 		}
@@ -49,9 +50,9 @@ func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRec
 
 // removeForgotten removes a device whose inbox is full and that nobody used for long, or
 // fails with [streams.ErrInboxFull]. It returns whose device it was, as they are now.
-func (s *session) removeForgotten(ctx context.Context, a streams.Address) (*streams.Person, error) {
+func (s *session) removeForgotten(ctx context.Context, a subject.Address) (*streams.Person, error) {
 	idle := s.server.opts.FullInboxIdle
-	if idle <= 0 || a == streams.Unclaimed(a.User) {
+	if idle <= 0 || a == subject.Unclaimed(a.User) {
 		return nil, streams.ErrInboxFull
 	}
 	gone, err := s.server.streams.Deactivate(ctx, a, schemas.TimestampOf(time.Now().Add(-idle)))

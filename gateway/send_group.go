@@ -8,6 +8,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 // largeSend is how many copies a send has that asks for room before it is
@@ -42,7 +43,7 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 	if err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
-	t := targets{to: make([]streams.Address, 0, 2*len(users)), group: group, keep: group.KeepsHistory(), days: group.DisappearingDays}
+	t := targets{to: make([]subject.Address, 0, 2*len(users)), group: group, keep: group.KeepsHistory(), days: group.DisappearingDays}
 	for i, u := range users {
 		p := people[i]
 		if u == s.addr.User && p.LostSince(s.conn.registeredDevice()) {
@@ -55,7 +56,7 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 		}
 		t.to = streams.AppendInboxes(t.to, u, p)
 	}
-	t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool { return a == s.addr })
+	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return a == s.addr })
 	return t, nil
 }
 
@@ -88,7 +89,7 @@ func (s *session) reserve(p *pendingSend, t targets) (targets, error) {
 // for the message may wait for their first one.
 func (t targets) sentBy(sender schemas.UserID, id schemas.MessageID) targets {
 	var before schemas.UserID
-	t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool {
+	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool {
 		oldest := a.User != before && a.User != sender
 		before = a.User
 		return schemas.MessageID(a.Device) > id && !oldest
@@ -103,7 +104,7 @@ func (t targets) sentBy(sender schemas.UserID, id schemas.MessageID) targets {
 		}
 	}
 	if len(late) > 0 {
-		t.to = slices.DeleteFunc(t.to, func(a streams.Address) bool { return late[a.User] })
+		t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return late[a.User] })
 		t.unclaimed = slices.DeleteFunc(t.unclaimed, func(u schemas.UserID) bool { return late[u] })
 	}
 	return t

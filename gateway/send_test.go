@@ -14,6 +14,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 func TestMessageReachesReceiverAndOwnDevices(t *testing.T) {
@@ -116,7 +117,7 @@ func TestRetryAfterTheWindow(t *testing.T) {
 	commits := 0 // that were no duplicates: the second one comes after the window
 	eventually(t, "the stream forgot the ids", func() bool {
 		fresh := make(chan bool, 1)
-		h.conn.CommitCopies(streams.Copies{Message: probe, Entry: probe.StoredMessage(), To: []streams.Address{streams.Unclaimed("bob")}},
+		h.conn.CommitCopies(streams.Copies{Message: probe, Entry: probe.StoredMessage(), To: []subject.Address{subject.Unclaimed("bob")}},
 			func(sequences []uint64, err error) { fresh <- err == nil && sequences[0] > 0 })
 		if <-fresh {
 			commits++

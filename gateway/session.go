@@ -10,6 +10,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 // session is a connection after its hello: one device of one user.
@@ -17,7 +18,7 @@ type session struct {
 	// Static after greet.
 	conn    *conn
 	server  *Server
-	addr    streams.Address
+	addr    subject.Address
 	record  schemas.Session
 	rev     uint64 // of the session's record; 0 where its begin had no answer
 	inbox   streams.Inbox
@@ -194,7 +195,7 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: c, server: c.server, addr: streams.Address{User: user, Device: device.DeviceID}}
+	s := &session{conn: c, server: c.server, addr: subject.Address{User: user, Device: device.DeviceID}}
 	s.unknown = hello.DeviceID == ""
 	s.record = schemas.Session{Gateway: c.server.opts.Name, ConnectedAt: schemas.Now(), ReceiptsFrom: device.LastActive}
 	if err := s.open(ctx, device, hello); err != nil {

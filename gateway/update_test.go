@@ -10,6 +10,7 @@ import (
 	"roost/streams"
 	"roost/streams/embedded"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // houseAt is a gateway whose clock of message ids is off.
@@ -468,7 +469,7 @@ func TestDisappearedIsNotDelivered(t *testing.T) {
 	for i, expires := range []schemas.Timestamp{schemas.Now() - 1, 0} {
 		m := &schemas.Message{MessageID: h.conn.Clock().Next(), SenderID: "alice", ReceiverID: "bob", Content: fmt.Sprint(i), Timestamp: 1, ExpiresAt: expires}
 		done := make(chan error, 1)
-		h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{addr("bob", bob)}}, func(_ []uint64, err error) { done <- err })
+		h.conn.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []subject.Address{addr("bob", bob)}}, func(_ []uint64, err error) { done <- err })
 		if err := streamstest.Receive(t, done); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/streams/subject"
 )
 
 // A read of a stream has three outcomes: found, not found, failed. NATS has two. It
@@ -181,11 +183,11 @@ type checkedBucket struct {
 
 // confirmedByLeader are the buckets in which absence is final for a user. In the others
 // it stands for a default, or a compare-and-set follows, or it may be a moment old.
-var confirmedByLeader = []string{accountsBucket, devicesBucket, groupsBucket, keysBucket}
+var confirmedByLeader = []subject.Bucket{subject.Accounts, subject.Devices, subject.Groups, subject.Keys}
 
 // bucket opens a bucket.
-func (c *Conn) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
-	kv, err := c.js.KeyValue(ctx, name)
+func (c *Conn) bucket(ctx context.Context, name subject.Bucket) (jetstream.KeyValue, error) {
+	kv, err := c.js.KeyValue(ctx, string(name))
 	if err != nil {
 		return nil, fmt.Errorf("failed to open bucket %s: %w", name, err)
 	}
@@ -198,7 +200,7 @@ func (b checkedBucket) Get(ctx context.Context, key string) (jetstream.KeyValueE
 	if !errors.Is(err, jetstream.ErrKeyNotFound) {
 		return e, err
 	}
-	stream, subject := "KV_"+b.Bucket(), "$KV."+b.Bucket()+"."+key
+	stream, subject := subject.Bucket(b.Bucket()).Stream(), subject.Bucket(b.Bucket()).Subject(key)
 	held, err := b.holds(ctx, stream, subject)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // withoutFiles runs do while the process can open no file. It is for tests that do not
@@ -79,7 +80,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	sent, _ := recordSent(t, c, bob, 1, "hello")
 	message := &schemas.Message{MessageID: c.Clock().Next(), MessageIDByClient: 1, SenderID: "alice", SenderDeviceID: "01K742SG00DEVCEDEVCEDEVCE1", ReceiverID: "bob", Content: "hello"}
 	stored := make(chan error, 1)
-	c.CommitCopies(streams.Copies{Message: message, Entry: message.StoredMessage(), To: []streams.Address{bob}}, func(_ []uint64, err error) { stored <- err })
+	c.CommitCopies(streams.Copies{Message: message, Entry: message.StoredMessage(), To: []subject.Address{bob}}, func(_ []uint64, err error) { stored <- err })
 	if err := streamstest.Receive(t, stored); err != nil {
 		t.Fatal(err)
 	}
@@ -93,50 +94,50 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	server.Stop()
 
 	c = streamstest.Connect(t, streamstest.Server(t, dir), onePartition())
-	reads := map[string]func(context.Context, schemas.UserID, streams.Address, schemas.GroupID) (bool, error){
-		"person": func(ctx context.Context, u schemas.UserID, _ streams.Address, _ schemas.GroupID) (bool, error) {
+	reads := map[string]func(context.Context, schemas.UserID, subject.Address, schemas.GroupID) (bool, error){
+		"person": func(ctx context.Context, u schemas.UserID, _ subject.Address, _ schemas.GroupID) (bool, error) {
 			p, err := c.Directory().Fresh(ctx, u)
 			return err == nil && p.Exists, err
 		},
-		"account": func(ctx context.Context, u schemas.UserID, _ streams.Address, _ schemas.GroupID) (bool, error) {
+		"account": func(ctx context.Context, u schemas.UserID, _ subject.Address, _ schemas.GroupID) (bool, error) {
 			_, ok, err := c.Directory().Account(ctx, u)
 			return ok, err
 		},
-		"settings": func(ctx context.Context, u schemas.UserID, _ streams.Address, _ schemas.GroupID) (bool, error) {
+		"settings": func(ctx context.Context, u schemas.UserID, _ subject.Address, _ schemas.GroupID) (bool, error) {
 			s, err := c.Directory().Settings(ctx, u)
 			return !s.ReadReceipts, err
 		},
-		"blocks": func(ctx context.Context, u schemas.UserID, _ streams.Address, _ schemas.GroupID) (bool, error) {
+		"blocks": func(ctx context.Context, u schemas.UserID, _ subject.Address, _ schemas.GroupID) (bool, error) {
 			b, err := c.Directory().Blocks(ctx, u)
 			return b.Has("mallory"), err
 		},
-		"group": func(ctx context.Context, _ schemas.UserID, _ streams.Address, g schemas.GroupID) (bool, error) {
+		"group": func(ctx context.Context, _ schemas.UserID, _ subject.Address, g schemas.GroupID) (bool, error) {
 			_, err := c.Groups().Group(ctx, g)
 			if errors.Is(err, streams.ErrNoGroup) {
 				return false, nil
 			}
 			return err == nil, err
 		},
-		"last send": func(ctx context.Context, _ schemas.UserID, a streams.Address, _ schemas.GroupID) (bool, error) {
+		"last send": func(ctx context.Context, _ schemas.UserID, a subject.Address, _ schemas.GroupID) (bool, error) {
 			_, ok, err := c.LastSent(ctx, a)
 			return ok, err
 		},
-		"record of a send": func(ctx context.Context, _ schemas.UserID, a streams.Address, _ schemas.GroupID) (bool, error) {
+		"record of a send": func(ctx context.Context, _ schemas.UserID, a subject.Address, _ schemas.GroupID) (bool, error) {
 			rec, ok, err := c.FindSent(ctx, a, 1)
 			return ok && rec == sent, err
 		},
-		"copy in the inbox": func(ctx context.Context, _ schemas.UserID, a streams.Address, _ schemas.GroupID) (bool, error) {
+		"copy in the inbox": func(ctx context.Context, _ schemas.UserID, a subject.Address, _ schemas.GroupID) (bool, error) {
 			return c.Holds(ctx, a, message.MessageID)
 		},
-		"copy in one of many inboxes": func(ctx context.Context, _ schemas.UserID, a streams.Address, _ schemas.GroupID) (bool, error) {
-			missing, err := c.Missing(ctx, message.MessageID, time.Unix(1, 0), []streams.Address{a})
+		"copy in one of many inboxes": func(ctx context.Context, _ schemas.UserID, a subject.Address, _ schemas.GroupID) (bool, error) {
+			missing, err := c.Missing(ctx, message.MessageID, time.Unix(1, 0), []subject.Address{a})
 			return err == nil && len(missing) == 0, err
 		},
-		"session": func(ctx context.Context, _ schemas.UserID, a streams.Address, _ schemas.GroupID) (bool, error) {
-			all, err := c.Presence().Sessions(ctx, []streams.Address{a})
+		"session": func(ctx context.Context, _ schemas.UserID, a subject.Address, _ schemas.GroupID) (bool, error) {
+			all, err := c.Presence().Sessions(ctx, []subject.Address{a})
 			return err == nil && all[0].Gateway == "gw", err
 		},
-		"receipts": func(ctx context.Context, u schemas.UserID, _ streams.Address, _ schemas.GroupID) (found bool, err error) {
+		"receipts": func(ctx context.Context, u schemas.UserID, _ subject.Address, _ schemas.GroupID) (found bool, err error) {
 			err = c.ReceiptsSince(ctx, u, time.Unix(1, 0), func([]schemas.ReceiptItem) { found = true })
 			return found, err
 		},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // acknowledged keeps durable what devices have acknowledged and INBOX still holds: for
@@ -88,13 +89,13 @@ func (a *acknowledged) write(ctx context.Context) {
 		set, of := make([]Entry, 0, len(some)), make([]*deviceInbox, 0, len(some))
 		for _, b := range some {
 			if record, ok := b.ackRecord(); ok {
-				set, of = append(set, Entry{Subject: ackSubject(b.addr), Data: []byte(record)}), append(of, b)
+				set, of = append(set, Entry{Subject: subject.Acks.Subject(subject.DeviceKey(b.addr)), Data: []byte(record)}), append(of, b)
 			}
 		}
 		if len(set) == 0 {
 			continue
 		}
-		outcomes, err := a.c.commitSet(ctx, "KV_"+acksBucket, set)
+		outcomes, err := a.c.commitSet(ctx, subject.Acks.Stream(), set)
 		for i, b := range of {
 			failed := err
 			if failed == nil {
@@ -137,7 +138,7 @@ func (b *deviceInbox) ackRecord() (record schemas.Cursor, ok bool) {
 
 // readAcked reads what the device acknowledged on earlier connections.
 func (b *deviceInbox) readAcked(ctx context.Context) (acked ackedUntil, err error) {
-	m, ok, err := b.c.readers.last(ctx, "KV_"+acksBucket, ackSubject(b.addr))
+	m, ok, err := b.c.readers.last(ctx, subject.Acks.Stream(), subject.Acks.Subject(subject.DeviceKey(b.addr)))
 	if err != nil {
 		return acked, fmt.Errorf("failed to read what the device acknowledged: %w", err)
 	}

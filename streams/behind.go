@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // behind commits the records of sends behind their copies, many at a time, so that
@@ -32,7 +33,7 @@ type behind struct {
 	covered  atomic.Uint64 // the sends of all copies up to it are on record
 
 	mu      sync.Mutex // guards the rest
-	devices map[Address]sender
+	devices map[subject.Address]sender
 	queue   []queuedRecord // at most maxBehind; more are refused
 	taken   uint64         // records that were queued ever
 	durable uint64         // of them, those that are settled
@@ -51,7 +52,7 @@ type sender struct {
 
 // queuedRecord is a record on its way. done is nil where the send went on already.
 type queuedRecord struct {
-	to   Address
+	to   subject.Address
 	rec  schemas.SentRecord
 	done func(Outcome)
 }
@@ -76,7 +77,7 @@ const (
 // startBehind begins with copies from sequence from on that may have no record.
 func startBehind(c *Conn, from uint64) *behind {
 	b := &behind{c: c, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		stop: make(chan struct{}), stopped: make(chan struct{}), devices: make(map[Address]sender)}
+		stop: make(chan struct{}), stopped: make(chan struct{}), devices: make(map[subject.Address]sender)}
 	b.covered.Store(from - 1)
 	b.answered.Store(from - 1)
 	go b.run()
@@ -86,7 +87,7 @@ func startBehind(c *Conn, from uint64) *behind {
 // record queues a record. Where the number is new for the device, the send goes on
 // at once; else done hears what the stream says. So it does where an earlier send of
 // the device waits, which would be overtaken.
-func (b *behind) record(a Address, rec schemas.SentRecord, done func(Outcome)) error {
+func (b *behind) record(a subject.Address, rec schemas.SentRecord, done func(Outcome)) error {
 	b.mu.Lock()
 	if b.closing {
 		b.mu.Unlock()
@@ -120,7 +121,7 @@ func (b *behind) record(a Address, rec schemas.SentRecord, done func(Outcome)) e
 
 // learn says what the newest record of a device is. From then on a larger number
 // is known to be new.
-func (b *behind) learn(a Address, newest schemas.ClientMessageID) {
+func (b *behind) learn(a subject.Address, newest schemas.ClientMessageID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	of := b.devices[a]
@@ -128,7 +129,7 @@ func (b *behind) learn(a Address, newest schemas.ClientMessageID) {
 	b.know(a, of)
 }
 
-func (b *behind) know(a Address, of sender) {
+func (b *behind) know(a subject.Address, of sender) {
 	if _, known := b.devices[a]; !known && len(b.devices) >= maxSenders {
 		for other, o := range b.devices { // any one: map order is random
 			if o.queued == 0 {
@@ -141,7 +142,7 @@ func (b *behind) know(a Address, of sender) {
 }
 
 // settled waits until what was queued of a device is in the stream.
-func (b *behind) settled(ctx context.Context, a Address) error {
+func (b *behind) settled(ctx context.Context, a subject.Address) error {
 	b.mu.Lock()
 	queued := b.devices[a].queued
 	b.mu.Unlock()
@@ -276,7 +277,7 @@ func (b *behind) commit(batch []queuedRecord) (again []queuedRecord, failed bool
 	}
 	result := make(chan []Outcome, 1)
 	outcomes := make([]Outcome, len(batch))
-	if err := b.c.commit(sentStream(0), set, func(o []Outcome) { result <- o }); err == nil {
+	if err := b.c.commit(subject.SentStream(0), set, func(o []Outcome) { result <- o }); err == nil {
 		outcomes = <-result // the writer gives up by itself
 	} else {
 		for i := range outcomes {

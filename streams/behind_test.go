@@ -17,6 +17,7 @@ import (
 	"roost/streams"
 	"roost/streams/embedded"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // impatient gives up on commits soon, where a test stops a stream.
@@ -45,7 +46,7 @@ func hold(t testing.TB, c *streams.Conn) (release func()) {
 }
 
 // send is what a gateway does with a message: record, then copies.
-func send(t testing.TB, c *streams.Conn, from, to streams.Address, n int, content string) (schemas.SentRecord, streamstest.Sent) {
+func send(t testing.TB, c *streams.Conn, from, to subject.Address, n int, content string) (schemas.SentRecord, streamstest.Sent) {
 	t.Helper()
 	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: from.User, SenderDeviceID: from.Device, ReceiverID: to.User,
 		Content: content, Timestamp: schemas.Now(), MessageIDByClient: schemas.ClientMessageID(n)}
@@ -57,7 +58,7 @@ func send(t testing.TB, c *streams.Conn, from, to streams.Address, n int, conten
 			done <- fmt.Errorf("recorded: %+v", o)
 			return
 		}
-		c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}}, func(seq []uint64, err error) {
+		c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []subject.Address{to}}, func(seq []uint64, err error) {
 			copied = seq[0]
 			if err == nil {
 				c.PublishEntry(to, seq[0], m.StoredMessage())
@@ -75,7 +76,7 @@ func send(t testing.TB, c *streams.Conn, from, to streams.Address, n int, conten
 }
 
 // known is the hello of a device that sends.
-func known(t testing.TB, c *streams.Conn, a streams.Address) schemas.SentRecord {
+func known(t testing.TB, c *streams.Conn, a subject.Address) schemas.SentRecord {
 	t.Helper()
 	last, _, err := c.LastSent(timeout(t), a)
 	if err != nil {
@@ -85,7 +86,7 @@ func known(t testing.TB, c *streams.Conn, a streams.Address) schemas.SentRecord 
 }
 
 // found checks that the answer to a retry is still the first one.
-func found(t testing.TB, c *streams.Conn, a streams.Address, want schemas.SentRecord) {
+func found(t testing.TB, c *streams.Conn, a subject.Address, want schemas.SentRecord) {
 	t.Helper()
 	got, ok, err := c.FindSent(timeout(t), a, want.MessageIDByClient)
 	got.InboxFrom, got.Highest = 0, 0
@@ -243,7 +244,7 @@ func TestRecordsSurviveTheProcess(t *testing.T) {
 		}
 		reopen()
 		defer func() { closed() }()
-		devices := []streams.Address{streamstest.NewAddress(c), streamstest.NewAddress(c)}
+		devices := []subject.Address{streamstest.NewAddress(c), streamstest.NewAddress(c)}
 		accepted := make([][]schemas.SentRecord, len(devices))
 		var copies []streamstest.Sent
 		to := streamstest.NewAddress(c)
@@ -326,7 +327,7 @@ func TestRecoveredBehindItsSuccessor(t *testing.T) {
 				Content: "its record was lost", Timestamp: 1, MessageIDByClient: 1}
 			change(m)
 			copied := make(chan error, 1)
-			c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []streams.Address{to}}, func(_ []uint64, err error) { copied <- err })
+			c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []subject.Address{to}}, func(_ []uint64, err error) { copied <- err })
 			if err := streamstest.Receive(t, copied); err != nil {
 				t.Fatal(err)
 			}
@@ -365,7 +366,7 @@ func TestShutdownWithAStreamThatTakesNothing(t *testing.T) {
 	}
 	hold(t, c)
 	var answered, refused atomic.Int64
-	record := func(a streams.Address, n int) {
+	record := func(a subject.Address, n int) {
 		rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next()}
 		err := c.RecordSent(a, rec, func(o streams.Outcome) {
 			answered.Add(1)

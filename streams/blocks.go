@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Blocks in 1:1 chats: one key a person in bucket BLOCKS with all whom they block,
@@ -19,7 +20,7 @@ var ErrBlockLimit = errors.New("too many blocks")
 
 // Blocks are all whom a user blocks, past the cache.
 func (d *Directory) Blocks(ctx context.Context, u schemas.UserID) (schemas.Blocks, error) {
-	b, _, _, err := get[schemas.Blocks](ctx, d.blocks, userKey(u))
+	b, _, _, err := get[schemas.Blocks](ctx, d.blocks, subject.UserKey(u))
 	return b, err
 }
 
@@ -27,7 +28,7 @@ func (d *Directory) Blocks(ctx context.Context, u schemas.UserID) (schemas.Block
 // [ErrBlockLimit] where no more fit.
 func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
 	defer d.forget(u)
-	_, err := update(ctx, d.blocks, userKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
+	_, err := update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
 		at, there := slices.BinarySearch(b.UserIDs, other)
 		if there {
 			return b, errUnchanged
@@ -44,7 +45,7 @@ func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
 // Unblock takes other out again; that they are not there is no error.
 func (d *Directory) Unblock(ctx context.Context, u, other schemas.UserID) error {
 	defer d.forget(u)
-	_, err := update(ctx, d.blocks, userKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
+	_, err := update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
 		at, there := slices.BinarySearch(b.UserIDs, other)
 		if !there {
 			return b, errUnchanged

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // A channel is a group whose members pull: a message is one entry of stream CHANNELS,
@@ -64,9 +65,9 @@ func (c *Conn) CommitChannel(s ChannelSend, done func(seq uint64, err error)) {
 func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 	m, sequence := s.Message, s.Stored
 	all := newGather(2, func(err error) { done(sequence, err) })
-	put := func(stream, subject string, told func(Outcome)) {
-		entry := Entry{Subject: subject, ID: string(m.MessageID), Data: m.Encode(), ExpiresAt: m.ExpiresAt,
-			Keep: s.Keep && stream == messagesStream}
+	put := func(stream, filter string, told func(Outcome)) {
+		entry := Entry{Subject: filter, ID: string(m.MessageID), Data: m.Encode(), ExpiresAt: m.ExpiresAt,
+			Keep: s.Keep && stream == subject.MessagesStream}
 		err := c.commit(stream, []Entry{entry}, func(o []Outcome) {
 			told(o[0])
 			all.one(o[0].Err)
@@ -76,11 +77,11 @@ func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 		}
 	}
 	if s.Stored == 0 {
-		subject := channelEntrySubject(m)
+		filter := subject.ChannelEntry(m)
 		if s.Late {
-			subject = channelLateSubject(m.GroupID)
+			filter = subject.ChannelLate(m.GroupID)
 		}
-		put(channelsStream, subject, func(o Outcome) {
+		put(subject.ChannelsStream, filter, func(o Outcome) {
 			sequence = o.Sequence
 			c.noChannelAt.Store(someChannel)
 		})
@@ -88,7 +89,7 @@ func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 		all.one(nil)
 	}
 	if s.Log {
-		put(messagesStream, messageSubject(m), func(Outcome) {})
+		put(subject.MessagesStream, subject.Message(m), func(Outcome) {})
 	} else {
 		all.one(nil)
 	}
@@ -97,8 +98,8 @@ func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 // ChannelEnd is the sequence of the newest entry of a channel, an update perhaps, and
 // the newest message; zero where there are none.
 func (c *Conn) ChannelEnd(ctx context.Context, id schemas.GroupID) (end, message uint64, err error) {
-	for subject, to := range map[string]*uint64{channelEntries(id, ">"): &end, channelSubject(id): &message} {
-		m, _, err := c.readers.last(ctx, channelsStream, subject)
+	for filter, to := range map[string]*uint64{subject.ChannelEntries(id, ">"): &end, subject.ChannelMessages(id): &message} {
+		m, _, err := c.readers.last(ctx, subject.ChannelsStream, filter)
 		if err != nil {
 			return 0, 0, fmt.Errorf("failed to look for the end of channel %s: %w", id, err)
 		}
@@ -111,14 +112,14 @@ func (c *Conn) ChannelEnd(ctx context.Context, id schemas.GroupID) (end, message
 // t, the zero time being now, in the order in which they were stored. whole says that
 // there are none before them.
 func (c *Conn) ChannelBack(ctx context.Context, id schemas.GroupID, t time.Time, n int) (entries []ChannelEntry, whole bool, err error) {
-	return c.channelBack(ctx, channelSubject(id), t, n)
+	return c.channelBack(ctx, subject.ChannelMessages(id), t, n)
 }
 
 // channelBack reads a subject backwards. A stream is read forwards alone: from so far
 // back that n entries could be there, and then from further back, each time four times
 // as far.
-func (c *Conn) channelBack(ctx context.Context, subject string, t time.Time, n int) (entries []ChannelEntry, whole bool, err error) {
-	last, ok, err := c.readers.lastUntil(ctx, channelsStream, subject, t)
+func (c *Conn) channelBack(ctx context.Context, filter string, t time.Time, n int) (entries []ChannelEntry, whole bool, err error) {
+	last, ok, err := c.readers.lastUntil(ctx, subject.ChannelsStream, filter, t)
 	if err != nil || !ok {
 		return nil, err == nil, err
 	}
@@ -128,7 +129,7 @@ func (c *Conn) channelBack(ctx context.Context, subject string, t time.Time, n i
 		if span < last.sequence {
 			from = last.sequence + 1 - span
 		}
-		before, err := c.channelRange(ctx, subject, from, end)
+		before, err := c.channelRange(ctx, filter, from, end)
 		if err != nil {
 			return nil, false, err
 		}
@@ -154,11 +155,11 @@ func (c *Conn) channelRange(ctx context.Context, subject string, from, end uint6
 
 // eachOfChannel calls each with the entries of a subject from a sequence on, until it
 // says no.
-func (c *Conn) eachOfChannel(ctx context.Context, subject string, from uint64, each func(ChannelEntry) bool) error {
+func (c *Conn) eachOfChannel(ctx context.Context, filter string, from uint64, each func(ChannelEntry) bool) error {
 	for {
-		all, more, err := c.readers.next(ctx, channelsStream, subject, from, schemas.MaxInFlight)
+		all, more, err := c.readers.next(ctx, subject.ChannelsStream, filter, from, schemas.MaxInFlight)
 		if err != nil {
-			return fmt.Errorf("failed to read %s: %w", subject, err)
+			return fmt.Errorf("failed to read %s: %w", filter, err)
 		}
 		for _, m := range all {
 			from = m.sequence + 1
@@ -179,7 +180,7 @@ func (c *Conn) eachOfChannel(ctx context.Context, subject string, from uint64, e
 
 // ChannelDeletions are the deletions for everyone in a channel from a sequence on.
 func (c *Conn) ChannelDeletions(ctx context.Context, id schemas.GroupID, from uint64) ([]ChannelEntry, error) {
-	return c.channelRange(ctx, channelEntries(id, string(schemas.ChangeDelete)+".*"), from, math.MaxUint64)
+	return c.channelRange(ctx, subject.ChannelEntries(id, string(schemas.ChangeDelete)+".*"), from, math.MaxUint64)
 }
 
 // ChannelChanges are the edits and reactions of some messages of a channel: of the
@@ -190,9 +191,9 @@ func (c *Conn) ChannelChanges(ctx context.Context, id schemas.GroupID, targets [
 	for some := range slices.Chunk(targets, maxMultiLast/perTarget) {
 		subjects := make([]string, 0, perTarget*len(some))
 		for _, m := range some {
-			subjects = append(subjects, channelUpdates(id, schemas.ChangeEdit, m), channelUpdates(id, schemas.ChangeReaction, m))
+			subjects = append(subjects, subject.ChannelUpdates(id, schemas.ChangeEdit, m), subject.ChannelUpdates(id, schemas.ChangeReaction, m))
 		}
-		lasts, err := c.readers.lasts(ctx, channelsStream, subjects)
+		lasts, err := c.readers.lasts(ctx, subject.ChannelsStream, subjects)
 		if err != nil {
 			return nil, fmt.Errorf("failed to look for updates in channel %s: %w", id, err)
 		}
@@ -221,12 +222,12 @@ func (c *Conn) ChannelChanges(ctx context.Context, id schemas.GroupID, targets [
 // ChannelLate are the messages of a channel that were stored long after they got their
 // id.
 func (c *Conn) ChannelLate(ctx context.Context, id schemas.GroupID) ([]ChannelEntry, error) {
-	return c.channelRange(ctx, channelLateSubject(id), 1, math.MaxUint64)
+	return c.channelRange(ctx, subject.ChannelLate(id), 1, math.MaxUint64)
 }
 
 // ChannelDeleted says whether a message of a channel was deleted for everyone.
 func (c *Conn) ChannelDeleted(ctx context.Context, id schemas.GroupID, target schemas.MessageID) (bool, error) {
-	_, ok, err := c.readers.last(ctx, channelsStream, channelUpdates(id, schemas.ChangeDelete, target))
+	_, ok, err := c.readers.last(ctx, subject.ChannelsStream, subject.ChannelUpdates(id, schemas.ChangeDelete, target))
 	if err != nil {
 		return false, fmt.Errorf("failed to look for a deletion in channel %s: %w", id, err)
 	}
@@ -236,9 +237,9 @@ func (c *Conn) ChannelDeleted(ctx context.Context, id schemas.GroupID, target sc
 // ChannelHolds says whether a channel has a message or update now, and where. Only
 // retries ask: the stream's own window against duplicates is short.
 func (c *Conn) ChannelHolds(ctx context.Context, m *schemas.Message) (seq uint64, err error) {
-	seq, err = c.channelHolds(ctx, channelEntrySubject(m), m)
+	seq, err = c.channelHolds(ctx, subject.ChannelEntry(m), m)
 	if err == nil && seq == 0 && !m.IsUpdate() {
-		seq, err = c.channelHolds(ctx, channelLateSubject(m.GroupID), m)
+		seq, err = c.channelHolds(ctx, subject.ChannelLate(m.GroupID), m)
 	}
 	return seq, err
 }
@@ -259,9 +260,9 @@ func (c *Conn) channelHolds(ctx context.Context, subject string, m *schemas.Mess
 
 // channelSince is the sequence of the first entry of a subject that can be the one with
 // that id, or stand behind it; 0 where there is none.
-func (c *Conn) channelSince(ctx context.Context, subject string, id schemas.MessageID) (uint64, error) {
+func (c *Conn) channelSince(ctx context.Context, filter string, id schemas.MessageID) (uint64, error) {
 	const slack = 10 * time.Minute // between clocks
-	first, _, err := c.readers.since(ctx, channelsStream, subject, id.Time().Time().Add(-slack), 1)
+	first, _, err := c.readers.since(ctx, subject.ChannelsStream, filter, id.Time().Time().Add(-slack), 1)
 	if err != nil || len(first) == 0 {
 		return 0, err
 	}
@@ -275,7 +276,7 @@ func (c *Conn) EraseFromChannel(ctx context.Context, id schemas.GroupID, target 
 	if err != nil {
 		return err
 	}
-	edits, err := c.channelRange(ctx, channelUpdates(id, schemas.ChangeEdit, target), 1, math.MaxUint64)
+	edits, err := c.channelRange(ctx, subject.ChannelUpdates(id, schemas.ChangeEdit, target), 1, math.MaxUint64)
 	if err != nil {
 		return err
 	}
@@ -287,30 +288,30 @@ func (c *Conn) EraseFromChannel(ctx context.Context, id schemas.GroupID, target 
 		gone = append(gone, e.Sequence)
 	}
 	err = atOnce(ctx, len(gone), func(ctx context.Context, i int) error {
-		return c.api(ctx, "STREAM.MSG.DELETE."+channelsStream, map[string]any{"seq": gone[i]})
+		return c.api(ctx, "STREAM.MSG.DELETE."+subject.ChannelsStream, map[string]any{"seq": gone[i]})
 	})
 	if err != nil {
 		return err
 	}
-	return c.purgeChannel(ctx, channelUpdates(id, schemas.ChangeReaction, target))
+	return c.purgeChannel(ctx, subject.ChannelUpdates(id, schemas.ChangeReaction, target))
 }
 
-func (c *Conn) purgeChannel(ctx context.Context, subject string) error {
-	return c.api(ctx, "STREAM.PURGE."+channelsStream, map[string]any{"filter": subject})
+func (c *Conn) purgeChannel(ctx context.Context, filter string) error {
+	return c.api(ctx, "STREAM.PURGE."+subject.ChannelsStream, map[string]any{"filter": filter})
 }
 
 // forgetChannel removes what CHANNELS holds of a group that is no more.
 func (c *Conn) forgetChannel(ctx context.Context, id schemas.GroupID) error {
-	return c.purgeChannel(ctx, channelEntries(id, ">"))
+	return c.purgeChannel(ctx, subject.ChannelEntries(id, ">"))
 }
 
 // NewestInChannels is the newest message of each of some channels that has one.
 func (c *Conn) NewestInChannels(ctx context.Context, ids []schemas.GroupID) ([]ChannelEntry, error) {
 	subjects := make([]string, len(ids))
 	for i, id := range ids {
-		subjects[i] = channelSubject(id)
+		subjects[i] = subject.ChannelMessages(id)
 	}
-	all, err := c.readers.lasts(ctx, channelsStream, subjects)
+	all, err := c.readers.lasts(ctx, subject.ChannelsStream, subjects)
 	if err != nil {
 		return nil, fmt.Errorf("failed to look for messages of channels: %w", err)
 	}
@@ -325,7 +326,7 @@ func (c *Conn) NewestInChannels(ctx context.Context, ids []schemas.GroupID) ([]C
 
 func (m *stored) channelEntry() (ChannelEntry, error) {
 	message, err := schemas.DecodeMessage(m.data)
-	if err == nil && channelEntrySubject(&message) != m.subject && (message.IsUpdate() || channelLateSubject(message.GroupID) != m.subject) {
+	if err == nil && subject.ChannelEntry(&message) != m.subject && (message.IsUpdate() || subject.ChannelLate(message.GroupID) != m.subject) {
 		err = errors.New("it belongs to another subject")
 	}
 	return ChannelEntry{message, m.sequence}, err
@@ -347,7 +348,7 @@ func (c *Conn) AnyChannel(ctx context.Context, age time.Duration) (bool, error) 
 		return false, nil
 	}
 	now := time.Now().UnixNano()
-	_, some, err := c.readers.last(ctx, channelsStream, "channel.>")
+	_, some, err := c.readers.last(ctx, subject.ChannelsStream, subject.AllChannels)
 	if err != nil {
 		return false, fmt.Errorf("failed to look for channels: %w", err)
 	}

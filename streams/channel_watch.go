@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // ChannelNews is the word that a channel has a new entry.
@@ -46,8 +47,8 @@ func (c *Conn) WatchChannels(to ChannelListener) (*ChannelWatch, error) {
 	w := &ChannelWatch{c: c, to: to, queue: make(chan *nats.Msg, channelQueue), stop: make(chan struct{}), stopped: make(chan struct{})}
 	if !c.opts.Alone {
 		var err error
-		if w.sub, err = c.lives.ChanSubscribe(channelNewsPrefix+"*", w.queue); err != nil {
-			return nil, fmt.Errorf("failed to subscribe to %s*: %w", channelNewsPrefix, err)
+		if w.sub, err = c.lives.ChanSubscribe(subject.ChannelNewsPrefix+"*", w.queue); err != nil {
+			return nil, fmt.Errorf("failed to subscribe to %s*: %w", subject.ChannelNewsPrefix, err)
 		}
 	}
 	c.hearing.Store(w)
@@ -107,7 +108,7 @@ func (c *Conn) PublishChannelNews(n ChannelNews) {
 		}
 		return
 	}
-	if err := c.lives.Publish(channelNewsSubject(n.Group), n.encode()); err != nil && !isClosed(err) {
+	if err := c.lives.Publish(subject.ChannelNews(n.Group), n.encode()); err != nil && !isClosed(err) {
 		c.log.Debug("the news of a channel was not sent", "error", err)
 	}
 }
@@ -124,7 +125,7 @@ func parseChannelNews(m *nats.Msg) (n ChannelNews, err error) {
 		return n, fmt.Errorf("it has %d bytes", len(m.Data))
 	}
 	n.Sequence = binary.BigEndian.Uint64(m.Data)
-	if n.Group, err = schemas.ParseGroupID(m.Subject[len(channelNewsPrefix):]); err != nil {
+	if n.Group, err = schemas.ParseGroupID(m.Subject[len(subject.ChannelNewsPrefix):]); err != nil {
 		return n, err
 	}
 	if n.MessageID, err = schemas.ParseMessageID(string(m.Data[head : head+id])); err != nil {

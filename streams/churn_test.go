@@ -11,6 +11,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 const (
@@ -94,7 +95,7 @@ func churnWrite(t *testing.T, gateways [2]*churnGateway, devices [churnDevices]*
 				m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: schemas.UserID(fmt.Sprint("writer", w)), ReceiverID: to.User,
 					Content: fmt.Sprint(n), Timestamp: schemas.Now(), MessageIDByClient: schemas.ClientMessageID(n + 1)}
 				entry := m.StoredMessage()
-				c.CommitCopies(streams.Copies{Message: m, Entry: entry, To: []streams.Address{to}}, func(sequences []uint64, err error) {
+				c.CommitCopies(streams.Copies{Message: m, Entry: entry, To: []subject.Address{to}}, func(sequences []uint64, err error) {
 					defer func() { <-slots }()
 					if err != nil {
 						t.Error(err)
@@ -119,7 +120,7 @@ func churnWrite(t *testing.T, gateways [2]*churnGateway, devices [churnDevices]*
 type churner struct {
 	t           *testing.T
 	gateways    [2]*churnGateway
-	addr        streams.Address
+	addr        subject.Address
 	random      *rand.Rand
 	closing     sync.WaitGroup
 	connections int

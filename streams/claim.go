@@ -6,16 +6,17 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Claim moves to a person's first device what came while they had none. It may
 // be repeated at any point: the copies keep their ids, and the originals go only
 // after the copies are durable.
-func (c *Conn) Claim(ctx context.Context, a Address) error {
+func (c *Conn) Claim(ctx context.Context, a subject.Address) error {
 	p := c.partition(a.User)
-	from := inboxSubject(p, Address{User: a.User, Device: unclaimed})
+	from := subject.Inbox(p, subject.Address{User: a.User, Device: subject.UnclaimedDevice})
 	for {
-		entries, more, err := c.readers.next(ctx, inboxStream(p), from, 0, schemas.MaxInFlight)
+		entries, more, err := c.readers.next(ctx, subject.InboxStream(p), from, 0, schemas.MaxInFlight)
 		if err != nil {
 			return err
 		}
@@ -32,10 +33,10 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 			one.ExpiresAt = expires
 			copies = append(copies, one)
 		}
-		if err := c.commitAndWait(ctx, inboxStream(p), copies); err != nil {
+		if err := c.commitAndWait(ctx, subject.InboxStream(p), copies); err != nil {
 			return fmt.Errorf("failed to claim: %w", err)
 		}
-		if err := c.purge(ctx, inboxStream(p), from, entries[len(entries)-1].sequence); err != nil {
+		if err := c.purge(ctx, subject.InboxStream(p), from, entries[len(entries)-1].sequence); err != nil {
 			return fmt.Errorf("failed to claim: %w", err)
 		}
 		if !more {
@@ -49,7 +50,7 @@ func (c *Conn) Claim(ctx context.Context, a Address) error {
 // RemoveDevice takes a device off its user: its connection is closed, its inbox
 // and its sends are deleted. False where there is no such device; of one that was
 // removed before, which may have been cut short, the rest is deleted all the same.
-func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
+func (c *Conn) RemoveDevice(ctx context.Context, a subject.Address) (bool, error) {
 	_, last, err := c.presence.seen(ctx, a)
 	if err != nil {
 		return false, err
@@ -59,12 +60,12 @@ func (c *Conn) RemoveDevice(ctx context.Context, a Address) (bool, error) {
 
 // TakeBack is RemoveDevice for a device whose registration may still be on its way: it
 // does not come afterwards.
-func (c *Conn) TakeBack(ctx context.Context, a Address) error {
+func (c *Conn) TakeBack(ctx context.Context, a subject.Address) error {
 	_, err := c.removeDevice(ctx, a, removal{takeBack: true})
 	return err
 }
 
-func (c *Conn) removeDevice(ctx context.Context, a Address, r removal) (bool, error) {
+func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r removal) (bool, error) {
 	found, err := c.directory.removeDevice(ctx, a, r)
 	if err != nil {
 		return false, err
@@ -77,13 +78,13 @@ func (c *Conn) removeDevice(ctx context.Context, a Address, r removal) (bool, er
 	}
 	c.PublishRemoved(a)
 	p := c.partition(a.User)
-	if err := c.purgeAll(ctx, inboxStream(p), inboxSubject(p, a)); err != nil {
+	if err := c.purgeAll(ctx, subject.InboxStream(p), subject.Inbox(p, a)); err != nil {
 		return found, fmt.Errorf("failed to delete the inbox: %w", err)
 	}
-	if err := c.purgeAll(ctx, sentStream(p), sentSubject(p, a)); err != nil {
+	if err := c.purgeAll(ctx, subject.SentStream(p), subject.Sent(p, a)); err != nil {
 		return found, fmt.Errorf("failed to delete the sends: %w", err)
 	}
-	if err := c.purgeAll(ctx, "KV_"+acksBucket, ackSubject(a)); err != nil {
+	if err := c.purgeAll(ctx, subject.Acks.Stream(), subject.Acks.Subject(subject.DeviceKey(a))); err != nil {
 		return found, fmt.Errorf("failed to delete what the device acknowledged: %w", err)
 	}
 	return found, c.presence.Forget(ctx, a) // last, see FinishRemovals
@@ -91,9 +92,9 @@ func (c *Conn) removeDevice(ctx context.Context, a Address, r removal) (bool, er
 
 // inboxEntry is a copy for one inbox. Its id is one in the stream: that of a device
 // says whose it is, the inbox of who has none bears the same name for everybody.
-func inboxEntry(p int, a Address, id string, data []byte) Entry {
-	if a.Device == unclaimed {
+func inboxEntry(p int, a subject.Address, id string, data []byte) Entry {
+	if a.Device == subject.UnclaimedDevice {
 		id += "." + a.User.Token()
 	}
-	return Entry{Subject: inboxSubject(p, a), ID: id + "." + string(a.Device), Data: data}
+	return Entry{Subject: subject.Inbox(p, a), ID: id + "." + string(a.Device), Data: data}
 }

@@ -5,6 +5,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 // A message for several people without a device waits for each of them.
@@ -13,9 +14,9 @@ func TestUnclaimedCopiesOfOneMessage(t *testing.T) {
 	users := []schemas.UserID{"bob", "carol", "dave"}
 	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: "alice", GroupID: "g-01K73S8AC0GR0VPGR0VPGR0VPG", Content: "x",
 		Timestamp: schemas.Now(), SenderDeviceID: newDevice(c).DeviceID, MessageIDByClient: 1}
-	var to []streams.Address
+	var to []subject.Address
 	for _, u := range users {
-		to = append(to, streams.Unclaimed(u))
+		to = append(to, subject.Unclaimed(u))
 	}
 	done := make(chan error, 1)
 	c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: to}, func(_ []uint64, err error) { done <- err })

@@ -7,10 +7,11 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // claimed connects a device and returns the ids of all that waits for it.
-func claimed(t *testing.T, c *streams.Conn, a streams.Address) []schemas.MessageID {
+func claimed(t *testing.T, c *streams.Conn, a subject.Address) []schemas.MessageID {
 	t.Helper()
 	cs, err := c.StartConsumers(timeout(t))
 	if err != nil {
@@ -24,7 +25,7 @@ func claimed(t *testing.T, c *streams.Conn, a streams.Address) []schemas.Message
 
 func TestClaim(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
-	nobody := &streamstest.Sender{T: t, Conn: c, From: "alice", To: streams.Unclaimed("bob")}
+	nobody := &streamstest.Sender{T: t, Conn: c, From: "alice", To: subject.Unclaimed("bob")}
 	var want []schemas.MessageID
 	for _, e := range nobody.CommitMany(200) {
 		want = append(want, e.ID)
@@ -34,7 +35,7 @@ func TestClaim(t *testing.T) {
 	poisoned := nobody.Commit("behind one that nobody can read")
 	want = append(want, poisoned.ID)
 
-	bob := streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
+	bob := subject.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
 	device := &streamstest.Sender{T: t, Conn: c, From: "alice", To: bob}
 	// An earlier claim copied some, and ended before it removed them.
 	first := &schemas.Message{MessageID: want[0], SenderID: "alice", ReceiverID: "bob", Content: "m0", Timestamp: 1}
@@ -79,9 +80,9 @@ func TestClaim(t *testing.T) {
 // A claim that is cut short before its copies are durable leaves the originals.
 func TestClaimCutShort(t *testing.T) {
 	c := connect(t, onePartition())
-	nobody := &streamstest.Sender{T: t, Conn: c, From: "alice", To: streams.Unclaimed("bob")}
+	nobody := &streamstest.Sender{T: t, Conn: c, From: "alice", To: subject.Unclaimed("bob")}
 	waits := nobody.Commit("waits")
-	bob := streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
+	bob := subject.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
 	release, err := c.HoldCommits("INBOX_0")
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +109,8 @@ func TestRemoveDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cs.Close()
-	phone := streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
-	tablet := streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
+	phone := subject.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
+	tablet := subject.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
 	to, kept := &streamstest.Sender{T: t, Conn: c, From: "alice", To: phone}, &streamstest.Sender{T: t, Conn: c, From: "alice", To: tablet}
 	e, k := to.Commit("1"), kept.Commit("1")
 	recordSent(t, c, phone, 1, "one")
@@ -145,7 +146,7 @@ func TestRemoveDevice(t *testing.T) {
 // what is left of it.
 func TestRemovalOfADeviceCutShort(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
-	phone := streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
+	phone := subject.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
 	to := &streamstest.Sender{T: t, Conn: c, From: "alice", To: phone}
 	e := to.Commit("1")
 	recordSent(t, c, phone, 1, "one")

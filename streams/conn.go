@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Options say how to reach NATS. Exactly one of URL and InProcess is set.
@@ -149,9 +150,9 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return err
 	}
 	c.partitions, c.shown = n, make([]shown, n)
-	inbox, err := c.js.Stream(ctx, inboxStream(0))
+	inbox, err := c.js.Stream(ctx, subject.InboxStream(0))
 	if err != nil {
-		return fmt.Errorf("failed to look up stream %s: %w", inboxStream(0), err)
+		return fmt.Errorf("failed to look up stream %s: %w", subject.InboxStream(0), err)
 	}
 	c.window = inbox.CachedInfo().Config.Duplicates
 	c.readers = newReaderPool(c.reads, c.opts.Alone)
@@ -177,8 +178,8 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if c.requests, err = openRequests(ctx, c); err != nil {
 		return err
 	}
-	if _, err := c.js.Stream(ctx, channelsStream); err != nil { // of a cluster that was installed before there were any
-		return fmt.Errorf("failed to open stream %s; `roost streams apply` makes it: %w", channelsStream, err)
+	if _, err := c.js.Stream(ctx, subject.ChannelsStream); err != nil { // of a cluster that was installed before there were any
+		return fmt.Errorf("failed to open stream %s; `roost streams apply` makes it: %w", subject.ChannelsStream, err)
 	}
 	if c.opts.Alone && c.partitions == 1 {
 		from, err := c.recoverRecords(ctx)
@@ -194,9 +195,9 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 // newest records of SENT_p outlive everything else of their messages.
 func (c *Conn) observeNewest(ctx context.Context) error {
 	for p := range c.partitions {
-		rec, ok, err := c.lastRecord(ctx, p, inSubject("sent", p))
+		rec, ok, err := c.lastRecord(ctx, p, subject.AllSent(p))
 		if err != nil {
-			return fmt.Errorf("failed to read the newest record of %s: %w", sentStream(p), err)
+			return fmt.Errorf("failed to read the newest record of %s: %w", subject.SentStream(p), err)
 		}
 		if !ok {
 			continue
@@ -320,7 +321,7 @@ func (c *Conn) Presence() *Presence { return c.presence }
 // Partitions is the number of partitions, known after Open.
 func (c *Conn) Partitions() int { return c.partitions }
 
-func (c *Conn) partition(u schemas.UserID) int { return Partition(u, c.partitions) }
+func (c *Conn) partition(u schemas.UserID) int { return subject.Partition(u, c.partitions) }
 
 // Leader is the server that leads a stream now; empty where one server is alone.
 func (c *Conn) Leader(ctx context.Context, stream string) (leader string, err error) {

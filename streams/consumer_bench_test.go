@@ -12,6 +12,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // BenchmarkDeviceConsumer compares the two kinds of device consumer: with so many
@@ -90,7 +91,7 @@ type receipt struct {
 // member is the Sink of one device.
 type member struct {
 	crowd   *crowd
-	addr    streams.Address
+	addr    subject.Address
 	inbox   streams.Inbox
 	drained chan struct{}
 }
@@ -162,7 +163,7 @@ func (d *crowd) send(b *testing.B) {
 	to := d.members[rand.IntN(len(d.members))]
 	m := &schemas.Message{MessageID: d.c.Clock().Next(), SenderID: "alice", ReceiverID: to.addr.User, Content: text200, Timestamp: schemas.Now()}
 	entry := m.StoredMessage()
-	d.c.CommitCopies(streams.Copies{Message: m, Entry: entry, To: []streams.Address{to.addr}}, func(sequences []uint64, err error) {
+	d.c.CommitCopies(streams.Copies{Message: m, Entry: entry, To: []subject.Address{to.addr}}, func(sequences []uint64, err error) {
 		if err != nil {
 			b.Error(err)
 			return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Consumers are the inboxes of all devices connected to one gateway, and the
@@ -73,7 +74,7 @@ func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consu
 	}
 	cs.ctx, cs.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for p := range c.partitions {
-		cs.removers = append(cs.removers, startRemover(cs.ctx, cs, inboxStream(p)))
+		cs.removers = append(cs.removers, startRemover(cs.ctx, cs, subject.InboxStream(p)))
 	}
 	cs.acks = startAcknowledged(cs.ctx, c)
 	go cs.sweep()
@@ -102,14 +103,14 @@ func (cs *Consumers) Late() int64 { return cs.late.Load() }
 // Open makes the consumer of a device for one session. It subscribes; Start then
 // reads the backlog behind resume and begins to deliver. A cursor of another life
 // of the inbox counts as none, so everything is delivered.
-func (cs *Consumers) Open(ctx context.Context, a Address, session schemas.SessionID, resume schemas.Cursor, sink Sink) (Inbox, error) {
+func (cs *Consumers) Open(ctx context.Context, a subject.Address, session schemas.SessionID, resume schemas.Cursor, sink Sink) (Inbox, error) {
 	p := cs.c.partition(a.User)
 	cs.mu.Lock()
 	created := cs.keys[p]
 	cs.mu.Unlock()
 	kind, b := cs.newInbox()
 	b.c, b.owner, b.addr, b.session, b.sink, b.source = cs.c, cs, a, session, sink, kind
-	b.partition, b.stream, b.subject, b.key = p, inboxStream(p), inboxSubject(p, a), newCursorKey(a, created)
+	b.partition, b.stream, b.subject, b.key = p, subject.InboxStream(p), subject.Inbox(p, a), newCursorKey(a, created)
 	if resume != "" {
 		position, err := b.key.decode(resume)
 		if err != nil && !errors.Is(err, errForeignCursor) {
@@ -264,7 +265,7 @@ func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*deviceInbo
 		subjects[i] = b.subject
 		bySubject[b.subject] = append(bySubject[b.subject], b)
 	}
-	newest, err := cs.c.readers.lasts(ctx, inboxStream(p), subjects)
+	newest, err := cs.c.readers.lasts(ctx, subject.InboxStream(p), subjects)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // position is what a cursor says: this device has everything up to pos, and the
@@ -32,7 +33,7 @@ func (p position) has(seq uint64) bool {
 // sequences start again when a stream is made anew.
 type cursorKey uint32
 
-func newCursorKey(a Address, streamCreated int64) cursorKey {
+func newCursorKey(a subject.Address, streamCreated int64) cursorKey {
 	h := fnv.New32a()
 	h.Write([]byte(a.User.Token()))
 	h.Write([]byte(a.Device))

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 var positions = rapid.Custom(func(t *rapid.T) position {
@@ -61,9 +62,9 @@ func TestCursorIsBounded(t *testing.T) {
 }
 
 func TestCursorKeys(t *testing.T) {
-	a := Address{"alice", testDevice}
+	a := subject.Address{User: "alice", Device: testDevice}
 	k := newCursorKey(a, 1)
-	for _, other := range []cursorKey{newCursorKey(Address{"alice", otherDev}, 1), newCursorKey(Address{"bob", testDevice}, 1), newCursorKey(a, 2)} {
+	for _, other := range []cursorKey{newCursorKey(subject.Address{User: "alice", Device: otherDev}, 1), newCursorKey(subject.Address{User: "bob", Device: testDevice}, 1), newCursorKey(a, 2)} {
 		if other == k {
 			t.Error("another device, user or life of the stream has the same key")
 		}
@@ -121,3 +122,8 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+const (
+	testDevice schemas.DeviceID = "01K73S8AC0DEV1CEDEV1CEDEV1"
+	otherDev   schemas.DeviceID = "01K73S8AC0DEV1CEDEV1CEDEV2"
+)

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Directory knows who there is: accounts, devices, settings and blocks, each one key a
@@ -117,18 +118,18 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 		told: func(u schemas.UserID) { c.tellWatch(func(l SessionListener) { l.Person(u) }) }}
 	for _, b := range []struct {
 		kv   *jetstream.KeyValue
-		name string
-	}{{&d.accounts, accountsBucket}, {&d.devices, devicesBucket}, {&d.settings, settingsBucket}, {&d.blocks, blocksBucket}} {
+		name subject.Bucket
+	}{{&d.accounts, subject.Accounts}, {&d.devices, subject.Devices}, {&d.settings, subject.Settings}, {&d.blocks, subject.Blocks}} {
 		kv, err := c.bucket(ctx, b.name)
 		if err != nil {
 			return nil, err
 		}
 		*b.kv = kv
-		if b.name == accountsBucket {
+		if b.name == subject.Accounts {
 			continue
 		}
 		changed, opts := d.changed, []jetstream.WatchOpt{jetstream.UpdatesOnly()}
-		if b.name == devicesBucket {
+		if b.name == subject.Devices {
 			changed = d.devicesChanged
 		} else {
 			opts = append(opts, jetstream.MetaOnly())
@@ -256,7 +257,7 @@ func (d *Directory) Fresh(ctx context.Context, u schemas.UserID) (*Person, error
 func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
-	devices, _, exists, err := get[schemas.Devices](ctx, d.devices, userKey(of.user))
+	devices, _, exists, err := get[schemas.Devices](ctx, d.devices, subject.UserKey(of.user))
 	if err != nil || !exists {
 		return &Person{}, err
 	}
@@ -296,7 +297,7 @@ func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error 
 	if _, taken, err := d.Account(ctx, a.UserID); err != nil || taken {
 		return cmp.Or(err, ErrExists)
 	}
-	revision, err := d.accounts.Create(ctx, userKey(a.UserID), schemas.Encode(a))
+	revision, err := d.accounts.Create(ctx, subject.UserKey(a.UserID), schemas.Encode(a))
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return ErrExists
 	}
@@ -305,7 +306,7 @@ func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error 
 	}
 	err = d.EnsureUser(ctx, a.UserID)
 	if errors.Is(err, ErrDeleted) { // the account before was deleted at this moment
-		if err := d.accounts.Purge(ctx, userKey(a.UserID), jetstream.LastRevision(revision)); err != nil {
+		if err := d.accounts.Purge(ctx, subject.UserKey(a.UserID), jetstream.LastRevision(revision)); err != nil {
 			return fmt.Errorf("failed to take an account back: %w", err)
 		}
 		return ErrExists
@@ -315,7 +316,7 @@ func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error 
 
 // Account looks an account up; ok is false where there is none.
 func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Account, ok bool, err error) {
-	a, _, ok, err = get[schemas.Account](ctx, d.accounts, userKey(u))
+	a, _, ok, err = get[schemas.Account](ctx, d.accounts, subject.UserKey(u))
 	return a, ok, err
 }
 
@@ -328,7 +329,7 @@ func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 		return err
 	}
 	defer d.forget(u)
-	_, err = update(ctx, d.devices, userKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+	_, err = update(ctx, d.devices, subject.UserKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		switch {
 		case exists && !all.Deleted():
 			return all, errUnchanged
@@ -362,7 +363,7 @@ func (d *Directory) Admit(ctx context.Context, u schemas.UserID, issued schemas.
 
 // Settings are a user's choices, or the defaults.
 func (d *Directory) Settings(ctx context.Context, u schemas.UserID) (schemas.Settings, error) {
-	s, _, ok, err := get[schemas.Settings](ctx, d.settings, userKey(u))
+	s, _, ok, err := get[schemas.Settings](ctx, d.settings, subject.UserKey(u))
 	if !ok {
 		s = schemas.DefaultSettings()
 	}
@@ -372,7 +373,7 @@ func (d *Directory) Settings(ctx context.Context, u schemas.UserID) (schemas.Set
 // ChangeSettings applies change to the newest settings and returns the result.
 func (d *Directory) ChangeSettings(ctx context.Context, u schemas.UserID, change func(schemas.Settings) schemas.Settings) (schemas.Settings, error) {
 	defer d.forget(u)
-	return update(ctx, d.settings, userKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
+	return update(ctx, d.settings, subject.UserKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
 		if !exists {
 			s = schemas.DefaultSettings()
 		}
@@ -386,7 +387,7 @@ var ErrTimerLimit = errors.New("too many chats have a timer")
 // SetTimer writes what a person chose for the chat with another.
 func (d *Directory) SetTimer(ctx context.Context, u schemas.UserID, t schemas.ChatTimer) error {
 	defer d.forget(u)
-	_, err := update(ctx, d.settings, userKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
+	_, err := update(ctx, d.settings, subject.UserKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
 		if !exists {
 			s = schemas.DefaultSettings()
 		}
@@ -407,7 +408,7 @@ var ErrDeviceLimit = errors.New("too many devices")
 // repeated: a device that is registered, or was and is removed, stays as it is.
 func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas.Device, limit int) (schemas.Device, error) {
 	defer d.forget(u)
-	_, err := update(ctx, d.devices, userKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+	_, err := update(ctx, d.devices, subject.UserKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
 		if all.Deleted() {
 			return all, ErrDeleted
 		}
@@ -433,10 +434,10 @@ func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas
 }
 
 // ChangeDevice applies change to one device of a user; false where it is not there.
-func (d *Directory) ChangeDevice(ctx context.Context, a Address, change func(*schemas.Device)) (bool, error) {
+func (d *Directory) ChangeDevice(ctx context.Context, a subject.Address, change func(*schemas.Device)) (bool, error) {
 	defer d.forget(a.User)
 	found := false
-	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+	_, err := update(ctx, d.devices, subject.UserKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
 		found = false
 		for i := range all.Devices {
 			if all.Devices[i].DeviceID == a.Device {
@@ -454,7 +455,7 @@ func (d *Directory) ChangeDevice(ctx context.Context, a Address, change func(*sc
 
 // RemoveDevice forgets a device; false where it is not there. What it should have
 // claimed and did not is for the oldest device left.
-func (d *Directory) RemoveDevice(ctx context.Context, a Address) (bool, error) {
+func (d *Directory) RemoveDevice(ctx context.Context, a subject.Address) (bool, error) {
 	return d.removeDevice(ctx, a, removal{})
 }
 
@@ -470,10 +471,10 @@ type removal struct {
 }
 
 // removeDevice is RemoveDevice as r says.
-func (d *Directory) removeDevice(ctx context.Context, a Address, r removal) (bool, error) {
+func (d *Directory) removeDevice(ctx context.Context, a subject.Address, r removal) (bool, error) {
 	defer d.forget(a.User)
 	found := false
-	_, err := update(ctx, d.devices, userKey(a.User), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+	_, err := update(ctx, d.devices, subject.UserKey(a.User), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		kept, gone := make([]schemas.Device, 0, len(all.Devices)), schemas.Device{}
 		for _, dev := range all.Devices {
 			if dev.DeviceID != a.Device || r.may != nil && !r.may(dev) {

@@ -12,6 +12,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // pair is two processes on one cluster.
@@ -158,12 +159,12 @@ func TestDevices(t *testing.T) {
 		t.Error("a device that nobody added is there")
 	}
 	until(t, other, "alice", func(p *streams.Person) bool { return len(p.Devices) == 2 })
-	a := streams.Address{User: "alice", Device: two.DeviceID}
+	a := subject.Address{User: "alice", Device: two.DeviceID}
 	if ok, err := d.ChangeDevice(ctx, a, func(d *schemas.Device) { d.Name = "tablet" }); err != nil || !ok {
 		t.Errorf("%t, %v", ok, err)
 	}
 	until(t, other, "alice", func(p *streams.Person) bool { return p.Devices[1].Name == "tablet" })
-	for _, a := range []streams.Address{{User: "alice", Device: "none"}, {User: "nobody", Device: two.DeviceID}} {
+	for _, a := range []subject.Address{{User: "alice", Device: "none"}, {User: "nobody", Device: two.DeviceID}} {
 		if ok, err := d.ChangeDevice(ctx, a, func(d *schemas.Device) { d.Name = "ghost" }); err != nil || ok {
 			t.Errorf("%v: %t, %v", a, ok, err)
 		}
@@ -172,7 +173,7 @@ func TestDevices(t *testing.T) {
 		}
 	}
 	// What the first should have claimed, and did not, the second will.
-	if ok, err := d.RemoveDevice(ctx, streams.Address{User: "alice", Device: one.DeviceID}); err != nil || !ok {
+	if ok, err := d.RemoveDevice(ctx, subject.Address{User: "alice", Device: one.DeviceID}); err != nil || !ok {
 		t.Errorf("%t, %v", ok, err)
 	}
 	p := person(t, c, "alice")
@@ -184,7 +185,7 @@ func TestDevices(t *testing.T) {
 	for range schemas.MaxRemoved + 3 {
 		dev := addDevice(t, c, "alice")
 		all = append(all, dev.DeviceID)
-		if _, err := d.RemoveDevice(ctx, streams.Address{User: "alice", Device: dev.DeviceID}); err != nil {
+		if _, err := d.RemoveDevice(ctx, subject.Address{User: "alice", Device: dev.DeviceID}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // An account is deleted in steps, each of which may be repeated by anybody. The
@@ -39,7 +40,7 @@ const (
 // may be repeated. It returns when the account was deleted; zero where there is none.
 func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time.Duration) (schemas.Timestamp, error) {
 	defer c.directory.forget(u)
-	if before, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, userKey(u)); err != nil || !ok {
+	if before, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u)); err != nil || !ok {
 		return 0, err
 	} else if !before.Deleted() {
 		if err := c.groups.leaveAll(ctx, u); err != nil {
@@ -47,7 +48,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 		}
 	}
 	var devices []schemas.Device
-	record, err := update(ctx, c.directory.devices, userKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+	record, err := update(ctx, c.directory.devices, subject.UserKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		if !exists || all.Deleted() {
 			return all, errUnchanged
 		}
@@ -70,7 +71,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 		return 0, err
 	}
 	for _, d := range devices { // the record tells as well, a moment later
-		c.PublishRemoved(Address{User: u, Device: d.DeviceID})
+		c.PublishRemoved(subject.Address{User: u, Device: d.DeviceID})
 	}
 	if record.Erased {
 		return record.DeletedAt, nil
@@ -83,7 +84,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 // several at once: also after the erasure is finished, for what came late. A worker
 // may not write to inboxes, so it calls [Conn.RequestErasure].
 func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
-	record, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, userKey(u))
+	record, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u))
 	if err != nil || !ok || !record.Deleted() {
 		return err
 	}
@@ -104,7 +105,7 @@ type erasure struct {
 // withoutAccount leaves out the record in ACCOUNTS. Once an erasure is finished, that is
 // of whoever is taking the name: it is made before the person is.
 func withoutAccount(all []holding) []holding {
-	return slices.DeleteFunc(all, func(h holding) bool { return h.stream == "KV_"+accountsBucket })
+	return slices.DeleteFunc(all, func(h holding) bool { return h.stream == subject.Accounts.Stream() })
 }
 
 // erasable is what goes with the account.
@@ -135,7 +136,7 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 	if err != nil || !due {
 		return err // or somebody was faster
 	}
-	if err := c.groups.leaveRest(ctx, u, ends["KV_"+membershipsBucket]); err != nil { // found by what is deleted now
+	if err := c.groups.leaveRest(ctx, u, ends[subject.Memberships.Stream()]); err != nil { // found by what is deleted now
 		return err
 	}
 	if e.tells { // of what proves with whom they wrote, and is deleted then
@@ -155,7 +156,7 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 // still due. It writes the record also as it is, which a read from a replica does not
 // replace: whatever was stored before the call is of the deleted account.
 func (c *Conn) confirmErasure(ctx context.Context, u schemas.UserID, e erasure) (record schemas.Devices, due bool, err error) {
-	record, err = update(ctx, c.directory.devices, userKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+	record, err = update(ctx, c.directory.devices, subject.UserKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
 		if !d.Deleted() || !e.due(d) {
 			return d, ErrDeleted
 		}
@@ -188,7 +189,7 @@ func (c *Conn) endOf(ctx context.Context, stream string) (end uint64, err error)
 // one more [Conn.EraseAccount]. It is first where nobody has said so before.
 func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool, err error) {
 	defer c.directory.forget(u)
-	_, err = update(ctx, c.directory.devices, userKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+	_, err = update(ctx, c.directory.devices, subject.UserKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
 		if first = d.Deleted() && !d.Erased; !first {
 			return d, errUnchanged
 		}
@@ -202,9 +203,9 @@ func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool,
 // messages of it wait for others, whose receipts name it.
 func (c *Conn) EraseMemory(ctx context.Context) (memory time.Duration, err error) {
 	err = c.withAPI(ctx, func(ctx context.Context) error {
-		s, err := c.js.Stream(ctx, inboxStream(0))
+		s, err := c.js.Stream(ctx, subject.InboxStream(0))
 		if err != nil {
-			return fmt.Errorf("failed to look at %s: %w", inboxStream(0), err)
+			return fmt.Errorf("failed to look at %s: %w", subject.InboxStream(0), err)
 		}
 		memory = max(MinEraseMemory, s.CachedInfo().Config.MaxAge+24*time.Hour)
 		return nil
@@ -221,12 +222,12 @@ func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
 		return err
 	}
 	defer c.directory.forget(u)
-	record, revision, ok, err := get[schemas.Devices](ctx, c.directory.devices, userKey(u))
+	record, revision, ok, err := get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u))
 	if err != nil || !ok || !record.Erased {
 		return err
 	}
 	// What was written since then is newer, and stays.
-	if err := c.purge(ctx, "KV_"+devicesBucket, "$KV."+devicesBucket+"."+userKey(u), revision); err != nil {
+	if err := c.purge(ctx, subject.Devices.Stream(), subject.Devices.Subject(subject.UserKey(u)), revision); err != nil {
 		return fmt.Errorf("failed to forget a deleted account: %w", err)
 	}
 	return nil

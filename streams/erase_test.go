@@ -7,17 +7,18 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // settle fills every place where something is stored about a person.
-func settle(t *testing.T, c *streams.Conn, u, friend schemas.UserID) streams.Address {
+func settle(t *testing.T, c *streams.Conn, u, friend schemas.UserID) subject.Address {
 	t.Helper()
 	ctx := timeout(t)
 	if err := c.Directory().CreateAccount(ctx, schemas.Account{UserID: u, PasswordHash: "x", CreatedAt: schemas.Now(),
 		KeyHash: schemas.AccountKey("key")}); err != nil {
 		t.Fatal(err)
 	}
-	a := streams.Address{User: u, Device: addDevice(t, c, u).DeviceID}
+	a := subject.Address{User: u, Device: addDevice(t, c, u).DeviceID}
 	if _, err := c.Directory().ChangeSettings(ctx, u, func(s schemas.Settings) schemas.Settings { return s }); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func settle(t *testing.T, c *streams.Conn, u, friend schemas.UserID) streams.Add
 	}
 	recordSent(t, c, a, 1, "one")
 	(&streamstest.Sender{T: t, Conn: c, From: friend, To: a}).Commit("1")
-	(&streamstest.Sender{T: t, Conn: c, From: friend, To: streams.Unclaimed(u)}).Commit("2")
+	(&streamstest.Sender{T: t, Conn: c, From: friend, To: subject.Unclaimed(u)}).Commit("2")
 	return a
 }
 
@@ -173,7 +174,7 @@ func TestDeletionsAtOnce(t *testing.T) {
 	if got := roles(t, c, id); got != "[bob owner]" {
 		t.Error(got)
 	}
-	if n := inboxLen(t, c, streams.Unclaimed("bob")); n != 4 {
+	if n := inboxLen(t, c, subject.Unclaimed("bob")); n != 4 {
 		t.Errorf("bob has %d updates, not that it was created, that she left, that he owns it, and that she is deleted", n)
 	}
 }
@@ -184,7 +185,7 @@ func TestNameOfADeletedAccount(t *testing.T) {
 	c, other := pair(t)
 	ctx := timeout(t)
 	a := settle(t, c, "alice", "bob")
-	gone := streams.Address{User: "alice", Device: addDevice(t, c, "alice").DeviceID}
+	gone := subject.Address{User: "alice", Device: addDevice(t, c, "alice").DeviceID}
 	if _, err := c.RemoveDevice(ctx, gone); err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +354,7 @@ func TestDeletionBehindASend(t *testing.T) {
 	a := settle(t, c, "alice", "bob")
 	known(t, c, a)
 	release := hold(t, c)
-	send(t, c, a, streams.Unclaimed("bob"), 2, "accepted")
+	send(t, c, a, subject.Unclaimed("bob"), 2, "accepted")
 	deleted := make(chan error, 1)
 	go func() {
 		_, err := c.DeleteAccount(timeout(t), "alice", 0)

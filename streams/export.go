@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Export calls line with all that is stored about a person, what they sent to channels and
@@ -97,7 +98,7 @@ func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *Registrat
 	}
 	for _, id := range groups {
 		var failed error
-		err := c.eachOfChannel(ctx, channelEntries(id, ">"), 1, func(e ChannelEntry) bool {
+		err := c.eachOfChannel(ctx, subject.ChannelEntries(id, ">"), 1, func(e ChannelEntry) bool {
 			if e.SenderID == u && !me.OfTheOneBefore(e.MessageID) {
 				failed = line(schemas.ExportLine{Kind: schemas.ExportPosted, Chat: string(id), Posted: &e.Message})
 			}
@@ -248,9 +249,9 @@ func waitingLines(m stored) ([]schemas.ExportLine, error) {
 
 // deviceOf is the device at the end of a subject; none for the inbox of who has
 // none.
-func deviceOf(subject string) schemas.DeviceID {
-	id := schemas.DeviceID(subject[strings.LastIndexByte(subject, '.')+1:])
-	if id == unclaimed {
+func deviceOf(filter string) schemas.DeviceID {
+	id := schemas.DeviceID(filter[strings.LastIndexByte(filter, '.')+1:])
+	if id == subject.UnclaimedDevice {
 		return ""
 	}
 	return id

@@ -10,6 +10,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // exported are the fields that a line of each kind may have. What is added here is the
@@ -60,7 +61,7 @@ func TestExportHasNothingOfOthers(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
 	people(t, c, "bob")
 	a := settle(t, c, "alice", "bob")
-	gone := streams.Address{User: "alice", Device: addDevice(t, c, "alice").DeviceID}
+	gone := subject.Address{User: "alice", Device: addDevice(t, c, "alice").DeviceID}
 	if _, _, err := c.Presence().Begin(ctx, gone, &schemas.Session{ConnectedAt: schemas.Now()}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Reach into the package for the tests beside it.
@@ -91,8 +92,8 @@ func (d *Directory) Remember(u schemas.UserID, p *Person) {
 func (d *Directory) SetNow(now func() time.Time) { d.now = now }
 
 // DeleteMessage deletes one entry of an inbox.
-func (c *Conn) DeleteMessage(ctx context.Context, a Address, seq uint64) error {
-	return c.deleteMessage(ctx, inboxStream(c.partition(a.User)), seq)
+func (c *Conn) DeleteMessage(ctx context.Context, a subject.Address, seq uint64) error {
+	return c.deleteMessage(ctx, subject.InboxStream(c.partition(a.User)), seq)
 }
 
 // HoldReaders takes all readers of Direct Get, so that reads wait, until the
@@ -126,7 +127,7 @@ func (*blocker) gap()                       {}
 
 // BlockLive stops the dispatcher of c until the returned function is called. Live
 // messages for a go to waste meanwhile, and fill the queue.
-func (c *Conn) BlockLive(a Address) (release func(), err error) {
+func (c *Conn) BlockLive(a subject.Address) (release func(), err error) {
 	b := &blocker{make(chan struct{}), make(chan struct{})}
 	leave, err := c.live.subscribe(c.partition(a.User), a, b)
 	if err != nil {
@@ -182,7 +183,7 @@ func (c *Conn) Erase(ctx context.Context, u schemas.UserID, due func(schemas.Dev
 // MembershipsEnd is the newest sequence of MEMBERSHIPS.
 func (c *Conn) MembershipsEnd(t testing.TB) uint64 {
 	t.Helper()
-	end, err := c.endOf(t.Context(), "KV_"+membershipsBucket)
+	end, err := c.endOf(t.Context(), subject.Memberships.Stream())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,7 @@ func (c *Conn) Stored(ctx context.Context, u schemas.UserID) (map[string]int, er
 func (c *Conn) AdvanceReceipts(ctx context.Context, sender schemas.UserID, marks map[schemas.UserID]schemas.Watermark) error {
 	all := make(watermarks, len(marks))
 	for reader, w := range marks {
-		all.add(receiptKey(sender, reader), w)
+		all.add(subject.ReceiptKey(sender, reader), w)
 	}
 	return c.receipts.advance(ctx, all)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Edit is a change of a group that is being made.
@@ -106,9 +107,9 @@ func (g *Groups) Made(ctx context.Context, q schemas.Request, by schemas.UserID,
 // wasWritten says whether there was ever a group of that id.
 func (g *Groups) wasWritten(ctx context.Context, id schemas.GroupID) (was bool, err error) {
 	err = g.c.withAPI(ctx, func(ctx context.Context) error {
-		stream, err := g.c.js.Stream(ctx, "KV_"+groupsBucket)
+		stream, err := g.c.js.Stream(ctx, subject.Groups.Stream())
 		if err == nil {
-			_, err = stream.GetLastMsgForSubject(ctx, "$KV."+groupsBucket+"."+string(id))
+			_, err = stream.GetLastMsgForSubject(ctx, subject.Groups.Subject(string(id)))
 		}
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
@@ -270,7 +271,7 @@ func (g *Groups) apply(ctx context.Context, old schemas.Group, by schemas.UserID
 func (g *Groups) begin(ctx context.Context, group *schemas.Group, joined []schemas.Member) error {
 	return atOnce(ctx, len(joined), func(ctx context.Context, i int) error {
 		m := joined[i]
-		_, err := update(ctx, g.spans, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+		_, err := update(ctx, g.spans, subject.MembershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
 			return old.Open(m.Since), nil
 		})
 		return err
@@ -307,7 +308,7 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 			continue // the next owner of the name would find it
 		}
 		over := schemas.Span{From: m.Since, To: updates[0].MessageID}
-		_, err = update(ctx, g.spans, membershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+		_, err = update(ctx, g.spans, subject.MembershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
 			return old.Close(over), nil
 		})
 		if err != nil {

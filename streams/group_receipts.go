@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Receipts in groups: one watermark a member, in the messages of all others. That
@@ -15,7 +16,7 @@ import (
 // AdvanceGroupReceipt moves the watermark of a member in the messages of a group up
 // to w, if it is not there yet, and returns once that is durable.
 func (c *Conn) AdvanceGroupReceipt(ctx context.Context, id schemas.GroupID, member schemas.UserID, w schemas.Watermark) error {
-	return c.receipts.advance(ctx, watermarks{groupReceiptKey(id, member): w})
+	return c.receipts.advance(ctx, watermarks{subject.GroupReceiptKey(id, member): w})
 }
 
 // GroupReceipts are the watermarks of some members of a group, in no order; who has
@@ -23,9 +24,9 @@ func (c *Conn) AdvanceGroupReceipt(ctx context.Context, id schemas.GroupID, memb
 func (c *Conn) GroupReceipts(ctx context.Context, id schemas.GroupID, members []schemas.UserID) ([]schemas.ReceiptItem, error) {
 	subjects := make([]string, len(members))
 	for i, u := range members {
-		subjects[i] = "$KV." + receiptsBucket + "." + groupReceiptKey(id, u)
+		subjects[i] = subject.Receipts.Subject(subject.GroupReceiptKey(id, u))
 	}
-	all, err := c.readers.lasts(ctx, "KV_"+receiptsBucket, subjects)
+	all, err := c.readers.lasts(ctx, subject.Receipts.Stream(), subjects)
 	if err != nil {
 		return nil, fmt.Errorf("failed to read the receipts of a group: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // tell commits an update to the inboxes of users, shows it to who is connected, and
@@ -17,7 +18,7 @@ func (g *Groups) tell(ctx context.Context, users []schemas.UserID, change *schem
 	if err := g.c.Tell(ctx, users, change.MessageID, entry); err != nil {
 		return err
 	}
-	g.c.publishEvent(groupEventSubject(change.GroupID), entry)
+	g.c.publishEvent(subject.GroupEvent(change.GroupID), entry)
 	return nil
 }
 
@@ -29,7 +30,7 @@ func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.Mess
 	if err != nil {
 		return err
 	}
-	to := make([]Address, 0, len(users))
+	to := make([]subject.Address, 0, len(users))
 	var unclaimed []schemas.UserID
 	for i, u := range users {
 		if !people[i].Had(id) {
@@ -53,7 +54,7 @@ func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.Mess
 }
 
 // commitUpdate commits the copies of an update, those that are missing where it is old.
-func (c *Conn) commitUpdate(ctx context.Context, id schemas.MessageID, entry []byte, to []Address) error {
+func (c *Conn) commitUpdate(ctx context.Context, id schemas.MessageID, entry []byte, to []subject.Address) error {
 	if made := id.Time().Time(); time.Since(made) > c.window/2 { // the stream may have forgotten the ids
 		var err error
 		if to, err = c.Missing(ctx, id, made, to); err != nil {
@@ -68,7 +69,7 @@ func (c *Conn) commitUpdate(ctx context.Context, id schemas.MessageID, entry []b
 	return nil
 }
 
-func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byte, to []Address) error {
+func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byte, to []subject.Address) error {
 	release, err := c.Reserve(ctx, len(to))
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byt
 	defer release()
 	parts := c.byPartition(to)
 	type answer struct {
-		to       []Address
+		to       []subject.Address
 		outcomes []Outcome
 	}
 	answers := make(chan answer, len(parts)) // one each
@@ -85,7 +86,7 @@ func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byt
 		for _, a := range some {
 			set = append(set, inboxEntry(p, a, string(id), entry))
 		}
-		if err := c.commit(inboxStream(p), set, func(o []Outcome) { answers <- answer{some, o} }); err != nil {
+		if err := c.commit(subject.InboxStream(p), set, func(o []Outcome) { answers <- answer{some, o} }); err != nil {
 			return err
 		}
 	}
@@ -103,7 +104,7 @@ func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byt
 }
 
 // showUpdate shows the copies that were stored now.
-func (c *Conn) showUpdate(to []Address, outcomes []Outcome, entry []byte) error {
+func (c *Conn) showUpdate(to []subject.Address, outcomes []Outcome, entry []byte) error {
 	for i, o := range outcomes {
 		switch {
 		case errors.Is(o.Err, ErrInboxFull):

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Groups are the group chats: one record a group in bucket GROUPS, changed with
@@ -54,7 +55,7 @@ var ErrGroupFull = errors.New("the record of the group is full")
 
 func openGroups(ctx context.Context, c *Conn) (*Groups, error) {
 	g := &Groups{c: c, turns: make(map[schemas.GroupID]*turn), known: make(map[schemas.GroupID]knownGroup)}
-	for name, kv := range map[string]*jetstream.KeyValue{groupsBucket: &g.kv, membershipsBucket: &g.spans} {
+	for name, kv := range map[subject.Bucket]*jetstream.KeyValue{subject.Groups: &g.kv, subject.Memberships: &g.spans} {
 		var err error
 		if *kv, err = c.bucket(ctx, name); err != nil {
 			return nil, err
@@ -189,7 +190,7 @@ func (g *Groups) drop(id schemas.GroupID, k knownGroup) {
 
 // Membership is when a person was a member of a group.
 func (g *Groups) Membership(ctx context.Context, u schemas.UserID, id schemas.GroupID) (schemas.Membership, error) {
-	m, _, _, err := get[schemas.Membership](ctx, g.spans, membershipKey(u, id))
+	m, _, _, err := get[schemas.Membership](ctx, g.spans, subject.MembershipKey(u, id))
 	return m, err
 }
 
@@ -232,15 +233,15 @@ func (g *Groups) Memberships(ctx context.Context, id schemas.GroupID) (map[schem
 // with the sequence in MEMBERSHIPS, until it says no. In a cluster it may be a moment behind.
 func (g *Groups) memberships(ctx context.Context, u schemas.UserID, each func(uint64, schemas.GroupID, schemas.Membership) bool) error {
 	const page = 500
-	subject, from := "$KV."+membershipsBucket+"."+u.Token()+".*", uint64(0)
+	filter, from := subject.Memberships.Subject(u.Token()+".*"), uint64(0)
 	for {
-		all, more, err := g.c.readers.next(ctx, "KV_"+membershipsBucket, subject, from, page)
+		all, more, err := g.c.readers.next(ctx, subject.Memberships.Stream(), filter, from, page)
 		if err != nil {
 			return fmt.Errorf("failed to read the memberships of a user: %w", err)
 		}
 		for _, m := range all {
 			from = m.sequence + 1
-			id, err := schemas.ParseGroupID(m.subject[len(subject)-len("*"):])
+			id, err := schemas.ParseGroupID(m.subject[len(filter)-len("*"):])
 			if err != nil {
 				continue
 			}

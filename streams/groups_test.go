@@ -12,10 +12,11 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // newcomer makes a user exist with one device.
-func newcomer(t testing.TB, c *streams.Conn, u schemas.UserID) streams.Address {
+func newcomer(t testing.TB, c *streams.Conn, u schemas.UserID) subject.Address {
 	t.Helper()
 	ctx := timeout(t)
 	if err := c.Directory().EnsureUser(ctx, u); err != nil {
@@ -25,14 +26,14 @@ func newcomer(t testing.TB, c *streams.Conn, u schemas.UserID) streams.Address {
 	if _, err := c.Directory().AddDevice(ctx, u, d, 3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Directory().ChangeDevice(ctx, streams.Address{User: u, Device: d.DeviceID}, func(d *schemas.Device) { d.Unclaimed = false }); err != nil {
+	if _, err := c.Directory().ChangeDevice(ctx, subject.Address{User: u, Device: d.DeviceID}, func(d *schemas.Device) { d.Unclaimed = false }); err != nil {
 		t.Fatal(err)
 	}
-	return streams.Address{User: u, Device: d.DeviceID}
+	return subject.Address{User: u, Device: d.DeviceID}
 }
 
 // inboxLen is how many entries an inbox holds, in a cluster of one partition.
-func inboxLen(t testing.TB, c *streams.Conn, a streams.Address) int {
+func inboxLen(t testing.TB, c *streams.Conn, a subject.Address) int {
 	t.Helper()
 	all, _, err := c.Read(timeout(t), "INBOX_0", "inbox.0."+a.User.Token()+"."+string(a.Device), 1000)
 	if err != nil {
@@ -85,7 +86,7 @@ func TestInterruptedChangeIsFinished(t *testing.T) {
 		if err != nil || got.Pending != nil || len(got.Members) != 1 {
 			t.Fatalf("%+v, %v", got, err)
 		}
-		for _, a := range []streams.Address{alice, bob} {
+		for _, a := range []subject.Address{alice, bob} {
 			if n := inboxLen(t, c, a); n != 1 {
 				t.Errorf("%s has %d entries, want the update", a.User, n)
 			}
@@ -113,9 +114,9 @@ func TestInterruptedChangeFinishedLate(t *testing.T) {
 	alice, bob := newcomer(t, c, "alice"), newcomer(t, c, "bob")
 	g := cutShort(schemas.MessageIDAt(schemas.TimestampOf(time.Now().Add(-time.Hour))))
 	leave(t, c, g)
-	copyOf := func(id schemas.MessageID, a streams.Address) uint64 {
+	copyOf := func(id schemas.MessageID, a subject.Address) uint64 {
 		done := make(chan uint64, 1)
-		c.CommitCopies(streams.Copies{Message: &schemas.Message{MessageID: id}, Entry: g.Pending.Updates[0].StoredUpdate(), To: []streams.Address{a}},
+		c.CommitCopies(streams.Copies{Message: &schemas.Message{MessageID: id}, Entry: g.Pending.Updates[0].StoredUpdate(), To: []subject.Address{a}},
 			func(sequences []uint64, err error) {
 				if err != nil {
 					t.Error(err)
@@ -127,7 +128,7 @@ func TestInterruptedChangeFinishedLate(t *testing.T) {
 	copyOf(g.Changed, alice)
 	probe, commits := c.Clock().Next(), 0
 	for deadline := time.Now().Add(streamstest.Timeout); commits < 2; { // the second is no duplicate any more
-		if copyOf(probe, streams.Unclaimed("carol")) > 0 {
+		if copyOf(probe, subject.Unclaimed("carol")) > 0 {
 			commits++
 		}
 		if time.Now().After(deadline) {
@@ -137,7 +138,7 @@ func TestInterruptedChangeFinishedLate(t *testing.T) {
 	if _, err := c.Groups().Group(timeout(t), g.GroupID); err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range []streams.Address{alice, bob} {
+	for _, a := range []subject.Address{alice, bob} {
 		if n := inboxLen(t, c, a); n != 1 {
 			t.Errorf("%s has %d entries, want the update", a.User, n)
 		}

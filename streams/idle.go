@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // maxPeople is how many people [Conn.EachPerson] reads at a time.
@@ -13,9 +14,9 @@ const maxPeople = 256
 // EachPerson calls do with the record of devices of everybody there is, in no
 // order, until one fails. Who changes meanwhile may come twice.
 func (c *Conn) EachPerson(ctx context.Context, do func(schemas.UserID, schemas.Devices) error) error {
-	prefix := "$KV." + devicesBucket + "."
+	prefix := subject.Devices.Subject("")
 	for from := uint64(0); ; {
-		all, more, err := c.readers.next(ctx, "KV_"+devicesBucket, prefix+">", from, maxPeople)
+		all, more, err := c.readers.next(ctx, subject.Devices.Stream(), prefix+">", from, maxPeople)
 		if err != nil {
 			return err
 		}
@@ -44,8 +45,8 @@ func (c *Conn) EachPerson(ctx context.Context, do func(schemas.UserID, schemas.D
 // those removed last it looks for who still has a session on record.
 func (c *Conn) FinishRemovals(ctx context.Context, u schemas.UserID, record schemas.Devices) error {
 	return atOnce(ctx, len(record.Removed), func(ctx context.Context, i int) error {
-		a := Address{User: u, Device: record.Removed[i]}
-		_, _, found, err := get[schemas.Session](ctx, c.presence.sessions, sessionKey(a))
+		a := subject.Address{User: u, Device: record.Removed[i]}
+		_, _, found, err := get[schemas.Session](ctx, c.presence.sessions, subject.DeviceKey(a))
 		if err == nil && found {
 			_, err = c.RemoveDevice(ctx, a)
 		}
@@ -57,7 +58,7 @@ func (c *Conn) FinishRemovals(ctx context.Context, u schemas.UserID, record sche
 // [Conn.RemoveDevice] does; false where it was used since, or is connected. A
 // device that comes back writes so into the same record, before it has a session:
 // one of the two is first, and the other sees it.
-func (c *Conn) Deactivate(ctx context.Context, a Address, before schemas.Timestamp) (bool, error) {
+func (c *Conn) Deactivate(ctx context.Context, a subject.Address, before schemas.Timestamp) (bool, error) {
 	connected, last, err := c.presence.seen(ctx, a)
 	if err != nil || connected {
 		return false, err

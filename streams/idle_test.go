@@ -10,12 +10,13 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 const month = 30 * 24 * time.Hour
 
 // addIdle registers a device that was used last so long ago.
-func addIdle(t *testing.T, c *streams.Conn, u schemas.UserID, ago time.Duration) streams.Address {
+func addIdle(t *testing.T, c *streams.Conn, u schemas.UserID, ago time.Duration) subject.Address {
 	t.Helper()
 	d := newDevice(c)
 	d.CreatedAt = schemas.TimestampOf(time.Now().Add(-2 * month))
@@ -23,7 +24,7 @@ func addIdle(t *testing.T, c *streams.Conn, u schemas.UserID, ago time.Duration)
 	if _, err := c.Directory().AddDevice(timeout(t), u, d, 100); err != nil {
 		t.Fatal(err)
 	}
-	return streams.Address{User: u, Device: d.DeviceID}
+	return subject.Address{User: u, Device: d.DeviceID}
 }
 
 func TestDeactivate(t *testing.T) {
@@ -33,14 +34,14 @@ func TestDeactivate(t *testing.T) {
 	connected, orphaned := addIdle(t, c, "bob", month+time.Hour), addIdle(t, c, "bob", month+time.Hour)
 	defer keepLease(t, c, "here")()
 	alive(t, c, "here", true)
-	for a, gateway := range map[streams.Address]string{connected: "here", orphaned: "a gateway that died"} {
+	for a, gateway := range map[subject.Address]string{connected: "here", orphaned: "a gateway that died"} {
 		if _, _, err := c.Presence().Begin(ctx, a, &schemas.Session{Gateway: gateway, ConnectedAt: before - 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	e := (&streamstest.Sender{T: t, Conn: c, From: "alice", To: forgotten}).Commit("1")
 	recordSent(t, c, forgotten, 1, "one")
-	for a, want := range map[streams.Address]bool{used: false, forgotten: true, connected: false, orphaned: true, streamstest.NewAddress(c): false} {
+	for a, want := range map[subject.Address]bool{used: false, forgotten: true, connected: false, orphaned: true, streamstest.NewAddress(c): false} {
 		if gone, err := c.Deactivate(ctx, a, before); err != nil || gone != want {
 			t.Errorf("%s: removed %t, %v; want %t", a.Device, gone, err, want)
 		}
@@ -127,7 +128,7 @@ func TestFinishRemovals(t *testing.T) {
 	to := &streamstest.Sender{T: t, Conn: c, From: "alice", To: phone}
 	e := to.Commit("1")
 	recordSent(t, c, phone, 1, "one")
-	for _, a := range []streams.Address{phone, kept} {
+	for _, a := range []subject.Address{phone, kept} {
 		if _, _, err := c.Presence().Begin(ctx, a, &schemas.Session{Gateway: "here", ConnectedAt: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +143,7 @@ func TestFinishRemovals(t *testing.T) {
 	if _, ok, err := c.LastSent(ctx, phone); ok || err != nil || to.Held(e.ID) {
 		t.Errorf("its sends or its inbox are still there: %v", err)
 	}
-	sessions, err := c.Presence().Sessions(ctx, []streams.Address{phone, kept})
+	sessions, err := c.Presence().Sessions(ctx, []subject.Address{phone, kept})
 	if err != nil || sessions[0].SessionID != "" || sessions[1].SessionID == "" {
 		t.Errorf("sessions %+v, %v", sessions, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Inbox is one device's consumer: it delivers what INBOX_p holds for the device
@@ -96,7 +97,7 @@ type deviceInbox struct {
 	// Static after Open.
 	c         *Conn
 	owner     *Consumers
-	addr      Address
+	addr      subject.Address
 	session   schemas.SessionID
 	partition int
 	stream    string

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // collector is a Sink that keeps contents.
@@ -41,7 +42,7 @@ func unconnected() (*directInbox, *collector) {
 	sink := &collector{}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &directInbox{catching: true}
-	b.c, b.owner, b.addr, b.sink, b.source, b.ctx, b.cancel = c, cs, Address{"bob", testDevice}, sink, b, ctx, cancel
+	b.c, b.owner, b.addr, b.sink, b.source, b.ctx, b.cancel = c, cs, subject.Address{User: "bob", Device: testDevice}, sink, b, ctx, cancel
 	return b, sink
 }
 

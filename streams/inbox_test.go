@@ -8,6 +8,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // timed is Consumers by a clock that only sweeps move.
@@ -25,7 +26,7 @@ func startTimed(ctx context.Context, c *streams.Conn) (streamstest.Inboxes, erro
 
 // Open waits until the server knows the subscription. The product does not: what
 // is lost in that moment the first look of the sweeper finds.
-func (c timed) Open(ctx context.Context, a streams.Address, session schemas.SessionID, resume schemas.Cursor, sink streams.Sink) (streams.Inbox, error) {
+func (c timed) Open(ctx context.Context, a subject.Address, session schemas.SessionID, resume schemas.Cursor, sink streams.Sink) (streams.Inbox, error) {
 	in, err := c.Consumers.Open(ctx, a, session, resume, sink)
 	if err == nil {
 		err = c.conn.LiveConn().FlushWithContext(ctx)

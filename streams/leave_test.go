@@ -11,6 +11,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // people make accounts.
@@ -173,7 +174,7 @@ func TestLateErasureWaitsForAPendingChange(t *testing.T) {
 	if got := roles(t, c, id); got != "[bob owner]" {
 		t.Error(got)
 	}
-	if held, err := c.Holds(timeout(t), streams.Unclaimed("bob"), cut.Changed); err != nil || !held {
+	if held, err := c.Holds(timeout(t), subject.Unclaimed("bob"), cut.Changed); err != nil || !held {
 		t.Errorf("bob does not hear that it was renamed: %v", err)
 	}
 	onlyTheRecord(t, c, "alice")

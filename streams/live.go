@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // A live payload is one byte of kind and what the kind needs.
@@ -48,13 +49,13 @@ type live struct {
 
 	mu        sync.RWMutex // guards the rest
 	listeners map[*nats.Subscription]listener
-	local     map[Address][]listener // by device: two while one connection takes over from another
+	local     map[subject.Address][]listener // by device: two while one connection takes over from another
 }
 
 func startLive(nc *nats.Conn, alone bool, log *slog.Logger) *live {
 	l := &live{nc: nc, alone: alone, log: log,
 		queue: make(chan *nats.Msg, liveQueue), stop: make(chan struct{}), stopped: make(chan struct{}),
-		listeners: make(map[*nats.Subscription]listener), local: make(map[Address][]listener)}
+		listeners: make(map[*nats.Subscription]listener), local: make(map[subject.Address][]listener)}
 	go l.run()
 	return l
 }
@@ -67,10 +68,10 @@ func (l *live) close() {
 // subscribe starts calling to, until leave. A message between the subscription and
 // its entry in listeners is lost, as core NATS may lose any: read the stream
 // afterwards. A call that is under way may still finish after leave.
-func (l *live) subscribe(p int, a Address, to listener) (leave func(), err error) {
+func (l *live) subscribe(p int, a subject.Address, to listener) (leave func(), err error) {
 	var sub *nats.Subscription
 	if !l.alone {
-		subject := liveSubject(p, a)
+		subject := subject.Live(p, a)
 		if sub, err = l.nc.ChanSubscribe(subject, l.queue); err != nil {
 			return nil, fmt.Errorf("failed to subscribe to %s: %w", subject, err)
 		}
@@ -84,7 +85,7 @@ func (l *live) subscribe(p int, a Address, to listener) (leave func(), err error
 	return func() { l.unsubscribe(a, to, sub) }, nil
 }
 
-func (l *live) unsubscribe(a Address, to listener, sub *nats.Subscription) {
+func (l *live) unsubscribe(a subject.Address, to listener, sub *nats.Subscription) {
 	l.mu.Lock()
 	// Anew: who is calling the listeners of a has the old ones.
 	if left := slices.DeleteFunc(slices.Clone(l.local[a]), func(o listener) bool { return o == to }); len(left) > 0 {
@@ -100,7 +101,7 @@ func (l *live) unsubscribe(a Address, to listener, sub *nats.Subscription) {
 }
 
 // here are the connections of a device in this process.
-func (l *live) here(a Address) []listener {
+func (l *live) here(a subject.Address) []listener {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.local[a]
@@ -165,7 +166,7 @@ func (l *live) gapAll() {
 
 // publishLive sends one payload to a device, wherever it is connected. Nobody
 // there is no error, and a loss is made good from the stream.
-func (c *Conn) publishLive(a Address, kind byte, body ...[]byte) {
+func (c *Conn) publishLive(a subject.Address, kind byte, body ...[]byte) {
 	n := 1
 	for _, b := range body {
 		n += len(b)
@@ -174,14 +175,14 @@ func (c *Conn) publishLive(a Address, kind byte, body ...[]byte) {
 	for _, b := range body {
 		payload = append(payload, b...)
 	}
-	if err := c.lives.Publish(liveSubject(c.partition(a.User), a), payload); err != nil && !isClosed(err) {
+	if err := c.lives.Publish(subject.Live(c.partition(a.User), a), payload); err != nil && !isClosed(err) {
 		c.log.Debug("a live message was not sent", "error", err)
 	}
 }
 
 // tellHere calls the device's connections; false where others than this process
 // may have some.
-func (c *Conn) tellHere(a Address, tell func(listener)) bool {
+func (c *Conn) tellHere(a subject.Address, tell func(listener)) bool {
 	if !c.opts.Alone {
 		return false
 	}
@@ -193,7 +194,7 @@ func (c *Conn) tellHere(a Address, tell func(listener)) bool {
 
 // PublishEntry shows an inbox entry, committed with that sequence, to its device.
 // The entry is not changed any more.
-func (c *Conn) PublishEntry(a Address, seq uint64, entry []byte) {
+func (c *Conn) PublishEntry(a subject.Address, seq uint64, entry []byte) {
 	if c.tellHere(a, func(to listener) { to.entry(seq, entry) }) {
 		c.shown[c.partition(a.User)].add(seq)
 		return
@@ -205,21 +206,21 @@ func (c *Conn) PublishEntry(a Address, seq uint64, entry []byte) {
 
 // PublishFrame sends a ready frame, which is not changed any more, to a device if
 // it is connected.
-func (c *Conn) PublishFrame(a Address, frame []byte) {
+func (c *Conn) PublishFrame(a subject.Address, frame []byte) {
 	if !c.tellHere(a, func(to listener) { to.frame(frame) }) {
 		c.publishLive(a, liveFrame, frame)
 	}
 }
 
 // PublishReplaced tells older connections of a device that session took over.
-func (c *Conn) PublishReplaced(a Address, session schemas.SessionID) {
+func (c *Conn) PublishReplaced(a subject.Address, session schemas.SessionID) {
 	if !c.tellHere(a, func(to listener) { to.replaced(session) }) {
 		c.publishLive(a, liveReplaced, []byte(session))
 	}
 }
 
 // PublishRemoved tells the connections of a device that it is no more.
-func (c *Conn) PublishRemoved(a Address) {
+func (c *Conn) PublishRemoved(a subject.Address) {
 	if !c.tellHere(a, func(to listener) { to.removed() }) {
 		c.publishLive(a, liveRemoved)
 	}
@@ -227,12 +228,12 @@ func (c *Conn) PublishRemoved(a Address) {
 
 // PublishDelivered tells other services that reader has a message.
 func (c *Conn) PublishDelivered(reader schemas.UserID, frame []byte) {
-	c.publishEvent(deliveredEventSubject(reader), frame)
+	c.publishEvent(subject.DeliveredEvent(reader), frame)
 }
 
 // PublishRead tells other services that reader has read a message.
 func (c *Conn) PublishRead(reader schemas.UserID, frame []byte) {
-	c.publishEvent(readEventSubject(reader), frame)
+	c.publishEvent(subject.ReadEvent(reader), frame)
 }
 
 // PublishSession tells of a connection's begin or end: gateways that watch the
@@ -244,7 +245,7 @@ func (c *Conn) PublishSession(e schemas.SessionEvent) {
 		}
 		return
 	}
-	c.publishEvent(sessionEventSubject(e.UserID), schemas.Encode(e))
+	c.publishEvent(subject.SessionEvent(e.UserID), schemas.Encode(e))
 }
 
 func (c *Conn) publishEvent(subject string, body []byte) {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Job is one message of MESSAGES on its way through a worker. Exactly one of
@@ -41,13 +42,13 @@ type Jobs struct {
 
 // MirrorJobs opens the consumer that the topology set up.
 func (c *Conn) MirrorJobs(ctx context.Context) (*Jobs, error) {
-	stream, err := c.js.Stream(ctx, messagesStream)
+	stream, err := c.js.Stream(ctx, subject.MessagesStream)
 	if err != nil {
-		return nil, fmt.Errorf("failed to open stream %s: %w", messagesStream, err)
+		return nil, fmt.Errorf("failed to open stream %s: %w", subject.MessagesStream, err)
 	}
-	consumer, err := stream.Consumer(ctx, mirrorConsumer)
+	consumer, err := stream.Consumer(ctx, subject.MirrorConsumer)
 	if err != nil {
-		return nil, fmt.Errorf("failed to open consumer %s: %w", mirrorConsumer, err)
+		return nil, fmt.Errorf("failed to open consumer %s: %w", subject.MirrorConsumer, err)
 	}
 	return &Jobs{stream, consumer}, nil
 }
@@ -61,25 +62,25 @@ func (j *Jobs) RemoveDone(ctx context.Context) error {
 	defer cancel()
 	info, err := j.stream.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("failed to look at stream %s: %w", messagesStream, err)
+		return fmt.Errorf("failed to look at stream %s: %w", subject.MessagesStream, err)
 	}
 	upTo := info.State.LastSeq // what came since is for the next time
 	mirrored := false
 	consumers := j.stream.ListConsumers(ctx)
 	for one := range consumers.Info() {
-		mirrored = mirrored || one.Name == mirrorConsumer
+		mirrored = mirrored || one.Name == subject.MirrorConsumer
 		if one.NumPending > 0 || one.NumAckPending > 0 {
 			upTo = min(upTo, one.AckFloor.Stream)
 		}
 	}
 	if err := consumers.Err(); err != nil {
-		return fmt.Errorf("failed to list the consumers of %s: %w", messagesStream, err)
+		return fmt.Errorf("failed to list the consumers of %s: %w", subject.MessagesStream, err)
 	}
 	if !mirrored || upTo < info.State.FirstSeq {
 		return nil
 	}
 	if err := j.stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1)); err != nil {
-		return fmt.Errorf("failed to remove from %s: %w", messagesStream, err)
+		return fmt.Errorf("failed to remove from %s: %w", subject.MessagesStream, err)
 	}
 	return nil
 }
@@ -122,7 +123,7 @@ func drain(jobs []Job, batch jetstream.MessageBatch) []Job {
 func (j *Jobs) Waiting(ctx context.Context) (uint64, error) {
 	info, err := j.consumer.Info(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("failed to look at consumer %s: %w", mirrorConsumer, err)
+		return 0, fmt.Errorf("failed to look at consumer %s: %w", subject.MirrorConsumer, err)
 	}
 	return info.NumPending + uint64(info.NumAckPending), nil
 }
@@ -136,12 +137,9 @@ type HistoryHandler interface {
 
 // Names of the history service, a NATS micro service.
 const (
-	historyService      = "roost-history"
-	historyVersion      = "1.0.0"
-	historyChatsSubject = "svc.history.chats"
-	historyPageSubject  = "svc.history.page"
-	historyPingSubject  = "svc.history.ready"
-	historyTimeout      = 5 * time.Second
+	historyService = "roost-history"
+	historyVersion = "1.0.0"
+	historyTimeout = 5 * time.Second
 )
 
 // maxPages bounds the history requests that one worker answers at a time; more
@@ -175,9 +173,9 @@ func (c *Conn) ServeHistory(h HistoryHandler) (stop func() error, err error) {
 		subject string
 		answer  func(context.Context, []byte) ([]byte, error)
 	}{
-		"chats": {historyChatsSubject, func(ctx context.Context, body []byte) ([]byte, error) { return answer(ctx, h.Chats, body) }},
-		"page":  {historyPageSubject, func(ctx context.Context, body []byte) ([]byte, error) { return answer(ctx, h.Page, body) }},
-		"ready": {historyPingSubject, func(ctx context.Context, _ []byte) ([]byte, error) { return nil, answerReady(ctx, h) }},
+		"chats": {subject.HistoryChats, func(ctx context.Context, body []byte) ([]byte, error) { return answer(ctx, h.Chats, body) }},
+		"page":  {subject.HistoryPage, func(ctx context.Context, body []byte) ([]byte, error) { return answer(ctx, h.Page, body) }},
+		"ready": {subject.HistoryReady, func(ctx context.Context, _ []byte) ([]byte, error) { return nil, answerReady(ctx, h) }},
 	} {
 		handler := micro.HandlerFunc(func(r micro.Request) {
 			slots <- struct{}{}
@@ -257,7 +255,7 @@ func errNoWorker(cause error) error {
 // HistoryPage asks a worker for a page. Where none answers in time the error is
 // unavailable.
 func (c *Conn) HistoryPage(ctx context.Context, req schemas.HistoryRequest) (schemas.HistoryReply, error) {
-	m, err := c.ask(ctx, historyPageSubject, schemas.Encode(req))
+	m, err := c.ask(ctx, subject.HistoryPage, schemas.Encode(req))
 	if err != nil {
 		return schemas.HistoryReply{}, err
 	}
@@ -266,7 +264,7 @@ func (c *Conn) HistoryPage(ctx context.Context, req schemas.HistoryRequest) (sch
 
 // HistoryChats asks a worker for the chats that history has something of.
 func (c *Conn) HistoryChats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error) {
-	m, err := c.ask(ctx, historyChatsSubject, schemas.Encode(req))
+	m, err := c.ask(ctx, subject.HistoryChats, schemas.Encode(req))
 	if err != nil {
 		return schemas.ChatsReply{}, err
 	}
@@ -275,7 +273,7 @@ func (c *Conn) HistoryChats(ctx context.Context, req schemas.ChatsRequest) (sche
 
 // HistoryReady says why history cannot be served now, or nil.
 func (c *Conn) HistoryReady(ctx context.Context) error {
-	_, err := c.ask(ctx, historyPingSubject, nil)
+	_, err := c.ask(ctx, subject.HistoryReady, nil)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Missing are the inboxes of to that do not hold the message now, in their order.
@@ -14,19 +15,19 @@ import (
 //
 // It is for many inboxes: the newest entry of each comes in a few answers, and
 // where that is another one, what was stored since is read, and nothing older.
-func (c *Conn) Missing(ctx context.Context, id schemas.MessageID, recorded time.Time, to []Address) ([]Address, error) {
+func (c *Conn) Missing(ctx context.Context, id schemas.MessageID, recorded time.Time, to []subject.Address) ([]subject.Address, error) {
 	const slack = 10 * time.Minute // between clocks
-	held := make(map[Address]bool, len(to))
+	held := make(map[subject.Address]bool, len(to))
 	for p, some := range c.byPartition(to) {
 		if err := c.holding(ctx, p, id, recorded.Add(-slack), some, held); err != nil {
 			return nil, err
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(to), func(a Address) bool { return held[a] }), nil
+	return slices.DeleteFunc(slices.Clone(to), func(a subject.Address) bool { return held[a] }), nil
 }
 
-func (c *Conn) byPartition(to []Address) map[int][]Address {
-	parts := make(map[int][]Address)
+func (c *Conn) byPartition(to []subject.Address) map[int][]subject.Address {
+	parts := make(map[int][]subject.Address)
 	for _, a := range to {
 		p := c.partition(a.User)
 		parts[p] = append(parts[p], a)
@@ -36,23 +37,23 @@ func (c *Conn) byPartition(to []Address) map[int][]Address {
 
 // holding enters in held which inboxes of a partition have a message that was
 // stored at t or later.
-func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.Time, to []Address, held map[Address]bool) error {
-	first, _, err := c.readers.since(ctx, inboxStream(p), inSubject("inbox", p), t, 1)
+func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.Time, to []subject.Address, held map[subject.Address]bool) error {
+	first, _, err := c.readers.since(ctx, subject.InboxStream(p), subject.AllInboxes(p), t, 1)
 	if err != nil || len(first) == 0 {
 		return err
 	}
 	subjects, newest := make([]string, len(to)), make(map[string]stored, len(to))
 	for i, a := range to {
-		subjects[i] = inboxSubject(p, a)
+		subjects[i] = subject.Inbox(p, a)
 	}
-	lasts, err := c.readers.lasts(ctx, inboxStream(p), subjects)
+	lasts, err := c.readers.lasts(ctx, subject.InboxStream(p), subjects)
 	if err != nil {
 		return err
 	}
 	for _, m := range lasts {
 		newest[m.subject] = m
 	}
-	var open []Address
+	var open []subject.Address
 	for i, a := range to {
 		m, ok := newest[subjects[i]]
 		switch {
@@ -79,11 +80,11 @@ func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.
 const singleReads = 8
 
 // holdsFrom says whether an inbox has a message at sequence seq or behind.
-func (c *Conn) holdsFrom(ctx context.Context, a Address, id schemas.MessageID, seq uint64) (bool, error) {
+func (c *Conn) holdsFrom(ctx context.Context, a subject.Address, id schemas.MessageID, seq uint64) (bool, error) {
 	p := c.partition(a.User)
 	for n := 1; ; n = schemas.MaxInFlight {
 		for range singleReads {
-			entries, more, err := c.readers.from(ctx, inboxStream(p), inboxSubject(p, a), seq, n)
+			entries, more, err := c.readers.from(ctx, subject.InboxStream(p), subject.Inbox(p, a), seq, n)
 			if err != nil {
 				return false, err
 			}

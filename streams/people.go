@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // People looks many users up, as [Directory.Person] does, in their order.
@@ -39,19 +40,19 @@ func (s *slot) loaded() bool {
 
 // AppendInboxes appends the inboxes of a user: one for each device, or where there
 // is none the unclaimed one.
-func AppendInboxes(to []Address, u schemas.UserID, p *Person) []Address {
+func AppendInboxes(to []subject.Address, u schemas.UserID, p *Person) []subject.Address {
 	if len(p.Devices) == 0 {
-		return append(to, Unclaimed(u))
+		return append(to, subject.Unclaimed(u))
 	}
 	for _, d := range p.Devices {
-		to = append(to, Address{User: u, Device: d.DeviceID})
+		to = append(to, subject.Address{User: u, Device: d.DeviceID})
 	}
 	return to
 }
 
 // Claimed are the inboxes of those users who have a device now. It asks past the
 // cache.
-func (d *Directory) Claimed(ctx context.Context, users []schemas.UserID) (to []Address, err error) {
+func (d *Directory) Claimed(ctx context.Context, users []schemas.UserID) (to []subject.Address, err error) {
 	for _, u := range users {
 		d.forget(u)
 	}

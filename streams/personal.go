@@ -1,6 +1,9 @@
 package streams
 
-import "roost/schemas"
+import (
+	"roost/schemas"
+	"roost/streams/subject"
+)
 
 // holding is one place where something is stored about a person: all messages of
 // a stream on a subject.
@@ -20,27 +23,27 @@ type holding struct {
 // History is the workers', to delete and to export a page at a time.
 func (c *Conn) personal(u schemas.UserID) []holding {
 	p, t := c.partition(u), u.Token()
-	every := Address{User: u, Device: "*"}
+	every := subject.Address{User: u, Device: "*"}
 	return []holding{
-		inBucket(accountsBucket, t, accountLines),
-		inBucket(settingsBucket, t, settingsLines),
-		{stream: "KV_" + devicesBucket, subject: "$KV." + devicesBucket + "." + t, lines: deviceLines, stays: true}, // the deletion goes by it
-		inBucket(sessionsBucket, t+".*", sessionLines),
-		provesPeers(inBucket(receiptsBucket, t+".*", receiptLines), peersOfReceipt),
-		provesPeers(inBucket(receiptsBucket, "*."+t, receiptLines), peersOfReceipt), // in groups as well
-		inBucket(receiptsBucket, t+".read.*", readMarkLines),
-		inBucket(receiptsBucket, "*.read."+t, nobodysLines), // marks of others in their chat with this user
-		inBucket(acksBucket, t+".*", nobodysLines),          // positions in the inboxes, which are in the export
-		inBucket(blocksBucket, t, blockLines),
-		inBucket(requestsBucket, t, requestLines),
-		inBucket(membershipsBucket, t+".*", membershipLines), // behind the groups that are left, see leaveRest
-		{stream: sentStream(p), subject: sentSubject(p, every), lines: sentLines},
-		provesPeers(holding{stream: inboxStream(p), subject: inboxSubject(p, every), lines: waitingLines}, peersOfEntry),
+		inBucket(subject.Accounts, t, accountLines),
+		inBucket(subject.Settings, t, settingsLines),
+		{stream: subject.Devices.Stream(), subject: subject.Devices.Subject(t), lines: deviceLines, stays: true}, // the deletion goes by it
+		inBucket(subject.Sessions, t+".*", sessionLines),
+		provesPeers(inBucket(subject.Receipts, t+".*", receiptLines), peersOfReceipt),
+		provesPeers(inBucket(subject.Receipts, "*."+t, receiptLines), peersOfReceipt), // in groups as well
+		inBucket(subject.Receipts, t+".read.*", readMarkLines),
+		inBucket(subject.Receipts, "*.read."+t, nobodysLines), // marks of others in their chat with this user
+		inBucket(subject.Acks, t+".*", nobodysLines),          // positions in the inboxes, which are in the export
+		inBucket(subject.Blocks, t, blockLines),
+		inBucket(subject.Requests, t, requestLines),
+		inBucket(subject.Memberships, t+".*", membershipLines), // behind the groups that are left, see leaveRest
+		{stream: subject.SentStream(p), subject: subject.Sent(p, every), lines: sentLines},
+		provesPeers(holding{stream: subject.InboxStream(p), subject: subject.Inbox(p, every), lines: waitingLines}, peersOfEntry),
 	}
 }
 
-func inBucket(bucket, keys string, lines func(stored) ([]schemas.ExportLine, error)) holding {
-	return holding{stream: "KV_" + bucket, subject: "$KV." + bucket + "." + keys, lines: lines}
+func inBucket(in subject.Bucket, keys string, lines func(stored) ([]schemas.ExportLine, error)) holding {
+	return holding{stream: in.Stream(), subject: in.Subject(keys), lines: lines}
 }
 
 func provesPeers(h holding, peers func(stored) []schemas.UserID) holding {

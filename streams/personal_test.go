@@ -12,6 +12,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // pages are a history of so many messages with each of the people, oldest first.
@@ -52,7 +53,7 @@ func TestExport(t *testing.T) {
 	settle(t, c, "carol", "dave")
 	(&streamstest.Sender{T: t, Conn: c, From: "bob", To: a}).CommitMany(600) // more than one read
 	gone := addDevice(t, c, "alice")
-	if _, err := c.RemoveDevice(ctx, streams.Address{User: "alice", Device: gone.DeviceID}); err != nil {
+	if _, err := c.RemoveDevice(ctx, subject.Address{User: "alice", Device: gone.DeviceID}); err != nil {
 		t.Fatal(err)
 	}
 	export := func() (map[schemas.ExportKind]int, error) {
@@ -135,7 +136,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	(&streamstest.Sender{T: t, Conn: c, From: "bob", To: a}).CommitPoison()
-	gone := streams.Address{User: "alice", Device: addDevice(t, c, "alice").DeviceID}
+	gone := subject.Address{User: "alice", Device: addDevice(t, c, "alice").DeviceID}
 	if _, _, err := c.Presence().Begin(ctx, gone, &schemas.Session{ConnectedAt: schemas.Now()}); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	known(t, c, a)
-	send(t, c, a, streams.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}, 2, "whose record is behind")
+	send(t, c, a, subject.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}, 2, "whose record is behind")
 	var got []string
 	say := func(parts ...any) { got = append(got, strings.TrimSpace(fmt.Sprintln(parts...))) }
 	device := func(id schemas.DeviceID) string {

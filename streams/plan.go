@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/streams/subject"
 )
 
 // Action is what a [Step] of a plan does.
@@ -37,10 +39,6 @@ func (s Step) String() string { return fmt.Sprintf("%-7s %-14s %s", s.Action, s.
 // ErrRefused is the error of Apply for a plan with a refused step.
 var ErrRefused = errors.New("the change would lose data")
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
-func inSubject(kind string, p int) string { return kind + "." + itoa(p) + ".>" }
-
 // Plan says what Apply would do; an empty plan means that the cluster is as the
 // topology wants it. It changes nothing.
 func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
@@ -67,7 +65,7 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 		return t, nil, err
 	}
 	if recorded != 0 && recorded != t.Partitions {
-		return t, []Step{{ActionRefuse, messagesStream, fmt.Sprintf(
+		return t, []Step{{ActionRefuse, subject.MessagesStream, fmt.Sprintf(
 			"partitions: %d → %d: users' inboxes would not be found again. The number is fixed at install", recorded, t.Partitions)}}, nil
 	}
 	for _, want := range t.streams() {
@@ -83,13 +81,13 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 	}
 	steps = withGateways(steps)
 	_, err = untilAnswered(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return c.js.Consumer(ctx, messagesStream, mirrorConsumer)
+		return c.js.Consumer(ctx, subject.MessagesStream, subject.MirrorConsumer)
 	})
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
-		steps = append(steps, Step{ActionCreate, mirrorConsumer, "consumer on " + messagesStream})
+		steps = append(steps, Step{ActionCreate, subject.MirrorConsumer, "consumer on " + subject.MessagesStream})
 	case err != nil:
-		return t, nil, fmt.Errorf("failed to look up consumer %s: %w", mirrorConsumer, err)
+		return t, nil, fmt.Errorf("failed to look up consumer %s: %w", subject.MirrorConsumer, err)
 	}
 	return t, steps, nil
 }
@@ -97,7 +95,7 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 // withGateways has GATEWAYS replaced wherever SESSIONS loses what it holds: by that
 // gateways notice.
 func withGateways(steps []Step) []Step {
-	const sessions, gateways = "KV_" + sessionsBucket, "KV_" + gatewaysBucket
+	sessions, gateways := subject.Sessions.Stream(), subject.Gateways.Stream()
 	lost := slices.ContainsFunc(steps, func(s Step) bool {
 		return s.Name == sessions && (s.Action == ActionCreate || s.Action == ActionReplace)
 	})
@@ -146,12 +144,12 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 			return steps, fmt.Errorf("failed to set up stream %s: %w", want.Name, err)
 		}
 	}
-	if todo[mirrorConsumer] != "" {
+	if todo[subject.MirrorConsumer] != "" {
 		_, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-			return c.js.CreateOrUpdateConsumer(ctx, messagesStream, t.mirror())
+			return c.js.CreateOrUpdateConsumer(ctx, subject.MessagesStream, t.mirror())
 		})
 		if err != nil {
-			return steps, fmt.Errorf("failed to set up consumer %s: %w", mirrorConsumer, err)
+			return steps, fmt.Errorf("failed to set up consumer %s: %w", subject.MirrorConsumer, err)
 		}
 	}
 	return steps, nil
@@ -243,7 +241,7 @@ func compare(have, want jetstream.StreamConfig) []Step {
 	if have.PersistMode != want.PersistMode {
 		note(true, "persist mode", have.PersistMode, want.PersistMode)
 	}
-	if len(refused) > 0 && (want.Name == "KV_"+sessionsBucket || want.Name == "KV_"+gatewaysBucket) { // see withGateways
+	if len(refused) > 0 && (want.Name == subject.Sessions.Stream() || want.Name == subject.Gateways.Stream()) { // see withGateways
 		return []Step{{ActionReplace, want.Name, strings.Join(append(refused, changes...), ", ")}}
 	}
 	var steps []Step
@@ -281,16 +279,16 @@ func (c *Conn) countInboxes(ctx context.Context) (n int, err error) {
 }
 
 func (c *Conn) recordedPartitions(ctx context.Context) (int, error) {
-	s, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, messagesStream) })
+	s, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, subject.MessagesStream) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, ErrNotInstalled
 	}
 	if err != nil {
-		return 0, fmt.Errorf("failed to look up stream %s: %w", messagesStream, err)
+		return 0, fmt.Errorf("failed to look up stream %s: %w", subject.MessagesStream, err)
 	}
 	n, err := strconv.Atoi(s.CachedInfo().Config.Metadata[partitionsKey])
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("stream %s does not record the number of partitions in its metadata %q", messagesStream, partitionsKey)
+		return 0, fmt.Errorf("stream %s does not record the number of partitions in its metadata %q", subject.MessagesStream, partitionsKey)
 	}
 	return n, nil
 }

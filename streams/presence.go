@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Presence knows which devices are connected where. Nobody sends heartbeats for
@@ -53,10 +54,10 @@ func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
 	p := &Presence{conn: c, now: time.Now,
 		some: make(chan struct{}, 1), leases: make(map[string]heardLease), ended: make(map[string]endedSession)}
 	var err error
-	if p.sessions, err = c.bucket(ctx, sessionsBucket); err != nil {
+	if p.sessions, err = c.bucket(ctx, subject.Sessions); err != nil {
 		return nil, err
 	}
-	if p.gateways, err = c.bucket(ctx, gatewaysBucket); err != nil {
+	if p.gateways, err = c.bucket(ctx, subject.Gateways); err != nil {
 		return nil, err
 	}
 	return p, p.follow(ctx)
@@ -84,7 +85,7 @@ func (p *Presence) follow(ctx context.Context) error {
 	case <-current:
 	case <-ctx.Done():
 		stop()
-		return fmt.Errorf("failed to read bucket %s: %w", gatewaysBucket, ctx.Err())
+		return fmt.Errorf("failed to read bucket %s: %w", subject.Gateways, ctx.Err())
 	}
 	if p.unfollow != nil {
 		p.unfollow()
@@ -97,7 +98,7 @@ func (p *Presence) follow(ctx context.Context) error {
 func (p *Presence) made(ctx context.Context) (time.Time, error) {
 	status, err := p.gateways.Status(ctx)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("failed to look up bucket %s: %w", gatewaysBucket, err)
+		return time.Time{}, fmt.Errorf("failed to look up bucket %s: %w", subject.Gateways, err)
 	}
 	return status.(*jetstream.KeyValueBucketStatus).StreamInfo().Created, nil
 }
@@ -223,8 +224,8 @@ func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease) (lost 
 // clocks say: so of two connections of a device all agree which is the newer, and
 // the record is of that one. It returns the record before it, and the revision to
 // end the session with. s.ReceiptsFrom is for where there was none before, and else set.
-func (p *Presence) Begin(ctx context.Context, a Address, s *schemas.Session) (before schemas.Session, revision uint64, err error) {
-	key, named := sessionKey(a), s.SessionID != ""
+func (p *Presence) Begin(ctx context.Context, a subject.Address, s *schemas.Session) (before schemas.Session, revision uint64, err error) {
+	key, named := subject.DeviceKey(a), s.SessionID != ""
 	for range casAttempts {
 		before, known, ok, err := p.before(ctx, key)
 		if err != nil {
@@ -279,11 +280,11 @@ func (p *Presence) remember(key string, e endedSession) {
 
 // End records that a session ended, now or at s.EndedAt, unless a newer one has the
 // device: then it returns false. Where there is no record any more nobody has it.
-func (p *Presence) End(ctx context.Context, a Address, s schemas.Session, revision uint64) (bool, error) {
+func (p *Presence) End(ctx context.Context, a subject.Address, s schemas.Session, revision uint64) (bool, error) {
 	if s.Gateway = ""; s.EndedAt == 0 {
 		s.EndedAt = schemas.Now()
 	}
-	key := sessionKey(a)
+	key := subject.DeviceKey(a)
 	last, err := p.sessions.Update(ctx, key, schemas.Encode(s), revision)
 	if isConflict(err) {
 		now, known, ok, unread := get[schemas.Session](ctx, p.sessions, key)
@@ -305,8 +306,8 @@ func (p *Presence) End(ctx context.Context, a Address, s schemas.Session, revisi
 
 // EndLate is End for who cannot tell what became of the session's record, because its
 // begin or its end had no answer. It may be repeated.
-func (p *Presence) EndLate(ctx context.Context, a Address, s schemas.Session) (bool, error) {
-	now, revision, ok, err := get[schemas.Session](ctx, p.sessions, sessionKey(a))
+func (p *Presence) EndLate(ctx context.Context, a subject.Address, s schemas.Session) (bool, error) {
+	now, revision, ok, err := get[schemas.Session](ctx, p.sessions, subject.DeviceKey(a))
 	if err != nil || ok && now.SessionID != s.SessionID {
 		return false, err
 	}
@@ -318,8 +319,8 @@ func (p *Presence) EndLate(ctx context.Context, a Address, s schemas.Session) (b
 
 // seen is whether a device has a session on a gateway that lives, and when it was
 // connected last, as its session says.
-func (p *Presence) seen(ctx context.Context, a Address) (connected bool, last schemas.Timestamp, err error) {
-	s, _, _, err := get[schemas.Session](ctx, p.sessions, sessionKey(a))
+func (p *Presence) seen(ctx context.Context, a subject.Address) (connected bool, last schemas.Timestamp, err error) {
+	s, _, _, err := get[schemas.Session](ctx, p.sessions, subject.DeviceKey(a))
 	if s.Gateway != "" && p.Alive(s.Gateway) {
 		return true, schemas.Now(), err
 	}
@@ -328,9 +329,9 @@ func (p *Presence) seen(ctx context.Context, a Address) (connected bool, last sc
 
 // Status is when a user was last connected, and whether a device is now.
 func (p *Presence) Status(ctx context.Context, u schemas.UserID, devices []schemas.Device) (online bool, last schemas.Timestamp, err error) {
-	addresses := make([]Address, len(devices))
+	addresses := make([]subject.Address, len(devices))
 	for i, d := range devices {
-		addresses[i] = Address{User: u, Device: d.DeviceID}
+		addresses[i] = subject.Address{User: u, Device: d.DeviceID}
 		last = max(last, d.LastActive)
 	}
 	sessions, err := p.Sessions(ctx, addresses)
@@ -352,14 +353,14 @@ func (p *Presence) Status(ctx context.Context, u schemas.UserID, devices []schem
 
 // Sessions are the newest sessions of devices, in their order; empty for a device
 // that has none on record.
-func (p *Presence) Sessions(ctx context.Context, devices []Address) ([]schemas.Session, error) {
+func (p *Presence) Sessions(ctx context.Context, devices []subject.Address) ([]schemas.Session, error) {
 	all, at := make([]schemas.Session, len(devices)), make(map[string]int, len(devices))
 	subjects := make([]string, len(devices))
 	for i, a := range devices {
-		subjects[i] = "$KV." + sessionsBucket + "." + sessionKey(a)
+		subjects[i] = subject.Sessions.Subject(subject.DeviceKey(a))
 		at[subjects[i]] = i
 	}
-	newest, err := p.conn.readers.lasts(ctx, "KV_"+sessionsBucket, subjects)
+	newest, err := p.conn.readers.lasts(ctx, subject.Sessions.Stream(), subjects)
 	if err != nil {
 		return nil, err
 	}
@@ -378,12 +379,12 @@ func (p *Presence) Sessions(ctx context.Context, devices []Address) ([]schemas.S
 
 // Forget deletes the session record of a device that is no more, and leaves no mark:
 // there may be any number of such devices.
-func (p *Presence) Forget(ctx context.Context, a Address) error {
-	key := sessionKey(a)
+func (p *Presence) Forget(ctx context.Context, a subject.Address) error {
+	key := subject.DeviceKey(a)
 	p.mu.Lock()
 	delete(p.ended, key)
 	p.mu.Unlock()
-	if err := p.conn.purgeAll(ctx, "KV_"+sessionsBucket, "$KV."+sessionsBucket+"."+key); err != nil {
+	if err := p.conn.purgeAll(ctx, subject.Sessions.Stream(), subject.Sessions.Subject(key)); err != nil {
 		return fmt.Errorf("failed to delete the session record: %w", err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // alive asks until a process knows what it should of a gateway's lease.
@@ -95,7 +96,7 @@ func TestStatus(t *testing.T) {
 	expect(false, tablet.LastActive, tablet.LastActive)
 	stop := keepLease(t, c, "here")
 	alive(t, other, "here", true)
-	a := streams.Address{User: "alice", Device: phone.DeviceID}
+	a := subject.Address{User: "alice", Device: phone.DeviceID}
 	session := schemas.Session{SessionID: "one", Gateway: "here", ConnectedAt: schemas.Now() - 1000}
 	_, rev, err := c.Presence().Begin(ctx, a, &session)
 	if err != nil {
@@ -145,7 +146,7 @@ func TestLeaseRunsOut(t *testing.T) {
 // TestNewerSessionHasTheLargerID also where the clock of its gateway is behind.
 func TestNewerSessionHasTheLargerID(t *testing.T) {
 	c := streamstest.Connect(t, streamstest.Server(t, t.TempDir()), streams.Topology{})
-	a := streams.Address{User: "alice", Device: schemas.DeviceID(c.Clock().NextULID())}
+	a := subject.Address{User: "alice", Device: schemas.DeviceID(c.Clock().NextULID())}
 	ahead := streams.NewClock(func() time.Time { return time.Now().Add(time.Hour) })
 	old := schemas.Session{SessionID: schemas.SessionID(ahead.NextULID()), Gateway: "gw"}
 	if _, _, err := c.Presence().Begin(t.Context(), a, &old); err != nil {
@@ -312,7 +313,7 @@ func TestSessionsThatWereLost(t *testing.T) {
 	if current, err := c.Presence().End(timeout(t), a, session, rev); err != nil || !current {
 		t.Errorf("end of the newest session: %t, %v", current, err)
 	}
-	all, err := c.Presence().Sessions(timeout(t), []streams.Address{a})
+	all, err := c.Presence().Sessions(timeout(t), []subject.Address{a})
 	if err != nil || all[0].SessionID != session.SessionID || all[0].Gateway != "" {
 		t.Errorf("on record is %+v, %v", all, err)
 	}

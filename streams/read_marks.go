@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Read marks: how far a user has read each chat, for their own devices alone. They have
@@ -15,13 +16,13 @@ import (
 // AdvanceReadMark moves the mark of reader in a chat up to id, if it is not there yet,
 // and returns once that is durable.
 func (c *Conn) AdvanceReadMark(ctx context.Context, reader schemas.UserID, chat schemas.Participant, id schemas.MessageID) error {
-	return c.receipts.advance(ctx, watermarks{readMarkKey(reader, chat): {ReadUpTo: id}})
+	return c.receipts.advance(ctx, watermarks{subject.ReadMarkKey(reader, chat): {ReadUpTo: id}})
 }
 
 // ReadMarksSince calls page with the marks of a user that changed at or after t, at most
 // [schemas.MaxReceiptItems] at a time.
 func (c *Conn) ReadMarksSince(ctx context.Context, u schemas.UserID, t time.Time, page func([]schemas.ReadMark)) error {
-	subject, stream := readMarks(u), "KV_"+receiptsBucket
+	subject, stream := subject.ReadMarks(u), subject.Receipts.Stream()
 	all, more, err := c.readers.since(ctx, stream, subject, t, schemas.MaxReceiptItems)
 	for {
 		if err != nil {
@@ -40,15 +41,15 @@ func (c *Conn) ReadMarksSince(ctx context.Context, u schemas.UserID, t time.Time
 // ReadMarks are at most n marks of a user, those that changed last at the end, from a
 // place on that next named, or 0; next is 0 behind the last one.
 func (c *Conn) ReadMarks(ctx context.Context, u schemas.UserID, from uint64, n int) (marks []schemas.ReadMark, next uint64, err error) {
-	subject := readMarks(u)
-	all, more, err := c.readers.next(ctx, "KV_"+receiptsBucket, subject, from, n)
+	filter := subject.ReadMarks(u)
+	all, more, err := c.readers.next(ctx, subject.Receipts.Stream(), filter, from, n)
 	if err != nil {
 		return nil, 0, fmt.Errorf("failed to read the read marks of a user: %w", err)
 	}
 	if more && len(all) > 0 {
 		next = all[len(all)-1].sequence + 1
 	}
-	return decodeReadMarks(subject, all), next, nil
+	return decodeReadMarks(filter, all), next, nil
 }
 
 func decodeReadMarks(subject string, all []stored) []schemas.ReadMark {

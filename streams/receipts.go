@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // receipts are the watermarks of delivered and read messages, one key for each pair of
@@ -32,7 +33,7 @@ type knownWatermark struct {
 const maxKnown = 100_000
 
 func openReceipts(ctx context.Context, c *Conn) (*receipts, error) {
-	if _, err := c.bucket(ctx, receiptsBucket); err != nil {
+	if _, err := c.bucket(ctx, subject.Receipts); err != nil {
 		return nil, err
 	}
 	return &receipts{c: c, known: make(map[string]knownWatermark)}, nil
@@ -60,7 +61,7 @@ func (r *receipts) remember(key string, k knownWatermark) {
 // AdvanceReceipt moves the watermark of reader in the messages of sender up to
 // w, if it is not there yet, and returns once that is durable.
 func (c *Conn) AdvanceReceipt(ctx context.Context, sender, reader schemas.UserID, w schemas.Watermark) error {
-	return c.receipts.advance(ctx, watermarks{receiptKey(sender, reader): w})
+	return c.receipts.advance(ctx, watermarks{subject.ReceiptKey(sender, reader): w})
 }
 
 // watermarks are positions to advance to, by key of the bucket.
@@ -87,7 +88,7 @@ func (r *receipts) advance(ctx context.Context, marks watermarks) error {
 				continue
 			}
 			keys = append(keys, key)
-			set = append(set, Entry{Subject: "$KV." + receiptsBucket + "." + key, Data: schemas.Encode(merged), Guarded: true, Previous: k.revision})
+			set = append(set, Entry{Subject: subject.Receipts.Subject(key), Data: schemas.Encode(merged), Guarded: true, Previous: k.revision})
 		}
 		if len(set) == 0 {
 			return nil
@@ -106,7 +107,7 @@ func (r *receipts) advance(ctx context.Context, marks watermarks) error {
 // write commits the entries of keys and takes those that are stored off marks. An entry
 // that found another revision is no error.
 func (r *receipts) write(ctx context.Context, keys []string, set []Entry, known map[string]knownWatermark, marks watermarks) (failed error) {
-	outcomes, err := r.c.commitSet(ctx, "KV_"+receiptsBucket, set)
+	outcomes, err := r.c.commitSet(ctx, subject.Receipts.Stream(), set)
 	if err != nil {
 		return err
 	}
@@ -133,13 +134,13 @@ func (r *receipts) read(ctx context.Context, marks watermarks) (map[string]known
 		if k, ok := r.recall(key); ok {
 			known[key] = k
 		} else {
-			unknown = append(unknown, "$KV."+receiptsBucket+"."+key)
+			unknown = append(unknown, subject.Receipts.Subject(key))
 		}
 	}
 	if len(unknown) == 0 {
 		return known, nil
 	}
-	all, err := r.c.readers.lasts(ctx, "KV_"+receiptsBucket, unknown)
+	all, err := r.c.readers.lasts(ctx, subject.Receipts.Stream(), unknown)
 	if err != nil {
 		return nil, fmt.Errorf("failed to read watermarks: %w", err)
 	}
@@ -150,7 +151,7 @@ func (r *receipts) read(ctx context.Context, marks watermarks) (map[string]known
 				return nil, fmt.Errorf("failed to read the watermark %s: %w", m.subject, err)
 			}
 		}
-		known[strings.TrimPrefix(m.subject, "$KV."+receiptsBucket+".")] = k
+		known[strings.TrimPrefix(m.subject, subject.Receipts.Subject(""))] = k
 	}
 	return known, nil
 }
@@ -169,7 +170,7 @@ func (c *Conn) ReceiptsSince(ctx context.Context, sender schemas.UserID, t time.
 
 // receiptsSince is about a sender, by their token, or a group.
 func (c *Conn) receiptsSince(ctx context.Context, of string, t time.Time, page func([]schemas.ReceiptItem)) error {
-	subject, stream := "$KV."+receiptsBucket+"."+of+".*", "KV_"+receiptsBucket
+	subject, stream := subject.Receipts.Subject(of+".*"), subject.Receipts.Stream()
 	all, more, err := c.readers.since(ctx, stream, subject, t, schemas.MaxReceiptItems)
 	for {
 		if err != nil {
@@ -188,7 +189,7 @@ func (c *Conn) receiptsSince(ctx context.Context, of string, t time.Time, page f
 func receiptItems(all []stored) []schemas.ReceiptItem {
 	items := make([]schemas.ReceiptItem, 0, len(all))
 	for _, m := range all {
-		of, token, _ := strings.Cut(strings.TrimPrefix(m.subject, "$KV."+receiptsBucket+"."), ".")
+		of, token, _ := strings.Cut(strings.TrimPrefix(m.subject, subject.Receipts.Subject("")), ".")
 		reader, err := schemas.ParseUserToken(token)
 		if err != nil {
 			continue

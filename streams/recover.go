@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // recoverRecords writes the records that a process which committed them behind
@@ -15,20 +16,20 @@ func (c *Conn) recoverRecords(ctx context.Context) (from uint64, err error) {
 	if c.partitions > 1 {
 		return 1, nil // no process of this cluster ever was behind
 	}
-	newest, ok, err := c.lastRecord(ctx, 0, inSubject("sent", 0))
+	newest, ok, err := c.lastRecord(ctx, 0, subject.AllSent(0))
 	if err != nil {
 		return 0, err
 	}
 	from = uint64(newest.InboxFrom)
 	if ok && from == 0 { // the last ones were committed before their copies
-		last, _, err := c.readers.last(ctx, inboxStream(0), inSubject("inbox", 0))
+		last, _, err := c.readers.last(ctx, subject.InboxStream(0), subject.AllInboxes(0))
 		return last.sequence + 1, err
 	}
 	from = max(from, 1)
 	written := 0
 	for seq, more := from, true; more; {
 		var entries []stored
-		entries, more, err = c.readers.next(ctx, inboxStream(0), inSubject("inbox", 0), seq, maxMultiLast)
+		entries, more, err = c.readers.next(ctx, subject.InboxStream(0), subject.AllInboxes(0), seq, maxMultiLast)
 		if err != nil {
 			return 0, fmt.Errorf("failed to look for sends without a record: %w", err)
 		}
@@ -64,7 +65,7 @@ func (c *Conn) recoverRecord(ctx context.Context, entry []byte, from uint64) (wr
 		return false, nil
 	}
 	c.clock.Observe(m.MessageID)
-	a := Address{m.SenderID, m.SenderDeviceID}
+	a := subject.Address{User: m.SenderID, Device: m.SenderDeviceID}
 	_, found, err := c.FindSent(ctx, a, m.MessageIDByClient)
 	if found || err == ErrForgotten {
 		return false, nil
@@ -81,5 +82,5 @@ func (c *Conn) recoverRecord(ctx context.Context, entry []byte, from uint64) (wr
 	if newest := last.Newest(); newest > rec.MessageIDByClient {
 		rec.Highest = newest
 	}
-	return true, c.commitAndWait(ctx, sentStream(0), []Entry{sentEntry(0, a, rec)})
+	return true, c.commitAndWait(ctx, subject.SentStream(0), []Entry{sentEntry(0, a, rec)})
 }

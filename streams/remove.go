@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // drop removes the entries, all that the inbox holds up to the last, from the
@@ -60,7 +61,7 @@ func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, ma
 		case h.GroupID == "":
 			newest[h.SenderID] = max(newest[h.SenderID], h.MessageID)
 		default:
-			marks.add(groupReceiptKey(h.GroupID, b.addr.User), schemas.Watermark{DeliveredUpTo: h.MessageID})
+			marks.add(subject.GroupReceiptKey(h.GroupID, b.addr.User), schemas.Watermark{DeliveredUpTo: h.MessageID})
 		}
 	}
 	if len(newest) == 0 {
@@ -72,7 +73,7 @@ func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, ma
 	}
 	for sender, id := range newest {
 		if !reader.Blocks(sender) {
-			marks.add(receiptKey(sender, b.addr.User), schemas.Watermark{DeliveredUpTo: id})
+			marks.add(subject.ReceiptKey(sender, b.addr.User), schemas.Watermark{DeliveredUpTo: id})
 		}
 	}
 	return nil
@@ -85,7 +86,7 @@ const maxAPICalls = 64
 // onRecord waits until the sends of all copies up to seq are on record, where the
 // stream is one of inboxes: then the copies may go.
 func (c *Conn) onRecord(ctx context.Context, stream string, seq uint64) error {
-	if c.behind == nil || stream != inboxStream(0) {
+	if c.behind == nil || stream != subject.InboxStream(0) {
 		return nil
 	}
 	return c.behind.cover(ctx, seq)
@@ -93,7 +94,7 @@ func (c *Conn) onRecord(ctx context.Context, stream string, seq uint64) error {
 
 // allOnRecord waits until every accepted send is on record.
 func (c *Conn) allOnRecord(ctx context.Context) error {
-	return c.onRecord(ctx, inboxStream(0), math.MaxUint64)
+	return c.onRecord(ctx, subject.InboxStream(0), math.MaxUint64)
 }
 
 // purge removes the messages of a subject up to seq.

@@ -9,6 +9,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 func TestRequest(t *testing.T) {
@@ -119,7 +120,7 @@ func TestGroupIsMadeOnce(t *testing.T) {
 		if err != nil || g == nil || string(schemas.Encode(g.Info())) != string(schemas.Encode(made.Info())) {
 			t.Errorf("%s: %+v, %v, not %+v", how, g, err, made)
 		}
-		for _, a := range []streams.Address{alice, bob} {
+		for _, a := range []subject.Address{alice, bob} {
 			if n := inboxLen(t, c, a); n != 1 {
 				t.Errorf("%s: %s has %d entries, want the update", how, a.User, n)
 			}
@@ -167,7 +168,7 @@ func TestDeviceIsRegisteredOnce(t *testing.T) {
 			t.Errorf("%d: %+v, %v", i, got, err)
 		}
 	}
-	if _, err := c.RemoveDevice(ctx, streams.Address{User: "alice", Device: dev.DeviceID}); err != nil {
+	if _, err := c.RemoveDevice(ctx, subject.Address{User: "alice", Device: dev.DeviceID}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := other.Directory().AddDevice(ctx, "alice", dev, 1); err != nil || got.DeviceID != dev.DeviceID || got.Unclaimed {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // prepare forgets, in the stream, what the device says it has: everything up to
@@ -67,9 +68,9 @@ func (b *deviceInbox) headsUpTo(ctx context.Context, seq uint64) (heads []schema
 // deleted and made anew while this process ran; nothing is removed on the word of
 // a cursor before that is known.
 func (cs *Consumers) created(ctx context.Context, p int) (int64, error) {
-	s, err := cs.c.js.Stream(ctx, inboxStream(p))
+	s, err := cs.c.js.Stream(ctx, subject.InboxStream(p))
 	if err != nil {
-		return 0, fmt.Errorf("failed to look up stream %s: %w", inboxStream(p), err)
+		return 0, fmt.Errorf("failed to look up stream %s: %w", subject.InboxStream(p), err)
 	}
 	created := s.CachedInfo().Created.UnixNano()
 	cs.mu.Lock()

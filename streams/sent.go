@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // RecordSent commits the record of a send: the durable answer to every retry of
@@ -14,31 +15,31 @@ import (
 // block and is called once unless RecordSent fails: when the record is durable, or
 // at once where it is committed behind the copies of the send, see [behind]. Then
 // the outcome has no sequence.
-func (c *Conn) RecordSent(a Address, rec schemas.SentRecord, done func(Outcome)) error {
+func (c *Conn) RecordSent(a subject.Address, rec schemas.SentRecord, done func(Outcome)) error {
 	if c.behind != nil {
 		return c.behind.record(a, rec, done)
 	}
 	p := c.partition(a.User)
-	return c.commit(sentStream(p), []Entry{sentEntry(p, a, rec)}, func(o []Outcome) { done(o[0]) })
+	return c.commit(subject.SentStream(p), []Entry{sentEntry(p, a, rec)}, func(o []Outcome) { done(o[0]) })
 }
 
-func sentEntry(p int, a Address, rec schemas.SentRecord) Entry {
+func sentEntry(p int, a subject.Address, rec schemas.SentRecord) Entry {
 	return Entry{
-		Subject: sentSubject(p, a),
+		Subject: subject.Sent(p, a),
 		ID:      string(a.Device) + "." + strconv.FormatInt(int64(rec.MessageIDByClient), 10),
 		Data:    schemas.Encode(rec),
 	}
 }
 
 // LastSent is the newest send of a device; ok is false where it never sent.
-func (c *Conn) LastSent(ctx context.Context, a Address) (rec schemas.SentRecord, ok bool, err error) {
+func (c *Conn) LastSent(ctx context.Context, a subject.Address) (rec schemas.SentRecord, ok bool, err error) {
 	if c.behind != nil {
 		if err := c.behind.settled(ctx, a); err != nil {
 			return rec, false, err
 		}
 	}
 	p := c.partition(a.User)
-	rec, ok, err = c.lastRecord(ctx, p, sentSubject(p, a))
+	rec, ok, err = c.lastRecord(ctx, p, subject.Sent(p, a))
 	if c.behind != nil && err == nil {
 		c.behind.learn(a, rec.Newest())
 	}
@@ -46,8 +47,8 @@ func (c *Conn) LastSent(ctx context.Context, a Address) (rec schemas.SentRecord,
 }
 
 // lastRecord is the newest record of a subject of SENT_p, which may have wildcards.
-func (c *Conn) lastRecord(ctx context.Context, p int, subject string) (rec schemas.SentRecord, ok bool, err error) {
-	m, ok, err := c.readers.last(ctx, sentStream(p), subject)
+func (c *Conn) lastRecord(ctx context.Context, p int, filter string) (rec schemas.SentRecord, ok bool, err error) {
+	m, ok, err := c.readers.last(ctx, subject.SentStream(p), filter)
 	if err != nil || !ok {
 		return rec, false, err
 	}
@@ -63,14 +64,14 @@ var ErrForgotten = errors.New("older than the sends on record")
 // false where there is none and the number can be taken as new: numbers may be
 // skipped, and a send that was refused comes again behind its successors. Then
 // rec.Highest is the largest number of those sends.
-func (c *Conn) FindSent(ctx context.Context, a Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error) {
+func (c *Conn) FindSent(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error) {
 	if c.behind != nil {
 		if err := c.behind.settled(ctx, a); err != nil {
 			return rec, false, err
 		}
 	}
 	p := c.partition(a.User)
-	all, _, err := c.readers.next(ctx, sentStream(p), sentSubject(p, a), 0, schemas.MaxOutstanding)
+	all, _, err := c.readers.next(ctx, subject.SentStream(p), subject.Sent(p, a), 0, schemas.MaxOutstanding)
 	if err != nil {
 		return rec, false, err
 	}
@@ -94,10 +95,10 @@ func (c *Conn) FindSent(ctx context.Context, a Address, n schemas.ClientMessageI
 // Copies is one message on its way into inboxes.
 type Copies struct {
 	Message *schemas.Message
-	Entry   []byte    // Message.StoredMessage(), the same bytes for all
-	To      []Address // a device each, or Unclaimed
-	Log     bool      // commit it to MESSAGES as well
-	Keep    bool      // and history workers store it
+	Entry   []byte            // Message.StoredMessage(), the same bytes for all
+	To      []subject.Address // a device each, or Unclaimed
+	Log     bool              // commit it to MESSAGES as well
+	Keep    bool              // and history workers store it
 
 	// Stored, where it is set, hears of the copy for To[i] when it is durable, with
 	// its sequence: of those of one inbox in the order of their sequences, and whatever
@@ -107,9 +108,6 @@ type Copies struct {
 	// done is called: of those in other partitions at the same time. It does not block.
 	Full func(i int)
 }
-
-// Unclaimed is the inbox of a user without a device.
-func Unclaimed(u schemas.UserID) Address { return Address{User: u, Device: unclaimed} }
 
 // CommitCopies commits a message for every device it is meant for, and to
 // MESSAGES where somebody wants it there. done is called once, does not block, and
@@ -123,7 +121,7 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		to := slices.IndexFunc(parts, func(o part) bool { return o.partition == p })
 		if to < 0 {
 			to = len(parts)
-			parts = append(parts, part{partition: p, stream: inboxStream(p)})
+			parts = append(parts, part{partition: p, stream: subject.InboxStream(p)})
 		}
 		one := inboxEntry(p, a, string(m.Message.MessageID), m.Entry)
 		one.ExpiresAt = m.Message.ExpiresAt
@@ -131,8 +129,8 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		parts[to].at = append(parts[to].at, i)
 	}
 	if m.Log {
-		parts = append(parts, part{stream: messagesStream, set: []Entry{{
-			Subject: messageSubject(m.Message), ID: string(m.Message.MessageID),
+		parts = append(parts, part{stream: subject.MessagesStream, set: []Entry{{
+			Subject: subject.Message(m.Message), ID: string(m.Message.MessageID),
 			Data: m.Message.Encode(), Keep: m.Keep, ExpiresAt: m.Message.ExpiresAt,
 		}}})
 	}
@@ -228,10 +226,10 @@ func firstError(outcomes []Outcome) error {
 
 // Holds says whether the inbox of a device has a message now. Only retries ask:
 // the stream's own window against duplicates is short.
-func (c *Conn) Holds(ctx context.Context, a Address, id schemas.MessageID) (bool, error) {
+func (c *Conn) Holds(ctx context.Context, a subject.Address, id schemas.MessageID) (bool, error) {
 	p, from := c.partition(a.User), uint64(0)
 	for {
-		entries, more, err := c.readers.next(ctx, inboxStream(p), inboxSubject(p, a), from, schemas.MaxInFlight)
+		entries, more, err := c.readers.next(ctx, subject.InboxStream(p), subject.Inbox(p, a), from, schemas.MaxInFlight)
 		if err != nil {
 			return false, err
 		}

@@ -10,9 +10,10 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
-func recordSent(t testing.TB, c *streams.Conn, a streams.Address, n int, content string) (schemas.SentRecord, streams.Outcome) {
+func recordSent(t testing.TB, c *streams.Conn, a subject.Address, n int, content string) (schemas.SentRecord, streams.Outcome) {
 	t.Helper()
 	rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next(),
 		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: content}).Hash()}
@@ -91,7 +92,7 @@ func commitCopies(t testing.TB, c *streams.Conn, m streams.Copies) copied {
 	return streamstest.Receive(t, done)
 }
 
-func copiesOf(c *streams.Conn, to ...streams.Address) streams.Copies {
+func copiesOf(c *streams.Conn, to ...subject.Address) streams.Copies {
 	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: "alice", SenderDeviceID: schemas.DeviceID(c.Clock().NextULID()),
 		ReceiverID: "bob", Content: "hello", Timestamp: schemas.Now()}
 	return streams.Copies{Message: m, Entry: m.StoredMessage(), To: to}
@@ -99,7 +100,7 @@ func copiesOf(c *streams.Conn, to ...streams.Address) streams.Copies {
 
 func TestCommitCopies(t *testing.T) {
 	c, ctx := connect(t, streams.Topology{Partitions: 4, InboxMaxMessages: 2}), timeout(t)
-	var to []streams.Address
+	var to []subject.Address
 	for range 20 { // of many users, in all partitions
 		to = append(to, streamstest.NewAddress(c))
 	}
@@ -144,10 +145,10 @@ func TestCommitCopies(t *testing.T) {
 func TestStoredCopiesAreHeardOfAtOnce(t *testing.T) {
 	c := streamstest.Connect(t, streamstest.Server(t, t.TempDir()), streams.Topology{Partitions: 2},
 		func(o *streams.Options) { o.CommitTimeout = 500 * time.Millisecond })
-	var to []streams.Address
+	var to []subject.Address
 	for p := range 2 {
 		a := streamstest.NewAddress(c)
-		for streams.Partition(a.User, 2) != p {
+		for subject.Partition(a.User, 2) != p {
 			a = streamstest.NewAddress(c)
 		}
 		to = append(to, a)

@@ -14,6 +14,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Stamps makes ids of messages that say, to who has the key, who sent the message to
@@ -43,7 +44,7 @@ const (
 
 // Stamps reads the cluster's key, which the first gateway makes.
 func (c *Conn) Stamps(ctx context.Context) (*Stamps, error) {
-	kv, err := c.bucket(ctx, keysBucket)
+	kv, err := c.bucket(ctx, subject.Keys)
 	if err != nil {
 		return nil, err
 	}
@@ -57,15 +58,15 @@ func (c *Conn) Stamps(ctx context.Context) (*Stamps, error) {
 			return newStamps(c.clock, key), nil
 		}
 		if !errors.Is(err, jetstream.ErrKeyExists) {
-			return nil, fmt.Errorf("failed to write %s/%s: %w", keysBucket, stampKey, err)
+			return nil, fmt.Errorf("failed to write %s/%s: %w", subject.Keys, stampKey, err)
 		}
 		e, err = kv.Get(ctx, stampKey)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("failed to read %s/%s: %w", keysBucket, stampKey, err)
+		return nil, fmt.Errorf("failed to read %s/%s: %w", subject.Keys, stampKey, err)
 	}
 	if len(e.Value()) != stampKeyBytes {
-		return nil, fmt.Errorf("%s/%s has %d bytes, not %d", keysBucket, stampKey, len(e.Value()), stampKeyBytes)
+		return nil, fmt.Errorf("%s/%s has %d bytes, not %d", subject.Keys, stampKey, len(e.Value()), stampKeyBytes)
 	}
 	return newStamps(c.clock, e.Value()), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 func (c *Conn) tellPeers(ctx context.Context, u schemas.UserID, e erasure, notice schemas.MessageID, ends map[string]uint64) (due bool, err error) {
 	t := telling{c: c, notice: notice, told: map[schemas.UserID]struct{}{u: {}},
 		entry: (&schemas.UserDeletion{MessageID: notice, UserID: u, Timestamp: notice.Time()}).StoredUpdate()}
-	isInbox := func(h holding) bool { return strings.HasPrefix(h.stream, inboxPrefix) }
+	isInbox := func(h holding) bool { return subject.IsInboxStream(h.stream) }
 	for _, h := range e.all {
 		if h.peers != nil && isInbox(h) {
 			if err := t.tell(ctx, h, ends[h.stream]); err != nil {
@@ -43,7 +44,7 @@ func (c *Conn) tellPeers(ctx context.Context, u schemas.UserID, e erasure, notic
 			}
 		}
 	}
-	receipts := "KV_" + receiptsBucket
+	receipts := subject.Receipts.Stream()
 	end, err := c.endOf(ctx, receipts)
 	if err != nil {
 		return false, err
@@ -115,7 +116,7 @@ func (t *telling) peersOf(h holding, page []stored, end uint64) (peers []schemas
 // peersOfReceipt returns both users of the key of a receipt; none in a group, whose
 // members hear that somebody left it.
 func peersOfReceipt(m stored) []schemas.UserID {
-	sender, reader, _ := strings.Cut(strings.TrimPrefix(m.subject, "$KV."+receiptsBucket+"."), ".")
+	sender, reader, _ := strings.Cut(strings.TrimPrefix(m.subject, subject.Receipts.Subject("")), ".")
 	a, errA := schemas.ParseUserToken(sender)
 	b, errB := schemas.ParseUserToken(reader)
 	if errA != nil || errB != nil || len(m.data) == 0 { // no user's token begins as a group does
@@ -135,7 +136,6 @@ func peersOfEntry(m stored) []schemas.UserID {
 
 // Of the service by which workers have gateways erase accounts.
 const (
-	eraseSubject = "svc.account.erase"
 	eraseQueue   = "gateways"
 	eraseTimeout = 30 * time.Second
 	// maxErasures bounds the requests that wait for one gateway; those beyond get no
@@ -149,7 +149,7 @@ const (
 func (c *Conn) RequestErasure(ctx context.Context, u schemas.UserID) error {
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	reply, err := c.control.RequestWithContext(ctx, eraseSubject, []byte(u))
+	reply, err := c.control.RequestWithContext(ctx, subject.EraseAccount, []byte(u))
 	if errors.Is(err, nats.ErrNoResponders) {
 		return errors.New("failed to erase a deleted account: no gateway runs, and only a gateway may tell the users who wrote with it")
 	}
@@ -168,7 +168,7 @@ func (c *Conn) RequestErasure(ctx context.Context, u schemas.UserID) error {
 func (c *Conn) ServeErasures() (stop func(), err error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	var mu sync.Mutex // held by the request in progress
-	sub, err := c.control.QueueSubscribe(eraseSubject, eraseQueue, func(m *nats.Msg) {
+	sub, err := c.control.QueueSubscribe(subject.EraseAccount, eraseQueue, func(m *nats.Msg) {
 		mu.Lock()
 		defer mu.Unlock()
 		if ctx.Err() == nil {

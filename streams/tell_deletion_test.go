@@ -11,10 +11,11 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 // deletions returns the user_deleted entries that wait in an inbox.
-func deletions(t *testing.T, c *streams.Conn, a streams.Address) (all []schemas.UserDeletion) {
+func deletions(t *testing.T, c *streams.Conn, a subject.Address) (all []schemas.UserDeletion) {
 	t.Helper()
 	entries, _, err := c.Read(timeout(t), "INBOX_0", "inbox.0."+a.User.Token()+"."+string(a.Device), 1000)
 	if err != nil {
@@ -41,7 +42,7 @@ func deletions(t *testing.T, c *streams.Conn, a streams.Address) (all []schemas.
 }
 
 // told fails unless each of some inboxes has one entry of the deletion, under one id.
-func told(t *testing.T, c *streams.Conn, u schemas.UserID, inboxes ...streams.Address) (id schemas.MessageID) {
+func told(t *testing.T, c *streams.Conn, u schemas.UserID, inboxes ...subject.Address) (id schemas.MessageID) {
 	t.Helper()
 	for _, a := range inboxes {
 		all := deletions(t, c, a)
@@ -76,7 +77,7 @@ func TestPeersHearOfADeletion(t *testing.T) {
 	(&streamstest.Sender{T: t, Conn: c, From: "both", To: alice}).Commit("1")
 	own := &schemas.Message{MessageID: c.Clock().Next(), SenderID: "alice", ReceiverID: "she wrote", Content: "x", Timestamp: schemas.Now(), SenderDeviceID: alice.Device}
 	copied := make(chan error, 1)
-	c.CommitCopies(streams.Copies{Message: own, Entry: own.StoredMessage(), To: []streams.Address{second}}, func(_ []uint64, err error) { copied <- err })
+	c.CommitCopies(streams.Copies{Message: own, Entry: own.StoredMessage(), To: []subject.Address{second}}, func(_ []uint64, err error) { copied <- err })
 	if err := streamstest.Receive(t, copied); err != nil {
 		t.Fatal(err)
 	}
@@ -89,12 +90,12 @@ func TestPeersHearOfADeletion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := told(t, c, "alice", phone, tablet, streams.Unclaimed("she had"), streams.Unclaimed("waits"), streams.Unclaimed("she wrote"), streams.Unclaimed("both"))
+	id := told(t, c, "alice", phone, tablet, subject.Unclaimed("she had"), subject.Unclaimed("waits"), subject.Unclaimed("she wrote"), subject.Unclaimed("both"))
 	if id.Time() < at {
 		t.Errorf("the entries are of %d, the deletion of %d", id.Time(), at)
 	}
 	for _, u := range []schemas.UserID{"in the group", "stranger", "alice"} {
-		if all := deletions(t, c, streams.Unclaimed(u)); len(all) != 0 {
+		if all := deletions(t, c, subject.Unclaimed(u)); len(all) != 0 {
 			t.Errorf("%s is told: %+v", u, all)
 		}
 	}
@@ -108,7 +109,7 @@ func TestPeersHearOfADeletion(t *testing.T) {
 	if err := other.EraseAccount(ctx, "alice"); err != nil {
 		t.Fatal(err)
 	}
-	if late := told(t, c, "alice", streams.Unclaimed("stranger"), streams.Unclaimed("waits")); late != id {
+	if late := told(t, c, "alice", subject.Unclaimed("stranger"), subject.Unclaimed("waits")); late != id {
 		t.Errorf("the late one has the id %s, not %s", late, id)
 	}
 	onlyTheRecord(t, c, "alice")
@@ -122,7 +123,7 @@ func TestPeersHearOfADeletion(t *testing.T) {
 	if err := c.EraseAccount(ctx, "alice"); err != nil {
 		t.Fatal(err)
 	}
-	if all := deletions(t, c, streams.Unclaimed("in the group")); len(all) != 0 {
+	if all := deletions(t, c, subject.Unclaimed("in the group")); len(all) != 0 {
 		t.Errorf("a user who is there is told to be deleted: %+v", all)
 	}
 }
@@ -156,7 +157,7 @@ func TestPeersOfMessagesThatMove(t *testing.T) {
 	if err != nil || !moved {
 		t.Fatal(moved, err)
 	}
-	told(t, c, "alice", streams.Unclaimed("bob"))
+	told(t, c, "alice", subject.Unclaimed("bob"))
 	onlyTheRecord(t, c, "alice")
 }
 
@@ -204,9 +205,9 @@ func TestTellingIsResumed(t *testing.T) {
 	if err := other.EraseAccount(ctx, "alice"); err != nil {
 		t.Fatal(err)
 	}
-	inboxes := make([]streams.Address, n)
+	inboxes := make([]subject.Address, n)
 	for i, u := range peers {
-		inboxes[i] = streams.Unclaimed(u)
+		inboxes[i] = subject.Unclaimed(u)
 	}
 	told(t, c, "alice", inboxes...)
 	onlyTheRecord(t, c, "alice")

@@ -1,11 +1,13 @@
 package streams
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // Topology is what a cluster is set up with. The zero value of a field means
@@ -48,25 +50,8 @@ const (
 	// commit of this process has its outcome, and no other process commits.
 	SingleProcessWindow = 10 * time.Second
 	sessionTTL          = 90 * 24 * time.Hour
-	mirrorConsumer      = "mirror"
 	mirrorAckWait       = time.Minute
 	mirrorPending       = 4096
-)
-
-// Names of buckets.
-const (
-	accountsBucket    = "ACCOUNTS"
-	devicesBucket     = "DEVICES"
-	settingsBucket    = "SETTINGS"
-	blocksBucket      = "BLOCKS"
-	receiptsBucket    = "RECEIPTS"
-	acksBucket        = "ACKS"
-	sessionsBucket    = "SESSIONS"
-	gatewaysBucket    = "GATEWAYS"
-	groupsBucket      = "GROUPS"
-	membershipsBucket = "MEMBERSHIPS"
-	keysBucket        = "KEYS"
-	requestsBucket    = "REQUESTS"
 )
 
 func (t Topology) withDefaults() Topology {
@@ -95,17 +80,17 @@ func (t Topology) streams() []jetstream.StreamConfig {
 	for p := range t.Partitions {
 		all = append(all, t.sent(p), t.inbox(p))
 	}
-	for _, name := range []string{accountsBucket, devicesBucket, settingsBucket, blocksBucket, membershipsBucket, keysBucket} {
+	for _, name := range []subject.Bucket{subject.Accounts, subject.Devices, subject.Settings, subject.Blocks, subject.Memberships, subject.Keys} {
 		all = append(all, t.bucket(name, 0))
 	}
-	groups := t.bucket(groupsBucket, 0)
+	groups := t.bucket(subject.Groups, 0)
 	groups.AllowDirect = false // so that the leader answers reads: a follower may not know yet who was removed
 	return append(all, groups, t.channels(),
-		t.bucket(requestsBucket, schemas.RequestMemory*time.Millisecond),
-		batched(t.bucket(receiptsBucket, 0)),
-		batched(t.bucket(acksBucket, t.InboxMaxAge)),
-		t.volatile(t.bucket(sessionsBucket, sessionTTL)),
-		t.volatile(t.bucket(gatewaysBucket, LeaseTTL)))
+		t.bucket(subject.Requests, schemas.RequestMemory*time.Millisecond),
+		batched(t.bucket(subject.Receipts, 0)),
+		batched(t.bucket(subject.Acks, t.InboxMaxAge)),
+		t.volatile(t.bucket(subject.Sessions, sessionTTL)),
+		t.volatile(t.bucket(subject.Gateways, LeaseTTL)))
 }
 
 // stream is what the streams of messages have in common.
@@ -127,13 +112,13 @@ func (t Topology) stream(name, description string, subjects ...string) jetstream
 }
 
 func (t Topology) sent(p int) jetstream.StreamConfig {
-	s := t.stream(sentStream(p), "the last accepted sends of each device: ids, no content", inSubject("sent", p))
+	s := t.stream(subject.SentStream(p), "the last accepted sends of each device: ids, no content", subject.AllSent(p))
 	s.MaxMsgsPerSubject = schemas.MaxOutstanding
 	return s
 }
 
 func (t Topology) inbox(p int) jetstream.StreamConfig {
-	s := t.stream(inboxStream(p), "one inbox per device, until that device acknowledges", inSubject("inbox", p))
+	s := t.stream(subject.InboxStream(p), "one inbox per device, until that device acknowledges", subject.AllInboxes(p))
 	s.Discard, s.DiscardNewPerSubject = jetstream.DiscardNew, true
 	s.MaxMsgsPerSubject = t.InboxMaxMessages
 	s.AllowMsgTTL = true // of messages that disappear
@@ -141,28 +126,28 @@ func (t Topology) inbox(p int) jetstream.StreamConfig {
 }
 
 func (t Topology) messages() jetstream.StreamConfig {
-	s := t.stream(messagesStream, "messages that somebody keeps or subscribes to, until every consumer has them", "msg.>")
+	s := t.stream(subject.MessagesStream, "messages that somebody keeps or subscribes to, until every consumer has them", subject.AllMessages)
 	s.MaxAge = schemas.HistoryDays * 24 * time.Hour // workers remove sooner, see Jobs.RemoveDone
 	s.AllowMsgTTL = true
-	s.Metadata = map[string]string{partitionsKey: itoa(t.Partitions)}
+	s.Metadata = map[string]string{partitionsKey: strconv.Itoa(t.Partitions)}
 	return s
 }
 
 func (t Topology) channels() jetstream.StreamConfig {
-	s := t.stream(channelsStream, "the messages of groups whose members pull", "channel.>")
+	s := t.stream(subject.ChannelsStream, "the messages of groups whose members pull", subject.AllChannels)
 	s.MaxMsgsPerSubject = MaxChannelEntries
 	s.AllowMsgTTL = true
 	return s
 }
 
-func (t Topology) bucket(name string, ttl time.Duration) jetstream.StreamConfig {
+func (t Topology) bucket(name subject.Bucket, ttl time.Duration) jetstream.StreamConfig {
 	window := t.DuplicateWindow
 	if ttl > 0 && ttl < window {
 		window = ttl
 	}
 	return jetstream.StreamConfig{
-		Name:              "KV_" + name,
-		Subjects:          []string{"$KV." + name + ".>"},
+		Name:              name.Stream(),
+		Subjects:          []string{name.Subject(">")},
 		Storage:           jetstream.FileStorage,
 		Retention:         jetstream.LimitsPolicy,
 		Discard:           jetstream.DiscardNew,
@@ -195,12 +180,12 @@ func (t Topology) volatile(bucket jetstream.StreamConfig) jetstream.StreamConfig
 // mirror is the durable consumer of the history workers.
 func (t Topology) mirror() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
-		Durable:       mirrorConsumer,
+		Durable:       subject.MirrorConsumer,
 		Description:   "history workers",
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       mirrorAckWait,
 		MaxAckPending: mirrorPending,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
-		FilterSubject: "msg.>",
+		FilterSubject: subject.AllMessages,
 	}
 }

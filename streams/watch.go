@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"roost/schemas"
+	"roost/streams/subject"
 )
 
 // SessionListener hears of what decides who is online. Its methods may be called
@@ -77,7 +78,7 @@ func (w *SessionWatch) Add(u schemas.UserID) error {
 	var sub *nats.Subscription
 	if !w.c.opts.Alone {
 		var err error
-		subject := sessionEventSubject(u)
+		subject := subject.SessionEvent(u)
 		if sub, err = w.c.lives.ChanSubscribe(subject, w.queue); err != nil {
 			return fmt.Errorf("failed to subscribe to %s: %w", subject, err)
 		}
@@ -118,7 +119,7 @@ func (w *SessionWatch) run() {
 		select {
 		case m := <-w.queue:
 			e, err := schemas.Decode[schemas.SessionEvent](m.Data)
-			if err != nil || sessionEventSubject(e.UserID) != m.Subject {
+			if err != nil || subject.SessionEvent(e.UserID) != m.Subject {
 				w.c.log.Warn("an event of a session cannot be read", "subject", m.Subject, "error", err)
 				continue
 			}
@@ -141,7 +142,7 @@ func (w *SessionWatch) here(e schemas.SessionEvent) {
 
 // gap tells the listener where sub is one of its.
 func (w *SessionWatch) gap(sub *nats.Subscription) bool {
-	if w == nil || !strings.HasPrefix(sub.Subject, sessionEventPrefix) {
+	if w == nil || !strings.HasPrefix(sub.Subject, subject.SessionEventPrefix) {
 		return false
 	}
 	w.to.Gap()

@@ -7,6 +7,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/subject"
 )
 
 // upkeep goes round all people: it removes the devices that nobody uses, completes
@@ -98,7 +99,7 @@ func (k *upkeep) deactivate(ctx context.Context, u schemas.UserID, record schema
 		if !d.Idle(before) {
 			continue
 		}
-		gone, err := k.streams.Deactivate(ctx, streams.Address{User: u, Device: d.DeviceID}, before)
+		gone, err := k.streams.Deactivate(ctx, subject.Address{User: u, Device: d.DeviceID}, before)
 		if gone {
 			k.metrics.deactivated.Inc()
 			k.log.Info("a device that nobody used was removed", "device", d.DeviceID, "last_active", d.LastActive.Time())

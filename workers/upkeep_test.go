@@ -7,21 +7,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"roost/schemas"
-	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/subject"
 )
 
 const month = 30 * 24 * time.Hour
 
 // device registers a device that was used last so long ago.
-func (b *bench) device(u schemas.UserID, ago time.Duration) streams.Address {
+func (b *bench) device(u schemas.UserID, ago time.Duration) subject.Address {
 	b.t.Helper()
 	at := schemas.TimestampOf(time.Now().Add(-ago))
 	d := schemas.Device{DeviceID: schemas.DeviceID(b.conn.Clock().NextULID()), Name: "phone", CreatedAt: at, LastActive: at}
 	if _, err := b.conn.Directory().AddDevice(b.ctx(), u, d, 100); err != nil {
 		b.t.Fatal(err)
 	}
-	return streams.Address{User: u, Device: d.DeviceID}
+	return subject.Address{User: u, Device: d.DeviceID}
 }
 
 func (b *bench) devices(u schemas.UserID) int {

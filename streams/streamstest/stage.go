@@ -11,13 +11,14 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/subject"
 )
 
 // Inboxes opens device consumers; a gateway has one. [streams.Consumers] is one.
 // What is published after Open returned is heard: where an implementation does
 // not promise that, its suite wraps it.
 type Inboxes interface {
-	Open(ctx context.Context, a streams.Address, session schemas.SessionID, resume schemas.Cursor, sink streams.Sink) (streams.Inbox, error)
+	Open(ctx context.Context, a subject.Address, session schemas.SessionID, resume schemas.Cursor, sink streams.Sink) (streams.Inbox, error)
 	Close()
 }
 
@@ -93,8 +94,8 @@ func newStage(t testing.TB, suite InboxSuite) *stage {
 var devices atomic.Int64
 
 // NewAddress is a device that no test had before.
-func NewAddress(c *streams.Conn) streams.Address {
-	return streams.Address{
+func NewAddress(c *streams.Conn) subject.Address {
+	return subject.Address{
 		User:   schemas.UserID(fmt.Sprintf("user%d@example.org", devices.Add(1))),
 		Device: schemas.DeviceID(c.Clock().NextULID()),
 	}
@@ -110,7 +111,7 @@ type Sender struct {
 	T    testing.TB
 	Conn *streams.Conn
 	From schemas.UserID
-	To   streams.Address
+	To   subject.Address
 	n    int
 }
 
@@ -138,7 +139,7 @@ func (s *Sender) CommitEntry(m *schemas.Message, entry []byte) Sent {
 		err       error
 	}
 	done := make(chan result, 1)
-	s.Conn.CommitCopies(streams.Copies{Message: m, Entry: entry, To: []streams.Address{s.To}},
+	s.Conn.CommitCopies(streams.Copies{Message: m, Entry: entry, To: []subject.Address{s.To}},
 		func(sequences []uint64, err error) { done <- result{sequences, err} })
 	r := Receive(s.T, done)
 	if r.err != nil {
@@ -180,7 +181,7 @@ func (s *Sender) commitMany(n int) ([]Sent, error) {
 		m := &schemas.Message{MessageID: s.Conn.Clock().Next(), SenderID: s.From, ReceiverID: s.To.User,
 			Content: fmt.Sprint("m", i), Timestamp: schemas.Now()}
 		all[i] = Sent{ID: m.MessageID, Entry: m.StoredMessage()}
-		s.Conn.CommitCopies(streams.Copies{Message: m, Entry: all[i].Entry, To: []streams.Address{s.To}},
+		s.Conn.CommitCopies(streams.Copies{Message: m, Entry: all[i].Entry, To: []subject.Address{s.To}},
 			func(sequences []uint64, err error) {
 				all[i].Sequence = sequences[0]
 				done <- err
@@ -243,7 +244,7 @@ func (s *Sender) AwaitGone(id schemas.MessageID) {
 }
 
 // connect opens a connection of the device at a gateway, and lets it go.
-func (s *stage) connect(t testing.TB, g gateway, a streams.Address, resume schemas.Cursor) *Device {
+func (s *stage) connect(t testing.TB, g gateway, a subject.Address, resume schemas.Cursor) *Device {
 	t.Helper()
 	d := Start(t, g.inboxes, a, resume)
 	if s.suite.Forgets {
@@ -253,7 +254,7 @@ func (s *stage) connect(t testing.TB, g gateway, a streams.Address, resume schem
 }
 
 // Start opens a connection of a device, and lets it go.
-func Start(t testing.TB, at Inboxes, a streams.Address, resume schemas.Cursor) *Device {
+func Start(t testing.TB, at Inboxes, a subject.Address, resume schemas.Cursor) *Device {
 	t.Helper()
 	d, err := Open(at, a, resume)
 	if err != nil {
@@ -264,7 +265,7 @@ func Start(t testing.TB, at Inboxes, a streams.Address, resume schemas.Cursor) *
 }
 
 // Open opens a connection of a device.
-func Open(at Inboxes, a streams.Address, resume schemas.Cursor) (*Device, error) {
+func Open(at Inboxes, a subject.Address, resume schemas.Cursor) (*Device, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
 	d := NewDevice()
