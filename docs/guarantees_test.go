@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 const root = ".."
@@ -92,11 +93,11 @@ func checkProofs(t *testing.T, document string, cellsOfARow int) {
 	t.Logf("%s: %d rows, %d tests and cases", document, rows, named)
 }
 
-// TestLinks: what the documents link to is there.
+// TestLinks: each file and each heading that a document links to exists.
 func TestLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)\s]*)?\)`)
-	documents := []string{filepath.Join(root, "README.md")}
-	for _, pattern := range []string{"*.md", "decisions/*.md"} {
+	link := regexp.MustCompile(`\]\(([^)#:\s]*)(?:#([^)\s]*))?\)`)
+	var documents []string
+	for _, pattern := range []string{filepath.Join(root, "*.md"), "*.md", "decisions/*.md"} {
 		more, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -109,11 +110,41 @@ func TestLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range link.FindAllStringSubmatch(string(data), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(document), m[1])); err != nil {
-				t.Errorf("%s links to %s, which is not there", document, m[1])
+			file, heading := document, m[2]
+			if m[1] != "" {
+				file = filepath.Join(filepath.Dir(document), m[1])
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%s links to %s, which does not exist", document, m[1])
+			} else if heading != "" && !anchors(t, file)[heading] {
+				t.Errorf("%s links to %s, which has no heading for #%s", document, file, heading)
 			}
 		}
 	}
+}
+
+// anchors are the names that GitHub gives to the headings of a document.
+func anchors(t *testing.T, document string) map[string]bool {
+	t.Helper()
+	data, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]bool)
+	for line := range strings.Lines(string(data)) {
+		if heading := strings.TrimLeft(line, "#"); heading != line {
+			all[strings.Map(func(r rune) rune {
+				switch {
+				case r == ' ':
+					return '-'
+				case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+					return unicode.ToLower(r)
+				}
+				return -1
+			}, strings.TrimSpace(heading))] = true
+		}
+	}
+	return all
 }
 
 // testFile is what one Go file defines and says.

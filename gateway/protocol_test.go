@@ -81,7 +81,7 @@ func TestPathsOfTheProtocol(t *testing.T) {
 		served[m[1]] = false
 	}
 	route := regexp.MustCompile(`[A-Z]+ /[a-z_/{}]*`)
-	for _, row := range protocolTable(t, "## HTTP") {
+	for _, row := range protocolTable(t, "### Paths") {
 		path := route.FindString(row[0])
 		if _, ok := served[path]; !ok {
 			t.Errorf("%q is not served", path)
@@ -113,27 +113,27 @@ func TestLimitsOfTheProtocol(t *testing.T) {
 	}
 	limits := map[string]string{
 		"a client's frame, an HTTP body (of `POST /groups`: " + kib(gateway.MaxGroupBody) + ")": kib(schemas.MaxFrameBytes),
-		"content":                                                     n(schemas.MaxContentRunes) + " code points",
-		"unacknowledged messages of a device":                         n(schemas.MaxInFlight),
-		"outstanding sends of a connection":                           n(schemas.MaxOutstanding),
-		"frames of a connection":                                      rate(l.FramesPerSecond),
-		"sends of a connection":                                       rate(l.SendsPerSecond),
-		"logins and new accounts of an address":                       rate(l.LoginsPerSecond),
-		"connections of a user, of an address, on one gateway":        n(int64(l.ConnectionsPerUser)) + ", " + n(int64(l.ConnectionsPerAddress)),
-		"devices of a user":                                           n(int64(o.MaxDevices)),
-		"members of a group":                                          n(int64(o.MaxGroupMembers)) + ", up to " + n(schemas.MaxGroupMembers) + "; 1 MB with all that is kept of the group",
-		"members of a group whose messages are copied to each":        n(int64(o.GroupPushLimit)),
-		"messages of a channel":                                       n(streams.MaxChannelEntries) + ", for " + days(streams.DefaultInboxMaxAge),
-		"requests with an `Idempotency-Key` that are remembered":      fmt.Sprintf("the last %d of a user, for %d hours", schemas.MaxRequests, schemas.RequestMemory/3600_000),
-		"time that a device is not connected":                         "30 days", // TestDefaultsOfTheProtocol
-		"exports under way, of a user, on one gateway":                "1, " + n(gateway.MaxExports),
-		"people that one watches":                                     n(schemas.MaxPresenceUsers),
-		"lists of a connection":                                       fmt.Sprintf("%d a second, bursts of %d", gateway.SubscribesPerSecond, gateway.MaxSubscribes),
-		"typing in one chat, chats typed in":                          fmt.Sprintf("one in %s, %d in %s", s(gateway.TypingEvery), gateway.MaxTyping, s(gateway.TypingEvery)),
-		"a reaction":                                                  n(schemas.MaxReactionRunes) + " code points",
-		"chats of a user in which messages disappear by their choice": n(schemas.MaxTimers),
-		"blocked people of a user":                                    n(schemas.MaxBlocks) + ", " + kib(schemas.MaxBlocksBytes) + " of ids",
-		"messages that wait for one device":                           n(streams.DefaultInboxMaxMessages) + ", for " + days(streams.DefaultInboxMaxAge),
+		"content":                                              n(schemas.MaxContentRunes) + " code points",
+		"unacknowledged entries of a device":                   n(schemas.MaxInFlight),
+		"outstanding sends of a connection":                    n(schemas.MaxOutstanding),
+		"frames of a connection":                               rate(l.FramesPerSecond),
+		"sends of a connection":                                rate(l.SendsPerSecond),
+		"log-ins and new accounts of an address":               rate(l.LoginsPerSecond),
+		"connections of a user, of an address, on one gateway": n(int64(l.ConnectionsPerUser)) + ", " + n(int64(l.ConnectionsPerAddress)),
+		"devices of a user":                                    n(int64(o.MaxDevices)),
+		"members of a group":                                   n(int64(o.MaxGroupMembers)) + ", up to " + n(schemas.MaxGroupMembers) + "; 1 MB for the record of the group",
+		"members of a group whose messages are copied to each": n(int64(o.GroupPushLimit)),
+		"messages of a channel":                                n(streams.MaxChannelEntries) + ", for " + days(streams.DefaultInboxMaxAge),
+		"remembered requests with an `Idempotency-Key`":        fmt.Sprintf("the last %d of a user, for %d hours", schemas.MaxRequests, schemas.RequestMemory/3600_000),
+		"time without a connection of a device":                "30 days", // TestDefaultsOfTheProtocol
+		"running exports of a user, of a gateway":              "1, " + n(gateway.MaxExports),
+		"users in a presence list":                             n(schemas.MaxPresenceUsers),
+		"presence lists of a connection":                       fmt.Sprintf("%d a second, bursts of %d", gateway.SubscribesPerSecond, gateway.MaxSubscribes),
+		"typing in one chat, chats typed in":                   fmt.Sprintf("one in %s, %d in %s", s(gateway.TypingEvery), gateway.MaxTyping, s(gateway.TypingEvery)),
+		"a reaction":                                           n(schemas.MaxReactionRunes) + " code points",
+		"chats in which messages disappear by a user's choice": n(schemas.MaxTimers),
+		"blocked users of a user":                              n(schemas.MaxBlocks) + ", " + kib(schemas.MaxBlocksBytes) + " of ids",
+		"entries of one inbox":                                 n(streams.DefaultInboxMaxMessages) + ", for " + days(streams.DefaultInboxMaxAge),
 	}
 	if gateway.MaxBody != schemas.MaxFrameBytes {
 		t.Errorf("a body has %d bytes, and a frame %d", gateway.MaxBody, schemas.MaxFrameBytes)
