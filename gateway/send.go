@@ -124,7 +124,7 @@ func (s *session) mayUpdate(ctx context.Context, m *schemas.Message) error {
 	if m.Change.Window() == 0 {
 		return nil
 	}
-	if s.server.stamps.Made(m.TargetMessageID, s.addr.User, m.To()) {
+	if s.server.signer.Verify(m.TargetMessageID, s.addr.User, m.To()) {
 		me, err := s.server.directory.Registration(ctx, s.addr.User)
 		if err != nil {
 			return schemas.Unavailable(err)
@@ -216,7 +216,7 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 // recordSend commits the record of a new send, and then its copies.
 func (s *session) recordSend(p *pendingSend, t targets) {
 	rec := schemas.SentRecord{MessageIDByClient: p.message.MessageIDByClient,
-		MessageID: s.server.stamps.Next(s.addr.User, p.message.To()), ContentHash: p.hash}
+		MessageID: s.server.signer.Sign(s.addr.User, p.message.To()), ContentHash: p.hash}
 	if p.message.Change != schemas.ChangeDelete { // which has no content, and whose message may have more time
 		rec.ExpiresAt = schemas.ExpiresAt(rec.MessageID.Time(), t.days)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/msgid"
 )
 
 // Options of a Server. Fields without a default are required.
@@ -87,7 +88,7 @@ type Server struct {
 	streams   *streams.Conn
 	directory *streams.Directory
 	consumers *streams.Consumers
-	stamps    *streams.Stamps
+	signer    *msgid.Signer
 	accepted  *acceptedSends
 	metrics   *metrics
 	logins    *addressLimiter
@@ -171,7 +172,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	s.consumers = consumers
-	if s.stamps, err = s.streams.Stamps(ctx); err != nil {
+	if s.signer, err = s.streams.Signer(ctx); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	s.metrics = newMetrics(s.opts.Registry, s)

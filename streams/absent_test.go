@@ -64,7 +64,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	if err := c.Directory().Block(timeout(t), "bob", "mallory"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Stamps(timeout(t)); err != nil {
+	if _, err := c.Signer(timeout(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.AdvanceReceipt(timeout(t), "bob", "alice", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
@@ -156,7 +156,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 				t.Errorf("%s: what is not there: %t, %v", name, found, err)
 			}
 		}
-		if _, err := c.Stamps(timeout(t)); err == nil {
+		if _, err := c.Signer(timeout(t)); err == nil {
 			t.Error("a key that could not be read is there, or was made anew")
 		}
 		other := account

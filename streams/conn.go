@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"roost/schemas"
+	"roost/streams/msgid"
 	"roost/streams/subject"
 )
 
@@ -64,7 +65,7 @@ type Conn struct {
 	// Static after Dial.
 	opts     Options
 	log      *slog.Logger
-	clock    *Clock
+	clock    *msgid.Clock
 	control  *nats.Conn // JetStream API, KV, services
 	commits  *nats.Conn // publishes to streams
 	lives    *nats.Conn // live subjects and events, both ways
@@ -117,7 +118,7 @@ func Dial(opts Options) (*Conn, error) {
 	if opts.Name == "" {
 		opts.Name = "roost"
 	}
-	c := &Conn{opts: opts, log: opts.Log, clock: NewClock(opts.Now), writers: make(map[string]*writer),
+	c := &Conn{opts: opts, log: opts.Log, clock: msgid.NewClock(opts.Now), writers: make(map[string]*writer),
 		apiCalls: make(chan struct{}, maxAPICalls), room: semaphore.NewWeighted(maxReserved)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
@@ -307,7 +308,7 @@ func (c *Conn) opened() (*Directory, *live) {
 func (c *Conn) DuplicateWindow() time.Duration { return c.window }
 
 // Clock makes message ids.
-func (c *Conn) Clock() *Clock { return c.clock }
+func (c *Conn) Clock() *msgid.Clock { return c.clock }
 
 // Directory knows accounts, devices and settings.
 func (c *Conn) Directory() *Directory { return c.directory }

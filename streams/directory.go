@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/msgid"
 	"roost/streams/subject"
 )
 
@@ -23,7 +24,7 @@ type Directory struct {
 	accounts, devices, settings, blocks jetstream.KeyValue
 	now                                 func() time.Time
 	told                                func(schemas.UserID) // that somebody changed, after the cache forgot them
-	clock                               *Clock
+	clock                               *msgid.Clock
 
 	mu        sync.Mutex // guards the rest
 	people    map[personPart]*slot

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/msgid"
 	"roost/streams/subject"
 )
 
@@ -19,7 +20,7 @@ type Edit struct {
 	At    schemas.Timestamp
 
 	by      schemas.UserID
-	clock   *Clock
+	clock   *msgid.Clock
 	updates []schemas.GroupChange
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/msgid"
 	"roost/streams/subject"
 )
 
@@ -36,7 +37,7 @@ func (c *collector) End(EndReason)          {}
 
 // unconnected is an inbox without a server, in the middle of its first read.
 func unconnected() (*directInbox, *collector) {
-	c := &Conn{clock: NewClock(nil), log: slog.New(slog.DiscardHandler), partitions: 1}
+	c := &Conn{clock: msgid.NewClock(nil), log: slog.New(slog.DiscardHandler), partitions: 1}
 	cs := &Consumers{c: c, now: time.Now, acks: &acknowledged{wake: make(chan struct{}, 1)}}
 	cs.removers = []*remover{{owner: cs, wake: make(chan struct{}, 1)}}
 	sink := &collector{}

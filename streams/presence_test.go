@@ -12,6 +12,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/msgid"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -147,7 +148,7 @@ func TestLeaseRunsOut(t *testing.T) {
 func TestNewerSessionHasTheLargerID(t *testing.T) {
 	c := streamstest.Connect(t, streamstest.Server(t, t.TempDir()), streams.Topology{})
 	a := subject.Address{User: "alice", Device: schemas.DeviceID(c.Clock().NextULID())}
-	ahead := streams.NewClock(func() time.Time { return time.Now().Add(time.Hour) })
+	ahead := msgid.NewClock(func() time.Time { return time.Now().Add(time.Hour) })
 	old := schemas.Session{SessionID: schemas.SessionID(ahead.NextULID()), Gateway: "gw"}
 	if _, _, err := c.Presence().Begin(t.Context(), a, &old); err != nil {
 		t.Fatal(err)

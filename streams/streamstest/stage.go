@@ -11,6 +11,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/msgid"
 	"roost/streams/subject"
 )
 
@@ -101,7 +102,7 @@ func NewAddress(c *streams.Conn) subject.Address {
 	}
 }
 
-var sessions = streams.NewClock(nil)
+var sessions = msgid.NewClock(nil)
 
 // NewSession is newer than all before it.
 func NewSession() schemas.SessionID { return schemas.SessionID(sessions.NextULID()) }

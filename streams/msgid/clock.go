@@ -1,4 +1,4 @@
-package streams
+package msgid
 
 import (
 	"crypto/rand"
@@ -12,11 +12,10 @@ import (
 	"roost/schemas"
 )
 
-// Clock makes ULIDs whose time part is a hybrid logical clock: every id is
-// larger than all that this clock made or observed before, also where the
-// machine's clock is behind or was set back. Ids of clocks that have not heard
-// of each other differ by 80 random bits, those of messages by 31 and by who sent them
-// to whom.
+// Clock makes ULIDs whose time part is a hybrid logical clock: every id is larger than
+// all ids that this clock made or observed before, also if the machine's clock is late
+// or was set back. The ids of clocks that have not observed each other differ by 80
+// random bits; those of messages by 31 random bits and by the MAC.
 type Clock struct {
 	now func() time.Time
 
@@ -32,7 +31,7 @@ func NewClock(now func() time.Time) *Clock {
 	return &Clock{now: now}
 }
 
-// Observe makes every later id larger than id. Text that is no ULID is ignored.
+// Observe makes every later id larger than id. It ignores text that is no ULID.
 func (c *Clock) Observe(id schemas.MessageID) {
 	seen, err := ulid.ParseStrict(string(id))
 	if err != nil {
@@ -59,7 +58,7 @@ func (c *Clock) InFuture(id schemas.MessageID) bool {
 // Next makes an id.
 func (c *Clock) Next() schemas.MessageID { return schemas.MessageID(c.next().String()) }
 
-// NextULID makes an id for something else than a message.
+// NextULID makes an id of something that is no message.
 func (c *Clock) NextULID() string { return c.next().String() }
 
 func (c *Clock) next() ulid.ULID {
@@ -70,7 +69,7 @@ func (c *Clock) next() ulid.ULID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if ms <= c.last.Time() {
-		// A random step keeps two clocks that count on from the same id apart.
+		// Two clocks that count on from the same id stay apart by a random step.
 		step := binary.BigEndian.Uint64(random[:])>>16 + 1
 		if next, ok := addEntropy(c.last, step); ok {
 			c.last = next
@@ -86,9 +85,9 @@ func (c *Clock) next() ulid.ULID {
 	return id
 }
 
-// stamped makes an id that has only its first stampAt bytes: the caller fills in the
-// others. It is larger than all before, and smaller than all later, whatever they are.
-func (c *Clock) stamped() (id ulid.ULID) {
+// unsigned makes the first macAt bytes of an id; the caller fills in the others. The id
+// is larger than all before and smaller than all later, whatever the other bytes are.
+func (c *Clock) unsigned() (id ulid.ULID) {
 	var random [7]byte
 	_, _ = rand.Read(random[:]) // never fails since Go 1.24
 	ms := ulid.Timestamp(c.now())
@@ -98,7 +97,7 @@ func (c *Clock) stamped() (id ulid.ULID) {
 	head := binary.BigEndian.Uint32(random[:]) >> 1 // leaves room to count on within the millisecond
 	if ms <= c.last.Time() {
 		ms = c.last.Time()
-		// A random step keeps two clocks that count on from the same id apart.
+		// Two clocks that count on from the same id stay apart by a random step.
 		step := binary.BigEndian.Uint32(random[3:])&(1<<24-1) + 1
 		if known := binary.BigEndian.Uint32(c.last[6:]); known <= math.MaxUint32-step {
 			head = known + step
@@ -109,13 +108,13 @@ func (c *Clock) stamped() (id ulid.ULID) {
 	_ = id.SetTime(ms) // fails only after the year 10889
 	binary.BigEndian.PutUint32(id[6:], head)
 	c.last = id
-	for i := stampAt; i < len(c.last); i++ {
+	for i := macAt; i < len(c.last); i++ {
 		c.last[i] = 0xff
 	}
 	return id
 }
 
-// addEntropy adds step to the 80 random bits; ok is false where they overflow.
+// addEntropy adds step to the 80 random bits; ok is false if they overflow.
 func addEntropy(id ulid.ULID, step uint64) (next ulid.ULID, ok bool) {
 	low := binary.BigEndian.Uint64(id[8:])
 	high := binary.BigEndian.Uint16(id[6:])

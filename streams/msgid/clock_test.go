@@ -1,4 +1,4 @@
-package streams
+package msgid
 
 import (
 	"sync"
@@ -59,7 +59,7 @@ func TestClockOverflow(t *testing.T) {
 	}
 	_ = full.SetTime(ulid.Timestamp(now) + 1)
 	c.Observe(schemas.MessageID(full.String()))
-	if id := c.stamped(); id.Compare(full) <= 0 || id.Time() != ulid.Timestamp(now)+2 {
+	if id := c.unsigned(); id.Compare(full) <= 0 || id.Time() != ulid.Timestamp(now)+2 {
 		t.Errorf("after %s came %s", full, id)
 	}
 }
