@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams"
 )
 
 // messageDelivered is the verb message_delivered: this device has stored that
@@ -73,13 +74,10 @@ const receiptsSlack = time.Minute
 // sendReceipts shows what changed of read marks and receipts that the device may have
 // missed. Who has read receipts off sees those of nobody else.
 func (s *session) sendReceipts(ctx context.Context) {
-	from := s.record.ReceiptsFrom.Time().Add(-receiptsSlack)
-	err := s.showReadMarks(ctx, from)
+	changes := s.server.streams.ReceiptChanges(s.record.ReceiptsFrom.Time().Add(-receiptsSlack))
+	err := s.showReceipts(ctx, changes)
 	if err == nil {
-		err = s.showReceipts(ctx, from)
-	}
-	if err == nil {
-		err = s.showGroupReceipts(ctx, from)
+		err = s.showGroupReceipts(ctx, changes)
 	}
 	if err != nil {
 		// The record of the session's end says since when the device lacks them.
@@ -90,13 +88,15 @@ func (s *session) sendReceipts(ctx context.Context) {
 	}
 }
 
-func (s *session) showReceipts(ctx context.Context, since time.Time) error {
+// showReceipts shows how far the user has read on other devices, and how far others have
+// the user's messages.
+func (s *session) showReceipts(ctx context.Context, changes *streams.ReceiptChanges) error {
 	me, err := s.server.directory.Registration(ctx, s.addr.User)
 	if err != nil {
 		return err
 	}
 	var failed error
-	err = s.server.streams.ReceiptsSince(ctx, s.addr.User, since, func(items []schemas.ReceiptItem) {
+	err = changes.OfUser(ctx, s.addr.User, s.sendReadMarks, func(items []schemas.ReceiptItem) {
 		items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
 			return me.OfTheOneBefore(max(i.DeliveredUpTo, i.ReadUpTo))
 		})

@@ -169,7 +169,7 @@ func TestDeletionIsTold(t *testing.T) {
 	phone := other.connect("bob") // a second device
 	eventually(t, "the receipt is durable", func() bool {
 		found := 0
-		err := h.conn.ReceiptsSince(h.ctx(), "bob", time.Unix(0, 0), func(items []schemas.ReceiptItem) { found += len(items) })
+		err := h.conn.ReceiptChanges(time.Unix(0, 0)).OfUser(h.ctx(), "bob", nil, func(items []schemas.ReceiptItem) { found += len(items) })
 		return err == nil && found == 1
 	})
 

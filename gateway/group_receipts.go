@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams"
 )
 
 // groupAge is how old the members may be by which receipts and typing are shown.
@@ -183,8 +184,8 @@ func (s *Server) groupReceipts(r *http.Request, u schemas.UserID) (int, any, err
 }
 
 // showGroupReceipts shows a device what changed in its groups while it was away.
-func (s *session) showGroupReceipts(ctx context.Context, since time.Time) error {
-	items, err := s.server.streams.GroupReceiptsSince(ctx, s.addr.User, schemas.MaxReceiptGroups, since)
+func (s *session) showGroupReceipts(ctx context.Context, changes *streams.ReceiptChanges) error {
+	items, err := changes.OfGroups(ctx, s.addr.User, schemas.MaxReceiptGroups)
 	if err != nil {
 		return err
 	}

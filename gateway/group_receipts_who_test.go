@@ -409,7 +409,7 @@ func TestGroupReceiptsOnlyOfMeanwhile(t *testing.T) {
 	}
 	since := schemas.Now().Time()
 	for at, n := range map[int]int{-60_000: 1, +60_000: 0} { // ms
-		items, err := h.conn.GroupReceiptsSince(h.ctx(), "alice", 1, (schemas.TimestampOf(since) + schemas.Timestamp(at)).Time())
+		items, err := h.conn.ReceiptChanges((schemas.TimestampOf(since) + schemas.Timestamp(at)).Time()).OfGroups(h.ctx(), "alice", 1)
 		if err != nil || len(items) != n {
 			t.Errorf("since %d ms: %v %v, want %d", at, items, err, n)
 		}

@@ -1,23 +1,19 @@
 package gateway
 
 import (
-	"context"
 	"net/http"
 	"strconv"
-	"time"
 
 	"roost/schemas"
 )
 
-// showReadMarks shows how far the user has read on other devices, whoever else may see it.
-func (s *session) showReadMarks(ctx context.Context, since time.Time) error {
-	return s.server.streams.ReadMarksSince(ctx, s.addr.User, since, func(marks []schemas.ReadMark) {
-		items := make([]schemas.ReceiptItem, len(marks))
-		for i, m := range marks {
-			items[i] = schemas.ReceiptItem{Chat: m.Chat, UserID: s.addr.User, ReadUpTo: m.ReadUpTo}
-		}
-		s.conn.sendFrame(&schemas.Receipts{Items: items})
-	})
+// sendReadMarks shows how far the user has read on other devices, whoever else may see it.
+func (s *session) sendReadMarks(marks []schemas.ReadMark) {
+	items := make([]schemas.ReceiptItem, len(marks))
+	for i, m := range marks {
+		items[i] = schemas.ReceiptItem{Chat: m.Chat, UserID: s.addr.User, ReadUpTo: m.ReadUpTo}
+	}
+	s.conn.sendFrame(&schemas.Receipts{Items: items})
 }
 
 // getReads is GET /reads?after=: how far the user has read each chat, whoever else may

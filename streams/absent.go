@@ -27,14 +27,17 @@ import (
 // replica does not have it yet. A later read may succeed.
 var ErrUnreadable = errors.New("the stream holds a message that it could not read")
 
-// last is [readerPool.last] with one reader.
-func (r *reader) last(ctx context.Context, stream, subject string) (all []stored, err error) {
+// holdsFunc says whether the index of a stream has a subject, which may have wildcards.
+type holdsFunc func(r *reader, ctx context.Context, stream, subject string) (bool, error)
+
+// last is the newest message of a subject; none if holds confirms that it has none.
+func (r *reader) last(ctx context.Context, holds holdsFunc, stream, subject string) (all []stored, err error) {
 	for range 2 { // it may be written between a read and the look at the index
 		all, _, err = r.get(ctx, stream, directRequest{LastFor: subject})
 		if !errors.Is(err, errNoMessage) {
 			return all, err
 		}
-		held, err := r.leaderHolds(ctx, stream, subject)
+		held, err := holds(r, ctx, stream, subject)
 		if err != nil {
 			return nil, err
 		}
@@ -66,10 +69,15 @@ func (r *reader) forward(ctx context.Context, stream string, req directRequest) 
 // leaderHolds says whether the index of the stream's leader has a subject.
 func (r *reader) leaderHolds(ctx context.Context, stream, subject string) (bool, error) {
 	if r.single { // any answer is the leader's, and this one costs a fifth
-		return r.holdsFrom(ctx, stream, directRequest{NextFor: subject})
+		return r.anyHolds(ctx, stream, subject)
 	}
 	held, err := heldSubjects(ctx, r.nc, stream, subject)
 	return len(held) > 0, err
+}
+
+// anyHolds says whether the index of the replica that answers has a subject.
+func (r *reader) anyHolds(ctx context.Context, stream, subject string) (bool, error) {
+	return r.holdsFrom(ctx, stream, directRequest{NextFor: subject})
 }
 
 // sequenceAt is the sequence of the first message of a stream that was stored at or

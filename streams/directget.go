@@ -107,9 +107,18 @@ func (p *readerPool) with(ctx context.Context, do func(*reader) error) error {
 // last is the newest message of a subject, which may have wildcards. It is not ok where
 // the leader of the stream confirms that the subject has none.
 func (p *readerPool) last(ctx context.Context, stream, subject string) (m stored, ok bool, err error) {
+	return p.lastWith(ctx, (*reader).leaderHolds, stream, subject)
+}
+
+// newest is last where any replica may confirm that the subject has none: it is cheaper,
+// and may be a moment old.
+func (p *readerPool) newest(ctx context.Context, stream, subject string) (m stored, ok bool, err error) {
+	return p.lastWith(ctx, (*reader).anyHolds, stream, subject)
+}
+
+func (p *readerPool) lastWith(ctx context.Context, holds holdsFunc, stream, subject string) (m stored, ok bool, err error) {
 	err = p.with(ctx, func(r *reader) error {
-		var all []stored
-		all, err := r.last(ctx, stream, subject)
+		all, err := r.last(ctx, holds, stream, subject)
 		if len(all) > 0 {
 			m, ok = all[0], true
 		}
@@ -150,18 +159,42 @@ func (p *readerPool) some(ctx context.Context, stream, subject string, seq uint6
 // since reads up to n messages of a subject stored at or after t.
 func (p *readerPool) since(ctx context.Context, stream, subject string, t time.Time, n int) (all []stored, more bool, err error) {
 	err = p.with(ctx, func(r *reader) error {
-		from, err := r.sequenceAt(ctx, stream, t)
+		start, err := r.sequenceAt(ctx, stream, t)
 		if err != nil {
 			return err
 		}
-		req := directRequest{NextFor: subject, Seq: from, Batch: n, MaxBytes: maxReadBytes}
-		if from == 0 {
-			req.StartTime = &t
-		}
-		all, more, err = r.forward(ctx, stream, req)
+		all, more, err = r.fromTime(ctx, stream, subject, start, t, n)
 		return err
 	})
 	return all, more, err
+}
+
+// sequenceAt is [reader.sequenceAt] with any reader.
+func (p *readerPool) sequenceAt(ctx context.Context, stream string, t time.Time) (start uint64, err error) {
+	err = p.with(ctx, func(r *reader) error {
+		start, err = r.sequenceAt(ctx, stream, t)
+		return err
+	})
+	return start, err
+}
+
+// fromTime is [reader.fromTime] with any reader.
+func (p *readerPool) fromTime(ctx context.Context, stream, subject string, start uint64, t time.Time, n int) (all []stored, more bool, err error) {
+	err = p.with(ctx, func(r *reader) error {
+		all, more, err = r.fromTime(ctx, stream, subject, start, t, n)
+		return err
+	})
+	return all, more, err
+}
+
+// fromTime reads up to n messages of a subject stored at or after t, which sequenceAt has
+// looked up: start.
+func (r *reader) fromTime(ctx context.Context, stream, subject string, start uint64, t time.Time, n int) (all []stored, more bool, err error) {
+	req := directRequest{NextFor: subject, Seq: start, Batch: n, MaxBytes: maxReadBytes}
+	if start == 0 {
+		req.StartTime = &t
+	}
+	return r.forward(ctx, stream, req)
 }
 
 func (p *readerPool) forward(ctx context.Context, stream string, req directRequest) (all []stored, more bool, err error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"roost/schemas"
 	"roost/streams/subject"
@@ -33,12 +32,11 @@ func (c *Conn) GroupReceipts(ctx context.Context, id schemas.GroupID, members []
 	return receiptItems(all), nil
 }
 
-// GroupReceiptsSince are the watermarks that changed at or after t of the other
-// members of a person's groups: of at most n groups, and of those that receipts
-// are shown in, see [schemas.MaxReceiptMembers]. Whose membership began later than
-// what a watermark says, on either side, is left out.
-func (c *Conn) GroupReceiptsSince(ctx context.Context, u schemas.UserID, n int, t time.Time) ([]schemas.ReceiptItem, error) {
-	groups, err := c.groups.some(ctx, u, n, (*schemas.Group).ShowsReceipts)
+// OfGroups are the watermarks of the other members of a user's groups: of at most n
+// groups, and of those that receipts are shown in, see [schemas.MaxReceiptMembers]. It
+// leaves out a watermark that says less than when the membership of either began.
+func (ch *ReceiptChanges) OfGroups(ctx context.Context, u schemas.UserID, n int) ([]schemas.ReceiptItem, error) {
+	groups, err := ch.c.groups.some(ctx, u, n, (*schemas.Group).ShowsReceipts)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +45,7 @@ func (c *Conn) GroupReceiptsSince(ctx context.Context, u schemas.UserID, n int, 
 	err = atOnce(ctx, len(groups), func(ctx context.Context, i int) error {
 		group := groups[i]
 		me, _ := group.Member(u)
-		return c.receiptsSince(ctx, string(group.GroupID), t, func(page []schemas.ReceiptItem) {
+		return ch.ofGroup(ctx, group.GroupID, func(page []schemas.ReceiptItem) {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, item := range page {

@@ -3,7 +3,6 @@ package streams
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"roost/schemas"
 	"roost/streams/subject"
@@ -17,25 +16,6 @@ import (
 // and returns once that is durable.
 func (c *Conn) AdvanceReadMark(ctx context.Context, reader schemas.UserID, chat schemas.Participant, id schemas.MessageID) error {
 	return c.receipts.advance(ctx, watermarks{subject.ReadMarkKey(reader, chat): {ReadUpTo: id}})
-}
-
-// ReadMarksSince calls page with the marks of a user that changed at or after t, at most
-// [schemas.MaxReceiptItems] at a time.
-func (c *Conn) ReadMarksSince(ctx context.Context, u schemas.UserID, t time.Time, page func([]schemas.ReadMark)) error {
-	subject, stream := subject.ReadMarks(u), subject.Receipts.Stream()
-	all, more, err := c.readers.since(ctx, stream, subject, t, schemas.MaxReceiptItems)
-	for {
-		if err != nil {
-			return fmt.Errorf("failed to read the read marks of a user: %w", err)
-		}
-		if marks := decodeReadMarks(subject, all); len(marks) > 0 {
-			page(marks)
-		}
-		if !more || len(all) == 0 {
-			return nil
-		}
-		all, more, err = c.readers.next(ctx, stream, subject, all[len(all)-1].sequence+1, schemas.MaxReceiptItems)
-	}
 }
 
 // ReadMarks are at most n marks of a user, those that changed last at the end, from a

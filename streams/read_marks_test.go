@@ -37,14 +37,14 @@ func TestReadMarks(t *testing.T) {
 	since := func(at time.Time) map[string]schemas.MessageID {
 		t.Helper()
 		got := make(map[string]schemas.MessageID)
-		if err := other.ReadMarksSince(ctx, "alice", at, func(marks []schemas.ReadMark) {
+		if err := other.ReceiptChanges(at).OfUser(ctx, "alice", func(marks []schemas.ReadMark) {
 			if len(marks) > schemas.MaxReceiptItems {
 				t.Errorf("%d marks at once", len(marks))
 			}
 			for _, m := range marks {
 				got[m.Chat] = m.ReadUpTo
 			}
-		}); err != nil {
+		}, nil); err != nil {
 			t.Fatal(err)
 		}
 		return got
@@ -72,7 +72,7 @@ func TestReadMarks(t *testing.T) {
 		t.Errorf("the pages have %v, not %v", paged, want)
 	}
 	// A sender sees nothing of them.
-	if err := c.ReceiptsSince(ctx, "friend 0", time.Unix(0, 0), func(items []schemas.ReceiptItem) { t.Errorf("friend 0 is shown %+v", items) }); err != nil {
+	if err := c.ReceiptChanges(time.Unix(0, 0)).OfUser(ctx, "friend 0", nil, func(items []schemas.ReceiptItem) { t.Errorf("friend 0 is shown %+v", items) }); err != nil {
 		t.Error(err)
 	}
 }

@@ -162,28 +162,108 @@ func (r *receipts) forget(key string) {
 	delete(r.known, key)
 }
 
-// ReceiptsSince calls each with the watermarks in the messages of sender that
-// changed at or after t, a page at a time.
-func (c *Conn) ReceiptsSince(ctx context.Context, sender schemas.UserID, t time.Time, page func([]schemas.ReceiptItem)) error {
-	return c.receiptsSince(ctx, sender.Token(), t, page)
+// ReceiptChanges are the receipts and read marks that changed at or after a time. Whoever
+// has none costs a look at their newest one. The time is looked up in the stream once,
+// when there is something to read. Methods may be called at the same time.
+type ReceiptChanges struct {
+	c     *Conn
+	since time.Time
+
+	mu    sync.Mutex // guards the rest
+	found bool       // start is known
+	start uint64     // sequence of the first change of anybody; 0 if the stream found none
 }
 
-// receiptsSince is about a sender, by their token, or a group.
-func (c *Conn) receiptsSince(ctx context.Context, of string, t time.Time, page func([]schemas.ReceiptItem)) error {
-	subject, stream := subject.Receipts.Subject(of+".*"), subject.Receipts.Stream()
-	all, more, err := c.readers.since(ctx, stream, subject, t, schemas.MaxReceiptItems)
+// ReceiptChanges are those at or after t.
+func (c *Conn) ReceiptChanges(t time.Time) *ReceiptChanges { return &ReceiptChanges{c: c, since: t} }
+
+// OfUser calls marks with the read marks of a user, and then receipts with the watermarks
+// in their messages, at most [schemas.MaxReceiptItems] at a time. Either may be nil.
+func (ch *ReceiptChanges) OfUser(ctx context.Context, u schemas.UserID, marks func([]schemas.ReadMark), receipts func([]schemas.ReceiptItem)) error {
+	some, err := ch.some(ctx, subject.Receipts.Subject(u.Token()+".>"))
+	if err != nil || !some {
+		return err
+	}
+	if marks != nil {
+		err := ch.each(ctx, subject.ReadMarks(u), func(all []stored) {
+			if page := decodeReadMarks(subject.ReadMarks(u), all); len(page) > 0 {
+				marks(page)
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("failed to read the read marks of a user: %w", err)
+		}
+	}
+	if receipts == nil {
+		return nil
+	}
+	return ch.receipts(ctx, subject.Receipts.Subject(u.Token()+".*"), receipts)
+}
+
+// ofGroup calls page with the watermarks of the members of a group.
+func (ch *ReceiptChanges) ofGroup(ctx context.Context, id schemas.GroupID, page func([]schemas.ReceiptItem)) error {
+	filter := subject.Receipts.Subject(string(id) + ".*")
+	some, err := ch.some(ctx, filter)
+	if err != nil || !some {
+		return err
+	}
+	return ch.receipts(ctx, filter, page)
+}
+
+func (ch *ReceiptChanges) receipts(ctx context.Context, filter string, page func([]schemas.ReceiptItem)) error {
+	err := ch.each(ctx, filter, func(all []stored) {
+		if items := receiptItems(all); len(items) > 0 {
+			page(items)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("failed to read receipts: %w", err)
+	}
+	return nil
+}
+
+// some says whether subjects have changes: their newest message is one.
+func (ch *ReceiptChanges) some(ctx context.Context, filter string) (bool, error) {
+	newest, ok, err := ch.c.readers.newest(ctx, subject.Receipts.Stream(), filter)
+	if err != nil {
+		return false, fmt.Errorf("failed to read the newest receipt: %w", err)
+	}
+	return ok && !newest.time.Before(ch.since), nil
+}
+
+// each calls page with the changes of some subjects.
+func (ch *ReceiptChanges) each(ctx context.Context, filter string, page func([]stored)) error {
+	stream := subject.Receipts.Stream()
+	start, err := ch.first(ctx, stream)
+	if err != nil {
+		return err
+	}
+	all, more, err := ch.c.readers.fromTime(ctx, stream, filter, start, ch.since, schemas.MaxReceiptItems)
 	for {
 		if err != nil {
 			return err
 		}
-		if items := receiptItems(all); len(items) > 0 {
-			page(items)
-		}
+		page(all)
 		if !more || len(all) == 0 {
 			return nil
 		}
-		all, more, err = c.readers.next(ctx, stream, subject, all[len(all)-1].sequence+1, schemas.MaxReceiptItems)
+		all, more, err = ch.c.readers.next(ctx, stream, filter, all[len(all)-1].sequence+1, schemas.MaxReceiptItems)
 	}
+}
+
+// first looks up the time, once.
+func (ch *ReceiptChanges) first(ctx context.Context, stream string) (uint64, error) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.found {
+		return ch.start, nil
+	}
+	start, err := ch.c.readers.sequenceAt(ctx, stream, ch.since)
+	if err != nil {
+		return 0, err
+	}
+	ch.found, ch.start = true, start
+	return start, nil
 }
 
 func receiptItems(all []stored) []schemas.ReceiptItem {

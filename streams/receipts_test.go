@@ -1,11 +1,14 @@
 package streams_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"roost/schemas"
 	"roost/streams"
@@ -21,7 +24,7 @@ func advance(t *testing.T, c *streams.Conn, sender, reader schemas.UserID, w sch
 // receiptsSince are all items and the size of each page.
 func receiptsSince(t *testing.T, c *streams.Conn, sender schemas.UserID, since time.Time) (items []schemas.ReceiptItem, pages []int) {
 	t.Helper()
-	if err := c.ReceiptsSince(timeout(t), sender, since, func(page []schemas.ReceiptItem) {
+	if err := c.ReceiptChanges(since).OfUser(timeout(t), sender, nil, func(page []schemas.ReceiptItem) {
 		items, pages = append(items, page...), append(pages, len(page))
 	}); err != nil {
 		t.Fatal(err)
@@ -121,6 +124,77 @@ func TestReceiptsSince(t *testing.T) {
 	items, _ = receiptsSince(t, other, "alice", before)
 	if len(items) != 1 || items[0].UserID != "reader7" || items[0].ReadUpTo != id || items[0].DeliveredUpTo != id {
 		t.Errorf("got %+v, not reader7's alone", items)
+	}
+}
+
+// A device that missed nothing costs one or two reads, and one that missed receipts and
+// read marks looks up the time once for both.
+func TestReceiptChangesReadLittle(t *testing.T) {
+	c, other := pair(t)
+	requests, err := other.LiveConn().SubscribeSync("$JS.API.DIRECT.GET.KV_RECEIPTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest, err := other.LiveConn().SubscribeSync("$JS.API.DIRECT.GET.KV_RECEIPTS.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// asked are the requests since the last call, and how many of them look for a time.
+	asked := func() (reads, byTime int) {
+		t.Helper()
+		if err := other.LiveConn().Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for _, sub := range []*nats.Subscription{requests, newest} {
+			for n, _, _ := sub.Pending(); n > 0; n-- {
+				m, err := sub.NextMsgWithContext(timeout(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if bytes.Contains(m.Data, []byte("start_time")) {
+					byTime++
+				}
+				reads++
+			}
+		}
+		return reads, byTime
+	}
+	if err := other.LiveConn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	id := c.Clock().Next()
+	advance(t, c, "alice", "bob", schemas.Watermark{DeliveredUpTo: id})
+	if err := c.AdvanceReadMark(timeout(t), "alice", schemas.Participant{User: "bob"}, id); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := c.JetStream().Stream(timeout(t), "KV_RECEIPTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := stream.CachedInfo().State.LastTime.Add(time.Nanosecond)
+	advance(t, c, "dave", "erin", schemas.Watermark{DeliveredUpTo: id}) // of others
+	for name, at := range map[string]struct {
+		user            schemas.UserID
+		since           time.Time
+		marks, receipts int
+		reads, byTime   int
+	}{
+		"has none":           {"nobody", after, 0, 0, 2, 0},
+		"has older ones":     {"alice", after, 0, 0, 1, 0},
+		"has newer ones":     {"alice", time.Unix(1, 0), 1, 1, 4, 1}, // all of the stream is newer: there is no message before to compare
+		"has receipts alone": {"dave", after, 0, 1, 6, 1},            // with two that compare, and one that confirms that there is no mark
+	} {
+		asked()
+		marks, receipts := 0, 0
+		if err := c.ReceiptChanges(at.since).OfUser(timeout(t), at.user,
+			func(some []schemas.ReadMark) { marks += len(some) },
+			func(some []schemas.ReceiptItem) { receipts += len(some) }); err != nil {
+			t.Fatal(err)
+		}
+		reads, byTime := asked()
+		if marks != at.marks || receipts != at.receipts || reads != at.reads || byTime != at.byTime {
+			t.Errorf("a user who %s: %d marks, %d receipts with %d reads, %d by time; want %+v", name, marks, receipts, reads, byTime, at)
+		}
 	}
 }
 
