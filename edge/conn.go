@@ -49,8 +49,8 @@ func (c *conn) Read(b []byte) (int, error) {
 func (c *conn) countProxied() error {
 	l := c.listener
 	if _, err := c.proxied.Read(nil); err != nil {
-		l.warnProxy.do(func(more int) {
-			l.log.Warn("a trusted proxy sent no PROXY header; the connection is closed", "proxy", c.raw().RemoteAddr().String(), "error", err, "not_logged", more)
+		l.warnProxy.Do(func() {
+			l.log.Warn("a trusted proxy sent no PROXY header; the connection is closed", "proxy", c.raw().RemoteAddr().String(), "error", err)
 		})
 		return err
 	}

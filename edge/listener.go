@@ -12,6 +12,7 @@ import (
 
 	"github.com/pires/go-proxyproto"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 // listener accepts connections up to its bounds. Above them it refuses: the peer gets an
@@ -29,7 +30,7 @@ type listener struct {
 	closed    chan struct{}
 	isClosed  bool
 
-	warnAccept, warnBound, warnProxy *seldom
+	warnAccept, warnBound, warnProxy rate.Sometimes // metrics count all of the first two
 }
 
 const (
@@ -41,7 +42,10 @@ const (
 func newListener(inner net.Listener, o *Options, m *metrics) *listener {
 	return &listener{inner: inner, opts: o, log: o.Log, metrics: m, refusal: newRefusals(),
 		byAddress: make(map[netip.Prefix]int), closed: make(chan struct{}),
-		warnAccept: newSeldom(), warnBound: newSeldom(), warnProxy: newSeldom()}
+		warnAccept: rate.Sometimes{Interval: time.Second},
+		warnBound:  rate.Sometimes{Interval: time.Second},
+		warnProxy:  rate.Sometimes{Interval: time.Second},
+	}
 }
 
 // Accept implements [net.Listener]. An error that may pass, for example that the process
@@ -55,9 +59,7 @@ func (l *listener) Accept() (net.Conn, error) {
 				return nil, err
 			}
 			l.metrics.acceptErrors.Inc()
-			l.warnAccept.do(func(more int) {
-				l.log.Warn("a connection could not be accepted; trying again", "error", err, "errors_not_logged", more)
-			})
+			l.warnAccept.Do(func() { l.log.Warn("a connection could not be accepted; trying again", "error", err) })
 			if !l.pause(backoff) {
 				return nil, net.ErrClosed
 			}
@@ -158,8 +160,8 @@ func (l *listener) refuse(raw net.Conn, why reason, peer netip.Addr) {
 
 func (l *listener) noteRefusal(why reason, peer netip.Addr) {
 	l.metrics.refused.WithLabelValues(string(why)).Inc()
-	l.warnBound.do(func(more int) {
-		l.log.Warn("a connection is refused", "bound", string(why), "address", peer.String(), "refusals_not_logged", more)
+	l.warnBound.Do(func() {
+		l.log.Warn("a connection is refused", "bound", string(why), "address", peer.String())
 	})
 }
 

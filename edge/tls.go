@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
+	"golang.org/x/time/rate"
 )
 
 // CertificateFiles serves the certificate chain of one PEM file with the key of another.
@@ -19,7 +20,7 @@ import (
 // changed. If they cannot be read then, the old certificate stays in use, with a
 // warning.
 func CertificateFiles(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
-	f := &certificateFiles{cert: certFile, key: keyFile, log: log, warn: newSeldom()}
+	f := &certificateFiles{cert: certFile, key: keyFile, log: log, warn: rate.Sometimes{Interval: time.Second}}
 	if err := f.load(); err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ const checkFilesEvery = time.Second
 type certificateFiles struct {
 	cert, key string
 	log       *slog.Logger
-	warn      *seldom
+	warn      rate.Sometimes
 
 	mu      sync.Mutex // guards the rest
 	current *tls.Certificate
@@ -62,7 +63,7 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return f.current, nil
 	}
 	if err := f.load(); err != nil {
-		f.warn.do(func(int) {
+		f.warn.Do(func() {
 			f.log.Warn("the changed TLS certificate cannot be used; the one of before stays", "error", err)
 		})
 	}

@@ -60,10 +60,10 @@ func (s *Server) ownOrigin(r *http.Request, o origin) bool {
 // noteOrigin counts a request from an origin that is not allowed, and logs it.
 func (s *Server) noteOrigin(r *http.Request) {
 	s.metrics.originsRefused.Inc()
-	s.originLog.do(func(left int) {
+	s.originLog.Do(func() {
 		s.log.Warn("a web page of an origin that is not allowed asked; if it is yours, add it to --allowed-origins",
 			"origin", clipped(strings.Join(r.Header.Values("Origin"), ", ")), "host", clipped(s.remoteOf(r).host),
-			"allowed", s.opts.AllowedOrigins.String(), "method", r.Method, "path", clipped(r.URL.Path), "others", left)
+			"allowed", s.opts.AllowedOrigins.String(), "method", r.Method, "path", clipped(r.URL.Path))
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"roost/schemas"
 	"roost/streams"
@@ -92,7 +93,7 @@ type Server struct {
 	accepted  *acceptedSends
 	metrics   *metrics
 	logins    *addressLimiter
-	originLog seldom
+	originLog rate.Sometimes // metrics.originsRefused counts what it leaves out
 	badTokens *tokenRefusals
 	told      *told
 	reads     *reads
@@ -157,8 +158,9 @@ func New(opts Options) *Server {
 	}
 	return &Server{
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
-		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
-		told:   newTold(), accepted: newAcceptedSends(),
+		originLog: rate.Sometimes{Interval: time.Second},
+		logins:    newAddressLimiter(opts.Limits.LoginsPerSecond),
+		told:      newTold(), accepted: newAcceptedSends(),
 		later: &later{log: opts.Log}, refusals: newRefusals(opts.Log, opts.Streams.Leader),
 		conns: make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
 		exporting: make(map[schemas.UserID]struct{}),
