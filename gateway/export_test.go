@@ -38,7 +38,6 @@ const (
 	MaxUnwritten   = maxUnwritten
 	WriteTimeout   = writeTimeout
 	RecentFor      = recentFor
-	MaxRecent      = maxRecent
 	TypingEvery    = typingEvery
 	MaxTyping      = maxTyping
 	RoomTimeout    = roomTimeout

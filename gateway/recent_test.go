@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
+	"unsafe"
 
 	"roost/schemas"
 )
@@ -17,17 +18,24 @@ func id(i int) schemas.MessageID { return schemas.MessageID(fmt.Sprintf("%026d",
 func TestRecent(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	var r recent
-	for i := range 2*maxRecent + 3 {
+	for i := range 2*MaxRecent + 3 {
 		r.add(id(i), schemas.UserID(fmt.Sprint(i)), start)
 	}
-	for i := range 2*maxRecent + 3 {
+	for i := range 2*MaxRecent + 3 {
 		sender, ok := r.sender(id(i))
-		if late := i >= maxRecent+3; ok != late || ok && sender != schemas.UserID(fmt.Sprint(i)) {
+		if late := i >= MaxRecent+3; ok != late || ok && sender != schemas.UserID(fmt.Sprint(i)) {
 			t.Errorf("message %d: %q, %t", i, sender, ok)
 		}
 	}
-	if cap(r.all) > 2*maxRecent {
+	if cap(r.all) > 2*MaxRecent {
 		t.Errorf("room for %d", cap(r.all))
+	}
+	if size := unsafe.Sizeof(recentMessage{}); size > 24 {
+		t.Errorf("a message takes %d bytes", size)
+	}
+	r.add("no ULID", "alice", start)
+	if sender, ok := r.sender("no ULID"); ok || sender != "" {
+		t.Errorf("the sender of a message that no server made is %q", sender)
 	}
 	if r.over(start.Add(recentFor)) || !r.over(start.Add(recentFor+1)) {
 		t.Error("it is kept for another time than said")
