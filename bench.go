@@ -26,7 +26,7 @@ type benchCommand struct {
 	History benchHistory `cmd:"" help:"Throughput kept with history for everybody."`
 	Mixed   benchMixed   `cmd:"" help:"A day in a chat app, at a rate."`
 	Fanout  benchFanout  `cmd:"" help:"Messages to groups."`
-	Steady  benchSteady  `cmd:"" set:"duration=5m" help:"A rate for long: whether memory, streams and backlogs stay flat."`
+	Steady  benchSteady  `cmd:"" set:"duration=5m" set:"warmup=0s" set:"warmup_note=; 0s lasts until bounded memory is full, at least a minute" help:"A rate for long: whether memory, streams and backlogs stay flat."`
 	Raw     benchRaw     `cmd:"" help:"The limit: JetStream itself."`
 	Hold    benchHold    `cmd:"" hidden:"" help:"Hold silent devices; used by scale."`
 	NATS    benchNATS    `cmd:"" hidden:"" name:"nats" help:"A NATS server alone; used by raw."`
@@ -40,7 +40,7 @@ type benchFlags struct {
 	DataDir   string        `help:"Where the server that is started keeps its data: decides which disk is measured." default:"." type:"path"`
 	ServeArgs string        `help:"More flags for the server that is started, separated by spaces." placeholder:"FLAGS"`
 	Duration  time.Duration `help:"How long each measurement takes." default:"${duration}"`
-	Warmup    time.Duration `help:"Load before a measurement." default:"2s"`
+	Warmup    time.Duration `help:"Load before a measurement${warmup_note}." default:"${warmup}"`
 	Size      int           `help:"Bytes of a message's content, 32 to 1000." default:"100"`
 	JSON      string        `name:"json" help:"Write the report to this file as JSON." type:"path" placeholder:"FILE"`
 	HTML      string        `name:"html" help:"Write the report to this file as a page." type:"path" placeholder:"FILE"`

@@ -10,6 +10,7 @@ import (
 
 	"roost/bench"
 	"roost/schemas"
+	"roost/streams"
 	"roost/streams/embedded"
 )
 
@@ -24,7 +25,7 @@ type benchAll struct {
 	Few     int           `help:"Devices of the comparison with many." default:"500"`
 	Many    int           `help:"Devices of the comparison with few." default:"50000"`
 	Settle  time.Duration `help:"Rest before memory is read." default:"10s"`
-	Steady  time.Duration `help:"How long the steady load takes." default:"1m"`
+	Steady  time.Duration `help:"How long the steady load takes, after a warm-up of a minute." default:"1m"`
 }
 
 type benchClosed struct {
@@ -235,7 +236,7 @@ func (c benchAll) Run(p process) error {
 		return cannotStart(errors.New("--few is at least 2, --many more than that, --devices and --rate more than 0"))
 	}
 	o := bench.AllOptions{Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Rate: c.Rate, Mixed: c.Mixed,
-		Devices: c.Devices, Idle: c.Idle, Few: c.Few, Many: c.Many, Settle: c.Settle, Steady: c.Steady}
+		Devices: c.Devices, Idle: c.Idle, Few: c.Few, Many: c.Many, Settle: c.Settle, Steady: c.Steady, Window: streams.SingleProcessWindow}
 	return c.reported(p, func(report *bench.Report, progress bench.Progress) error {
 		results := make(map[string]bench.Result)
 		err := c.launcher().All(p.ctx, o, progress, func(key string, r bench.Result) {

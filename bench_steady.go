@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roost/bench"
+	"roost/streams"
 )
 
 type benchSteady struct {
@@ -22,6 +23,9 @@ type benchSteady struct {
 func (c benchSteady) options() (bench.SteadyOptions, error) {
 	o := bench.SteadyOptions{Rate: c.Rate, Senders: c.Senders, Receivers: c.Receivers, Size: c.Size,
 		Warmup: c.Warmup, Duration: c.Duration, Sample: c.Sample, Kill: c.Kill}
+	if o.Warmup == 0 {
+		o.Warmup = o.Fill(c.window())
+	}
 	err := errors.Join(positive("rate", c.Rate), positive("receivers", float64(c.Receivers)),
 		positive("senders", float64(c.Senders)), positive("sample", float64(c.Sample)))
 	switch {
@@ -32,6 +36,15 @@ func (c benchSteady) options() (bench.SteadyOptions, error) {
 		err = errors.New("--kill and --cluster are for a server that is started here: leave --url out")
 	}
 	return o, err
+}
+
+// window is for how long the streams of the server keep ids. A server that runs already
+// may be a cluster.
+func (c benchSteady) window() time.Duration {
+	if c.Cluster || len(c.URL) > 0 {
+		return streams.DefaultDuplicateWindow
+	}
+	return streams.SingleProcessWindow
 }
 
 // Run implements `roost bench steady`. It fails if the load is not flat.

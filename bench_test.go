@@ -58,8 +58,8 @@ func TestBenchSteady(t *testing.T) {
 			args := append([]string{"bench", "steady", "--rate", "50", "--receivers", "6", "--senders", "2", "--warmup", "100ms",
 				"--duration", "2s", "--sample", "200ms", "--data-dir", data, "--json", report}, args...)
 			stdout, stderr, code := output(t, roost(t, args...))
-			flat := strings.Contains(stdout, "\n  flat, by readings from 1 s on")
-			if !flat && !strings.Contains(stdout, "\n  not flat, by readings from 1 s on") {
+			flat := strings.Contains(stdout, "\n  flat, by readings after a warm-up of 0.1 s")
+			if !flat && !strings.Contains(stdout, "\n  not flat, by readings after a warm-up of 0.1 s") {
 				t.Fatalf("there is no verdict:\n%s\n%s", stdout, stderr)
 			}
 			if flat != (code == exitOK) || !flat && code != exitFault {

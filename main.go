@@ -71,9 +71,9 @@ func cannotStart(err error) error {
 	return usageError{err}
 }
 
-// flagVars are what the defaults of flags name: the duration of a measurement of bench,
-// unless its command sets another.
-var flagVars = kong.Vars{"duration": "10s"}
+// flagVars are what flags name: the duration and the warm-up of a measurement of bench,
+// unless its command sets others.
+var flagVars = kong.Vars{"duration": "10s", "warmup": "2s", "warmup_note": ""}
 
 // execute is main with everything that a test wants to choose.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {

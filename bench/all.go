@@ -19,6 +19,7 @@ type AllOptions struct {
 	Few      int
 	Settle   time.Duration // rest before memory is read
 	Steady   time.Duration // of the steady load
+	Window   time.Duration // for how long streams of one server keep ids
 }
 
 // step is one scenario of a run.
@@ -161,8 +162,10 @@ const (
 )
 
 func (o AllOptions) steady() SteadyOptions {
-	return SteadyOptions{Rate: steadyRate, Senders: steadySenders, Receivers: steadyReceivers, Size: o.Size,
-		Warmup: o.Warmup, Duration: o.Steady, Sample: o.Steady / steadySamples}
+	s := SteadyOptions{Rate: steadyRate, Senders: steadySenders, Receivers: steadyReceivers, Size: o.Size,
+		Duration: o.Steady, Sample: o.Steady / steadySamples}
+	s.Warmup = s.Fill(o.Window)
+	return s
 }
 
 func (o AllOptions) closed(pairs, window int) ClosedOptions {

@@ -10,7 +10,7 @@ import (
 // Flatness says whether a load can go on for ever: nothing grows, and nothing waits.
 type Flatness struct {
 	Flat    bool     `json:"flat"`
-	From    float64  `json:"from_s"`            // readings before are a warm-up
+	Warmup  float64  `json:"warmup_s"`          // the load before the first reading
 	Bounds  []string `json:"bounds"`            // what was looked at: the measured value and its bound
 	Reasons []string `json:"reasons,omitempty"` // why it is not flat
 }
@@ -24,14 +24,15 @@ type bound struct {
 	// noise is growth within the readings, by the trend, that counts as none: what a
 	// collection of garbage or a batch leaves.
 	noise float64
-	// most is a value that no reading exceeds, the warm-up included; 0: any.
+	// most is a value that no reading exceeds; 0: any.
 	most float64
 }
 
 const (
-	// settled is the part of a load that no trend is computed from; of a load of less
-	// than twice that, it is half.
-	settled = time.Minute
+	// memoryNoise is two blocks of a stream, 8 MiB each, and the garbage that may come on
+	// top of them, half as much. NATS holds blocks in memory while removal reads them, and
+	// their number changes with the moment.
+	memoryNoise = 24
 	// leastAccepted is the share of the rate asked for that has to be accepted.
 	leastAccepted = 0.99
 	// mostAgain is how many seconds of load may come again after a cut.
@@ -54,7 +55,7 @@ func (o SteadyOptions) toRemove() float64 {
 // bounds are those of a load.
 func (o SteadyOptions) bounds() []bound {
 	list := []bound{
-		{series: seriesMemory, share: 0.1, least: 32, noise: 8},
+		{series: seriesMemory, share: 0.1, least: 32, noise: memoryNoise},
 		{series: seriesGoroutines, share: 0.1, least: 100, noise: 20},
 		{series: seriesDescriptors, share: 0.1, least: 100, noise: 20},
 		{series: seriesNotRemoved, least: o.toRemove(), noise: 2 * o.Rate, most: o.toRemove()},
@@ -68,12 +69,9 @@ func (o SteadyOptions) bounds() []bound {
 	return list
 }
 
-// from is when readings begin to count.
-func (o SteadyOptions) from() float64 { return math.Min(settled.Seconds(), o.Duration.Seconds()/2) }
-
 // judge compares series with the bounds of a load.
 func judge(o SteadyOptions, all []Series) Flatness {
-	f := Flatness{From: o.from()}
+	f := Flatness{Warmup: o.Warmup.Seconds()}
 	byName := make(map[string]Series)
 	for _, s := range all {
 		byName[s.Name] = s
@@ -98,16 +96,16 @@ func (f *Flatness) look(kept bool, format string, values ...any) {
 const (
 	// leastReadings is how many readings a verdict needs of a series.
 	leastReadings = 3
-	// LeastSamples is how many times its Sample a load lasts at least, so that half of
-	// it has leastReadings even if one fails.
+	// LeastSamples is how many times its Sample a load lasts at least, so that a trend
+	// differs from noise.
 	LeastSamples = 8
 )
 
 // keeps compares a series with its bound. A series that was not read keeps none.
 func (f *Flatness) keeps(b bound, s Series) {
-	readings := s.since(f.From)
+	readings := s.Readings
 	if len(readings) < leastReadings {
-		f.look(false, "%s: %d readings from %g s on, and a trend needs %d", b.series, len(readings), f.From, leastReadings)
+		f.look(false, "%s: %d readings, and a trend needs %d", b.series, len(readings), leastReadings)
 		return
 	}
 	t, level := fit(readings), mean(readings)
@@ -117,14 +115,14 @@ func (f *Flatness) keeps(b bound, s Series) {
 	f.look(!grows, "%s: %s on average, trend %s an hour (%s within the readings), may grow %s an hour or %s within the readings",
 		b.series, text(level, s.Unit), signed(hourly, s.Unit), signed(grown, s.Unit), text(may, s.Unit), text(b.noise, s.Unit))
 	if b.most > 0 {
-		highest := most(s.Readings)
+		highest := most(readings)
 		f.look(highest <= b.most, "%s: %s at most, may be %s", b.series, text(highest, s.Unit), text(b.most, s.Unit))
 	}
 }
 
 // accepts compares what was accepted with what was offered, and that with the rate.
 func (f *Flatness) accepts(o SteadyOptions, offered, accepted Series) {
-	in, out := mean(offered.since(f.From)), mean(accepted.since(f.From))
+	in, out := mean(offered.Readings), mean(accepted.Readings)
 	f.look(in >= leastAccepted*o.Rate, "offered: %s, has to be %.0f %% of the rate asked for, %s", text(in, "/s"), 100*leastAccepted, text(o.Rate, "/s"))
 	f.look(out >= leastAccepted*in && in > 0, "accepted: %s, has to be %.0f %% of what is offered, %s", text(out, "/s"), 100*leastAccepted, text(in, "/s"))
 }

@@ -40,7 +40,7 @@ func TestFit(t *testing.T) {
 		{"two", []Reading{{0, 7}, {2, 9}}, 1, math.Inf(1)},
 		{"flat", line("", 5, 0).Readings, 0, 0},
 		{"a line", line("", 100, -2.5).Readings, -2.5, 0},
-		{"late", line("", 100, 2).since(30), 2, 0},
+		{"late", line("", 100, 2).Readings[6:], 2, 0},
 		// By hand: the slope of 0, 3, 3, 6 at 0, 1, 2, 3 is 9/5, the squares beside it sum
 		// up to 1.8, and the error is √(1.8/2/5).
 		{"with noise", []Reading{{0, 0}, {1, 3}, {2, 3}, {3, 6}}, 1.8, math.Sqrt(0.18)},
@@ -68,10 +68,6 @@ func TestJudge(t *testing.T) {
 		}
 		return all
 	}
-	early := line(seriesMemory, 200, 0) // grows in the warm-up alone
-	for i := range early.Readings[:4] {
-		early.Readings[i].Value = 50 * float64(i)
-	}
 	high := line(seriesNotRemoved, 3000, 0)
 	high.Readings[2].Value = 10_001
 	jump := line(seriesMemory, 200, 0) // at the last reading, which is no trend yet
@@ -88,7 +84,8 @@ func TestJudge(t *testing.T) {
 		{"memory jumps once", []Series{jump}, ""},
 		{"memory grows by a MiB", []Series{line(seriesMemory, 229, 0.03)}, ""},
 		{"memory falls", []Series{line(seriesMemory, 400, -3)}, ""},
-		{"memory grows in the warm-up", []Series{early}, ""},
+		{"memory grows by less than two blocks of a stream", []Series{line(seriesMemory, 229, 0.39)}, ""},
+		{"memory grows by more than two blocks of a stream", []Series{line(seriesMemory, 229, 0.41)}, seriesMemory},
 		{"goroutines leak", []Series{line(seriesGoroutines, 500, 1)}, seriesGoroutines},
 		{"descriptors leak", []Series{line(seriesDescriptors, 500, 1)}, seriesDescriptors},
 		{"the inbox grows", []Series{line(messagesOf("INBOX"), 4000, 300)}, "INBOX"},
@@ -135,12 +132,22 @@ func TestJudgeReturned(t *testing.T) {
 	}
 }
 
-// TestSteadyFrom: readings count from the second minute on, or from half of a shorter
-// load.
-func TestSteadyFrom(t *testing.T) {
-	for d, want := range map[time.Duration]float64{time.Minute: 30, 2 * time.Minute: 60, time.Hour: 60} {
-		if got := (SteadyOptions{Duration: d}).from(); got != want {
-			t.Errorf("of %v, readings count from %v s on, want %v", d, got, want)
+// TestFill: the warm-up lasts a minute, or until the streams keep as many ids as ever and
+// a gateway remembers as many messages of each receiver as ever.
+func TestFill(t *testing.T) {
+	for _, c := range []struct {
+		rate      float64
+		receivers int
+		window    time.Duration
+		want      time.Duration
+	}{
+		{1500, 300, 10 * time.Second, time.Minute},
+		{1500, 300, 2 * time.Minute, 2 * time.Minute},
+		{1500, 3000, 10 * time.Second, 128 * time.Second},
+		{1500, 30_000, 2 * time.Minute, 1280 * time.Second},
+	} {
+		if got := (SteadyOptions{Rate: c.rate, Receivers: c.receivers}).Fill(c.window); got != c.want {
+			t.Errorf("%g/s, %d receivers, ids for %v: %v, want %v", c.rate, c.receivers, c.window, got, c.want)
 		}
 	}
 }

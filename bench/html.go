@@ -36,7 +36,7 @@ Linux {{.Report.Machine.Kernel}}, {{.Report.Machine.Go}}<br><code>roost {{.Repor
 {{end}}{{range $name, $l := .Latency}}<tr><td>{{$name}}<td class="n">p50 {{printf "%.2f" $l.P50}} · p99 {{printf "%.2f" $l.P99}} · p99.9 {{printf "%.2f" $l.P999}} · max {{printf "%.2f" $l.Max}} ms</tr>
 {{end}}{{if .Check.Sent}}<tr><td>messages<td>{{.CheckText}}</tr>{{end}}</table>
 {{range .Notes}}<p class="quiet">{{.}}</p>{{end}}
-{{with .Flatness}}<p{{if not .Flat}} class="wrong"{{end}}>{{.Verdict}}, by readings from {{.From}} s on</p>
+{{with .Flatness}}<p{{if not .Flat}} class="wrong"{{end}}>{{.Verdict}}, by readings after a warm-up of {{.Warmup}} s</p>
 <ul>{{range .Bounds}}<li>{{.}}{{end}}</ul>{{with .Reasons}}<p class="wrong">{{range .}}{{.}}<br>{{end}}</p>{{end}}{{end}}
 {{end}}
 `))

@@ -109,7 +109,7 @@ func (r *Result) write(w io.Writer) {
 		fmt.Fprintf(w, "  %s\n", note)
 	}
 	if f := r.Flatness; f != nil {
-		fmt.Fprintf(w, "  %s, by readings from %g s on:\n", f.Verdict(), f.From)
+		fmt.Fprintf(w, "  %s, by readings after a warm-up of %g s:\n", f.Verdict(), f.Warmup)
 		for _, b := range f.Bounds {
 			mark := " "
 			if slices.Contains(f.Reasons, b) {

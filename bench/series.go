@@ -16,16 +16,6 @@ type Reading struct {
 	Value float64 `json:"v"`
 }
 
-// since returns the readings from a moment on.
-func (s Series) since(from float64) []Reading {
-	for i, r := range s.Readings {
-		if r.At >= from {
-			return s.Readings[i:]
-		}
-	}
-	return nil
-}
-
 // most returns the largest value; 0 without readings.
 func most(readings []Reading) float64 {
 	largest := 0.0

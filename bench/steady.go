@@ -7,15 +7,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"roost/gateway"
 )
 
 // SteadyOptions are the parameters of [Steady].
 type SteadyOptions struct {
 	Rate      float64 // sends a second, of all senders together
 	Senders   int
-	Receivers int // one connected device each, which acknowledges everything
-	Size      int // bytes of content
-	Warmup    time.Duration
+	Receivers int           // one connected device each, which acknowledges everything
+	Size      int           // bytes of content
+	Warmup    time.Duration // see [SteadyOptions.Fill]
 	Duration  time.Duration
 	Sample    time.Duration // between readings
 	// Kill ends the server with SIGKILL at the end, and starts it anew before the
@@ -61,6 +63,17 @@ func (o SteadyOptions) title() string {
 		title += ", killed at the end"
 	}
 	return title
+}
+
+// leastFill is the shortest warm-up: a load has to be flat from its second minute on.
+const leastFill = time.Minute
+
+// Fill returns the warm-up after which memory that the server bounds is full. Streams
+// keep ids for window, and a gateway keeps the last gateway.MaxRecent messages of each
+// receiver.
+func (o SteadyOptions) Fill(window time.Duration) time.Duration {
+	recent := gateway.MaxRecent * float64(o.Receivers) / o.Rate
+	return max(leastFill, window, time.Duration(recent*float64(time.Second)))
 }
 
 // steady is the state of one such load.

@@ -40,7 +40,7 @@ func TestSteady(t *testing.T) {
 	if got := mean(byName[seriesOffered].Readings); got < 300 || got > 500 {
 		t.Errorf("%v/s were offered, not 400", got)
 	}
-	if r.Flatness == nil || r.Flatness.From != o.Duration.Seconds()/2 {
+	if r.Flatness == nil || r.Flatness.Warmup != o.Warmup.Seconds() {
 		t.Fatalf("the verdict is %+v", r.Flatness)
 	}
 	for _, name := range []string{FigureAgain, FigureAgainSeconds, FigureReasons, FigureConnects, FigureSends, FigureCPU} {
@@ -50,7 +50,7 @@ func TestSteady(t *testing.T) {
 	}
 	report := Report{Results: []Result{r}}
 	var table, page bytes.Buffer
-	if err := report.WriteTable(&table); err != nil || !strings.Contains(table.String(), r.Flatness.Verdict()+", by readings from 0.8 s on") {
+	if err := report.WriteTable(&table); err != nil || !strings.Contains(table.String(), r.Flatness.Verdict()+", by readings after a warm-up of 0.2 s") {
 		t.Errorf("%v: the table is\n%s", err, table.String())
 	}
 	if err := report.WriteHTML(&page); err != nil || strings.Count(page.String(), "<svg") < 2+6 {
