@@ -196,6 +196,28 @@ func TestProviderIsAway(t *testing.T) {
 	})
 }
 
+// A fetch that a token began and that failed is tried again as soon as one of the renewal.
+func TestFailedFetchOfATokenIsRetriedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvider("k")
+		x := p.open(t, "", nil)
+		defer x.Close()
+		synctest.Wait()
+		time.Sleep(2 * fetchEvery)
+		p.set(func() { p.fails = errors.New("connection refused") })
+		wantCode(t, x, p.token(t, "new"), schemas.CodeUnavailable)
+		if x.Degraded() == nil {
+			t.Error("not degraded")
+		}
+		p.set(func() { p.fails = nil })
+		time.Sleep(fetchEvery)
+		synctest.Wait()
+		if err := x.Degraded(); err != nil {
+			t.Errorf("the provider is back, but: %v", err)
+		}
+	})
+}
+
 // A set without usable keys is a failure of the provider, and not the end of the keys.
 func TestProviderAnswersNonsense(t *testing.T) {
 	for name, body := range map[string]string{"no keys": `{"keys":[]}`, "HTML": "<html>", "nothing": ""} {

@@ -54,6 +54,7 @@ type keySet struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	broke  chan struct{} // 1; a fetch failed after one that did not: renew waits less. Full means it will look anyway
 
 	mu       sync.Mutex // guards the rest
 	keys     []jose.JSONWebKey
@@ -70,7 +71,7 @@ type keySet struct {
 
 // openKeySet reads a file, or begins to fetch a URL.
 func openKeySet(i Issuer) (*keySet, error) {
-	k := &keySet{log: i.Log}
+	k := &keySet{log: i.Log, broke: make(chan struct{}, 1)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	if !isURL(i.JWKS) {
 		read, err := readKeyFile(i.JWKS)
@@ -245,6 +246,8 @@ func (k *keySet) renew() {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+		case <-k.broke: // the fetch was a token's
+			timer.Stop()
 		case <-k.ctx.Done():
 			timer.Stop()
 		}
@@ -287,6 +290,10 @@ func (k *keySet) took(parsed parsedKeys, err error, began time.Time) (o fetchOut
 	if err != nil {
 		if k.failed == nil {
 			k.since, k.warned, k.retry = began, time.Time{}, fetchEvery
+			select {
+			case k.broke <- struct{}{}:
+			default:
+			}
 		} else {
 			k.retry = min(2*k.retry, retryMost)
 		}
