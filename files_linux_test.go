@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,16 +17,13 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/streamstest/files"
 )
 
 // limitFiles changes how many files the process may have open; those that it has stay.
 func (s *server) limitFiles(n uint64) {
 	s.t.Helper()
-	limit := syscall.Rlimit{Cur: n, Max: 4096}
-	if _, _, err := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(s.cmd.Process.Pid), syscall.RLIMIT_NOFILE,
-		uintptr(unsafe.Pointer(&limit)), 0, 0, 0); err != 0 {
-		s.t.Fatal(err)
-	}
+	files.Limit(s.t, s.cmd.Process.Pid, n)
 }
 
 // TestNoFileDescriptors takes all file descriptors from the process, until NATS cannot
@@ -202,11 +198,7 @@ func buryBlocks(t *testing.T, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range 6 {
-			if _, err := js.Publish(ctx, fmt.Sprint("$KV.BLOCKS.", n), make([]byte, 900_000)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		files.Bury(t, js, "$KV.BLOCKS.%d")
 	})
 }
 

@@ -3,49 +3,15 @@ package streams_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"syscall"
 	"testing"
 	"time"
 
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
+	"roost/streams/streamstest/files"
 	"roost/streams/subject"
 )
-
-// withoutFiles runs do while the process can open no file. It is for tests that do not
-// run beside others.
-func withoutFiles(t *testing.T, do func()) {
-	t.Helper()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	set := func(l syscall.Rlimit) {
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-			t.Fatal(err)
-		}
-	}
-	set(syscall.Rlimit{Cur: 0, Max: before.Max})
-	defer set(before)
-	do()
-}
-
-// bury begins a new block in each stream, so that the server has to open a file to read
-// what is stored so far, once it was started again.
-func bury(t *testing.T, c *streams.Conn) {
-	t.Helper()
-	const blockBytes, piece = 4 << 20, 900_000
-	for _, subject := range []string{"$KV.ACCOUNTS.%d", "$KV.DEVICES.%d", "$KV.SETTINGS.%d", "$KV.BLOCKS.%d", "$KV.GROUPS.%d", "$KV.KEYS.%d",
-		"$KV.SESSIONS.%d.%[1]d", "$KV.RECEIPTS.%d.%[1]d", "$KV.MEMBERSHIPS.%d.%[1]d", "sent.0.%d.%[1]d", "inbox.0.%d.%[1]d"} {
-		for n := range blockBytes/piece + 2 {
-			if _, err := c.JetStream().Publish(timeout(t), fmt.Sprintf(subject, n), make([]byte, piece)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
 
 // TestFailedReadIsNotAbsence reads what is there, and what is not, while the server can
 // open no block: NATS answers 404 to both.
@@ -84,7 +50,8 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	if err := streamstest.Receive(t, stored); err != nil {
 		t.Fatal(err)
 	}
-	bury(t, c)
+	files.Bury(t, c.JetStream(), "$KV.ACCOUNTS.%d", "$KV.DEVICES.%d", "$KV.SETTINGS.%d", "$KV.BLOCKS.%d", "$KV.GROUPS.%d", "$KV.KEYS.%d",
+		"$KV.SESSIONS.%d.%[1]d", "$KV.RECEIPTS.%d.%[1]d", "$KV.MEMBERSHIPS.%d.%[1]d", "sent.0.%d.%[1]d", "inbox.0.%d.%[1]d")
 	recordSent(t, c, streamstest.NewAddress(c), 1, "the newest record can be read")
 	// What is newer can be read: the older ones are not left out.
 	if err := c.AdvanceReceipt(timeout(t), "bob", "carol", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
@@ -143,28 +110,28 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 		},
 	}
 	stranger := streamstest.NewAddress(c)
-	withoutFiles(t, func() {
-		for name, read := range reads {
-			ctx, cancel := context.WithTimeout(timeout(t), time.Second) // a batch that the server fails at has no answer
-			if found, err := read(ctx, "bob", bob, group.GroupID); err == nil {
-				t.Errorf("%s: a read that failed says that it is there: %t", name, found)
-			}
-			cancel()
+	restore := files.None(t)
+	for name, read := range reads {
+		ctx, cancel := context.WithTimeout(timeout(t), time.Second) // a batch that the server fails at has no answer
+		if found, err := read(ctx, "bob", bob, group.GroupID); err == nil {
+			t.Errorf("%s: a read that failed says that it is there: %t", name, found)
 		}
-		for name, read := range reads {
-			if found, err := read(timeout(t), "nobody", stranger, "g-01K73S8AC0GR0VPGR0VPGR0VPH"); found || err != nil && name != "copy in one of many inboxes" { // reads by time may fail
-				t.Errorf("%s: what is not there: %t, %v", name, found, err)
-			}
+		cancel()
+	}
+	for name, read := range reads {
+		if found, err := read(timeout(t), "nobody", stranger, "g-01K73S8AC0GR0VPGR0VPGR0VPH"); found || err != nil && name != "copy in one of many inboxes" { // reads by time may fail
+			t.Errorf("%s: what is not there: %t, %v", name, found, err)
 		}
-		if _, err := c.Signer(timeout(t)); err == nil {
-			t.Error("a key that could not be read is there, or was made anew")
-		}
-		other := account
-		other.PasswordHash = "another's"
-		if err := c.Directory().CreateAccount(timeout(t), other); err == nil || errors.Is(err, streams.ErrExists) {
-			t.Errorf("an account that could not be read: %v", err)
-		}
-	})
+	}
+	if _, err := c.Signer(timeout(t)); err == nil {
+		t.Error("a key that could not be read is there, or was made anew")
+	}
+	other := account
+	other.PasswordHash = "another's"
+	if err := c.Directory().CreateAccount(timeout(t), other); err == nil || errors.Is(err, streams.ErrExists) {
+		t.Errorf("an account that could not be read: %v", err)
+	}
+	restore()
 	for name, read := range reads {
 		if found, err := read(timeout(t), "bob", bob, group.GroupID); !found || err != nil {
 			t.Errorf("%s: later: %t, %v", name, found, err)

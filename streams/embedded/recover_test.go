@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"roost/streams/streamstest/files"
 )
 
 // TestRecover writes while the process can open no file, so that the stream stops, and
@@ -45,7 +46,7 @@ func TestRecover(t *testing.T) {
 		return kv.Put(ctx, fmt.Sprint("key", n), make([]byte, 900_000)) // some of them fill a block
 	}
 
-	restore := noFiles(t)
+	restore := files.None(t)
 	stored := 0
 	for ; ; stored++ {
 		if _, err := put(stored); err != nil {
@@ -89,21 +90,4 @@ func TestRecover(t *testing.T) {
 	if _, err := os.Stat(staged); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the old folder of batches: %v", err)
 	}
-}
-
-// noFiles lets the process open no file until restore.
-func noFiles(t *testing.T) (restore func()) {
-	t.Helper()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	set := func(l syscall.Rlimit) {
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-			t.Fatal(err)
-		}
-	}
-	set(syscall.Rlimit{Cur: 0, Max: before.Max})
-	t.Cleanup(func() { set(before) })
-	return func() { set(before) }
 }
