@@ -9,6 +9,7 @@ COPY *.go ./
 COPY bench ./bench
 COPY chat ./chat
 COPY client ./client
+COPY cmd ./cmd
 COPY edge ./edge
 COPY gateway ./gateway
 COPY schemas ./schemas

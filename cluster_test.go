@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,9 +64,8 @@ func startCluster(t *testing.T, n int) *natsCluster {
 		}
 		o.Host, o.Port, o.HTTPPort, o.NoSigs = "127.0.0.1", natsserver.RANDOM_PORT, 0, true
 		o.LogFile = filepath.Join(c.dir, name+".log")
-		if o.Cluster.Host, o.Cluster.Port, err = splitAddress(address); err != nil {
-			t.Fatal(err)
-		}
+		node := netip.MustParseAddrPort(address)
+		o.Cluster.Host, o.Cluster.Port = node.Addr().String(), int(node.Port())
 		if n == 1 {
 			o.Cluster, o.Routes = natsserver.ClusterOpts{}, nil
 		}

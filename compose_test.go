@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"go.yaml.in/yaml/v3"
 
+	"roost/cmd"
 	"roost/streams"
 )
 
@@ -162,7 +163,7 @@ func TestCompose(t *testing.T) {
 func checkRoost(t *testing.T, name string, s composeService) {
 	t.Helper()
 	var cli commands
-	parser, err := kong.New(&cli, flagVars, kong.Name("roost"), kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard))
+	parser, err := kong.New(&cli, cmd.FlagVars, kong.Name("roost"), kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}

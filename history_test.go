@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -78,14 +77,16 @@ func TestHistoryDown(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if _, err := gateway.LoadSecret(filepath.Join(dir, "token.key")); err != nil {
+	secret, err := gateway.LoadSecret(filepath.Join(dir, "token.key"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	options := gateway.Options{Streams: conn, Registry: registry, Log: streamstest.Log(t)}
-	if _, err := (gatewayFlags{MaxDevices: 3, Limits: "off", Heartbeat: 30 * time.Second}).configure(&options, filepath.Join(dir, "token.key")); err != nil {
+	tokens, err := gateway.NewTokens(secret)
+	if err != nil {
 		t.Fatal(err)
 	}
-	g := gateway.New(options)
+	g := gateway.New(gateway.Options{Streams: conn, Auth: tokens, Accounts: gateway.NewAccounts(conn.Directory(), tokens),
+		Registry: registry, Log: streamstest.Log(t)})
 	if err := g.Start(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/gofrs/flock"
 
 	"roost/client"
 	"roost/gateway"
@@ -26,11 +26,11 @@ func TestCannotStart(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = taken.Close() })
 	locked := t.TempDir()
-	dir, err := openDataDir(locked)
-	if err != nil {
-		t.Fatal(err)
+	lock := flock.New(filepath.Join(locked, "LOCK"))
+	if got, err := lock.TryLock(); err != nil || !got {
+		t.Fatalf("the lock: %t, %v", got, err)
 	}
-	t.Cleanup(dir.close)
+	t.Cleanup(func() { _ = lock.Unlock() })
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("not: [yaml"), 0o600); err != nil {
 		t.Fatal(err)
@@ -120,27 +120,6 @@ func TestVersionAndHelp(t *testing.T) {
 	stdout, _, code = output(t, roost(t, "serve", "--help"))
 	if code != exitOK || !strings.Contains(stdout, "--data-dir") || !strings.Contains(stdout, "ROOST_DATA_DIR") {
 		t.Errorf("help: %d %q", code, stdout)
-	}
-}
-
-// TestGatewayFlags: what a flag says is what the gateway does.
-func TestGatewayFlags(t *testing.T) {
-	f := gatewayFlags{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"}, TrustedProxies: []string{"10.1.2.3/8"},
-		FullInboxIdle: 4, Heartbeat: 5, Limits: "on", ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10,
-		ReserveNames: 11, AuthJWKS: "/nowhere/jwks"}
-	origins, err := gateway.ParseOrigins([]string{"a.example"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := gateway.Options{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: origins, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
-		FullInboxIdle: 4, ReserveNames: 11, Heartbeat: 5, Limits: gateway.Limits{ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10}}
-	var got gateway.Options
-	if _, err := f.configure(&got, ""); err == nil {
-		t.Error("a key set that is missing was taken")
-	}
-	got.Auth = nil
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("the gateway's options are %+v, not %+v", got, want)
 	}
 }
 

@@ -65,8 +65,18 @@ func TestRepositoryRules(t *testing.T) {
 		{"client", code, "roost/streams", false},
 		{"client", code, "github.com/nats-io/nats.go", false},
 
-		{".", code, "roost/gateway", true},
-		{".", code, "github.com/nats-io/nats-server/v2/server", true},
+		{".", code, "roost/cmd", true},
+		{".", code, "roost/gateway", false},
+		{".", test, "roost/gateway", true},
+
+		{"cmd", code, "roost/gateway", true},
+		{"cmd", code, "roost/chat", true},
+		{"cmd", code, "roost/client", false},
+		{"cmd", code, "github.com/nats-io/nats-server/v2/server", false},
+		{"chat", code, "roost/client", true},
+		{"chat", code, "roost/cmd", false},
+		{"chat", code, "roost/gateway", false},
+
 		{".", code, "github.com/nats-io/nats.go", false},
 		{".", test, "github.com/nats-io/nats.go", true},
 		{"client", code, "roost", false},

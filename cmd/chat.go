@@ -1,13 +1,14 @@
-package main
+package cmd
 
 import (
+	"context"
 	"errors"
 
 	"roost/chat"
 )
 
-// chatCommand is `roost chat`.
-type chatCommand struct {
+// Chat is `roost chat`.
+type Chat struct {
 	Server   string `help:"URL of the server." default:"http://127.0.0.1:8080" env:"ROOST_SERVER"`
 	User     string `help:"Who you are." short:"u" required:"" env:"ROOST_USER" placeholder:"NAME"`
 	Password string `help:"Asked for on a terminal; as a flag, other users of this machine can see it." env:"ROOST_PASSWORD"`
@@ -19,14 +20,14 @@ type chatCommand struct {
 }
 
 // Help is shown by --help, below the first line.
-func (chatCommand) Help() string {
+func (Chat) Help() string {
 	return "What you type is sent to whom you write to. Inside, /help lists the commands: groups, devices, " +
 		"settings, blocks, presence, replies, edits, reactions, disappearing messages, history, export."
 }
 
 // Run chats on the terminal of the process.
-func (c chatCommand) Run(p process) error {
-	err := chat.Run(p.ctx, chat.Options(c), p.stdin, p.stdout)
+func (c Chat) Run(ctx context.Context, p Process) error {
+	err := chat.Run(ctx, chat.Options(c), p.Stdin, p.Stdout)
 	var refused *chat.OptionsError
 	if errors.As(err, &refused) {
 		return cannotStart(err)

@@ -1,4 +1,4 @@
-package main
+package cmd
 
 import (
 	"context"
@@ -126,58 +126,58 @@ func (c benchClosed) options() (bench.ClosedOptions, error) {
 }
 
 // Run implements `roost bench closed`.
-func (c benchClosed) Run(p process) error {
+func (c benchClosed) Run(ctx context.Context, p Process) error {
 	o, err := c.options()
 	if err != nil {
 		return cannotStart(err)
 	}
-	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Closed(ctx, env, o) })
+	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Closed(ctx, env, o) })
 }
 
 // Run implements `roost bench history`.
-func (c benchHistory) Run(p process) error {
+func (c benchHistory) Run(ctx context.Context, p Process) error {
 	o, err := c.options()
 	if err != nil {
 		return cannotStart(err)
 	}
-	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.History(ctx, env, o) })
+	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.History(ctx, env, o) })
 }
 
 // Run implements `roost bench open`.
-func (c benchOpen) Run(p process) error {
+func (c benchOpen) Run(ctx context.Context, p Process) error {
 	if err := errors.Join(positive("pairs", float64(c.Pairs)), positive("rate", c.Rate)); err != nil {
 		return cannotStart(err)
 	}
 	o := bench.OpenOptions{Rate: c.Rate, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
-	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Open(ctx, env, o) })
+	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Open(ctx, env, o) })
 }
 
 // Run implements `roost bench idle`.
-func (c benchIdle) Run(p process) error {
+func (c benchIdle) Run(ctx context.Context, p Process) error {
 	if err := errors.Join(positive("devices", float64(c.Devices)), positive("parallel", float64(c.Parallel)), positive("settle", float64(c.Settle))); err != nil {
 		return cannotStart(err)
 	}
 	o := bench.IdleOptions{Devices: c.Devices, Parallel: c.Parallel, Settle: c.Settle}
-	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Idle(ctx, env, o) })
+	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Idle(ctx, env, o) })
 }
 
 // Run implements `roost bench storm`.
-func (c benchStorm) Run(p process) error {
+func (c benchStorm) Run(ctx context.Context, p Process) error {
 	if err := errors.Join(positive("devices", float64(c.Devices)), positive("parallel", float64(c.Parallel))); err != nil {
 		return cannotStart(err)
 	}
 	o := bench.StormOptions{Devices: c.Devices, Parallel: c.Parallel}
-	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Storm(ctx, env, o) })
+	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Storm(ctx, env, o) })
 }
 
 // Run implements `roost bench drain`.
-func (c benchDrain) Run(p process) error {
+func (c benchDrain) Run(ctx context.Context, p Process) error {
 	for flag, n := range map[string]int{"backlog": c.Backlog, "times": c.Times, "many-backlog": c.ManyBacklog, "devices": c.Devices} {
 		if err := positive(flag, float64(n)); err != nil {
 			return cannotStart(err)
 		}
 	}
-	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
+	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
 		return bench.Drain(ctx, env, bench.DrainOptions{Devices: c.Times, Backlog: c.Backlog, Size: c.Size})
 	}, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
 		return bench.DrainMany(ctx, env, bench.DrainOptions{Devices: c.Devices, Backlog: c.ManyBacklog, Size: c.Size})
@@ -185,17 +185,17 @@ func (c benchDrain) Run(p process) error {
 }
 
 // Run implements `roost bench scale`.
-func (c benchScale) Run(p process) error {
+func (c benchScale) Run(ctx context.Context, p Process) error {
 	if c.Few < 2 || c.Many <= c.Few || !(c.Rate > 0) {
 		return cannotStart(errors.New("--few is at least 2, --many more than that, --rate more than 0"))
 	}
 	o := bench.ScaleOptions{Few: c.Few, Many: c.Many,
 		Load: bench.OpenOptions{Rate: c.Rate, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}}
-	return c.alone(p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Scale(p.ctx, o, progress) })
+	return c.alone(ctx, p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Scale(ctx, o, progress) })
 }
 
 // Run implements `roost bench mixed`.
-func (c benchMixed) Run(p process) error {
+func (c benchMixed) Run(ctx context.Context, p Process) error {
 	if c.People < 2 || !(c.Rate > 0) {
 		return cannotStart(errors.New("--people is at least 2, --rate more than 0"))
 	}
@@ -203,20 +203,20 @@ func (c benchMixed) Run(p process) error {
 		return cannotStart(err)
 	}
 	o := bench.MixedOptions{Rate: c.Rate, People: c.People, Stay: c.Stay, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
-	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Mixed(ctx, env, o) })
+	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Mixed(ctx, env, o) })
 }
 
 // Run implements `roost bench fanout`.
-func (c benchFanout) Run(p process) error {
+func (c benchFanout) Run(ctx context.Context, p Process) error {
 	if c.Groups < 1 || c.Members < 2 || c.Members > schemas.DefaultGroupMembers || c.Window < 1 || c.Window > schemas.MaxOutstanding {
 		return cannotStart(fmt.Errorf("--groups is at least 1, --members 2 to %d, --window 1 to %d", schemas.DefaultGroupMembers, schemas.MaxOutstanding))
 	}
 	o := bench.FanoutOptions{Groups: c.Groups, Members: c.Members, Window: c.Window, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
-	return c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Fanout(ctx, env, o) })
+	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Fanout(ctx, env, o) })
 }
 
 // Run implements `roost bench raw`.
-func (c benchRaw) Run(p process) error {
+func (c benchRaw) Run(ctx context.Context, p Process) error {
 	if c.Clients < 1 || c.Batch < 0 || c.Batch == 1 || c.Batch > 1000 {
 		return cannotStart(errors.New("--clients is at least 1, --batch 0 or 2 to 1000"))
 	}
@@ -224,11 +224,11 @@ func (c benchRaw) Run(p process) error {
 		return cannotStart(errors.New("--as-inbox is for publishes one by one, without --batch"))
 	}
 	o := bench.RawOptions{Clients: c.Clients, Batch: c.Batch, AsInbox: c.AsInbox, Sync: c.Sync, Size: 2 * c.Size, Warmup: c.Warmup, Duration: c.Duration}
-	return c.alone(p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Raw(p.ctx, o, progress) })
+	return c.alone(ctx, p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Raw(ctx, o, progress) })
 }
 
 // Run implements `roost bench all`.
-func (c benchAll) Run(p process) error {
+func (c benchAll) Run(ctx context.Context, p Process) error {
 	if err := errors.Join(c.validate(), c.own(), positive("settle", float64(c.Settle)), positive("steady", float64(c.Steady)), positive("mixed", c.Mixed), positive("idle", float64(c.Idle))); err != nil {
 		return cannotStart(err)
 	}
@@ -237,9 +237,9 @@ func (c benchAll) Run(p process) error {
 	}
 	o := bench.AllOptions{Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Rate: c.Rate, Mixed: c.Mixed,
 		Devices: c.Devices, Idle: c.Idle, Few: c.Few, Many: c.Many, Settle: c.Settle, Steady: c.Steady, Window: streams.SingleProcessWindow}
-	return c.reported(p, func(report *bench.Report, progress bench.Progress) error {
+	return c.reported(ctx, p, func(report *bench.Report, progress bench.Progress) error {
 		results := make(map[string]bench.Result)
-		err := c.launcher().All(p.ctx, o, progress, func(key string, r bench.Result) {
+		err := c.launcher().All(ctx, o, progress, func(key string, r bench.Result) {
 			results[key] = r
 			report.Results = append(report.Results, r)
 		})
@@ -249,16 +249,16 @@ func (c benchAll) Run(p process) error {
 }
 
 // Run holds devices until the process is told to stop.
-func (c benchHold) Run(p process) error {
-	log := newLog(logFlags{LogLevel: "info"}, p.stderr)
+func (c benchHold) Run(ctx context.Context, p Process) error {
+	log := newLog(logFlags{LogLevel: "info"}, p.Stderr)
 	raiseFileLimit(log)
 	tokens, err := bench.ReadTokens(c.TokenKey)
 	if err != nil {
 		return cannotStart(err)
 	}
 	server := &bench.Server{URLs: []string{c.URL}, Tokens: tokens}
-	return bench.Hold(p.ctx, server, bench.HoldOptions{Prefix: c.Prefix, Devices: c.Devices}, func() {
-		fmt.Fprintf(p.stdout, "holds %d devices\n", c.Devices)
+	return bench.Hold(ctx, server, bench.HoldOptions{Prefix: c.Prefix, Devices: c.Devices}, func() {
+		fmt.Fprintf(p.Stdout, "holds %d devices\n", c.Devices)
 	})
 }
 
@@ -284,7 +284,7 @@ func (c benchNATS) cluster() (*embedded.Cluster, error) {
 
 // Run runs NATS as `roost serve` would, or as a node of a cluster, until the process
 // is told to stop.
-func (c benchNATS) Run(p process) error {
+func (c benchNATS) Run(ctx context.Context, p Process) error {
 	host, port, err := splitAddress(c.Listen)
 	if err != nil {
 		return cannotStart(err)
@@ -299,7 +299,7 @@ func (c benchNATS) Run(p process) error {
 		return cannotStart(err)
 	}
 	defer server.Stop()
-	fmt.Fprintf(p.stdout, "nats listens url=nats://%s\n", c.Listen)
-	<-p.ctx.Done()
+	fmt.Fprintf(p.Stdout, "nats listens url=nats://%s\n", c.Listen)
+	<-ctx.Done()
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package cmd
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"roost/bench"
 )
 
-// benchCommand is `roost bench`: load, and a report of what it did.
-type benchCommand struct {
+// Bench is `roost bench`: load, and a report of what it did.
+type Bench struct {
 	All     benchAll     `cmd:"" default:"withargs" help:"Everything that the table of targets needs (the default)."`
 	Closed  benchClosed  `cmd:"" help:"Senders with so many sends outstanding each."`
 	Open    benchOpen    `cmd:"" help:"A fixed rate; latency from the due time."`
@@ -88,21 +88,21 @@ func (f benchFlags) server(ctx context.Context) (*bench.Server, func(), error) {
 
 // reported runs scenarios and writes the report of what they measured, also where
 // one of them failed.
-func (f benchFlags) reported(p process, run func(report *bench.Report, progress bench.Progress) error) error {
-	raiseFileLimit(newLog(logFlags{LogLevel: "warn"}, p.stderr))
+func (f benchFlags) reported(ctx context.Context, p Process, run func(report *bench.Report, progress bench.Progress) error) error {
+	raiseFileLimit(newLog(logFlags{LogLevel: "warn"}, p.Stderr))
 	debug.SetGCPercent(benchGCPercent)
-	report := &bench.Report{Started: time.Now().UTC(), Version: versionText(), Command: strings.Join(os.Args[1:], " "), Machine: bench.ThisMachine()}
+	report := &bench.Report{Started: time.Now().UTC(), Version: p.version(), Command: strings.Join(os.Args[1:], " "), Machine: bench.ThisMachine()}
 	var progress bench.Progress
-	if isTerminal(p.stderr) {
+	if isTerminal(p.Stderr) {
 		var clear func()
-		progress, clear = bench.Bar(p.stderr)
+		progress, clear = bench.Bar(p.Stderr)
 		defer clear()
 	}
 	err := run(report, progress)
-	if p.ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return errors.New("interrupted; there is no report")
 	}
-	return errors.Join(err, report.WriteTable(p.stdout), f.write(report), report.Err())
+	return errors.Join(err, report.WriteTable(p.Stdout), f.write(report), report.Err())
 }
 
 // benchGCPercent leaves the processor to the server: the generator has little
@@ -141,19 +141,19 @@ func writeFile(path string, write func(io.Writer) error) error {
 type scenario func(ctx context.Context, env *bench.Env) (bench.Result, error)
 
 // against runs scenarios one after the other against a server.
-func (f benchFlags) against(p process, scenarios ...scenario) error {
+func (f benchFlags) against(ctx context.Context, p Process, scenarios ...scenario) error {
 	if err := f.validate(); err != nil {
 		return cannotStart(err)
 	}
-	return f.reported(p, func(report *bench.Report, progress bench.Progress) error {
-		server, stop, err := f.server(p.ctx)
+	return f.reported(ctx, p, func(report *bench.Report, progress bench.Progress) error {
+		server, stop, err := f.server(ctx)
 		if err != nil {
 			return err
 		}
 		defer stop()
 		env := bench.NewEnv(server, progress)
 		for _, run := range scenarios {
-			if err := enter(report, func() (bench.Result, error) { return run(p.ctx, env) }); err != nil {
+			if err := enter(report, func() (bench.Result, error) { return run(ctx, env) }); err != nil {
 				return err
 			}
 		}
@@ -162,11 +162,11 @@ func (f benchFlags) against(p process, scenarios ...scenario) error {
 }
 
 // alone runs a scenario that starts what it needs.
-func (f benchFlags) alone(p process, run func(bench.Progress) (bench.Result, error)) error {
+func (f benchFlags) alone(ctx context.Context, p Process, run func(bench.Progress) (bench.Result, error)) error {
 	if err := errors.Join(f.validate(), f.own()); err != nil {
 		return cannotStart(err)
 	}
-	return f.reported(p, func(report *bench.Report, progress bench.Progress) error {
+	return f.reported(ctx, p, func(report *bench.Report, progress bench.Progress) error {
 		return enter(report, func() (bench.Result, error) { return run(progress) })
 	})
 }

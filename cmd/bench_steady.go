@@ -1,4 +1,4 @@
-package main
+package cmd
 
 import (
 	"context"
@@ -48,14 +48,14 @@ func (c benchSteady) window() time.Duration {
 }
 
 // Run implements `roost bench steady`. It fails if the load is not flat.
-func (c benchSteady) Run(p process) error {
+func (c benchSteady) Run(ctx context.Context, p Process) error {
 	o, err := c.options()
 	if err != nil {
 		return cannotStart(err)
 	}
 	c.cluster = c.Cluster
 	var result bench.Result
-	err = c.against(p, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
+	err = c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) {
 		var err error
 		result, err = bench.Steady(ctx, env, o)
 		return result, err

@@ -1,16 +1,17 @@
-package main
+package cmd
 
 import (
+	"context"
 	"fmt"
 	"os"
 
 	"roost/bench"
 )
 
-// capacityCommand is `roost capacity`: how many machines a load takes. The
+// Capacity is `roost capacity`: how many machines a load takes. The
 // defaults of what is measured are the targets of one machine; docs/capacity.md
 // explains the arithmetic.
-type capacityCommand struct {
+type Capacity struct {
 	Report string `help:"JSON report of roost bench: its figures take the place of the next three." type:"path" placeholder:"FILE"`
 
 	CPUPerMessage float64 `name:"cpu-per-message" help:"Milliseconds of one core for a message." default:"0.10"`
@@ -32,7 +33,7 @@ type capacityCommand struct {
 }
 
 // Run implements `roost capacity`.
-func (c capacityCommand) Run(p process) error {
+func (c Capacity) Run(ctx context.Context, p Process) error {
 	in := bench.CapacityInputs{CPUPerMessage: c.CPUPerMessage, CPUPerConnect: c.CPUPerConnect, Memory: c.Memory,
 		Cores: c.Cores, RAM: c.RAM, Headroom: c.Headroom, Replicas: c.Replicas,
 		Users: c.Users, Connections: c.Connections, Sessions: c.Sessions, Receivers: c.Receivers}
@@ -69,5 +70,5 @@ func (c capacityCommand) Run(p process) error {
 	if err := add(fmt.Sprintf("peak %.0f/s", c.Peak), most, c.Peak); err != nil {
 		return cannotStart(err)
 	}
-	return bench.WriteCapacity(p.stdout, in, names, loads)
+	return bench.WriteCapacity(p.Stdout, in, names, loads)
 }

@@ -1,0 +1,135 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"roost/streams/embedded"
+)
+
+// diskGuard refuses sends while the disk is nearly full. JetStream stops a stream for
+// good at its first failed write: the guard has it opened again. Where that does not
+// help within recoverWithin, the process ends, to be started again.
+type diskGuard struct {
+	// Static.
+	path   string
+	least  uint64 // bytes that stay free
+	server frozenServer
+	log    *slog.Logger
+	gauge  prometheus.GaugeFunc
+
+	free atomic.Uint64
+	low  atomic.Bool
+
+	// Owned by watch.
+	frozenAt time.Time // when a stream stopped first; zero: none did lately
+	tried    time.Time // the last try to recover
+}
+
+// frozenServer is what the guard needs of an [embedded.Server].
+type frozenServer interface {
+	Frozen() error  // which stream stopped at a failed write, or nil
+	Recover() error // opens the streams again
+}
+
+const (
+	guardEvery = 250 * time.Millisecond
+	// recoverEvery is the pause between two tries to open streams again.
+	recoverEvery = time.Second
+	// recoverWithin is for how long they are tried, and how long streams have to take
+	// writes until the next stop is a new one.
+	recoverWithin = time.Minute
+)
+
+func newDiskGuard(path string, least int64, server frozenServer, log *slog.Logger) *diskGuard {
+	g := &diskGuard{path: path, least: uint64(max(least, 0)), server: server, log: log}
+	g.gauge = prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_disk_free_bytes",
+		Help: "Free space of the data directory's file system."}, func() float64 { return float64(g.free.Load()) })
+	g.look()
+	return g
+}
+
+// Describe and Collect implement [prometheus.Collector].
+func (g *diskGuard) Describe(ch chan<- *prometheus.Desc) { g.gauge.Describe(ch) }
+func (g *diskGuard) Collect(ch chan<- prometheus.Metric) { g.gauge.Collect(ch) }
+
+// refuse says why nothing is accepted now, or nil.
+func (g *diskGuard) refuse() error {
+	if !g.low.Load() {
+		return nil
+	}
+	return fmt.Errorf("the disk has %d MiB free, and %d stay free; make space", g.free.Load()>>20, g.least>>20)
+}
+
+// watch looks at the disk until ctx ends.
+func (g *diskGuard) watch(ctx context.Context) error {
+	tick := time.NewTicker(guardEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			g.look()
+			if err := g.recover(now); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// recover opens streams again that stopped, once there is space.
+func (g *diskGuard) recover(now time.Time) error {
+	err := g.server.Frozen()
+	if err == nil {
+		if now.Sub(g.tried) >= recoverWithin {
+			g.frozenAt = time.Time{}
+		}
+		return nil
+	}
+	if g.low.Load() || now.Sub(g.tried) < recoverEvery {
+		return nil
+	}
+	g.tried = now
+	if g.frozenAt.IsZero() {
+		g.frozenAt = now
+	}
+	if now.Sub(g.frozenAt) > recoverWithin {
+		return fmt.Errorf("a stream stopped after a failed write, again and again for %v; start roost again when the cause is gone: %w", recoverWithin, err)
+	}
+	g.log.Error("a stream stopped after a failed write; the streams are opened again", "error", err)
+	switch err := g.server.Recover(); {
+	case errors.Is(err, embedded.ErrNotYet):
+		g.log.Warn("the streams cannot be opened again yet; sends are answered with unavailable meanwhile", "error", err)
+	case err != nil:
+		return fmt.Errorf("a stream stopped after a failed write and could not be opened again; start roost again: %w", err)
+	default:
+		g.log.Info("the streams take writes again")
+	}
+	return nil
+}
+
+func (g *diskGuard) look() {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(g.path, &fs); err != nil {
+		g.log.Warn("the free space is unknown", "path", g.path, "error", err)
+		return
+	}
+	free := fs.Bavail * uint64(fs.Bsize)
+	g.free.Store(free)
+	low := free < g.least
+	if was := g.low.Swap(low); was != low {
+		if low {
+			g.log.Error("the disk is nearly full; sends are refused until there is space", "free_mib", free>>20)
+		} else {
+			g.log.Info("the disk has space again; sends are accepted", "free_mib", free>>20)
+		}
+	}
+}
