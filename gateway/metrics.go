@@ -66,6 +66,8 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_entries_not_removed",
 			Help: "Inbox entries that connected devices have acknowledged and that the streams still hold."},
 			func() float64 { return float64(s.consumers.Unremoved()) }),
+		&heldBack{s.consumers.HeldBack, s.opts.Name, prometheus.NewDesc("roost_gateway_senders_held_back",
+			"Whether senders at this gateway wait for removal of acknowledged entries, by the gateway that is behind.", []string{"by"}, nil)},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_unreadable_total",
 			Help: "Inbox entries that could not be read and were removed."},
 			func() float64 { return float64(s.consumers.Unreadable()) }),
@@ -78,6 +80,29 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 			func() float64 { return float64(a.hashing.refused.Load()) }))
 	}
 	return m
+}
+
+// heldBack is a collector that names the gateways for which the senders of this one wait.
+type heldBack struct {
+	read func() (here bool, others []string)
+	self string
+	desc *prometheus.Desc
+}
+
+// Describe implements [prometheus.Collector].
+func (h *heldBack) Describe(ch chan<- *prometheus.Desc) { ch <- h.desc }
+
+// Collect implements [prometheus.Collector]. The series of this gateway is always there.
+func (h *heldBack) Collect(ch chan<- prometheus.Metric) {
+	here, others := h.read()
+	held := 0.0
+	if here {
+		held = 1
+	}
+	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, held, h.self)
+	for _, gateway := range others {
+		ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, 1, gateway)
+	}
 }
 
 func closeLabel(code schemas.CloseCode) string { return strconv.Itoa(int(code)) }

@@ -217,7 +217,7 @@ var catalog = []example{
 	record("requests", schemas.Requests{Requests: []schemas.Request{newFriends}}),
 	record("session", schemas.Session{SessionID: session, Gateway: "gateway-1", ConnectedAt: now, ReceiptsFrom: now - 10_000}),
 	record("session.ended", schemas.Session{SessionID: session, ConnectedAt: now, EndedAt: now + 1000}),
-	record("gateway_lease", schemas.GatewayLease{Gateway: "gateway-1", StartedAt: now, Address: "10.0.0.7:8080"}),
+	record("gateway_lease", schemas.GatewayLease{Gateway: "gateway-1", StartedAt: now, Address: "10.0.0.7:8080", RemovalBehind: true}),
 	record("watermark", schemas.Watermark{DeliveredUpTo: second, ReadUpTo: first}),
 	record("session_event", schemas.SessionEvent{UserID: "alice", DeviceID: device, SessionID: session, Gateway: "gateway-1", Online: true, Timestamp: now}),
 	record("history_request", schemas.HistoryRequest{UserID: "alice", Chat: "bob", UpTo: now}),

@@ -227,6 +227,9 @@ type GatewayLease struct {
 	Gateway   string    `json:"gateway"`
 	StartedAt Timestamp `json:"started_at"`
 	Address   string    `json:"address,omitempty"`
+	// RemovalBehind tells all gateways to hold their senders back: this one does not keep up
+	// with the removal of acknowledged entries.
+	RemovalBehind bool `json:"removal_behind,omitempty"`
 }
 
 // Watermark is how far one reader has got in the messages of one sender, in

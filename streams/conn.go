@@ -76,6 +76,7 @@ type Conn struct {
 	ctx      context.Context     // ends with Close
 	cancel   context.CancelFunc
 	watches  sync.WaitGroup
+	pressure *backPressure
 	watching atomic.Pointer[SessionWatch] // nil while nobody watches
 	hearing  atomic.Pointer[ChannelWatch] // nil while nobody listens
 	// noChannelAt is when CHANNELS was seen to be empty, or someChannel.
@@ -119,7 +120,7 @@ func Dial(opts Options) (*Conn, error) {
 		opts.Name = "roost"
 	}
 	c := &Conn{opts: opts, log: opts.Log, clock: msgid.NewClock(opts.Now), writers: make(map[string]*writer),
-		apiCalls: make(chan struct{}, maxAPICalls), room: semaphore.NewWeighted(maxReserved)}
+		apiCalls: make(chan struct{}, maxAPICalls), room: semaphore.NewWeighted(maxReserved), pressure: newBackPressure(opts.Log)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
 		to   **nats.Conn
@@ -396,6 +397,7 @@ func (c *Conn) Shutdown(ctx context.Context) (err error) {
 	}
 	c.closeConns()
 	c.watches.Wait() // their connection is closed, so they end whatever NATS does
+	c.pressure.close()
 	return err
 }
 

@@ -22,8 +22,6 @@ type Consumers struct {
 
 	unreadable atomic.Int64
 	late       atomic.Int64
-	unremoved  atomic.Int64
-	room       chan struct{} // 1; filled once unremoved is below maxUnremoved again, see Admit
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -53,8 +51,7 @@ func (c *Conn) StartConsumers(ctx context.Context) (*Consumers, error) {
 }
 
 func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consumers, error) {
-	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}),
-		room: make(chan struct{}, 1), keys: make([]int64, c.partitions)}
+	cs := &Consumers{c: c, now: now, stopped: make(chan struct{}), keys: make([]int64, c.partitions)}
 	for p := range c.partitions {
 		if _, err := cs.created(ctx, p); err != nil {
 			return nil, err

@@ -57,5 +57,7 @@
 // none has to be seen in the stream first, and the record of a send may come after
 // its copies, which hold all that it says (behind.go, recover.go). A commit without an
 // answer has an unknown outcome and is reported as such, never guessed. A read that NATS
-// answers with 404 may have failed: it is confirmed before it counts (absent.go).
+// answers with 404 may have failed: it is confirmed before it counts (absent.go). If
+// removal of acknowledged entries is behind, the lease of the gateway says so, and senders
+// at all gateways wait (pressure.go).
 package streams

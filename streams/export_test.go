@@ -59,17 +59,19 @@ func Tidying(i Inbox) bool {
 func Gap(i Inbox) { i.(listener).gap() }
 
 const (
-	AckTimeout  = ackTimeout
-	RemoveDelay = removeDelay
-	RemoveBatch = removeBatch
-	CheckFirst  = checkFirst
-	MaxQueued   = maxQueued
-	Singles     = defaultSingles
-	MaxBatch    = maxBatch
-	MaxInflight = defaultSingles + maxBatch
-	LiveQueue   = liveQueue
-	CacheTTL    = cacheTTL
-	MaxBehind   = maxBehind
+	AckTimeout   = ackTimeout
+	RemoveDelay  = removeDelay
+	RemoveBatch  = removeBatch
+	CheckFirst   = checkFirst
+	MaxQueued    = maxQueued
+	Singles      = defaultSingles
+	MaxBatch     = maxBatch
+	MaxInflight  = defaultSingles + maxBatch
+	LiveQueue    = liveQueue
+	CacheTTL     = cacheTTL
+	MaxBehind    = maxBehind
+	MaxUnremoved = maxUnremoved
+	CatchUp      = catchUp
 )
 
 // SetNow changes the clock that leases run by.
@@ -78,6 +80,9 @@ func (p *Presence) SetNow(now func() time.Time) {
 	defer p.mu.Unlock()
 	p.now = now
 }
+
+// AddUnremoved counts entries that devices acknowledged, or with n < 0 that were removed.
+func (c *Conn) AddUnremoved(n int64) { c.pressure.add(n) }
 
 // Remember puts a person into the cache, as if a change of them had been missed.
 func (d *Directory) Remember(u schemas.UserID, p *Person) {

@@ -123,7 +123,7 @@ type deviceInbox struct {
 	had      ackedUntil  // what it acknowledged on earlier connections; entries of it are not delivered
 	turn     *removeTurn // at the remover; nil if there is none
 	dirty    bool        // it is in acknowledged.dirty
-	counted  int         // its part of Consumers.unremoved
+	counted  int         // its part of backPressure.unremoved
 	closed   bool        // Close is over: its entries are not counted
 	removeAt time.Time   // when the acknowledged prefix is removed at the latest; zero: there is none
 	checkAt  time.Time   // when the sweeper looks for entries that nobody told of

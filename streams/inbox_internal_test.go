@@ -37,7 +37,8 @@ func (c *collector) End(EndReason)          {}
 
 // unconnected is an inbox without a server, in the middle of its first read.
 func unconnected() (*directInbox, *collector) {
-	c := &Conn{clock: msgid.NewClock(nil), log: slog.New(slog.DiscardHandler), partitions: 1}
+	log := slog.New(slog.DiscardHandler)
+	c := &Conn{clock: msgid.NewClock(nil), log: log, partitions: 1, pressure: newBackPressure(log)}
 	cs := &Consumers{c: c, now: time.Now, acks: &acknowledged{wake: make(chan struct{}, 1)}}
 	cs.removers = []*remover{{owner: cs, wake: make(chan struct{}, 1)}}
 	sink := &collector{}

@@ -114,6 +114,7 @@ func (p *Presence) changed(e jetstream.KeyValueEntry) {
 		delete(p.leases, e.Key())
 	}
 	p.mu.Unlock()
+	p.conn.pressure.heard(e.Key(), holds && p.removalBehind(e))
 	select {
 	case p.some <- struct{}{}:
 	default:
@@ -121,6 +122,15 @@ func (p *Presence) changed(e jetstream.KeyValueEntry) {
 	if holds != before {
 		p.conn.tellWatch(func(l SessionListener) { l.Lease(e.Key()) })
 	}
+}
+
+// removalBehind says whether removal at the gateway of a lease is behind.
+func (p *Presence) removalBehind(e jetstream.KeyValueEntry) bool {
+	lease, err := schemas.Decode[schemas.GatewayLease](e.Value())
+	if err != nil {
+		p.conn.log.Warn("a lease cannot be read", "gateway", e.Key(), "error", err)
+	}
+	return lease.RemovalBehind
 }
 
 // Alive says whether a gateway's lease holds.
@@ -160,12 +170,16 @@ const LeaseTTL = 15 * time.Second
 // LeaseEvery is how often a gateway renews its lease.
 const LeaseEvery = LeaseTTL / 3
 
-// KeepLease renews the gateway's lease until ctx ends, and gives it up then. It
+// KeepLease renews the gateway's lease until ctx ends, and gives it up then. The lease
+// says whether removal is behind, and is written at once when that changes. It
 // runs on the caller's goroutine, and once at a time; failures to renew are told to failed.
 // Where the buckets of presence were made anew, or lost writes, sessions are not on
 // record any more: that is told to forgotten, which should return within [LeaseEvery].
 func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, failed func(error), forgotten func()) {
+	pressure := p.conn.pressure
+	pressure.lease(lease.Gateway)
 	for {
+		lease.RemovalBehind = pressure.tells()
 		wait := LeaseEvery
 		lost, err := p.renew(ctx, lease)
 		if err != nil && ctx.Err() == nil {
@@ -177,6 +191,7 @@ func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, fa
 		}
 		select {
 		case <-time.After(wait):
+		case <-pressure.changed:
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 			defer cancel()

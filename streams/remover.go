@@ -24,9 +24,6 @@ const (
 	// overdueWorkers is how many inboxes an overdue remover verifies, and deletes from,
 	// at a time.
 	overdueWorkers = 8
-	// maxUnremoved bounds the entries of a process that are acknowledged and not yet
-	// removed. With more, [Consumers.Admit] holds senders back.
-	maxUnremoved = 64 << 10
 )
 
 // remover removes what devices acknowledged from one INBOX stream. One goroutine takes
@@ -36,7 +33,7 @@ const (
 // The stream has one lock for commits and deletions. So the remover leaves the stream
 // alone after each deletion for as long as that took. If inboxes are overdue, it makes no
 // pauses and deletes from several inboxes at a time. If even that is too slow,
-// Consumers.Admit holds senders back.
+// backPressure holds senders back, here and at the other gateways.
 type remover struct {
 	owner   *Consumers
 	stream  string
@@ -272,36 +269,25 @@ func (b *deviceInbox) count() {
 		n = 0
 	}
 	if b.counted != n {
-		b.owner.addUnremoved(int64(n - b.counted))
+		b.c.pressure.add(int64(n - b.counted))
 		b.counted = n
 	}
 }
 
 // Unremoved is how many entries connected devices have acknowledged that the streams
 // still hold.
-func (cs *Consumers) Unremoved() int64 { return cs.unremoved.Load() }
+func (cs *Consumers) Unremoved() int64 { return cs.c.pressure.unremoved.Load() }
 
-func (cs *Consumers) addUnremoved(n int64) {
-	if after := cs.unremoved.Add(n); after < maxUnremoved && after-n >= maxUnremoved {
-		poke(cs.room)
-	}
-}
+// Admit waits until removal keeps up with acknowledgement at all live gateways, and
+// returns at once if it does. Senders call it before they commit, so that the backlog of
+// removal is bounded.
+func (cs *Consumers) Admit(ctx context.Context) error { return cs.c.pressure.admit(ctx) }
 
-// Admit waits until removal keeps up with acknowledgement, and returns at once if it
-// does. Senders call it before they commit, so that the backlog of removal is bounded. It
-// knows the backlog of this process alone: senders at other gateways go on.
-func (cs *Consumers) Admit(ctx context.Context) error {
-	waited := false
-	for cs.unremoved.Load() >= maxUnremoved {
-		waited = true
-		select {
-		case <-cs.room:
-		case <-ctx.Done():
-			return fmt.Errorf("removal of acknowledged entries is behind: %w", ctx.Err())
-		}
+// HeldBack says whether senders wait for removal by this process, and for which other
+// gateways.
+func (cs *Consumers) HeldBack() (here bool, others []string) {
+	if h := cs.c.pressure.held.Load(); h != nil {
+		return h.here, h.others
 	}
-	if waited {
-		poke(cs.room) // for the next one that waits
-	}
-	return nil
+	return false, nil
 }

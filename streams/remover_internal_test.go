@@ -1,8 +1,6 @@
 package streams
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -44,42 +42,6 @@ func TestRemoverPauses(t *testing.T) {
 		}
 		if r.each(turns, work); most.Load() != overdueWorkers {
 			t.Errorf("%d deletions at a time with an inbox overdue, not %d", most.Load(), overdueWorkers)
-		}
-	})
-}
-
-// Senders wait while more than maxUnremoved acknowledged entries are in the streams, and
-// all of them go on afterwards.
-func TestAdmit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cs := &Consumers{room: make(chan struct{}, 1)}
-		cs.addUnremoved(maxUnremoved - 1)
-		if err := cs.Admit(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for range 2 { // what wakes senders is left over the second time
-			cs.addUnremoved(1)
-			var admitted atomic.Int64
-			for range 10 {
-				go func() {
-					if err := cs.Admit(t.Context()); err != nil {
-						t.Error(err)
-					}
-					admitted.Add(1)
-				}()
-			}
-			impatient, cancel := context.WithTimeout(t.Context(), time.Second)
-			if err := cs.Admit(impatient); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("a sender that gave up got %v", err)
-			}
-			cancel()
-			if synctest.Wait(); admitted.Load() != 0 {
-				t.Error("a sender was admitted while removal is behind")
-			}
-			cs.addUnremoved(-1)
-			if synctest.Wait(); admitted.Load() != 10 {
-				t.Errorf("%d of 10 senders were admitted afterwards", admitted.Load())
-			}
 		}
 	})
 }
