@@ -205,6 +205,15 @@ func (c *conn) noteEnd(err error) {
 	c.server.metrics.closed.WithLabelValues(reason).Inc()
 }
 
+// errHungUp means that a connection ended before something could begin for it.
+var errHungUp = errors.New("the connection ended")
+
+// causes says whether the end of the connection is why something failed. That is no fault
+// of the server.
+func (c *conn) causes(err error) bool {
+	return errors.Is(err, errHungUp) || c.ctx.Err() != nil && errors.Is(err, context.Canceled)
+}
+
 // answerClose answers the client's close frame after the answers to its sends, for which
 // it waits for at most closeTimeout.
 func (c *conn) answerClose(code ws.StatusCode) {

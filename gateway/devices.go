@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"roost/schemas"
@@ -110,7 +111,11 @@ func (s *Server) createDevice(r *http.Request, u schemas.UserID) (int, any, erro
 	if device.Unclaimed {
 		if err := s.streams.Claim(r.Context(), subject.Address{User: u, Device: device.DeviceID}); err != nil {
 			// Refused, the device would be there all the same, and nobody know of it.
-			s.log.Warn("a device has not claimed what came before it; its hello does", "error", err)
+			level := slog.LevelWarn
+			if clientGone(r, err) {
+				level = slog.LevelDebug
+			}
+			s.log.Log(r.Context(), level, "a device has not claimed what came before it; its hello does", "error", err)
 		}
 	}
 	info := device.Info()

@@ -254,7 +254,7 @@ func (s *session) later(p *pendingSend, do func(context.Context)) {
 	s.conn.mu.Lock()
 	if s.conn.closing {
 		s.conn.mu.Unlock()
-		s.refuse(p, streams.ErrClosed)
+		s.refuse(p, errHungUp)
 		return
 	}
 	s.conn.wg.Add(1)
@@ -396,6 +396,9 @@ func (s *session) refuse(p *pendingSend, err error) {
 			Message: "A device that shall get this message holds all it may. Send the same message_id_by_client again later."}
 	default:
 		told = schemas.Unavailable(err)
+		if s.conn.causes(err) {
+			break // nobody waits for the answer
+		}
 		s.server.metrics.unavailable.Inc()
 		s.server.refusals.add(err)
 	}

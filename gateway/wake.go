@@ -238,6 +238,7 @@ func (w *wakes) due(now time.Time) (due, publish []streams.ChannelNews, next tim
 // round tells the members of a channel who are connected here, and were not told
 // a moment ago.
 func (w *wakes) round(ctx context.Context, n streams.ChannelNews) {
+	running := ctx
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	age := groupAge
@@ -246,7 +247,7 @@ func (w *wakes) round(ctx context.Context, n streams.ChannelNews) {
 	}
 	group, err := w.server.streams.Groups().AsOf(ctx, n.Group, n.Changed, age)
 	if err != nil {
-		if !errors.Is(err, streams.ErrNoGroup) {
+		if !errors.Is(err, streams.ErrNoGroup) && running.Err() == nil {
 			w.server.log.Warn("the members of a channel could not be read; the next message wakes them", "group", n.Group, "error", err)
 		}
 		return
