@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -39,7 +40,7 @@ type ackedUntil struct {
 	at time.Time
 }
 
-func (a ackedUntil) covers(e stored) bool { return !e.time.After(a.at) && a.has(e.sequence) }
+func (a ackedUntil) covers(e jsapi.Message) bool { return !e.Time.After(a.at) && a.has(e.Sequence) }
 
 func startAcknowledged(ctx context.Context, c *Conn) *acknowledged {
 	a := &acknowledged{c: c, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
@@ -138,16 +139,16 @@ func (b *deviceInbox) ackRecord() (record schemas.Cursor, ok bool) {
 
 // readAcked reads what the device acknowledged on earlier connections.
 func (b *deviceInbox) readAcked(ctx context.Context) (acked ackedUntil, err error) {
-	m, ok, err := b.c.readers.last(ctx, subject.Acks.Stream(), subject.Acks.Subject(subject.DeviceKey(b.addr)))
+	m, ok, err := b.c.api.Last(ctx, subject.Acks.Stream(), subject.Acks.Subject(subject.DeviceKey(b.addr)))
 	if err != nil {
 		return acked, fmt.Errorf("failed to read what the device acknowledged: %w", err)
 	}
 	if !ok {
 		return acked, nil
 	}
-	p, err := b.key.decode(schemas.Cursor(m.data))
+	p, err := b.key.decode(schemas.Cursor(m.Data))
 	if err != nil { // of another epoch of the stream, or deleted: it covers nothing
 		return acked, nil
 	}
-	return ackedUntil{p, m.time}, nil
+	return ackedUntil{p, m.Time}, nil
 }

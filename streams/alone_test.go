@@ -30,7 +30,7 @@ func TestAloneRemovesWithoutReading(t *testing.T) {
 	for streams.Tidying(d.device.Inbox) { // a removal that ends now would put off the next
 		runtime.Gosched()
 	}
-	release := d.conn.HoldReaders()
+	release := d.conn.HoldReaders(t)
 	for range 10 {
 		acknowledge(d.Send("told"))
 	}

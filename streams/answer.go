@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"roost/streams/jsapi"
 )
 
 // answer hears one answer of the stream, on the subscription's goroutine.
@@ -31,9 +33,9 @@ func parseAnswer(m *nats.Msg) Outcome {
 		return Outcome{Err: fmt.Errorf("%w: no stream listens", ErrNotStored)}
 	}
 	var ack struct {
-		Sequence  uint64    `json:"seq"`
-		Duplicate bool      `json:"duplicate"`
-		Error     *apiError `json:"error"`
+		Sequence  uint64       `json:"seq"`
+		Duplicate bool         `json:"duplicate"`
+		Error     *jsapi.Error `json:"error"`
 	}
 	if err := json.Unmarshal(m.Data, &ack); err != nil {
 		return Outcome{Err: fmt.Errorf("%w: unreadable answer: %w", ErrUnknownOutcome, err)}
@@ -42,7 +44,7 @@ func parseAnswer(m *nats.Msg) Outcome {
 		if strings.Contains(ack.Error.Description, "maximum messages per subject") {
 			return Outcome{Err: fmt.Errorf("%w: %w", ErrInboxFull, errRefused)}
 		}
-		if ack.Error.stale() {
+		if ack.Error.Stale() {
 			return Outcome{Err: fmt.Errorf("%w: %w", ErrStale, errRefused)}
 		}
 		return Outcome{Err: fmt.Errorf("%w: %w: %s (%d)", ErrNotStored, errRefused, ack.Error.Description, ack.Error.Code)}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -20,7 +21,7 @@ var ErrBlockLimit = errors.New("too many blocks")
 
 // Blocks are all whom a user blocks, past the cache.
 func (d *Directory) Blocks(ctx context.Context, u schemas.UserID) (schemas.Blocks, error) {
-	b, _, _, err := get[schemas.Blocks](ctx, d.blocks, subject.UserKey(u))
+	b, _, _, err := jsapi.Get[schemas.Blocks](ctx, d.blocks, subject.UserKey(u))
 	return b, err
 }
 
@@ -28,10 +29,10 @@ func (d *Directory) Blocks(ctx context.Context, u schemas.UserID) (schemas.Block
 // [ErrBlockLimit] where no more fit.
 func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
 	defer d.forget(u)
-	_, err := update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
+	_, err := jsapi.Update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
 		at, there := slices.BinarySearch(b.UserIDs, other)
 		if there {
-			return b, errUnchanged
+			return b, jsapi.ErrUnchanged
 		}
 		b.UserIDs = slices.Insert(b.UserIDs, at, other)
 		if len(b.UserIDs) > schemas.MaxBlocks || len(schemas.Encode(b)) > schemas.MaxBlocksBytes {
@@ -45,10 +46,10 @@ func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
 // Unblock takes other out again; that they are not there is no error.
 func (d *Directory) Unblock(ctx context.Context, u, other schemas.UserID) error {
 	defer d.forget(u)
-	_, err := update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
+	_, err := jsapi.Update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
 		at, there := slices.BinarySearch(b.UserIDs, other)
 		if !there {
-			return b, errUnchanged
+			return b, jsapi.ErrUnchanged
 		}
 		b.UserIDs = slices.Delete(b.UserIDs, at, at+1)
 		return b, nil

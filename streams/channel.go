@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -99,11 +100,11 @@ func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 // the newest message; zero where there are none.
 func (c *Conn) ChannelEnd(ctx context.Context, id schemas.GroupID) (end, message uint64, err error) {
 	for filter, to := range map[string]*uint64{subject.ChannelEntries(id, ">"): &end, subject.ChannelMessages(id): &message} {
-		m, _, err := c.readers.last(ctx, subject.ChannelsStream, filter)
+		m, _, err := c.api.Last(ctx, subject.ChannelsStream, filter)
 		if err != nil {
 			return 0, 0, fmt.Errorf("failed to look for the end of channel %s: %w", id, err)
 		}
-		*to = m.sequence
+		*to = m.Sequence
 	}
 	return end, message, nil
 }
@@ -119,15 +120,15 @@ func (c *Conn) ChannelBack(ctx context.Context, id schemas.GroupID, t time.Time,
 // back that n entries could be there, and then from further back, each time four times
 // as far.
 func (c *Conn) channelBack(ctx context.Context, filter string, t time.Time, n int) (entries []ChannelEntry, whole bool, err error) {
-	last, ok, err := c.readers.lastUntil(ctx, subject.ChannelsStream, filter, t)
+	last, ok, err := c.api.LastUntil(ctx, subject.ChannelsStream, filter, t)
 	if err != nil || !ok {
 		return nil, err == nil, err
 	}
-	end := last.sequence + 1
+	end := last.Sequence + 1
 	for span := uint64(n); ; span *= 4 {
 		from := uint64(1)
-		if span < last.sequence {
-			from = last.sequence + 1 - span
+		if span < last.Sequence {
+			from = last.Sequence + 1 - span
 		}
 		before, err := c.channelRange(ctx, filter, from, end)
 		if err != nil {
@@ -156,26 +157,20 @@ func (c *Conn) channelRange(ctx context.Context, subject string, from, end uint6
 // eachOfChannel calls each with the entries of a subject from a sequence on, until it
 // says no.
 func (c *Conn) eachOfChannel(ctx context.Context, filter string, from uint64, each func(ChannelEntry) bool) error {
-	for {
-		all, more, err := c.readers.next(ctx, subject.ChannelsStream, filter, from, schemas.MaxInFlight)
+	for m, err := range c.api.Messages(ctx, subject.ChannelsStream, filter, from, schemas.MaxInFlight) {
 		if err != nil {
 			return fmt.Errorf("failed to read %s: %w", filter, err)
 		}
-		for _, m := range all {
-			from = m.sequence + 1
-			e, err := m.channelEntry()
-			if err != nil {
-				c.log.Warn("an entry of a channel cannot be read", "subject", m.subject, "sequence", m.sequence, "error", err)
-				continue
-			}
-			if !each(e) {
-				return nil
-			}
+		e, err := channelEntryOf(m)
+		if err != nil {
+			c.log.Warn("an entry of a channel cannot be read", "subject", m.Subject, "sequence", m.Sequence, "error", err)
+			continue
 		}
-		if !more || len(all) == 0 {
+		if !each(e) {
 			return nil
 		}
 	}
+	return nil
 }
 
 // ChannelDeletions are the deletions for everyone in a channel from a sequence on.
@@ -187,13 +182,13 @@ func (c *Conn) ChannelDeletions(ctx context.Context, id schemas.GroupID, from ui
 // edits of one the newest, of the reactions to it the newest MaxChannelReactions.
 func (c *Conn) ChannelChanges(ctx context.Context, id schemas.GroupID, targets []schemas.MessageID) ([]schemas.Message, error) {
 	const perTarget = 2
-	var found []stored // the newest of each subject that has any
-	for some := range slices.Chunk(targets, maxMultiLast/perTarget) {
+	var found []jsapi.Message // the newest of each subject that has any
+	for some := range slices.Chunk(targets, jsapi.MaxSubjects/perTarget) {
 		subjects := make([]string, 0, perTarget*len(some))
 		for _, m := range some {
 			subjects = append(subjects, subject.ChannelUpdates(id, schemas.ChangeEdit, m), subject.ChannelUpdates(id, schemas.ChangeReaction, m))
 		}
-		lasts, err := c.readers.lasts(ctx, subject.ChannelsStream, subjects)
+		lasts, err := c.api.Lasts(ctx, subject.ChannelsStream, subjects)
 		if err != nil {
 			return nil, fmt.Errorf("failed to look for updates in channel %s: %w", id, err)
 		}
@@ -201,14 +196,14 @@ func (c *Conn) ChannelChanges(ctx context.Context, id schemas.GroupID, targets [
 	}
 	var mu sync.Mutex // guards all
 	var all []schemas.Message
-	err := atOnce(ctx, len(found), func(ctx context.Context, i int) error {
-		if newest, err := found[i].channelEntry(); err == nil && newest.Change == schemas.ChangeEdit {
+	err := jsapi.Parallel(ctx, len(found), func(ctx context.Context, i int) error {
+		if newest, err := channelEntryOf(found[i]); err == nil && newest.Change == schemas.ChangeEdit {
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, newest.Message) // it takes the place of those before
 			return nil
 		}
-		entries, _, err := c.channelBack(ctx, found[i].subject, time.Time{}, MaxChannelReactions)
+		entries, _, err := c.channelBack(ctx, found[i].Subject, time.Time{}, MaxChannelReactions)
 		mu.Lock()
 		defer mu.Unlock()
 		for _, e := range entries {
@@ -227,7 +222,7 @@ func (c *Conn) ChannelLate(ctx context.Context, id schemas.GroupID) ([]ChannelEn
 
 // ChannelDeleted says whether a message of a channel was deleted for everyone.
 func (c *Conn) ChannelDeleted(ctx context.Context, id schemas.GroupID, target schemas.MessageID) (bool, error) {
-	_, ok, err := c.readers.last(ctx, subject.ChannelsStream, subject.ChannelUpdates(id, schemas.ChangeDelete, target))
+	_, ok, err := c.api.Last(ctx, subject.ChannelsStream, subject.ChannelUpdates(id, schemas.ChangeDelete, target))
 	if err != nil {
 		return false, fmt.Errorf("failed to look for a deletion in channel %s: %w", id, err)
 	}
@@ -262,11 +257,11 @@ func (c *Conn) channelHolds(ctx context.Context, subject string, m *schemas.Mess
 // that id, or stand behind it; 0 where there is none.
 func (c *Conn) channelSince(ctx context.Context, filter string, id schemas.MessageID) (uint64, error) {
 	const slack = 10 * time.Minute // between clocks
-	first, _, err := c.readers.since(ctx, subject.ChannelsStream, filter, id.Time().Time().Add(-slack), 1)
+	first, _, err := c.api.ReadSince(ctx, subject.ChannelsStream, filter, id.Time().Time().Add(-slack), 1)
 	if err != nil || len(first) == 0 {
 		return 0, err
 	}
-	return first[0].sequence, nil
+	return first[0].Sequence, nil
 }
 
 // EraseFromChannel removes a message that was deleted for everyone from a channel,
@@ -287,22 +282,18 @@ func (c *Conn) EraseFromChannel(ctx context.Context, id schemas.GroupID, target 
 	for _, e := range edits {
 		gone = append(gone, e.Sequence)
 	}
-	err = atOnce(ctx, len(gone), func(ctx context.Context, i int) error {
-		return c.api(ctx, "STREAM.MSG.DELETE."+subject.ChannelsStream, map[string]any{"seq": gone[i]})
+	err = jsapi.Parallel(ctx, len(gone), func(ctx context.Context, i int) error {
+		return c.api.Erase(ctx, subject.ChannelsStream, gone[i])
 	})
 	if err != nil {
 		return err
 	}
-	return c.purgeChannel(ctx, subject.ChannelUpdates(id, schemas.ChangeReaction, target))
-}
-
-func (c *Conn) purgeChannel(ctx context.Context, filter string) error {
-	return c.api(ctx, "STREAM.PURGE."+subject.ChannelsStream, map[string]any{"filter": filter})
+	return c.api.Purge(ctx, subject.ChannelsStream, subject.ChannelUpdates(id, schemas.ChangeReaction, target))
 }
 
 // forgetChannel removes what CHANNELS holds of a group that is no more.
 func (c *Conn) forgetChannel(ctx context.Context, id schemas.GroupID) error {
-	return c.purgeChannel(ctx, subject.ChannelEntries(id, ">"))
+	return c.api.Purge(ctx, subject.ChannelsStream, subject.ChannelEntries(id, ">"))
 }
 
 // NewestInChannels is the newest message of each of some channels that has one.
@@ -311,25 +302,25 @@ func (c *Conn) NewestInChannels(ctx context.Context, ids []schemas.GroupID) ([]C
 	for i, id := range ids {
 		subjects[i] = subject.ChannelMessages(id)
 	}
-	all, err := c.readers.lasts(ctx, subject.ChannelsStream, subjects)
+	all, err := c.api.Lasts(ctx, subject.ChannelsStream, subjects)
 	if err != nil {
 		return nil, fmt.Errorf("failed to look for messages of channels: %w", err)
 	}
 	entries := make([]ChannelEntry, 0, len(all))
 	for _, m := range all {
-		if e, err := m.channelEntry(); err == nil {
+		if e, err := channelEntryOf(m); err == nil {
 			entries = append(entries, e)
 		}
 	}
 	return entries, nil
 }
 
-func (m *stored) channelEntry() (ChannelEntry, error) {
-	message, err := schemas.DecodeMessage(m.data)
-	if err == nil && subject.ChannelEntry(&message) != m.subject && (message.IsUpdate() || subject.ChannelLate(message.GroupID) != m.subject) {
+func channelEntryOf(m jsapi.Message) (ChannelEntry, error) {
+	message, err := schemas.DecodeMessage(m.Data)
+	if err == nil && subject.ChannelEntry(&message) != m.Subject && (message.IsUpdate() || subject.ChannelLate(message.GroupID) != m.Subject) {
 		err = errors.New("it belongs to another subject")
 	}
-	return ChannelEntry{message, m.sequence}, err
+	return ChannelEntry{message, m.Sequence}, err
 }
 
 // ChannelGroups are at most n of a person's groups that have more than limit members,
@@ -348,7 +339,7 @@ func (c *Conn) AnyChannel(ctx context.Context, age time.Duration) (bool, error) 
 		return false, nil
 	}
 	now := time.Now().UnixNano()
-	_, some, err := c.readers.last(ctx, subject.ChannelsStream, subject.AllChannels)
+	_, some, err := c.api.Last(ctx, subject.ChannelsStream, subject.AllChannels)
 	if err != nil {
 		return false, fmt.Errorf("failed to look for channels: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -108,7 +109,7 @@ func (c *Conn) PublishChannelNews(n ChannelNews) {
 		}
 		return
 	}
-	if err := c.lives.Publish(subject.ChannelNews(n.Group), n.encode()); err != nil && !isClosed(err) {
+	if err := c.lives.Publish(subject.ChannelNews(n.Group), n.encode()); err != nil && !jsapi.IsClosed(err) {
 		c.log.Debug("the news of a channel was not sent", "error", err)
 	}
 }

@@ -16,7 +16,7 @@ func (c *Conn) Claim(ctx context.Context, a subject.Address) error {
 	p := c.partition(a.User)
 	from := subject.Inbox(p, subject.Address{User: a.User, Device: subject.UnclaimedDevice})
 	for {
-		entries, more, err := c.readers.next(ctx, subject.InboxStream(p), from, 0, schemas.MaxInFlight)
+		entries, more, err := c.api.Read(ctx, subject.InboxStream(p), from, 0, schemas.MaxInFlight)
 		if err != nil {
 			return err
 		}
@@ -25,18 +25,18 @@ func (c *Conn) Claim(ctx context.Context, a subject.Address) error {
 		}
 		copies := make([]Entry, 0, len(entries))
 		for _, e := range entries {
-			id, expires := fmt.Sprintf("unclaimed-%d", e.sequence), schemas.Timestamp(0) // for an entry that cannot be read: the device's consumer counts it
-			if head, err := schemas.DecodeEntryHead(e.data); err == nil {
+			id, expires := fmt.Sprintf("unclaimed-%d", e.Sequence), schemas.Timestamp(0) // for an entry that cannot be read: the device's consumer counts it
+			if head, err := schemas.DecodeEntryHead(e.Data); err == nil {
 				id, expires = string(head.MessageID), head.ExpiresAt
 			}
-			one := inboxEntry(p, a, id, e.data)
+			one := inboxEntry(p, a, id, e.Data)
 			one.ExpiresAt = expires
 			copies = append(copies, one)
 		}
 		if err := c.commitAndWait(ctx, subject.InboxStream(p), copies); err != nil {
 			return fmt.Errorf("failed to claim: %w", err)
 		}
-		if err := c.purge(ctx, subject.InboxStream(p), from, entries[len(entries)-1].sequence); err != nil {
+		if err := c.purge(ctx, subject.InboxStream(p), from, entries[len(entries)-1].Sequence); err != nil {
 			return fmt.Errorf("failed to claim: %w", err)
 		}
 		if !more {

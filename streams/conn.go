@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/subject"
 )
@@ -70,12 +70,10 @@ type Conn struct {
 	commits  *nats.Conn // publishes to streams
 	lives    *nats.Conn // live subjects and events, both ways
 	reads    *nats.Conn // Direct Get
-	js       jetstream.JetStream
-	apiCalls chan struct{}       // maxAPICalls; holds one for each request under way
+	api      *jsapi.Client
 	room     *semaphore.Weighted // maxReserved, see Reserve
 	ctx      context.Context     // ends with Close
 	cancel   context.CancelFunc
-	watches  sync.WaitGroup
 	pressure *backPressure
 	watching atomic.Pointer[SessionWatch] // nil while nobody watches
 	hearing  atomic.Pointer[ChannelWatch] // nil while nobody listens
@@ -88,7 +86,6 @@ type Conn struct {
 	directory  *Directory
 	presence   *Presence
 	live       *live
-	readers    *readerPool
 	receipts   *receipts
 	groups     *Groups
 	requests   jetstream.KeyValue // REQUESTS, see Request
@@ -120,7 +117,7 @@ func Dial(opts Options) (*Conn, error) {
 		opts.Name = "roost"
 	}
 	c := &Conn{opts: opts, log: opts.Log, clock: msgid.NewClock(opts.Now), writers: make(map[string]*writer),
-		apiCalls: make(chan struct{}, maxAPICalls), room: semaphore.NewWeighted(maxReserved), pressure: newBackPressure(opts.Log)}
+		room: semaphore.NewWeighted(maxReserved), pressure: newBackPressure(opts.Log)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
 		to   **nats.Conn
@@ -133,12 +130,12 @@ func Dial(opts Options) (*Conn, error) {
 		}
 		*one.to = nc
 	}
-	js, err := jetstream.New(c.control)
+	api, err := jsapi.New(c.control, c.reads, c.opts.Alone)
 	if err != nil {
 		c.closeConns()
-		return nil, fmt.Errorf("failed to use JetStream: %w", err)
+		return nil, err
 	}
-	c.js = js
+	c.api = api
 	return c, nil
 }
 
@@ -152,12 +149,11 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return err
 	}
 	c.partitions, c.shown = n, make([]shown, n)
-	inbox, err := c.js.Stream(ctx, subject.InboxStream(0))
+	inbox, err := c.api.Stream(ctx, subject.InboxStream(0))
 	if err != nil {
-		return fmt.Errorf("failed to look up stream %s: %w", subject.InboxStream(0), err)
+		return err
 	}
-	c.window = inbox.CachedInfo().Config.Duplicates
-	c.readers = newReaderPool(c.reads, c.opts.Alone)
+	c.window = inbox.Config.Duplicates
 	if err := c.observeNewest(ctx); err != nil {
 		return err
 	}
@@ -180,7 +176,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if c.requests, err = openRequests(ctx, c); err != nil {
 		return err
 	}
-	if _, err := c.js.Stream(ctx, subject.ChannelsStream); err != nil { // of a cluster that was installed before there were any
+	if _, err := c.api.Stream(ctx, subject.ChannelsStream); err != nil { // of a cluster that was installed before there were any
 		return fmt.Errorf("failed to open stream %s; `roost streams apply` makes it: %w", subject.ChannelsStream, err)
 	}
 	if c.opts.Alone && c.partitions == 1 {
@@ -223,7 +219,7 @@ func (c *Conn) dial(purpose string) (*nats.Conn, error) {
 		// A publish while disconnected must fail at once, not wait in a buffer:
 		// its outcome is somebody's answer.
 		nats.ReconnectBufSize(-1),
-		nats.SyncQueueLen(maxAnswers),
+		nats.SyncQueueLen(jsapi.MaxAnswers),
 		nats.ErrorHandler(c.onAsyncError),
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
 			if err != nil {
@@ -327,16 +323,10 @@ func (c *Conn) partition(u schemas.UserID) int { return subject.Partition(u, c.p
 
 // Leader is the server that leads a stream now; empty where one server is alone.
 func (c *Conn) Leader(ctx context.Context, stream string) (leader string, err error) {
-	err = c.withAPI(ctx, func(ctx context.Context) error {
-		s, err := c.js.Stream(ctx, stream)
-		if err != nil {
-			return fmt.Errorf("failed to look up the leader of %s: %w", stream, err)
-		}
-		if cluster := s.CachedInfo().Cluster; cluster != nil {
-			leader = cluster.Leader
-		}
-		return nil
-	})
+	info, err := c.api.Stream(ctx, stream)
+	if err == nil && info.Cluster != nil {
+		leader = info.Cluster.Leader
+	}
 	return leader, err
 }
 
@@ -392,11 +382,9 @@ func (c *Conn) Shutdown(ctx context.Context) (err error) {
 	if c.live != nil {
 		c.live.close()
 	}
-	if c.readers != nil {
-		c.readers.close()
-	}
+	c.api.Close()
 	c.closeConns()
-	c.watches.Wait() // their connection is closed, so they end whatever NATS does
+	c.api.Wait() // after the connections are closed
 	c.pressure.close()
 	return err
 }
@@ -418,9 +406,4 @@ func (c *Conn) closeConns() {
 			c.log.Warn("a NATS connection did not close in 5 s")
 		}
 	}
-}
-
-// isClosed tells a connection that is closing from a fault.
-func isClosed(err error) bool {
-	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, net.ErrClosed)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -243,7 +244,7 @@ func (b *deviceInbox) tend(now time.Time) bool {
 func (cs *Consumers) check(ctx context.Context, due map[int][]*deviceInbox) {
 	for p, inboxes := range due {
 		for len(inboxes) > 0 {
-			n := min(len(inboxes), maxMultiLast)
+			n := min(len(inboxes), jsapi.MaxSubjects)
 			if err := cs.checkSome(ctx, p, inboxes[:n]); err != nil {
 				if ctx.Err() == nil {
 					cs.c.log.Warn("inboxes could not be compared with the stream; they are at the next turn", "partition", p, "error", err)
@@ -262,13 +263,13 @@ func (cs *Consumers) checkSome(ctx context.Context, p int, inboxes []*deviceInbo
 		subjects[i] = b.subject
 		bySubject[b.subject] = append(bySubject[b.subject], b)
 	}
-	newest, err := cs.c.readers.lasts(ctx, subject.InboxStream(p), subjects)
+	newest, err := cs.c.api.Lasts(ctx, subject.InboxStream(p), subjects)
 	if err != nil {
 		return err
 	}
 	for _, m := range newest {
-		for _, b := range bySubject[m.subject] {
-			b.compare(m.sequence)
+		for _, b := range bySubject[m.Subject] {
+			b.compare(m.Sequence)
 		}
 	}
 	return nil

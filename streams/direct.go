@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 )
 
 // directInbox is the [Inbox] on Direct Get and core NATS. It keeps no state on
@@ -123,7 +124,7 @@ func (b *directInbox) catchUp(ctx context.Context) {
 		from, n := b.pos+1, room+b.window.after(b.pos)
 		b.mu.Unlock()
 
-		entries, more, err := b.c.readers.some(ctx, b.stream, b.subject, from, n, catchUpBytes)
+		entries, more, err := b.c.api.ReadBytes(ctx, b.stream, b.subject, from, n, catchUpBytes)
 		if err == nil && len(entries) > 0 {
 			err = b.recall(ctx)
 		}
@@ -172,16 +173,16 @@ func (b *directInbox) stopCatchUp(behind bool) {
 // apply takes entries that were read from pos on, in order and without a gap,
 // and moves pos behind them. False where the window is full, or the connection
 // ended, before the last.
-func (b *directInbox) apply(entries []stored) bool {
+func (b *directInbox) apply(entries []jsapi.Message) bool {
 	for _, e := range entries {
-		if !b.known(e.sequence) {
+		if !b.known(e.Sequence) {
 			if b.ended || b.full() {
 				return false
 			}
-			b.pos = e.sequence // before, so that the entry's own cursor has it
-			b.deliver(e.sequence, e.data, b.had.covers(e))
+			b.pos = e.Sequence // before, so that the entry's own cursor has it
+			b.deliver(e.Sequence, e.Data, b.had.covers(e))
 		}
-		b.pos = max(b.pos, e.sequence)
+		b.pos = max(b.pos, e.Sequence)
 	}
 	return true
 }
@@ -262,7 +263,7 @@ func (b *directInbox) verify(ctx context.Context) error {
 	unread := b.window.after(pos) - b.window.after(target)
 	b.mu.Unlock()
 
-	entries, _, err := b.c.readers.next(ctx, b.stream, b.subject, pos+1, unread)
+	entries, _, err := b.c.api.Read(ctx, b.stream, b.subject, pos+1, unread)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/subject"
 )
@@ -110,8 +111,6 @@ const (
 	maxCached = 200_000
 	// cacheTTL is how long the cache is believed where a watch fails in silence.
 	cacheTTL = time.Minute
-	// casAttempts bounds the retries of a change that others race with.
-	casAttempts = 16
 )
 
 func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
@@ -121,7 +120,7 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 		kv   *jetstream.KeyValue
 		name subject.Bucket
 	}{{&d.accounts, subject.Accounts}, {&d.devices, subject.Devices}, {&d.settings, subject.Settings}, {&d.blocks, subject.Blocks}} {
-		kv, err := c.bucket(ctx, b.name)
+		kv, err := c.api.Bucket(ctx, b.name)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +134,7 @@ func openDirectory(ctx context.Context, c *Conn) (*Directory, error) {
 		} else {
 			opts = append(opts, jetstream.MetaOnly())
 		}
-		if _, err := c.watch(ctx, kv, changed, opts...); err != nil {
+		if _, err := c.api.Watch(ctx, kv, changed, opts...); err != nil {
 			return nil, err
 		}
 	}
@@ -256,9 +255,9 @@ func (d *Directory) Fresh(ctx context.Context, u schemas.UserID) (*Person, error
 
 // load serves everyone who waits for the slot, so it outlives the first asker.
 func (d *Directory) load(ctx context.Context, of personPart) (*Person, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
 	defer cancel()
-	devices, _, exists, err := get[schemas.Devices](ctx, d.devices, subject.UserKey(of.user))
+	devices, _, exists, err := jsapi.Get[schemas.Devices](ctx, d.devices, subject.UserKey(of.user))
 	if err != nil || !exists {
 		return &Person{}, err
 	}
@@ -317,7 +316,7 @@ func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error 
 
 // Account looks an account up; ok is false where there is none.
 func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Account, ok bool, err error) {
-	a, _, ok, err = get[schemas.Account](ctx, d.accounts, subject.UserKey(u))
+	a, _, ok, err = jsapi.Get[schemas.Account](ctx, d.accounts, subject.UserKey(u))
 	return a, ok, err
 }
 
@@ -330,10 +329,10 @@ func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 		return err
 	}
 	defer d.forget(u)
-	_, err = update(ctx, d.devices, subject.UserKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+	_, err = jsapi.Update(ctx, d.devices, subject.UserKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		switch {
 		case exists && !all.Deleted():
-			return all, errUnchanged
+			return all, jsapi.ErrUnchanged
 		case exists && all.Taken(schemas.TimestampOf(d.now())):
 			return all, ErrDeleted
 		}
@@ -364,7 +363,7 @@ func (d *Directory) Admit(ctx context.Context, u schemas.UserID, issued schemas.
 
 // Settings are a user's choices, or the defaults.
 func (d *Directory) Settings(ctx context.Context, u schemas.UserID) (schemas.Settings, error) {
-	s, _, ok, err := get[schemas.Settings](ctx, d.settings, subject.UserKey(u))
+	s, _, ok, err := jsapi.Get[schemas.Settings](ctx, d.settings, subject.UserKey(u))
 	if !ok {
 		s = schemas.DefaultSettings()
 	}
@@ -374,7 +373,7 @@ func (d *Directory) Settings(ctx context.Context, u schemas.UserID) (schemas.Set
 // ChangeSettings applies change to the newest settings and returns the result.
 func (d *Directory) ChangeSettings(ctx context.Context, u schemas.UserID, change func(schemas.Settings) schemas.Settings) (schemas.Settings, error) {
 	defer d.forget(u)
-	return update(ctx, d.settings, subject.UserKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
+	return jsapi.Update(ctx, d.settings, subject.UserKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
 		if !exists {
 			s = schemas.DefaultSettings()
 		}
@@ -388,7 +387,7 @@ var ErrTimerLimit = errors.New("too many chats have a timer")
 // SetTimer writes what a person chose for the chat with another.
 func (d *Directory) SetTimer(ctx context.Context, u schemas.UserID, t schemas.ChatTimer) error {
 	defer d.forget(u)
-	_, err := update(ctx, d.settings, subject.UserKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
+	_, err := jsapi.Update(ctx, d.settings, subject.UserKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
 		if !exists {
 			s = schemas.DefaultSettings()
 		}
@@ -409,19 +408,19 @@ var ErrDeviceLimit = errors.New("too many devices")
 // repeated: a device that is registered, or was and is removed, stays as it is.
 func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas.Device, limit int) (schemas.Device, error) {
 	defer d.forget(u)
-	_, err := update(ctx, d.devices, subject.UserKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+	_, err := jsapi.Update(ctx, d.devices, subject.UserKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
 		if all.Deleted() {
 			return all, ErrDeleted
 		}
 		for _, known := range all.Devices {
 			if known.DeviceID == dev.DeviceID {
 				dev = known
-				return all, errUnchanged
+				return all, jsapi.ErrUnchanged
 			}
 		}
 		if slices.Contains(all.Removed, dev.DeviceID) {
 			dev.Unclaimed = false
-			return all, errUnchanged
+			return all, jsapi.ErrUnchanged
 		}
 		if len(all.Devices) >= limit {
 			return all, ErrDeviceLimit
@@ -438,7 +437,7 @@ func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas
 func (d *Directory) ChangeDevice(ctx context.Context, a subject.Address, change func(*schemas.Device)) (bool, error) {
 	defer d.forget(a.User)
 	found := false
-	_, err := update(ctx, d.devices, subject.UserKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
+	_, err := jsapi.Update(ctx, d.devices, subject.UserKey(a.User), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
 		found = false
 		for i := range all.Devices {
 			if all.Devices[i].DeviceID == a.Device {
@@ -447,7 +446,7 @@ func (d *Directory) ChangeDevice(ctx context.Context, a subject.Address, change 
 			}
 		}
 		if !found {
-			return all, errUnchanged
+			return all, jsapi.ErrUnchanged
 		}
 		return all, nil
 	})
@@ -475,7 +474,7 @@ type removal struct {
 func (d *Directory) removeDevice(ctx context.Context, a subject.Address, r removal) (bool, error) {
 	defer d.forget(a.User)
 	found := false
-	_, err := update(ctx, d.devices, subject.UserKey(a.User), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+	_, err := jsapi.Update(ctx, d.devices, subject.UserKey(a.User), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		kept, gone := make([]schemas.Device, 0, len(all.Devices)), schemas.Device{}
 		for _, dev := range all.Devices {
 			if dev.DeviceID != a.Device || r.may != nil && !r.may(dev) {
@@ -491,7 +490,7 @@ func (d *Directory) removeDevice(ctx context.Context, a subject.Address, r remov
 			if r.takeBack && exists && !all.Deleted() {
 				return all, nil
 			}
-			return all, errUnchanged
+			return all, jsapi.ErrUnchanged
 		}
 		all.Devices = kept
 		if !r.takeBack {

@@ -36,14 +36,14 @@
 //
 // A [Conn] runs: one writer per stream that it commits to (commit.go), one for records
 // of sends where a gateway is alone (behind.go), one dispatcher for live subjects
-// (live.go), one watcher each for DEVICES, SETTINGS, BLOCKS and GATEWAYS (kv.go) and,
+// (live.go), one watcher each for DEVICES, SETTINGS, BLOCKS and GATEWAYS (package jsapi) and,
 // where a gateway runs, one sweeper for all local inboxes (consumers.go), one dispatcher
 // of what their consumers in JetStream send, where the devices have such (pull.go), one
 // dispatcher of the sessions that presence is told of (watch.go), one of the news of
 // channels (channel_watch.go), one dispatcher of requests to erase accounts
 // (tell_deletion.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its
-// own, at most maxCatchUps at a time. One remover for each INBOX stream removes what local
+// own, at most 32 at a time. One remover for each INBOX stream removes what local
 // devices acknowledged (remover.go), and one goroutine records their acknowledgements
 // (acknowledged.go).
 // Close stops and waits for all of them.
@@ -57,7 +57,7 @@
 // none has to be seen in the stream first, and the record of a send may come after
 // its copies, which hold all that it says (behind.go, recover.go). A commit without an
 // answer has an unknown outcome and is reported as such, never guessed. A read that NATS
-// answers with 404 may have failed: it is confirmed before it counts (absent.go). If
+// answers with 404 may have failed: package jsapi confirms it before it counts. If
 // removal of acknowledged entries is behind, the lease of the gateway says so, and senders
 // at all gateways wait (pressure.go).
 package streams

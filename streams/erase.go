@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -40,7 +41,7 @@ const (
 // may be repeated. It returns when the account was deleted; zero where there is none.
 func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time.Duration) (schemas.Timestamp, error) {
 	defer c.directory.forget(u)
-	if before, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u)); err != nil || !ok {
+	if before, _, ok, err := jsapi.Get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u)); err != nil || !ok {
 		return 0, err
 	} else if !before.Deleted() {
 		if err := c.groups.leaveAll(ctx, u); err != nil {
@@ -48,9 +49,9 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 		}
 	}
 	var devices []schemas.Device
-	record, err := update(ctx, c.directory.devices, subject.UserKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+	record, err := jsapi.Update(ctx, c.directory.devices, subject.UserKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		if !exists || all.Deleted() {
-			return all, errUnchanged
+			return all, jsapi.ErrUnchanged
 		}
 		devices = all.Devices
 		// No message of theirs has a later id.
@@ -84,7 +85,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 // several at once: also after the erasure is finished, for what came late. A worker
 // may not write to inboxes, so it calls [Conn.RequestErasure].
 func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
-	record, _, ok, err := get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u))
+	record, _, ok, err := jsapi.Get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u))
 	if err != nil || !ok || !record.Deleted() {
 		return err
 	}
@@ -156,7 +157,7 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 // still due. It writes the record also as it is, which a read from a replica does not
 // replace: whatever was stored before the call is of the deleted account.
 func (c *Conn) confirmErasure(ctx context.Context, u schemas.UserID, e erasure) (record schemas.Devices, due bool, err error) {
-	record, err = update(ctx, c.directory.devices, subject.UserKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+	record, err = jsapi.Update(ctx, c.directory.devices, subject.UserKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
 		if !d.Deleted() || !e.due(d) {
 			return d, ErrDeleted
 		}
@@ -172,16 +173,12 @@ func (c *Conn) confirmErasure(ctx context.Context, u schemas.UserID, e erasure) 
 }
 
 // endOf is the sequence that a stream gave last.
-func (c *Conn) endOf(ctx context.Context, stream string) (end uint64, err error) {
-	err = c.withAPI(ctx, func(ctx context.Context) error {
-		s, err := c.js.Stream(ctx, stream)
-		if err != nil {
-			return fmt.Errorf("failed to look at %s: %w", stream, err)
-		}
-		end = s.CachedInfo().State.LastSeq
-		return nil
-	})
-	return end, err
+func (c *Conn) endOf(ctx context.Context, stream string) (uint64, error) {
+	info, err := c.api.Stream(ctx, stream)
+	if err != nil {
+		return 0, err
+	}
+	return info.State.LastSeq, nil
 }
 
 // FinishErasure says that everything of a deleted account is deleted: its name may
@@ -189,9 +186,9 @@ func (c *Conn) endOf(ctx context.Context, stream string) (end uint64, err error)
 // one more [Conn.EraseAccount]. It is first where nobody has said so before.
 func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool, err error) {
 	defer c.directory.forget(u)
-	_, err = update(ctx, c.directory.devices, subject.UserKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+	_, err = jsapi.Update(ctx, c.directory.devices, subject.UserKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
 		if first = d.Deleted() && !d.Erased; !first {
-			return d, errUnchanged
+			return d, jsapi.ErrUnchanged
 		}
 		d.Erased = true
 		return d, nil
@@ -201,16 +198,12 @@ func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool,
 
 // EraseMemory is how long a deleted account is remembered: [MinEraseMemory], and as long as
 // messages of it wait for others, whose receipts name it.
-func (c *Conn) EraseMemory(ctx context.Context) (memory time.Duration, err error) {
-	err = c.withAPI(ctx, func(ctx context.Context) error {
-		s, err := c.js.Stream(ctx, subject.InboxStream(0))
-		if err != nil {
-			return fmt.Errorf("failed to look at %s: %w", subject.InboxStream(0), err)
-		}
-		memory = max(MinEraseMemory, s.CachedInfo().Config.MaxAge+24*time.Hour)
-		return nil
-	})
-	return memory, err
+func (c *Conn) EraseMemory(ctx context.Context) (time.Duration, error) {
+	info, err := c.api.Stream(ctx, subject.InboxStream(0))
+	if err != nil {
+		return 0, err
+	}
+	return max(MinEraseMemory, info.Config.MaxAge+24*time.Hour), nil
 }
 
 // ForgetAccount forgets that an account was deleted, once its tokens are of no use
@@ -222,7 +215,7 @@ func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
 		return err
 	}
 	defer c.directory.forget(u)
-	record, revision, ok, err := get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u))
+	record, revision, ok, err := jsapi.Get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u))
 	if err != nil || !ok || !record.Erased {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -60,30 +61,24 @@ func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.E
 const maxExported = 256
 
 func (c *Conn) exportHolding(ctx context.Context, h holding, line func(schemas.ExportLine) error) error {
-	for from := uint64(0); ; {
-		all, more, err := c.readers.next(ctx, h.stream, h.subject, from, maxExported)
+	for m, err := range c.api.Messages(ctx, h.stream, h.subject, 0, maxExported) {
 		if err != nil {
 			return err
 		}
-		for _, m := range all {
-			from = m.sequence + 1
-			if len(m.data) == 0 {
-				continue // what a bucket has in place of a key that was deleted
-			}
-			lines, err := h.lines(m)
-			if err != nil {
-				return fmt.Errorf("failed to export %s: %w", m.subject, err)
-			}
-			for _, l := range lines {
-				if err := line(l); err != nil {
-					return err
-				}
-			}
+		if len(m.Data) == 0 {
+			continue // what a bucket has in place of a key that was deleted
 		}
-		if !more || len(all) == 0 {
-			return nil
+		lines, err := h.lines(m)
+		if err != nil {
+			return fmt.Errorf("failed to export %s: %w", m.Subject, err)
+		}
+		for _, l := range lines {
+			if err := line(l); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // exportPosted is what the person sent to the channels of groups that they are or were a
@@ -149,8 +144,8 @@ func (c *Conn) exportChat(ctx context.Context, u schemas.UserID, chat string, li
 	}
 }
 
-func accountLines(m stored) ([]schemas.ExportLine, error) {
-	a, err := schemas.Decode[schemas.Account](m.data)
+func accountLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	a, err := schemas.Decode[schemas.Account](m.Data)
 	lines := []schemas.ExportLine{{Kind: schemas.ExportAccount, Account: &schemas.AccountCreated{UserID: a.UserID, CreatedAt: a.CreatedAt}}}
 	if a.KeyHash != "" {
 		lines = append(lines, schemas.ExportLine{Kind: schemas.ExportRequest,
@@ -159,8 +154,8 @@ func accountLines(m stored) ([]schemas.ExportLine, error) {
 	return lines, err
 }
 
-func requestLines(m stored) ([]schemas.ExportLine, error) {
-	all, err := schemas.Decode[schemas.Requests](m.data)
+func requestLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	all, err := schemas.Decode[schemas.Requests](m.Data)
 	var lines []schemas.ExportLine
 	for _, q := range all.Requests {
 		lines = append(lines, schemas.ExportLine{Kind: schemas.ExportRequest, Request: &q})
@@ -168,13 +163,13 @@ func requestLines(m stored) ([]schemas.ExportLine, error) {
 	return lines, err
 }
 
-func settingsLines(m stored) ([]schemas.ExportLine, error) {
-	s, err := schemas.Decode[schemas.Settings](m.data)
+func settingsLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	s, err := schemas.Decode[schemas.Settings](m.Data)
 	return []schemas.ExportLine{{Kind: schemas.ExportSettings, Settings: &s}}, err
 }
 
-func deviceLines(m stored) ([]schemas.ExportLine, error) {
-	record, err := schemas.Decode[schemas.Devices](m.data)
+func deviceLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	record, err := schemas.Decode[schemas.Devices](m.Data)
 	var lines []schemas.ExportLine
 	for _, d := range record.Devices {
 		info := d.Info()
@@ -189,17 +184,17 @@ func deviceLines(m stored) ([]schemas.ExportLine, error) {
 	return lines, err
 }
 
-func sessionLines(m stored) ([]schemas.ExportLine, error) {
-	s, err := schemas.Decode[schemas.Session](m.data)
-	return []schemas.ExportLine{{Kind: schemas.ExportSession, DeviceID: deviceOf(m.subject), Session: &s}}, err
+func sessionLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	s, err := schemas.Decode[schemas.Session](m.Data)
+	return []schemas.ExportLine{{Kind: schemas.ExportSession, DeviceID: deviceOf(m.Subject), Session: &s}}, err
 }
 
-func receiptLines(m stored) ([]schemas.ExportLine, error) {
-	w, err := schemas.Decode[schemas.Watermark](m.data)
+func receiptLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	w, err := schemas.Decode[schemas.Watermark](m.Data)
 	if err != nil {
 		return nil, err
 	}
-	tokens := strings.Split(m.subject, ".") // $KV, the bucket, the sender or group, and the reader
+	tokens := strings.Split(m.Subject, ".") // $KV, the bucket, the sender or group, and the reader
 	r := schemas.Receipt{DeliveredUpTo: w.DeliveredUpTo, ReadUpTo: w.ReadUpTo}
 	var errSender, errReader error
 	if r.GroupID, err = schemas.ParseGroupID(tokens[len(tokens)-2]); err != nil { // no user's token begins so
@@ -212,8 +207,8 @@ func receiptLines(m stored) ([]schemas.ExportLine, error) {
 	return []schemas.ExportLine{{Kind: schemas.ExportReceipt, Receipt: &r}}, nil
 }
 
-func readMarkLines(m stored) ([]schemas.ExportLine, error) {
-	mark, ok := decodeReadMark(m.subject[strings.LastIndexByte(m.subject, '.')+1:], m.data)
+func readMarkLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	mark, ok := decodeReadMark(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], m.Data)
 	if !ok {
 		return nil, fmt.Errorf("not a read mark")
 	}
@@ -222,29 +217,29 @@ func readMarkLines(m stored) ([]schemas.ExportLine, error) {
 
 // nobodysLines is for what goes with an account and is of others, or says nothing beyond other lines: it is not in the
 // user's export.
-func nobodysLines(stored) ([]schemas.ExportLine, error) { return nil, nil }
+func nobodysLines(jsapi.Message) ([]schemas.ExportLine, error) { return nil, nil }
 
-func blockLines(m stored) ([]schemas.ExportLine, error) {
-	b, err := schemas.Decode[schemas.Blocks](m.data)
+func blockLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	b, err := schemas.Decode[schemas.Blocks](m.Data)
 	return []schemas.ExportLine{{Kind: schemas.ExportBlocks, Blocks: &b}}, err
 }
 
-func membershipLines(m stored) ([]schemas.ExportLine, error) {
-	spans, err := schemas.Decode[schemas.Membership](m.data)
-	return []schemas.ExportLine{{Kind: schemas.ExportMembership, Chat: m.subject[strings.LastIndexByte(m.subject, '.')+1:], Membership: &spans}}, err
+func membershipLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	spans, err := schemas.Decode[schemas.Membership](m.Data)
+	return []schemas.ExportLine{{Kind: schemas.ExportMembership, Chat: m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], Membership: &spans}}, err
 }
 
-func sentLines(m stored) ([]schemas.ExportLine, error) {
-	rec, err := schemas.Decode[schemas.SentRecord](m.data)
+func sentLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	rec, err := schemas.Decode[schemas.SentRecord](m.Data)
 	sent := rec.Public()
-	return []schemas.ExportLine{{Kind: schemas.ExportSent, DeviceID: deviceOf(m.subject), Sent: &sent}}, err
+	return []schemas.ExportLine{{Kind: schemas.ExportSent, DeviceID: deviceOf(m.Subject), Sent: &sent}}, err
 }
 
-func waitingLines(m stored) ([]schemas.ExportLine, error) {
-	if _, err := schemas.DecodeEntryHead(m.data); err != nil {
+func waitingLines(m jsapi.Message) ([]schemas.ExportLine, error) {
+	if _, err := schemas.DecodeEntryHead(m.Data); err != nil {
 		return nil, nil // nobody can read it, and its device is never shown it
 	}
-	return []schemas.ExportLine{{Kind: schemas.ExportWaiting, DeviceID: deviceOf(m.subject), Entry: m.data}}, nil
+	return []schemas.ExportLine{{Kind: schemas.ExportWaiting, DeviceID: deviceOf(m.Subject), Entry: m.Data}}, nil
 }
 
 // deviceOf is the device at the end of a subject; none for the inbox of who has

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func (c *Conn) Committer(stream string) (Committer, error) { return c.committer(
 
 func (c *Conn) LiveConn() *nats.Conn { return c.lives }
 
-func (c *Conn) JetStream() jetstream.JetStream { return c.js }
+func (c *Conn) JetStream() jetstream.JetStream { return c.api.JS }
 
 // Back is called before NATS goes away; the returned function waits, within ctx,
 // until all connections are there again.
@@ -101,17 +102,31 @@ func (c *Conn) DeleteMessage(ctx context.Context, a subject.Address, seq uint64)
 	return c.deleteMessage(ctx, subject.InboxStream(c.partition(a.User)), seq)
 }
 
-// HoldReaders takes all readers of Direct Get, so that reads wait, until the
-// returned function is called.
-func (c *Conn) HoldReaders() (release func()) {
-	var all []*reader
-	for range maxCatchUps {
-		all = append(all, <-c.readers.readers)
+// HoldReaders has reads wait, until the returned function is called: as many reads as
+// may be in progress get no answer, for at most the time limit of a read.
+func (c *Conn) HoldReaders(t testing.TB) (release func()) {
+	t.Helper()
+	const reads = 32
+	asked := make(chan struct{}, reads)
+	sub, err := c.lives.Subscribe("$JS.API.DIRECT.GET.HELD", func(*nats.Msg) { asked <- struct{}{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.lives.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var held sync.WaitGroup
+	for range reads {
+		held.Go(func() { _, _, _ = c.api.Read(ctx, "HELD", "held", 0, 1) }) // it fails
+	}
+	for range reads {
+		<-asked
 	}
 	return func() {
-		for _, r := range all {
-			c.readers.readers <- r
-		}
+		cancel()
+		held.Wait()
+		_ = sub.Unsubscribe()
 	}
 }
 
@@ -149,9 +164,9 @@ func (c *Conn) BlockLive(a subject.Address) (release func(), err error) {
 // Read reads up to n entries of a subject by Direct Get, and returns their
 // sequences.
 func (c *Conn) Read(ctx context.Context, stream, subject string, n int) (sequences []uint64, more bool, err error) {
-	all, more, err := c.readers.next(ctx, stream, subject, 1, n)
+	all, more, err := c.api.Read(ctx, stream, subject, 1, n)
 	for _, e := range all {
-		sequences = append(sequences, e.sequence)
+		sequences = append(sequences, e.Sequence)
 	}
 	return sequences, more, err
 }
@@ -204,7 +219,7 @@ func (c *Conn) LeaveRest(ctx context.Context, u schemas.UserID, upTo uint64) err
 func (c *Conn) Stored(ctx context.Context, u schemas.UserID) (map[string]int, error) {
 	found := make(map[string]int)
 	for _, h := range c.personal(u) {
-		all, _, err := c.readers.next(ctx, h.stream, h.subject, 0, 1000)
+		all, _, err := c.api.Read(ctx, h.stream, h.subject, 0, 1000)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/subject"
 )
@@ -80,7 +81,7 @@ func (g *Groups) Create(ctx context.Context, q schemas.Request, by schemas.UserI
 	switch {
 	case err == nil:
 		return group, g.finish(ctx, group)
-	case !isConflict(err):
+	case !jsapi.IsConflict(err):
 		return nil, fmt.Errorf("failed to write group %s: %w", group.GroupID, err)
 	}
 	if _, err := g.Group(ctx, group.GroupID); err != nil && !errors.Is(err, ErrNoGroup) {
@@ -107,8 +108,8 @@ func (g *Groups) Made(ctx context.Context, q schemas.Request, by schemas.UserID,
 
 // wasWritten says whether there was ever a group of that id.
 func (g *Groups) wasWritten(ctx context.Context, id schemas.GroupID) (was bool, err error) {
-	err = g.c.withAPI(ctx, func(ctx context.Context) error {
-		stream, err := g.c.js.Stream(ctx, subject.Groups.Stream())
+	err = g.c.api.Do(ctx, func(ctx context.Context) error {
+		stream, err := g.c.api.JS.Stream(ctx, subject.Groups.Stream())
 		if err == nil {
 			_, err = stream.GetLastMsgForSubject(ctx, subject.Groups.Subject(string(id)))
 		}
@@ -154,14 +155,14 @@ func (g *Groups) Change(ctx context.Context, id schemas.GroupID, by schemas.User
 		return nil, err
 	}
 	defer done()
-	for attempt := range casAttempts {
+	for attempt := range jsapi.Attempts {
 		if err := backOff(ctx, attempt); err != nil {
 			return nil, fmt.Errorf("failed to change group %s: %w", id, err)
 		}
 		if _, err := g.Group(ctx, id); err != nil {
 			return nil, err
 		}
-		group, err := update(ctx, g.kv, string(id), func(old schemas.Group, exists bool) (schemas.Group, error) {
+		group, err := jsapi.Update(ctx, g.kv, string(id), func(old schemas.Group, exists bool) (schemas.Group, error) {
 			switch {
 			case !exists || len(old.Members) == 0 && old.Pending == nil:
 				return old, ErrNoGroup
@@ -180,7 +181,7 @@ func (g *Groups) Change(ctx context.Context, id schemas.GroupID, by schemas.User
 		}
 		return &group, err
 	}
-	return nil, fmt.Errorf("failed to change group %s: %w", id, errContended)
+	return nil, fmt.Errorf("failed to change group %s: %w", id, jsapi.ErrContended)
 }
 
 // maxBackOff bounds the pause before a change is tried again.
@@ -250,7 +251,7 @@ func (g *Groups) apply(ctx context.Context, old schemas.Group, by schemas.UserID
 		return old, err
 	}
 	if len(edit.updates) == 0 {
-		return old, errUnchanged
+		return old, jsapi.ErrUnchanged
 	}
 	var joined, gone []schemas.Member
 	for _, m := range old.Members {
@@ -270,9 +271,9 @@ func (g *Groups) apply(ctx context.Context, old schemas.Group, by schemas.UserID
 
 // begin writes that members are about to join.
 func (g *Groups) begin(ctx context.Context, group *schemas.Group, joined []schemas.Member) error {
-	return atOnce(ctx, len(joined), func(ctx context.Context, i int) error {
+	return jsapi.Parallel(ctx, len(joined), func(ctx context.Context, i int) error {
 		m := joined[i]
-		_, err := update(ctx, g.spans, subject.MembershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+		_, err := jsapi.Update(ctx, g.spans, subject.MembershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
 			return old.Open(m.Since), nil
 		})
 		return err
@@ -309,7 +310,7 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 			continue // the next owner of the name would find it
 		}
 		over := schemas.Span{From: m.Since, To: updates[0].MessageID}
-		_, err = update(ctx, g.spans, subject.MembershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
+		_, err = jsapi.Update(ctx, g.spans, subject.MembershipKey(m.UserID, group.GroupID), func(old schemas.Membership, _ bool) (schemas.Membership, error) {
 			return old.Close(over), nil
 		})
 		if err != nil {
@@ -324,9 +325,9 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 			return err
 		}
 	}
-	_, err := update(ctx, g.kv, string(group.GroupID), func(v schemas.Group, exists bool) (schemas.Group, error) {
+	_, err := jsapi.Update(ctx, g.kv, string(group.GroupID), func(v schemas.Group, exists bool) (schemas.Group, error) {
 		if !exists || v.Pending == nil || v.Changed != group.Changed {
-			return v, errUnchanged // somebody else was as far
+			return v, jsapi.ErrUnchanged // somebody else was as far
 		}
 		v.Pending = nil
 		return v, nil

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -25,7 +26,7 @@ func (c *Conn) GroupReceipts(ctx context.Context, id schemas.GroupID, members []
 	for i, u := range members {
 		subjects[i] = subject.Receipts.Subject(subject.GroupReceiptKey(id, u))
 	}
-	all, err := c.readers.lasts(ctx, subject.Receipts.Stream(), subjects)
+	all, err := c.api.Lasts(ctx, subject.Receipts.Stream(), subjects)
 	if err != nil {
 		return nil, fmt.Errorf("failed to read the receipts of a group: %w", err)
 	}
@@ -42,7 +43,7 @@ func (ch *ReceiptChanges) OfGroups(ctx context.Context, u schemas.UserID, n int)
 	}
 	var mu sync.Mutex // guards items
 	var items []schemas.ReceiptItem
-	err = atOnce(ctx, len(groups), func(ctx context.Context, i int) error {
+	err = jsapi.Parallel(ctx, len(groups), func(ctx context.Context, i int) error {
 		group := groups[i]
 		me, _ := group.Member(u)
 		return ch.ofGroup(ctx, group.GroupID, func(page []schemas.ReceiptItem) {

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -57,7 +57,7 @@ func openGroups(ctx context.Context, c *Conn) (*Groups, error) {
 	g := &Groups{c: c, turns: make(map[schemas.GroupID]*turn), known: make(map[schemas.GroupID]knownGroup)}
 	for name, kv := range map[subject.Bucket]*jetstream.KeyValue{subject.Groups: &g.kv, subject.Memberships: &g.spans} {
 		var err error
-		if *kv, err = c.bucket(ctx, name); err != nil {
+		if *kv, err = c.api.Bucket(ctx, name); err != nil {
 			return nil, err
 		}
 	}
@@ -86,7 +86,7 @@ func (g *Groups) Group(ctx context.Context, id schemas.GroupID) (*schemas.Group,
 // may have no members any more; or fails with [ErrNoGroup]. It is shared: do not
 // change it.
 func (g *Groups) Peek(ctx context.Context, id schemas.GroupID) (group *schemas.Group, err error) {
-	err = g.c.withAPI(ctx, func(ctx context.Context) error {
+	err = g.c.api.Do(ctx, func(ctx context.Context) error {
 		at := time.Now()
 		e, err := g.kv.Get(ctx, string(id))
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -190,7 +190,7 @@ func (g *Groups) drop(id schemas.GroupID, k knownGroup) {
 
 // Membership is when a person was a member of a group.
 func (g *Groups) Membership(ctx context.Context, u schemas.UserID, id schemas.GroupID) (schemas.Membership, error) {
-	m, _, _, err := get[schemas.Membership](ctx, g.spans, subject.MembershipKey(u, id))
+	m, _, _, err := jsapi.Get[schemas.Membership](ctx, g.spans, subject.MembershipKey(u, id))
 	return m, err
 }
 
@@ -233,26 +233,20 @@ func (g *Groups) Memberships(ctx context.Context, id schemas.GroupID) (map[schem
 // with the sequence in MEMBERSHIPS, until it says no. In a cluster it may be a moment behind.
 func (g *Groups) memberships(ctx context.Context, u schemas.UserID, each func(uint64, schemas.GroupID, schemas.Membership) bool) error {
 	const page = 500
-	filter, from := subject.Memberships.Subject(u.Token()+".*"), uint64(0)
-	for {
-		all, more, err := g.c.readers.next(ctx, subject.Memberships.Stream(), filter, from, page)
+	filter := subject.Memberships.Subject(u.Token() + ".*")
+	for m, err := range g.c.api.Messages(ctx, subject.Memberships.Stream(), filter, 0, page) {
 		if err != nil {
 			return fmt.Errorf("failed to read the memberships of a user: %w", err)
 		}
-		for _, m := range all {
-			from = m.sequence + 1
-			id, err := schemas.ParseGroupID(m.subject[len(filter)-len("*"):])
-			if err != nil {
-				continue
-			}
-			if spans, err := schemas.Decode[schemas.Membership](m.data); err == nil && !each(m.sequence, id, spans) {
-				return nil
-			}
+		id, err := schemas.ParseGroupID(m.Subject[len(filter)-len("*"):])
+		if err != nil {
+			continue
 		}
-		if !more || len(all) == 0 {
+		if spans, err := schemas.Decode[schemas.Membership](m.Data); err == nil && !each(m.Sequence, id, spans) {
 			return nil
 		}
 	}
+	return nil
 }
 
 // open are at most n groups that a person is a member of, or is about to be, by what
@@ -308,7 +302,7 @@ func (g *Groups) some(ctx context.Context, u schemas.UserID, n int, kind func(*s
 		return nil, err
 	}
 	found := make([]*schemas.Group, len(ids))
-	err = atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
+	err = jsapi.Parallel(ctx, len(ids), func(ctx context.Context, i int) error {
 		group, err := g.Recent(ctx, ids[i], cacheTTL)
 		if err == nil && kind(group) {
 			if _, ok := group.Member(u); !ok { // they joined since
@@ -335,7 +329,7 @@ func (g *Groups) some(ctx context.Context, u schemas.UserID, n int, kind func(*s
 // joined are those of some groups of which a person is a member.
 func (g *Groups) joined(ctx context.Context, u schemas.UserID, ids []schemas.GroupID) ([]*schemas.Group, error) {
 	found := make([]*schemas.Group, len(ids))
-	err := atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
+	err := jsapi.Parallel(ctx, len(ids), func(ctx context.Context, i int) error {
 		group, err := g.Peek(ctx, ids[i])
 		if errors.Is(err, ErrNoGroup) {
 			return nil
@@ -353,23 +347,4 @@ func (g *Groups) joined(ctx context.Context, u schemas.UserID, ids []schemas.Gro
 		}
 	}
 	return groups, err
-}
-
-// maxAtOnce bounds the requests of one caller that are under way together.
-const maxAtOnce = 16
-
-// atOnce calls do for 0 to n-1, some at a time, and returns the first error.
-func atOnce(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
-	group, each := errgroup.WithContext(ctx)
-	group.SetLimit(maxAtOnce)
-	for i := range n {
-		if each.Err() != nil {
-			break
-		}
-		group.Go(func() error { return do(each, i) })
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
 }

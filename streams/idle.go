@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -15,38 +16,32 @@ const maxPeople = 256
 // order, until one fails. Who changes meanwhile may come twice.
 func (c *Conn) EachPerson(ctx context.Context, do func(schemas.UserID, schemas.Devices) error) error {
 	prefix := subject.Devices.Subject("")
-	for from := uint64(0); ; {
-		all, more, err := c.readers.next(ctx, subject.Devices.Stream(), prefix+">", from, maxPeople)
+	for m, err := range c.api.Messages(ctx, subject.Devices.Stream(), prefix+">", 0, maxPeople) {
 		if err != nil {
 			return err
 		}
-		for _, m := range all {
-			from = m.sequence + 1
-			u, err := schemas.ParseUserToken(strings.TrimPrefix(m.subject, prefix))
-			if err != nil {
-				continue
-			}
-			record, err := schemas.Decode[schemas.Devices](m.data)
-			if err != nil {
-				c.log.Warn("a record of devices cannot be read", "subject", m.subject, "error", err)
-				continue
-			}
-			if err := do(u, record); err != nil {
-				return err
-			}
+		u, err := schemas.ParseUserToken(strings.TrimPrefix(m.Subject, prefix))
+		if err != nil {
+			continue
 		}
-		if !more || len(all) == 0 {
-			return ctx.Err()
+		record, err := schemas.Decode[schemas.Devices](m.Data)
+		if err != nil {
+			c.log.Warn("a record of devices cannot be read", "subject", m.Subject, "error", err)
+			continue
+		}
+		if err := do(u, record); err != nil {
+			return err
 		}
 	}
+	return ctx.Err()
 }
 
 // FinishRemovals completes the removals of a person's devices that were cut short: of
 // those removed last it looks for who still has a session on record.
 func (c *Conn) FinishRemovals(ctx context.Context, u schemas.UserID, record schemas.Devices) error {
-	return atOnce(ctx, len(record.Removed), func(ctx context.Context, i int) error {
+	return jsapi.Parallel(ctx, len(record.Removed), func(ctx context.Context, i int) error {
 		a := subject.Address{User: u, Device: record.Removed[i]}
-		_, _, found, err := get[schemas.Session](ctx, c.presence.sessions, subject.DeviceKey(a))
+		_, _, found, err := jsapi.Get[schemas.Session](ctx, c.presence.sessions, subject.DeviceKey(a))
 		if err == nil && found {
 			_, err = c.RemoveDevice(ctx, a)
 		}

@@ -5,12 +5,11 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/subject"
 )
@@ -96,7 +95,7 @@ func TestHeldEntries(t *testing.T) {
 	if len(sink.got) != 0 {
 		t.Fatalf("%v was delivered during a read", sink.got)
 	}
-	b.apply([]stored{{sequence: 4, data: content("4")}, {sequence: 5, data: content("5")}})
+	b.apply([]jsapi.Message{{Sequence: 4, Data: content("4")}, {Sequence: 5, Data: content("5")}})
 	if !b.finish() || sink.drained != 1 || !slices.Equal(sink.got, []string{"4", "5", "11", "12"}) {
 		t.Errorf("delivered %v, drained %d times", sink.got, sink.drained)
 	}
@@ -141,76 +140,21 @@ func TestApply(t *testing.T) {
 	b.catching = false
 	b.resume = position{pos: 0, sent: []uint64{3}}
 	b.entry(2, content("2"))
-	ok := b.apply([]stored{{sequence: 1, data: content("1")}, {sequence: 2, data: content("2")}, {sequence: 3, data: content("3")}})
+	ok := b.apply([]jsapi.Message{{Sequence: 1, Data: content("1")}, {Sequence: 2, Data: content("2")}, {Sequence: 3, Data: content("3")}})
 	if !ok || b.pos != 3 || !slices.Equal(sink.got, []string{"2", "1"}) {
 		t.Errorf("applied %t up to %d, delivered %v", ok, b.pos, sink.got)
 	}
 	b.window.unacked = schemas.MaxInFlight
-	if b.apply([]stored{{sequence: 4, data: content("4")}}) || b.pos != 3 {
+	if b.apply([]jsapi.Message{{Sequence: 4, Data: content("4")}}) || b.pos != 3 {
 		t.Errorf("a full window took an entry, pos %d", b.pos)
 	}
-	if !b.apply([]stored{{sequence: 2, data: content("2")}}) || b.pos != 3 {
+	if !b.apply([]jsapi.Message{{Sequence: 2, Data: content("2")}}) || b.pos != 3 {
 		t.Errorf("an older read moved pos to %d", b.pos)
 	}
 	b.window.unacked = 2
 	b.ended = true
-	if b.apply([]stored{{sequence: 4, data: content("4")}}) || len(sink.got) != 2 {
+	if b.apply([]jsapi.Message{{Sequence: 4, Data: content("4")}}) || len(sink.got) != 2 {
 		t.Error("an ended connection took an entry")
-	}
-}
-
-// As many reads, requests and removals as the bounds allow are under way; one more
-// waits for its turn.
-func TestReadsAndRequestsAreBounded(t *testing.T) {
-	for name, bound := range map[string]struct {
-		n    int
-		call func() func(ctx context.Context, do func()) error
-	}{
-		"reads": {maxCatchUps, func() func(context.Context, func()) error {
-			pool := newReaderPool(nil, false)
-			for range maxCatchUps {
-				<-pool.readers
-				pool.readers <- &reader{}
-			}
-			return func(ctx context.Context, do func()) error {
-				return pool.with(ctx, func(*reader) error { do(); return nil })
-			}
-		}},
-		"requests": {maxAPICalls, func() func(context.Context, func()) error {
-			c := &Conn{apiCalls: make(chan struct{}, maxAPICalls)}
-			return func(ctx context.Context, do func()) error {
-				return c.withAPI(ctx, func(context.Context) error { do(); return nil })
-			}
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				call, release := bound.call(), make(chan struct{})
-				var entered, ended atomic.Int64
-				for range bound.n + 1 {
-					go func() {
-						if err := call(t.Context(), func() { entered.Add(1); <-release }); err != nil {
-							t.Error(err)
-						}
-						ended.Add(1)
-					}()
-				}
-				synctest.Wait()
-				if n := entered.Load(); n != int64(bound.n) {
-					t.Errorf("%d at a time, not %d", n, bound.n)
-				}
-				impatient, cancel := context.WithCancel(t.Context())
-				cancel()
-				if err := call(impatient, func() {}); err == nil {
-					t.Error("one who gave up waiting went in")
-				}
-				close(release)
-				synctest.Wait()
-				if n := ended.Load(); n != int64(bound.n)+1 {
-					t.Errorf("%d ended", n)
-				}
-			})
-		})
 	}
 }
 

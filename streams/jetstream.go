@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 )
 
 // DeviceConsumer is a kind of [Inbox].
@@ -158,7 +159,7 @@ func (b *jetstreamInbox) pulled(meta *nats.MsgMetadata, m *nats.Msg) {
 	switch {
 	case !b.known(seq):
 		b.pos = seq // before, so that the entry's own cursor has it
-		if !b.deliver(seq, m.Data, b.had.covers(stored{sequence: seq, time: meta.Timestamp})) {
+		if !b.deliver(seq, m.Data, b.had.covers(jsapi.Message{Sequence: seq, Time: meta.Timestamp})) {
 			b.pulls.ack(m.Reply)
 			break
 		}
@@ -305,8 +306,8 @@ func (b *jetstreamInbox) Close(ctx context.Context) {
 
 // createConsumer makes a consumer, with a slot of the JetStream API.
 func (cs *Consumers) createConsumer(ctx context.Context, stream string, config jetstream.ConsumerConfig) error {
-	err := cs.c.withAPI(ctx, func(ctx context.Context) error {
-		_, err := cs.c.js.CreateConsumer(ctx, stream, config)
+	err := cs.c.api.Do(ctx, func(ctx context.Context) error {
+		_, err := cs.c.api.JS.CreateConsumer(ctx, stream, config)
 		return err
 	})
 	if err != nil {
@@ -317,7 +318,7 @@ func (cs *Consumers) createConsumer(ctx context.Context, stream string, config j
 
 // deleteConsumer deletes a consumer; that it is gone already is no error.
 func (cs *Consumers) deleteConsumer(ctx context.Context, stream, name string) error {
-	err := cs.c.withAPI(ctx, func(ctx context.Context) error { return cs.c.js.DeleteConsumer(ctx, stream, name) })
+	err := cs.c.api.Do(ctx, func(ctx context.Context) error { return cs.c.api.JS.DeleteConsumer(ctx, stream, name) })
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("failed to delete consumer %s of %s: %w", name, stream, err)
 	}

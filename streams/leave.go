@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 )
 
 // Who deletes the account leaves all groups.
@@ -32,9 +33,9 @@ func (g *Groups) leaveAll(ctx context.Context, u schemas.UserID) error {
 // neither to an inbox nor to MEMBERSHIPS, whose next owner would find it.
 func (g *Groups) leaveRest(ctx context.Context, u schemas.UserID, upTo uint64) error {
 	return g.eachOf(ctx, u, upTo, func(ctx context.Context, id schemas.GroupID) error {
-		group, err := update(ctx, g.kv, string(id), func(old schemas.Group, _ bool) (schemas.Group, error) {
+		group, err := jsapi.Update(ctx, g.kv, string(id), func(old schemas.Group, _ bool) (schemas.Group, error) {
 			if _, ok := old.Member(u); !ok {
-				return old, errUnchanged
+				return old, jsapi.ErrUnchanged
 			}
 			if old.Pending != nil {
 				return old, errPending // whoever reads the group next finishes it
@@ -62,7 +63,7 @@ func (g *Groups) eachOf(ctx context.Context, u schemas.UserID, upTo uint64, leav
 	if err != nil {
 		return err
 	}
-	return atOnce(ctx, len(ids), func(ctx context.Context, i int) error {
+	return jsapi.Parallel(ctx, len(ids), func(ctx context.Context, i int) error {
 		if err := leave(ctx, ids[i]); err != nil && !errors.Is(err, ErrNoGroup) {
 			return fmt.Errorf("failed to leave group %s: %w", ids[i], err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -175,7 +176,7 @@ func (c *Conn) publishLive(a subject.Address, kind byte, body ...[]byte) {
 	for _, b := range body {
 		payload = append(payload, b...)
 	}
-	if err := c.lives.Publish(subject.Live(c.partition(a.User), a), payload); err != nil && !isClosed(err) {
+	if err := c.lives.Publish(subject.Live(c.partition(a.User), a), payload); err != nil && !jsapi.IsClosed(err) {
 		c.log.Debug("a live message was not sent", "error", err)
 	}
 }
@@ -252,7 +253,7 @@ func (c *Conn) publishEvent(subject string, body []byte) {
 	if c.opts.Alone {
 		return
 	}
-	if err := c.lives.Publish(subject, body); err != nil && !isClosed(err) {
+	if err := c.lives.Publish(subject, body); err != nil && !jsapi.IsClosed(err) {
 		c.log.Debug("an event was not sent", "error", err)
 	}
 }

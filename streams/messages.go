@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -42,7 +43,7 @@ type Jobs struct {
 
 // MirrorJobs opens the consumer that the topology set up.
 func (c *Conn) MirrorJobs(ctx context.Context) (*Jobs, error) {
-	stream, err := c.js.Stream(ctx, subject.MessagesStream)
+	stream, err := c.api.JS.Stream(ctx, subject.MessagesStream)
 	if err != nil {
 		return nil, fmt.Errorf("failed to open stream %s: %w", subject.MessagesStream, err)
 	}
@@ -242,7 +243,7 @@ func (c *Conn) reply(r micro.Request, body []byte, failed error) {
 		}
 		m.Header = nats.Header{micro.ErrorCodeHeader: {string(told.Code)}, micro.ErrorHeader: {told.Message}}
 	}
-	if err := c.control.PublishMsg(m); err != nil && !isClosed(err) {
+	if err := c.control.PublishMsg(m); err != nil && !jsapi.IsClosed(err) {
 		c.log.Warn("a reply was not sent", "error", err)
 	}
 }
@@ -293,7 +294,7 @@ func (c *Conn) ask(ctx context.Context, subject string, body []byte) (*nats.Msg,
 // WatchSettings calls changed with the settings of every user who ever chose any,
 // and then with every change, until ctx ends, on the caller's goroutine.
 func (c *Conn) WatchSettings(ctx context.Context, changed func(schemas.UserID, schemas.Settings)) error {
-	return follow(ctx, c.directory.settings, func(e jetstream.KeyValueEntry) {
+	return jsapi.Follow(ctx, c.directory.settings, func(e jetstream.KeyValueEntry) {
 		user, err := schemas.ParseUserToken(e.Key())
 		if err != nil || e.Operation() != jetstream.KeyValuePut {
 			return
@@ -307,7 +308,7 @@ func (c *Conn) WatchSettings(ctx context.Context, changed func(schemas.UserID, s
 // WatchGroups calls changed with every group, and then with every change, until ctx
 // ends, on the caller's goroutine: with nil and the time of a group that was deleted.
 func (c *Conn) WatchGroups(ctx context.Context, changed func(id schemas.GroupID, g *schemas.Group, at time.Time)) error {
-	return follow(ctx, c.groups.kv, func(e jetstream.KeyValueEntry) {
+	return jsapi.Follow(ctx, c.groups.kv, func(e jetstream.KeyValueEntry) {
 		id, err := schemas.ParseGroupID(e.Key())
 		if err != nil {
 			return
@@ -320,26 +321,4 @@ func (c *Conn) WatchGroups(ctx context.Context, changed func(id schemas.GroupID,
 			changed(id, &g, e.Created())
 		}
 	})
-}
-
-// follow calls each with the last entry of every key of a bucket, and then with every
-// change, until ctx ends.
-func follow(ctx context.Context, kv jetstream.KeyValue, each func(jetstream.KeyValueEntry)) error {
-	w, err := kv.WatchAll(ctx)
-	if err != nil {
-		return fmt.Errorf("failed to watch bucket %s: %w", kv.Bucket(), err)
-	}
-	for { // the watch ends with ctx; to stop it as well would wait for NATS
-		select {
-		case e, ok := <-w.Updates():
-			if !ok {
-				return nil
-			}
-			if e != nil {
-				each(e)
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -38,35 +39,35 @@ func (c *Conn) byPartition(to []subject.Address) map[int][]subject.Address {
 // holding enters in held which inboxes of a partition have a message that was
 // stored at t or later.
 func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.Time, to []subject.Address, held map[subject.Address]bool) error {
-	first, _, err := c.readers.since(ctx, subject.InboxStream(p), subject.AllInboxes(p), t, 1)
+	first, _, err := c.api.ReadSince(ctx, subject.InboxStream(p), subject.AllInboxes(p), t, 1)
 	if err != nil || len(first) == 0 {
 		return err
 	}
-	subjects, newest := make([]string, len(to)), make(map[string]stored, len(to))
+	subjects, newest := make([]string, len(to)), make(map[string]jsapi.Message, len(to))
 	for i, a := range to {
 		subjects[i] = subject.Inbox(p, a)
 	}
-	lasts, err := c.readers.lasts(ctx, subject.InboxStream(p), subjects)
+	lasts, err := c.api.Lasts(ctx, subject.InboxStream(p), subjects)
 	if err != nil {
 		return err
 	}
 	for _, m := range lasts {
-		newest[m.subject] = m
+		newest[m.Subject] = m
 	}
 	var open []subject.Address
 	for i, a := range to {
 		m, ok := newest[subjects[i]]
 		switch {
-		case !ok || m.sequence < first[0].sequence:
-		case m.has(id):
+		case !ok || m.Sequence < first[0].Sequence:
+		case holdsMessage(m, id):
 			held[a] = true
 		default:
 			open = append(open, a)
 		}
 	}
 	found := make([]bool, len(open))
-	err = atOnce(ctx, len(open), func(ctx context.Context, i int) (err error) {
-		found[i], err = c.holdsFrom(ctx, open[i], id, first[0].sequence)
+	err = jsapi.Parallel(ctx, len(open), func(ctx context.Context, i int) (err error) {
+		found[i], err = c.holdsFrom(ctx, open[i], id, first[0].Sequence)
 		return err
 	})
 	for i, a := range open {
@@ -79,37 +80,31 @@ func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.
 // a batch in the midst of a stream, the server counts what is left of a block.
 const singleReads = 8
 
-// holdsFrom says whether an inbox has a message at sequence seq or behind.
+// holdsFrom says whether an inbox has a message at sequence seq or later.
 func (c *Conn) holdsFrom(ctx context.Context, a subject.Address, id schemas.MessageID, seq uint64) (bool, error) {
 	p := c.partition(a.User)
-	for n := 1; ; n = schemas.MaxInFlight {
-		for range singleReads {
-			entries, more, err := c.readers.from(ctx, subject.InboxStream(p), subject.Inbox(p, a), seq, n)
-			if err != nil {
-				return false, err
-			}
-			if slices.ContainsFunc(entries, func(m stored) bool { return m.has(id) }) {
-				return true, nil
-			}
-			if len(entries) == 0 || n > 1 && !more {
-				return false, nil
-			}
-			seq = entries[len(entries)-1].sequence + 1
+	stream, filter := subject.InboxStream(p), subject.Inbox(p, a)
+	for range singleReads {
+		m, ok, err := c.api.First(ctx, stream, filter, seq)
+		if err != nil || !ok || holdsMessage(m, id) {
+			return ok && err == nil, err
+		}
+		seq = m.Sequence + 1
+	}
+	return c.holdsInPages(ctx, stream, filter, id, seq)
+}
+
+func (c *Conn) holdsInPages(ctx context.Context, stream, filter string, id schemas.MessageID, from uint64) (bool, error) {
+	for m, err := range c.api.Messages(ctx, stream, filter, from, schemas.MaxInFlight) {
+		if err != nil || holdsMessage(m, id) {
+			return err == nil, err
 		}
 	}
+	return false, nil
 }
 
-// from reads up to n messages of a subject from sequence seq on. One alone costs
-// the server less than a batch of one, and more is unknown then.
-func (p *readerPool) from(ctx context.Context, stream, subject string, seq uint64, n int) (all []stored, more bool, err error) {
-	if n > 1 {
-		return p.next(ctx, stream, subject, seq, n)
-	}
-	return p.forward(ctx, stream, directRequest{Seq: seq, NextFor: subject})
-}
-
-// has says whether the entry is the message of that id.
-func (m *stored) has(id schemas.MessageID) bool {
-	head, err := schemas.DecodeEntryHead(m.data)
+// holdsMessage says whether an entry is the message of that id.
+func holdsMessage(m jsapi.Message, id schemas.MessageID) bool {
+	head, err := schemas.DecodeEntryHead(m.Data)
 	return err == nil && head.MessageID == id
 }

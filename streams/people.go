@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -21,7 +22,7 @@ func (d *Directory) People(ctx context.Context, users []schemas.UserID) ([]*Pers
 		}
 	}
 	d.mu.Unlock()
-	err := atOnce(ctx, len(rest), func(ctx context.Context, k int) (err error) {
+	err := jsapi.Parallel(ctx, len(rest), func(ctx context.Context, k int) (err error) {
 		people[rest[k]], err = d.Person(ctx, users[rest[k]])
 		return err
 	})

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -10,12 +11,12 @@ import (
 type holding struct {
 	stream, subject string
 	// lines is what one of them says in the person's export.
-	lines func(m stored) ([]schemas.ExportLine, error)
+	lines func(m jsapi.Message) ([]schemas.ExportLine, error)
 	// stays: it is not deleted with the account.
 	stays bool
 	// peers returns the users that one of them proves the person wrote with; nil where
 	// none does.
-	peers func(m stored) []schemas.UserID
+	peers func(m jsapi.Message) []schemas.UserID
 }
 
 // personal is what is stored about a person: the one list that the deletion of an
@@ -42,11 +43,11 @@ func (c *Conn) personal(u schemas.UserID) []holding {
 	}
 }
 
-func inBucket(in subject.Bucket, keys string, lines func(stored) ([]schemas.ExportLine, error)) holding {
+func inBucket(in subject.Bucket, keys string, lines func(jsapi.Message) ([]schemas.ExportLine, error)) holding {
 	return holding{stream: in.Stream(), subject: in.Subject(keys), lines: lines}
 }
 
-func provesPeers(h holding, peers func(stored) []schemas.UserID) holding {
+func provesPeers(h holding, peers func(jsapi.Message) []schemas.UserID) holding {
 	h.peers = peers
 	return h
 }

@@ -69,7 +69,7 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 			"partitions: %d → %d: users' inboxes would not be found again. The number is fixed at install", recorded, t.Partitions)}}, nil
 	}
 	for _, want := range t.streams() {
-		have, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, want.Name) })
+		have, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.api.JS.Stream(ctx, want.Name) })
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			steps = append(steps, Step{ActionCreate, want.Name, strings.Join(want.Subjects, " ")})
 			continue
@@ -81,7 +81,7 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 	}
 	steps = withGateways(steps)
 	_, err = untilAnswered(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return c.js.Consumer(ctx, subject.MessagesStream, subject.MirrorConsumer)
+		return c.api.JS.Consumer(ctx, subject.MessagesStream, subject.MirrorConsumer)
 	})
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
@@ -132,13 +132,13 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 		case "":
 			continue
 		case ActionReplace:
-			_, err := untilAnswered(ctx, func(ctx context.Context) (any, error) { return nil, c.js.DeleteStream(ctx, want.Name) })
+			_, err := untilAnswered(ctx, func(ctx context.Context) (any, error) { return nil, c.api.JS.DeleteStream(ctx, want.Name) })
 			if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // an earlier try had no answer
 				return steps, fmt.Errorf("failed to replace stream %s: %w", want.Name, err)
 			}
 		}
 		_, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) {
-			return c.js.CreateOrUpdateStream(ctx, want)
+			return c.api.JS.CreateOrUpdateStream(ctx, want)
 		})
 		if err != nil {
 			return steps, fmt.Errorf("failed to set up stream %s: %w", want.Name, err)
@@ -146,7 +146,7 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 	}
 	if todo[subject.MirrorConsumer] != "" {
 		_, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-			return c.js.CreateOrUpdateConsumer(ctx, subject.MessagesStream, t.mirror())
+			return c.api.JS.CreateOrUpdateConsumer(ctx, subject.MessagesStream, t.mirror())
 		})
 		if err != nil {
 			return steps, fmt.Errorf("failed to set up consumer %s: %w", subject.MirrorConsumer, err)
@@ -268,7 +268,7 @@ var ErrNotInstalled = errors.New("the cluster has no streams of Roost; run `roos
 // countInboxes is the number of partitions where the record of it was deleted, or
 // 0 in an empty cluster.
 func (c *Conn) countInboxes(ctx context.Context) (n int, err error) {
-	names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject("inbox.>"))
+	names := c.api.JS.StreamNames(ctx, jetstream.WithStreamListSubject("inbox.>"))
 	for range names.Name() {
 		n++
 	}
@@ -279,7 +279,9 @@ func (c *Conn) countInboxes(ctx context.Context) (n int, err error) {
 }
 
 func (c *Conn) recordedPartitions(ctx context.Context) (int, error) {
-	s, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, subject.MessagesStream) })
+	s, err := untilAnswered(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+		return c.api.JS.Stream(ctx, subject.MessagesStream)
+	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, ErrNotInstalled
 	}

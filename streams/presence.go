@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -54,10 +55,10 @@ func openPresence(ctx context.Context, c *Conn) (*Presence, error) {
 	p := &Presence{conn: c, now: time.Now,
 		some: make(chan struct{}, 1), leases: make(map[string]heardLease), ended: make(map[string]endedSession)}
 	var err error
-	if p.sessions, err = c.bucket(ctx, subject.Sessions); err != nil {
+	if p.sessions, err = c.api.Bucket(ctx, subject.Sessions); err != nil {
 		return nil, err
 	}
-	if p.gateways, err = c.bucket(ctx, subject.Gateways); err != nil {
+	if p.gateways, err = c.api.Bucket(ctx, subject.Gateways); err != nil {
 		return nil, err
 	}
 	return p, p.follow(ctx)
@@ -71,7 +72,7 @@ func (p *Presence) follow(ctx context.Context) error {
 		return err
 	}
 	current := make(chan struct{}) // closed once the leases that were there are known
-	stop, err := p.conn.watch(ctx, p.gateways, func(e jetstream.KeyValueEntry) {
+	stop, err := p.conn.api.Watch(ctx, p.gateways, func(e jetstream.KeyValueEntry) {
 		if e == nil {
 			close(current)
 			return
@@ -193,7 +194,7 @@ func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, fa
 		case <-time.After(wait):
 		case <-pressure.changed:
 		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
 			defer cancel()
 			if err := p.gateways.Delete(ctx, lease.Gateway); err != nil {
 				failed(fmt.Errorf("failed to give up the lease: %w", err))
@@ -241,7 +242,7 @@ func (p *Presence) renew(ctx context.Context, lease schemas.GatewayLease) (lost 
 // end the session with. s.ReceiptsFrom is for where there was none before, and else set.
 func (p *Presence) Begin(ctx context.Context, a subject.Address, s *schemas.Session) (before schemas.Session, revision uint64, err error) {
 	key, named := subject.DeviceKey(a), s.SessionID != ""
-	for range casAttempts {
+	for range jsapi.Attempts {
 		before, known, ok, err := p.before(ctx, key)
 		if err != nil {
 			return before, 0, err
@@ -261,11 +262,11 @@ func (p *Presence) Begin(ctx context.Context, a subject.Address, s *schemas.Sess
 		if err == nil {
 			return before, revision, nil
 		}
-		if !isConflict(err) {
+		if !jsapi.IsConflict(err) {
 			return before, 0, fmt.Errorf("failed to record the session: %w", err)
 		}
 	}
-	return before, 0, fmt.Errorf("failed to record the session: %w", errContended)
+	return before, 0, fmt.Errorf("failed to record the session: %w", jsapi.ErrContended)
 }
 
 // before is the record that a new session replaces: as it was remembered, once,
@@ -278,7 +279,7 @@ func (p *Presence) before(ctx context.Context, key string) (s schemas.Session, r
 	if ok {
 		return e.record, e.revision, true, nil
 	}
-	return get[schemas.Session](ctx, p.sessions, key)
+	return jsapi.Get[schemas.Session](ctx, p.sessions, key)
 }
 
 func (p *Presence) remember(key string, e endedSession) {
@@ -301,8 +302,8 @@ func (p *Presence) End(ctx context.Context, a subject.Address, s schemas.Session
 	}
 	key := subject.DeviceKey(a)
 	last, err := p.sessions.Update(ctx, key, schemas.Encode(s), revision)
-	if isConflict(err) {
-		now, known, ok, unread := get[schemas.Session](ctx, p.sessions, key)
+	if jsapi.IsConflict(err) {
+		now, known, ok, unread := jsapi.Get[schemas.Session](ctx, p.sessions, key)
 		if unread != nil {
 			return false, unread
 		}
@@ -322,7 +323,7 @@ func (p *Presence) End(ctx context.Context, a subject.Address, s schemas.Session
 // EndLate is End for who cannot tell what became of the session's record, because its
 // begin or its end had no answer. It may be repeated.
 func (p *Presence) EndLate(ctx context.Context, a subject.Address, s schemas.Session) (bool, error) {
-	now, revision, ok, err := get[schemas.Session](ctx, p.sessions, subject.DeviceKey(a))
+	now, revision, ok, err := jsapi.Get[schemas.Session](ctx, p.sessions, subject.DeviceKey(a))
 	if err != nil || ok && now.SessionID != s.SessionID {
 		return false, err
 	}
@@ -335,7 +336,7 @@ func (p *Presence) EndLate(ctx context.Context, a subject.Address, s schemas.Ses
 // seen is whether a device has a session on a gateway that lives, and when it was
 // connected last, as its session says.
 func (p *Presence) seen(ctx context.Context, a subject.Address) (connected bool, last schemas.Timestamp, err error) {
-	s, _, _, err := get[schemas.Session](ctx, p.sessions, subject.DeviceKey(a))
+	s, _, _, err := jsapi.Get[schemas.Session](ctx, p.sessions, subject.DeviceKey(a))
 	if s.Gateway != "" && p.Alive(s.Gateway) {
 		return true, schemas.Now(), err
 	}
@@ -375,19 +376,19 @@ func (p *Presence) Sessions(ctx context.Context, devices []subject.Address) ([]s
 		subjects[i] = subject.Sessions.Subject(subject.DeviceKey(a))
 		at[subjects[i]] = i
 	}
-	newest, err := p.conn.readers.lasts(ctx, subject.Sessions.Stream(), subjects)
+	newest, err := p.conn.api.Lasts(ctx, subject.Sessions.Stream(), subjects)
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range newest {
-		if len(m.data) == 0 { // the mark of a deleted key
+		if len(m.Data) == 0 { // the mark of a deleted key
 			continue
 		}
-		s, err := schemas.Decode[schemas.Session](m.data)
+		s, err := schemas.Decode[schemas.Session](m.Data)
 		if err != nil {
-			return nil, fmt.Errorf("failed to read %s: %w", m.subject, err)
+			return nil, fmt.Errorf("failed to read %s: %w", m.Subject, err)
 		}
-		all[at[m.subject]] = s
+		all[at[m.Subject]] = s
 	}
 	return all, nil
 }

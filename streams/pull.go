@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"roost/streams/jsapi"
 )
 
 // pullQueue is the size of the one queue between NATS and the dispatcher of
@@ -82,14 +84,14 @@ func (p *pulls) pull(stream, consumer string, request pullRequest) {
 	if err == nil {
 		err = p.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+consumer, p.prefix+consumer, body)
 	}
-	if err != nil && !isClosed(err) {
+	if err != nil && !jsapi.IsClosed(err) {
 		p.log.Debug("a pull request was not sent", "error", err)
 	}
 }
 
 // ack tells JetStream that an entry is done with. A loss has it repeated.
 func (p *pulls) ack(reply string) {
-	if err := p.nc.Publish(reply, nil); err != nil && !isClosed(err) {
+	if err := p.nc.Publish(reply, nil); err != nil && !jsapi.IsClosed(err) {
 		p.log.Debug("an acknowledgement was not sent", "error", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -22,20 +23,20 @@ func (c *Conn) AdvanceReadMark(ctx context.Context, reader schemas.UserID, chat 
 // place on that next named, or 0; next is 0 behind the last one.
 func (c *Conn) ReadMarks(ctx context.Context, u schemas.UserID, from uint64, n int) (marks []schemas.ReadMark, next uint64, err error) {
 	filter := subject.ReadMarks(u)
-	all, more, err := c.readers.next(ctx, subject.Receipts.Stream(), filter, from, n)
+	all, more, err := c.api.Read(ctx, subject.Receipts.Stream(), filter, from, n)
 	if err != nil {
 		return nil, 0, fmt.Errorf("failed to read the read marks of a user: %w", err)
 	}
 	if more && len(all) > 0 {
-		next = all[len(all)-1].sequence + 1
+		next = all[len(all)-1].Sequence + 1
 	}
 	return decodeReadMarks(filter, all), next, nil
 }
 
-func decodeReadMarks(subject string, all []stored) []schemas.ReadMark {
+func decodeReadMarks(subject string, all []jsapi.Message) []schemas.ReadMark {
 	marks := make([]schemas.ReadMark, 0, len(all))
 	for _, m := range all {
-		if mark, ok := decodeReadMark(m.subject[len(subject)-len("*"):], m.data); ok {
+		if mark, ok := decodeReadMark(m.Subject[len(subject)-len("*"):], m.Data); ok {
 			marks = append(marks, mark)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -33,7 +34,7 @@ type knownWatermark struct {
 const maxKnown = 100_000
 
 func openReceipts(ctx context.Context, c *Conn) (*receipts, error) {
-	if _, err := c.bucket(ctx, subject.Receipts); err != nil {
+	if _, err := c.api.Bucket(ctx, subject.Receipts); err != nil {
 		return nil, err
 	}
 	return &receipts{c: c, known: make(map[string]knownWatermark)}, nil
@@ -74,7 +75,7 @@ func (ws watermarks) add(key string, w schemas.Watermark) { ws[key] = ws[key].Me
 // returns once all of them are durable. It writes them together: thousands cost a few
 // syncs of the disk.
 func (r *receipts) advance(ctx context.Context, marks watermarks) error {
-	for range casAttempts {
+	for range jsapi.Attempts {
 		known, err := r.read(ctx, marks)
 		if err != nil {
 			return err
@@ -101,7 +102,7 @@ func (r *receipts) advance(ctx context.Context, marks watermarks) error {
 			keys, set = keys[n:], set[n:]
 		}
 	}
-	return fmt.Errorf("failed to write watermarks: %w", errContended)
+	return fmt.Errorf("failed to write watermarks: %w", jsapi.ErrContended)
 }
 
 // write commits the entries of keys and takes those that are stored off marks. An entry
@@ -140,18 +141,18 @@ func (r *receipts) read(ctx context.Context, marks watermarks) (map[string]known
 	if len(unknown) == 0 {
 		return known, nil
 	}
-	all, err := r.c.readers.lasts(ctx, subject.Receipts.Stream(), unknown)
+	all, err := r.c.api.Lasts(ctx, subject.Receipts.Stream(), unknown)
 	if err != nil {
 		return nil, fmt.Errorf("failed to read watermarks: %w", err)
 	}
 	for _, m := range all {
-		k := knownWatermark{revision: m.sequence}
-		if len(m.data) > 0 { // else it was deleted
-			if k.value, err = schemas.Decode[schemas.Watermark](m.data); err != nil {
-				return nil, fmt.Errorf("failed to read the watermark %s: %w", m.subject, err)
+		k := knownWatermark{revision: m.Sequence}
+		if len(m.Data) > 0 { // else it was deleted
+			if k.value, err = schemas.Decode[schemas.Watermark](m.Data); err != nil {
+				return nil, fmt.Errorf("failed to read the watermark %s: %w", m.Subject, err)
 			}
 		}
-		known[strings.TrimPrefix(m.subject, subject.Receipts.Subject(""))] = k
+		known[strings.TrimPrefix(m.Subject, subject.Receipts.Subject(""))] = k
 	}
 	return known, nil
 }
@@ -185,7 +186,7 @@ func (ch *ReceiptChanges) OfUser(ctx context.Context, u schemas.UserID, marks fu
 		return err
 	}
 	if marks != nil {
-		err := ch.each(ctx, subject.ReadMarks(u), func(all []stored) {
+		err := ch.each(ctx, subject.ReadMarks(u), func(all []jsapi.Message) {
 			if page := decodeReadMarks(subject.ReadMarks(u), all); len(page) > 0 {
 				marks(page)
 			}
@@ -211,7 +212,7 @@ func (ch *ReceiptChanges) ofGroup(ctx context.Context, id schemas.GroupID, page 
 }
 
 func (ch *ReceiptChanges) receipts(ctx context.Context, filter string, page func([]schemas.ReceiptItem)) error {
-	err := ch.each(ctx, filter, func(all []stored) {
+	err := ch.each(ctx, filter, func(all []jsapi.Message) {
 		if items := receiptItems(all); len(items) > 0 {
 			page(items)
 		}
@@ -224,31 +225,27 @@ func (ch *ReceiptChanges) receipts(ctx context.Context, filter string, page func
 
 // some says whether subjects have changes: their newest message is one.
 func (ch *ReceiptChanges) some(ctx context.Context, filter string) (bool, error) {
-	newest, ok, err := ch.c.readers.newest(ctx, subject.Receipts.Stream(), filter)
+	newest, ok, err := ch.c.api.Newest(ctx, subject.Receipts.Stream(), filter)
 	if err != nil {
 		return false, fmt.Errorf("failed to read the newest receipt: %w", err)
 	}
-	return ok && !newest.time.Before(ch.since), nil
+	return ok && !newest.Time.Before(ch.since), nil
 }
 
 // each calls page with the changes of some subjects.
-func (ch *ReceiptChanges) each(ctx context.Context, filter string, page func([]stored)) error {
+func (ch *ReceiptChanges) each(ctx context.Context, filter string, page func([]jsapi.Message)) error {
 	stream := subject.Receipts.Stream()
 	start, err := ch.first(ctx, stream)
 	if err != nil {
 		return err
 	}
-	all, more, err := ch.c.readers.fromTime(ctx, stream, filter, start, ch.since, schemas.MaxReceiptItems)
-	for {
+	for all, err := range ch.c.api.PagesSince(ctx, stream, filter, start, ch.since, schemas.MaxReceiptItems) {
 		if err != nil {
 			return err
 		}
 		page(all)
-		if !more || len(all) == 0 {
-			return nil
-		}
-		all, more, err = ch.c.readers.next(ctx, stream, filter, all[len(all)-1].sequence+1, schemas.MaxReceiptItems)
 	}
+	return nil
 }
 
 // first looks up the time, once.
@@ -258,7 +255,7 @@ func (ch *ReceiptChanges) first(ctx context.Context, stream string) (uint64, err
 	if ch.found {
 		return ch.start, nil
 	}
-	start, err := ch.c.readers.sequenceAt(ctx, stream, ch.since)
+	start, err := ch.c.api.SequenceAt(ctx, stream, ch.since)
 	if err != nil {
 		return 0, err
 	}
@@ -266,15 +263,15 @@ func (ch *ReceiptChanges) first(ctx context.Context, stream string) (uint64, err
 	return start, nil
 }
 
-func receiptItems(all []stored) []schemas.ReceiptItem {
+func receiptItems(all []jsapi.Message) []schemas.ReceiptItem {
 	items := make([]schemas.ReceiptItem, 0, len(all))
 	for _, m := range all {
-		of, token, _ := strings.Cut(strings.TrimPrefix(m.subject, subject.Receipts.Subject("")), ".")
+		of, token, _ := strings.Cut(strings.TrimPrefix(m.Subject, subject.Receipts.Subject("")), ".")
 		reader, err := schemas.ParseUserToken(token)
 		if err != nil {
 			continue
 		}
-		w, err := schemas.Decode[schemas.Watermark](m.data)
+		w, err := schemas.Decode[schemas.Watermark](m.Data)
 		if err != nil || w == (schemas.Watermark{}) {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -22,32 +23,26 @@ func (c *Conn) recoverRecords(ctx context.Context) (from uint64, err error) {
 	}
 	from = uint64(newest.InboxFrom)
 	if ok && from == 0 { // the last ones were committed before their copies
-		last, _, err := c.readers.last(ctx, subject.InboxStream(0), subject.AllInboxes(0))
-		return last.sequence + 1, err
+		last, _, err := c.api.Last(ctx, subject.InboxStream(0), subject.AllInboxes(0))
+		return last.Sequence + 1, err
 	}
 	from = max(from, 1)
 	written := 0
-	for seq, more := from, true; more; {
-		var entries []stored
-		entries, more, err = c.readers.next(ctx, subject.InboxStream(0), subject.AllInboxes(0), seq, maxMultiLast)
+	next := from
+	for e, err := range c.api.Messages(ctx, subject.InboxStream(0), subject.AllInboxes(0), from, jsapi.MaxSubjects) {
 		if err != nil {
 			return 0, fmt.Errorf("failed to look for sends without a record: %w", err)
 		}
-		for _, e := range entries {
-			wrote, err := c.recoverRecord(ctx, e.data, from)
-			if err != nil {
-				return 0, fmt.Errorf("failed to write the record of a send again: %w", err)
-			}
-			if wrote {
-				written++
-			}
-			seq = e.sequence + 1
+		wrote, err := c.recoverRecord(ctx, e.Data, from)
+		if err != nil {
+			return 0, fmt.Errorf("failed to write the record of a send again: %w", err)
 		}
-		more = more && len(entries) > 0
-		if !more {
-			from = max(from, seq)
+		if wrote {
+			written++
 		}
+		next = e.Sequence + 1
 	}
+	from = next
 	if written > 0 {
 		c.log.Info("the records of the last sends were written again", "records", written)
 	}

@@ -2,12 +2,7 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"math"
-	"strings"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
 	"roost/streams/subject"
@@ -79,10 +74,6 @@ func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, ma
 	return nil
 }
 
-// maxAPICalls bounds the requests to the JetStream API under way: the server
-// queues 10,000 and drops them all when one more comes.
-const maxAPICalls = 64
-
 // onRecord waits until the sends of all copies up to seq are on record, where the
 // stream is one of inboxes: then the copies may go.
 func (c *Conn) onRecord(ctx context.Context, stream string, seq uint64) error {
@@ -98,19 +89,19 @@ func (c *Conn) allOnRecord(ctx context.Context) error {
 }
 
 // purge removes the messages of a subject up to seq.
-func (c *Conn) purge(ctx context.Context, stream, subject string, seq uint64) error {
+func (c *Conn) purge(ctx context.Context, stream, filter string, seq uint64) error {
 	if err := c.onRecord(ctx, stream, seq); err != nil {
 		return err
 	}
-	return c.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject, "seq": seq + 1})
+	return c.api.PurgeTo(ctx, stream, filter, seq)
 }
 
 // purgeAll removes all messages of a subject, what is queued for SENT included.
-func (c *Conn) purgeAll(ctx context.Context, stream, subject string) error {
+func (c *Conn) purgeAll(ctx context.Context, stream, filter string) error {
 	if err := c.allOnRecord(ctx); err != nil {
 		return err
 	}
-	return c.api(ctx, "STREAM.PURGE."+stream, map[string]any{"filter": subject})
+	return c.api.Purge(ctx, stream, filter)
 }
 
 // deleteMessage removes one message of an inbox; that it is gone already is no
@@ -119,61 +110,5 @@ func (c *Conn) deleteMessage(ctx context.Context, stream string, seq uint64) err
 	if err := c.onRecord(ctx, stream, seq); err != nil {
 		return err
 	}
-	return c.api(ctx, "STREAM.MSG.DELETE."+stream, map[string]any{"seq": seq, "no_erase": true})
-}
-
-// withAPI calls do, which makes one request, with a slot of maxAPICalls.
-func (c *Conn) withAPI(ctx context.Context, do func(context.Context) error) error {
-	select {
-	case c.apiCalls <- struct{}{}:
-		defer func() { <-c.apiCalls }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	return do(ctx)
-}
-
-func (c *Conn) api(ctx context.Context, verb string, body any) error {
-	return c.withAPI(ctx, func(ctx context.Context) error { return c.request(ctx, verb, body) })
-}
-
-func (c *Conn) request(ctx context.Context, verb string, body any) error {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("failed to encode %s: %w", verb, err)
-	}
-	m, err := c.control.RequestWithContext(ctx, "$JS.API."+verb, data)
-	if err != nil {
-		return fmt.Errorf("failed to call %s: %w", verb, err)
-	}
-	var answer struct {
-		Error *apiError `json:"error"`
-	}
-	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return fmt.Errorf("failed to read the answer of %s: %w", verb, err)
-	}
-	if e := answer.Error; e != nil && !e.gone() {
-		return fmt.Errorf("%s answered: %s (%d)", verb, e.Description, e.Code)
-	}
-	return nil
-}
-
-// apiError is how JetStream says no.
-type apiError struct {
-	Code        int    `json:"err_code"`
-	Description string `json:"description"`
-}
-
-// stale says whether a guarded entry came after another change of its subject; the
-// second code is that of a replicated stream with a change in flight.
-func (e *apiError) stale() bool {
-	return e.Code == int(jetstream.JSErrCodeStreamWrongLastSequence) || e.Code == int(jetstream.JSErrCodeStreamWrongLastSequenceConstant)
-}
-
-// gone says whether the message to be deleted was not there any more.
-func (e *apiError) gone() bool {
-	const sequenceNotFound, deleteFailed = 10043, 10057
-	return e.Code == sequenceNotFound || e.Code == deleteFailed && strings.Contains(e.Description, "no message found")
+	return c.api.Delete(ctx, stream, seq)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 )
 
 // After a deletion the remover leaves the stream alone for as long as the deletion took,
@@ -54,8 +55,8 @@ func TestRecordedAcknowledgements(t *testing.T) {
 	at := time.Now()
 	b.had = ackedUntil{position{pos: 2, sent: []uint64{4}}, at}
 	before, after := at.Add(-time.Second), at.Add(time.Second)
-	b.apply([]stored{{sequence: 1, time: before, data: content("1")}, {sequence: 2, time: after, data: content("2")},
-		{sequence: 3, time: before, data: content("3")}, {sequence: 4, time: before, data: content("4")}, {sequence: 5, time: before, data: content("5")}})
+	b.apply([]jsapi.Message{{Sequence: 1, Time: before, Data: content("1")}, {Sequence: 2, Time: after, Data: content("2")},
+		{Sequence: 3, Time: before, Data: content("3")}, {Sequence: 4, Time: before, Data: content("4")}, {Sequence: 5, Time: before, Data: content("5")}})
 	if !slices.Equal(sink.got, []string{"2", "3", "5"}) {
 		t.Errorf("%v was delivered", sink.got)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -18,10 +19,10 @@ import (
 // dies in between. A request that differs from the first under its key fails with
 // [schemas.ErrOtherRequest].
 func (c *Conn) Request(ctx context.Context, u schemas.UserID, q schemas.Request) (reserved schemas.Request, known bool, err error) {
-	_, err = update(ctx, c.requests, subject.UserKey(u), func(all schemas.Requests, _ bool) (schemas.Requests, error) {
+	_, err = jsapi.Update(ctx, c.requests, subject.UserKey(u), func(all schemas.Requests, _ bool) (schemas.Requests, error) {
 		now := schemas.Now()
 		if reserved, known = all.Find(q, now); known {
-			return all, errUnchanged
+			return all, jsapi.ErrUnchanged
 		}
 		reserved = q
 		reserved.ID = c.clock.Next()
@@ -38,7 +39,7 @@ func (c *Conn) Request(ctx context.Context, u schemas.UserID, q schemas.Request)
 }
 
 func openRequests(ctx context.Context, c *Conn) (jetstream.KeyValue, error) {
-	kv, err := c.js.KeyValue(ctx, string(subject.Requests))
+	kv, err := c.api.JS.KeyValue(ctx, string(subject.Requests))
 	if errors.Is(err, jetstream.ErrBucketNotFound) { // of a cluster that was installed before there was one
 		return nil, fmt.Errorf("failed to open bucket %s; `roost streams apply` makes it: %w", subject.Requests, err)
 	}

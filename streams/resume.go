@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -48,19 +49,19 @@ func (b *deviceInbox) prepare(ctx context.Context) error {
 // the last connection removed what was acknowledged.
 func (b *deviceInbox) headsUpTo(ctx context.Context, seq uint64) (heads []schemas.EntryHead, err error) {
 	for from, n := uint64(0), 1; ; n = schemas.MaxInFlight {
-		entries, more, err := b.c.readers.next(ctx, b.stream, b.subject, from, n)
+		entries, more, err := b.c.api.Read(ctx, b.stream, b.subject, from, n)
 		if err != nil {
 			return nil, err
 		}
 		known := upTo(entries, seq)
 		for _, e := range known {
-			head, _ := schemas.DecodeEntryHead(e.data) // one that cannot be read has no sender to tell
+			head, _ := schemas.DecodeEntryHead(e.Data) // one that cannot be read has no sender to tell
 			heads = append(heads, head)
 		}
 		if len(known) == 0 || len(known) < len(entries) || !more {
 			return heads, nil
 		}
-		from = known[len(known)-1].sequence + 1
+		from = known[len(known)-1].Sequence + 1
 	}
 }
 
@@ -68,19 +69,19 @@ func (b *deviceInbox) headsUpTo(ctx context.Context, seq uint64) (heads []schema
 // deleted and made anew while this process ran; nothing is removed on the word of
 // a cursor before that is known.
 func (cs *Consumers) created(ctx context.Context, p int) (int64, error) {
-	s, err := cs.c.js.Stream(ctx, subject.InboxStream(p))
+	info, err := cs.c.api.Stream(ctx, subject.InboxStream(p))
 	if err != nil {
-		return 0, fmt.Errorf("failed to look up stream %s: %w", subject.InboxStream(p), err)
+		return 0, err
 	}
-	created := s.CachedInfo().Created.UnixNano()
+	created := info.Created.UnixNano()
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.keys[p] = created
 	return created, nil
 }
 
-func upTo(entries []stored, target uint64) []stored {
-	i := slices.IndexFunc(entries, func(e stored) bool { return e.sequence > target })
+func upTo(entries []jsapi.Message, target uint64) []jsapi.Message {
+	i := slices.IndexFunc(entries, func(e jsapi.Message) bool { return e.Sequence > target })
 	if i < 0 {
 		return entries
 	}

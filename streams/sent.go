@@ -48,11 +48,11 @@ func (c *Conn) LastSent(ctx context.Context, a subject.Address) (rec schemas.Sen
 
 // lastRecord is the newest record of a subject of SENT_p, which may have wildcards.
 func (c *Conn) lastRecord(ctx context.Context, p int, filter string) (rec schemas.SentRecord, ok bool, err error) {
-	m, ok, err := c.readers.last(ctx, subject.SentStream(p), filter)
+	m, ok, err := c.api.Last(ctx, subject.SentStream(p), filter)
 	if err != nil || !ok {
 		return rec, false, err
 	}
-	rec, err = schemas.Decode[schemas.SentRecord](m.data)
+	rec, err = schemas.Decode[schemas.SentRecord](m.Data)
 	return rec, err == nil, err
 }
 
@@ -71,13 +71,13 @@ func (c *Conn) FindSent(ctx context.Context, a subject.Address, n schemas.Client
 		}
 	}
 	p := c.partition(a.User)
-	all, _, err := c.readers.next(ctx, subject.SentStream(p), subject.Sent(p, a), 0, schemas.MaxOutstanding)
+	all, _, err := c.api.Read(ctx, subject.SentStream(p), subject.Sent(p, a), 0, schemas.MaxOutstanding)
 	if err != nil {
 		return rec, false, err
 	}
 	lowest := n
 	for _, m := range all {
-		one, err := schemas.Decode[schemas.SentRecord](m.data)
+		one, err := schemas.Decode[schemas.SentRecord](m.Data)
 		if err != nil {
 			return rec, false, err
 		}
@@ -227,20 +227,6 @@ func firstError(outcomes []Outcome) error {
 // Holds says whether the inbox of a device has a message now. Only retries ask:
 // the stream's own window against duplicates is short.
 func (c *Conn) Holds(ctx context.Context, a subject.Address, id schemas.MessageID) (bool, error) {
-	p, from := c.partition(a.User), uint64(0)
-	for {
-		entries, more, err := c.readers.next(ctx, subject.InboxStream(p), subject.Inbox(p, a), from, schemas.MaxInFlight)
-		if err != nil {
-			return false, err
-		}
-		for _, e := range entries {
-			if head, err := schemas.DecodeEntryHead(e.data); err == nil && head.MessageID == id {
-				return true, nil
-			}
-			from = e.sequence + 1
-		}
-		if !more || len(entries) == 0 {
-			return false, nil
-		}
-	}
+	p := c.partition(a.User)
+	return c.holdsInPages(ctx, subject.InboxStream(p), subject.Inbox(p, a), id, 0)
 }

@@ -16,7 +16,7 @@ const signerKey = "message_ids"
 
 // Signer reads the cluster's key of message ids, which the first gateway makes.
 func (c *Conn) Signer(ctx context.Context) (*msgid.Signer, error) {
-	kv, err := c.bucket(ctx, subject.Keys)
+	kv, err := c.api.Bucket(ctx, subject.Keys)
 	if err != nil {
 		return nil, err
 	}

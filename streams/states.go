@@ -21,7 +21,7 @@ func (c *Conn) StreamStates(ctx context.Context) ([]StreamState, error) {
 	var states []StreamState
 	var failed []error
 	for _, config := range (Topology{Partitions: c.partitions}).streams() {
-		stream, err := c.js.Stream(ctx, config.Name)
+		stream, err := c.api.JS.Stream(ctx, config.Name)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("failed to look at stream %s: %w", config.Name, err))
 			if ctx.Err() != nil {

@@ -206,7 +206,7 @@ func TestSweeperFindsWhatWasLostBefore(t *testing.T) {
 // What is under way when the connection ends is not delivered to it.
 func TestNothingAfterTheEnd(t *testing.T) {
 	d := sitAlone(t)
-	release := d.conn.HoldReaders()
+	release := d.conn.HoldReaders(t)
 	streams.Gap(d.device.Inbox) // the read waits, and live entries with it
 	elsewhere := &streamstest.Sender{T: t, Conn: d.conn, From: "alice", To: streamstest.NewAddress(d.conn)}
 	d.Tell(elsewhere.Commit("held")) // as if a replica that lags had not got it yet
@@ -222,7 +222,7 @@ func TestNothingAfterTheEnd(t *testing.T) {
 // Live entries that come during a read are delivered after it, however many.
 func TestManyDuringARead(t *testing.T) {
 	d := sitAlone(t)
-	release := d.conn.HoldReaders()
+	release := d.conn.HoldReaders(t)
 	streams.Gap(d.device.Inbox)
 	all := d.CommitMany(600)
 	for _, e := range all {

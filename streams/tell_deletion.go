@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"roost/schemas"
+	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
 
@@ -74,16 +75,16 @@ type telling struct {
 // tell tells the users whom the records of a holding name, as far as end.
 func (t *telling) tell(ctx context.Context, h holding, end uint64) error {
 	for more := true; more; {
-		var page []stored
+		var page []jsapi.Message
 		var err error
-		if page, more, err = t.c.readers.next(ctx, h.stream, h.subject, 0, maxPeersRead); err != nil {
+		if page, more, err = t.c.api.Read(ctx, h.stream, h.subject, 0, maxPeersRead); err != nil {
 			return fmt.Errorf("failed to read with whom a user wrote: %w", err)
 		}
 		peers, last := t.peersOf(h, page, end)
 		if err := t.c.Tell(ctx, peers, t.notice, t.entry); err != nil {
 			return fmt.Errorf("failed to tell of a deleted account: %w", err)
 		}
-		if more = more && len(page) > 0 && last == page[len(page)-1].sequence; more { // the last page goes with the rest of the holding
+		if more = more && len(page) > 0 && last == page[len(page)-1].Sequence; more { // the last page goes with the rest of the holding
 			if err := t.c.purge(ctx, h.stream, h.subject, last); err != nil {
 				return fmt.Errorf("failed to delete with whom a user wrote: %w", err)
 			}
@@ -95,12 +96,12 @@ func (t *telling) tell(ctx context.Context, h holding, end uint64) error {
 // peersOf returns the users that a page of records names, as far as end, and the
 // sequence of the last record that it looked at. It leaves out those who were told, and
 // notes the others among them.
-func (t *telling) peersOf(h holding, page []stored, end uint64) (peers []schemas.UserID, last uint64) {
+func (t *telling) peersOf(h holding, page []jsapi.Message, end uint64) (peers []schemas.UserID, last uint64) {
 	for _, m := range page {
-		if m.sequence > end { // of whoever has the name by then
+		if m.Sequence > end { // of whoever has the name by then
 			break
 		}
-		last = m.sequence
+		last = m.Sequence
 		for _, peer := range h.peers(m) {
 			if _, ok := t.told[peer]; ok {
 				continue
@@ -115,19 +116,19 @@ func (t *telling) peersOf(h holding, page []stored, end uint64) (peers []schemas
 
 // peersOfReceipt returns both users of the key of a receipt; none in a group, whose
 // members hear that somebody left it.
-func peersOfReceipt(m stored) []schemas.UserID {
-	sender, reader, _ := strings.Cut(strings.TrimPrefix(m.subject, subject.Receipts.Subject("")), ".")
+func peersOfReceipt(m jsapi.Message) []schemas.UserID {
+	sender, reader, _ := strings.Cut(strings.TrimPrefix(m.Subject, subject.Receipts.Subject("")), ".")
 	a, errA := schemas.ParseUserToken(sender)
 	b, errB := schemas.ParseUserToken(reader)
-	if errA != nil || errB != nil || len(m.data) == 0 { // no user's token begins as a group does
+	if errA != nil || errB != nil || len(m.Data) == 0 { // no user's token begins as a group does
 		return nil
 	}
 	return []schemas.UserID{a, b}
 }
 
 // peersOfEntry returns both users of a 1:1 message that waits in an inbox.
-func peersOfEntry(m stored) []schemas.UserID {
-	message, err := schemas.DecodeMessage(m.data)
+func peersOfEntry(m jsapi.Message) []schemas.UserID {
+	message, err := schemas.DecodeMessage(m.Data)
 	if err != nil || message.SenderID == "" || message.ReceiverID == "" {
 		return nil
 	}
@@ -201,7 +202,7 @@ func (c *Conn) answerErasure(ctx context.Context, m *nats.Msg) {
 	if err != nil {
 		reply.Header = nats.Header{micro.ErrorHeader: {err.Error()}}
 	}
-	if err := c.control.PublishMsg(reply); err != nil && !isClosed(err) {
+	if err := c.control.PublishMsg(reply); err != nil && !jsapi.IsClosed(err) {
 		c.log.Warn("the answer to a worker was not sent; the worker asks again", "error", err)
 	}
 }

@@ -1,4 +1,4 @@
-package streams
+package jsapi
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"roost/streams/embedded"
 )
 
-// bucket is a fresh one, on a server of its own.
-func bucket(t *testing.T) jetstream.KeyValue {
+// newBucket makes a bucket, on a server of its own.
+func newBucket(t *testing.T) jetstream.KeyValue {
 	t.Helper()
 	s, err := embedded.Start(embedded.Options{StoreDir: t.TempDir(), SyncInterval: time.Minute})
 	if err != nil {
@@ -41,9 +41,9 @@ func bucket(t *testing.T) jetstream.KeyValue {
 }
 
 func TestUpdate(t *testing.T) {
-	kv, ctx := bucket(t), t.Context()
+	kv, ctx := newBucket(t), t.Context()
 	add := func(id schemas.MessageID) (schemas.Watermark, error) {
-		return update(ctx, kv, "key", func(w schemas.Watermark, exists bool) (schemas.Watermark, error) {
+		return Update(ctx, kv, "key", func(w schemas.Watermark, exists bool) (schemas.Watermark, error) {
 			if exists != (w != schemas.Watermark{}) {
 				t.Errorf("exists %t: %+v", exists, w)
 			}
@@ -57,8 +57,8 @@ func TestUpdate(t *testing.T) {
 	}
 	// Unchanged, or refused, nothing is written.
 	refused := errors.New("refused")
-	for _, cause := range []error{errUnchanged, refused} {
-		w, err := update(ctx, kv, "key", func(w schemas.Watermark, _ bool) (schemas.Watermark, error) {
+	for _, cause := range []error{ErrUnchanged, refused} {
+		w, err := Update(ctx, kv, "key", func(w schemas.Watermark, _ bool) (schemas.Watermark, error) {
 			return schemas.Watermark{ReadUpTo: "z"}, cause
 		})
 		if w.ReadUpTo != "b" || (err != nil) != (cause == refused) || err != nil && !errors.Is(err, refused) {
@@ -73,7 +73,7 @@ func TestUpdate(t *testing.T) {
 	if err := kv.Delete(ctx, "key"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok, err := get[schemas.Watermark](ctx, kv, "key"); ok || err != nil {
+	if _, _, ok, err := Get[schemas.Watermark](ctx, kv, "key"); ok || err != nil {
 		t.Errorf("deleted: %t, %v", ok, err)
 	}
 	if w, err := add("c"); err != nil || w.ReadUpTo != "c" {
@@ -83,7 +83,7 @@ func TestUpdate(t *testing.T) {
 
 // Somebody writes between each read and write.
 func TestUpdateContended(t *testing.T) {
-	kv, ctx := bucket(t), t.Context()
+	kv, ctx := newBucket(t), t.Context()
 	tries, losses := 0, 0
 	contend := func(w schemas.Watermark, _ bool) (schemas.Watermark, error) {
 		if tries++; tries <= losses {
@@ -93,37 +93,37 @@ func TestUpdateContended(t *testing.T) {
 		}
 		return schemas.Watermark{ReadUpTo: "mine"}, nil
 	}
-	losses = casAttempts - 1
-	if w, err := update(ctx, kv, "key", contend); err != nil || w.ReadUpTo != "mine" || tries != casAttempts {
+	losses = Attempts - 1
+	if w, err := Update(ctx, kv, "key", contend); err != nil || w.ReadUpTo != "mine" || tries != Attempts {
 		t.Errorf("after %d tries: %+v, %v", tries, w, err)
 	}
-	tries, losses = 0, casAttempts
-	if w, err := update(ctx, kv, "key", contend); !errors.Is(err, errContended) || w != (schemas.Watermark{}) || tries != casAttempts {
+	tries, losses = 0, Attempts
+	if w, err := Update(ctx, kv, "key", contend); !errors.Is(err, ErrContended) || w != (schemas.Watermark{}) || tries != Attempts {
 		t.Errorf("after %d tries: %+v, %v", tries, w, err)
 	}
 }
 
 func TestKVErrors(t *testing.T) {
-	kv, ctx := bucket(t), t.Context()
+	kv, ctx := newBucket(t), t.Context()
 	if _, err := kv.PutString(ctx, "garbage", "no JSON"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok, err := get[schemas.Watermark](ctx, kv, "garbage"); ok || err == nil {
+	if _, _, ok, err := Get[schemas.Watermark](ctx, kv, "garbage"); ok || err == nil {
 		t.Errorf("garbage: %t, %v", ok, err)
 	}
 	called := false
-	if _, err := update(ctx, kv, "garbage", func(w schemas.Watermark, _ bool) (schemas.Watermark, error) {
+	if _, err := Update(ctx, kv, "garbage", func(w schemas.Watermark, _ bool) (schemas.Watermark, error) {
 		called = true
 		return w, nil
 	}); err == nil || called {
 		t.Errorf("garbage was taken for a record: %v", err)
 	}
-	if _, _, ok, err := get[schemas.Watermark](ctx, kv, "no key, this"); ok || err == nil {
+	if _, _, ok, err := Get[schemas.Watermark](ctx, kv, "no key, this"); ok || err == nil {
 		t.Errorf("an impossible key: %t, %v", ok, err)
 	}
 	over, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, _, ok, err := get[schemas.Watermark](over, kv, "key"); ok || !errors.Is(err, context.Canceled) {
+	if _, _, ok, err := Get[schemas.Watermark](over, kv, "key"); ok || !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of the context: %t, %v", ok, err)
 	}
 }
@@ -132,11 +132,11 @@ func TestKVErrors(t *testing.T) {
 func TestIsConflict(t *testing.T) {
 	for code, want := range map[jetstream.ErrorCode]bool{10071: true, 10164: true, 10077: false} {
 		err := fmt.Errorf("failed: %w", &jetstream.APIError{ErrorCode: code, Description: "wrong last sequence"})
-		if isConflict(err) != want {
+		if IsConflict(err) != want {
 			t.Errorf("%v is a conflict: %t", err, !want)
 		}
 	}
-	if isConflict(nil) || isConflict(errors.New("else")) || !isConflict(jetstream.ErrKeyExists) {
+	if IsConflict(nil) || IsConflict(errors.New("else")) || !IsConflict(jetstream.ErrKeyExists) {
 		t.Error("something else is a conflict, or an existing key is none")
 	}
 }
