@@ -64,8 +64,9 @@ browser-deps: ## Chromium for TestBrowser, where root and apt-get can install it
 		</dev/null >bin/browser-deps.log 2>&1 || \
 		{ tail -5 bin/browser-deps.log; echo 'browser-deps: Chromium could not be installed; see bin/browser-deps.log'; }
 
-check: fmt tools ## gofmt, import directions, go vet, staticcheck
+check: fmt tools ## gofmt, import directions, words, go vet, staticcheck
 	bin/imports tools/imports.txt
+	bin/words tools/words.txt
 	$(GO) vet $(RACE) ./...
 	GOFLAGS="$$($(GO) env GOFLAGS) $(RACE)" bin/staticcheck ./...
 
@@ -124,5 +125,5 @@ clean: ## removes bin/
 
 # Always asked for: go build itself knows what is up to date.
 tools:
-	@$(GO) -C tools build -o ../bin/ ./imports ./tally \
+	@$(GO) -C tools build -o ../bin/ ./imports ./words ./tally \
 		honnef.co/go/tools/cmd/staticcheck gotest.tools/gotestsum

@@ -75,7 +75,7 @@ func checkProofs(t *testing.T, document string, cellsOfARow int) {
 			test, of, isCase := strings.Cut(name, "/")
 			switch {
 			case file.name == "":
-				t.Errorf("%s: %s stands behind no file", at, name)
+				t.Errorf("%s: %s comes after no file", at, name)
 			case !file.funcs[test]:
 				t.Errorf("%s: %s has no %s", at, file.name, test)
 			case isCase && !file.literals[of] && !suites[of]:

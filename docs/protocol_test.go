@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// sections are what stands in a document under each heading, up to the next one.
+// sections are the text of a document under each heading, up to the next one.
 func sections(t *testing.T, document string) map[string]string {
 	t.Helper()
 	data, err := os.ReadFile(document)
@@ -113,7 +113,7 @@ func TestFramesOfTheProtocol(t *testing.T) {
 		for _, row := range rows(sections(t, "protocol.md")[heading]) {
 			frame := strings.Trim(row[0], "`")
 			if done, ok := frames[frame]; !ok || done {
-				t.Errorf("%s: %q has no schema, or stands there twice", heading, frame)
+				t.Errorf("%s: %q has no schema, or occurs twice", heading, frame)
 				continue
 			}
 			frames[frame] = true

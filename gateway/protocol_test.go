@@ -177,7 +177,7 @@ func TestNumbersOfTheProtocol(t *testing.T) {
 		fmt.Sprintf("no sooner than %s after it, and of one channel at most once a second", s(gateway.WakeAgain)),
 		fmt.Sprintf("one for each of up to %d of its user's channels", schemas.MaxWakeUps),
 		fmt.Sprintf("of each message the last %d changes of reactions", streams.MaxChannelReactions),
-		"A gateway that dies takes its people offline within " + s(3*streams.LeaseEvery),
+		"After a gateway dies, its users are offline within " + s(3*streams.LeaseEvery),
 	} {
 		if !strings.Contains(text, says) {
 			t.Errorf("protocol.md does not say %q, which is what the code has", says)
