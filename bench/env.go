@@ -92,6 +92,7 @@ func (e *Env) need(ctx context.Context, n int) ([]*person, error) {
 	for done := 0; done < len(added); done += batch {
 		e.progress("registering devices", done, len(added))
 		c := newCrowd(ctx, e, newTraffic(e.people))
+		c.retries = connectRetries
 		err := c.connect(added[done:min(done+batch, len(added))], registering)
 		if closed := c.close(); err == nil {
 			err = closed
