@@ -172,7 +172,7 @@ func TestNumbersOfTheProtocol(t *testing.T) {
 		fmt.Sprintf("in up to %d of its user's small groups", schemas.MaxReceiptGroups),
 		fmt.Sprintf("The last %d removed devices of a user are remembered", schemas.MaxRemoved),
 		fmt.Sprintf("the last %d accepted sends of each device", schemas.MaxOutstanding),
-		fmt.Sprintf("The %d newest messages of the chat", schemas.HistoryPageSize),
+		fmt.Sprintf("the %d newest messages of the chat", schemas.HistoryPageSize),
 		fmt.Sprintf("of the last %d days", schemas.HistoryDays),
 		fmt.Sprintf("no sooner than %s after it, and of one channel at most once a second", s(gateway.WakeAgain)),
 		fmt.Sprintf("one for each of up to %d of its user's channels", schemas.MaxWakeUps),
