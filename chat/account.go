@@ -20,13 +20,13 @@ import (
 	"roost/schemas"
 )
 
-// account is the person's right to talk to the server.
+// account is the user's access to the server.
 type account struct {
 	opts   Options
 	stdin  io.Reader
-	lines  *bufio.Reader // of stdin
+	lines  *bufio.Reader // buffers stdin
 	stdout io.Writer
-	named  bool // the device, by --device
+	named  bool // the user named the device with --device
 
 	mu    sync.Mutex
 	token string
@@ -38,7 +38,7 @@ func (a *account) api() *client.API {
 	return &client.API{URL: a.opts.Server, Token: a.token}
 }
 
-// renew gets another token, for the password that was good once.
+// renew gets another token for the password.
 func (a *account) renew(ctx context.Context) (string, error) {
 	if a.opts.Password == "" {
 		return "", schemas.Errorf(schemas.CodeUnauthenticated, "The token has expired.")
@@ -53,17 +53,17 @@ func (a *account) renew(ctx context.Context) (string, error) {
 	return token.Token, nil
 }
 
-// The pauses between attempts while the server is not able to answer.
+// The pauses between attempts while the server is unavailable.
 const (
-	chatRetryMin  = time.Second
-	chatRetryMost = 30 * time.Second
+	retryMin = time.Second
+	retryMax = 30 * time.Second
 )
 
-// patiently makes an attempt again for as long as the server says that it cannot
-// answer now, until ctx ends. Each attempt has chatCallTime. It says so once.
-func (a *account) patiently(ctx context.Context, attempt func(context.Context) error) error {
-	for pause, said := chatRetryMin, false; ; pause = min(2*pause, chatRetryMost) {
-		once, cancel := context.WithTimeout(ctx, chatCallTime)
+// retry repeats an attempt while the server answers unavailable, until ctx ends. Each
+// attempt has callTimeout. The first pause is announced.
+func (a *account) retry(ctx context.Context, attempt func(context.Context) error) error {
+	for pause, said := retryMin, false; ; pause = min(2*pause, retryMax) {
+		once, cancel := context.WithTimeout(ctx, callTimeout)
 		err := attempt(once)
 		cancel()
 		var refused *schemas.Error
@@ -71,7 +71,7 @@ func (a *account) patiently(ctx context.Context, attempt func(context.Context) e
 			return err
 		}
 		if !said {
-			fmt.Fprintf(a.stdout, "The server is not able to let you in now, and is asked again: %v\n", explain(refused))
+			fmt.Fprintf(a.stdout, "The server cannot let you in now; retrying: %v\n", explain(refused))
 			said = true
 		}
 		select {
@@ -82,9 +82,10 @@ func (a *account) patiently(ctx context.Context, attempt func(context.Context) e
 	}
 }
 
-// call makes one request, and again if the token has expired.
+// call makes a request within callTimeout. If the token has expired, it renews the token
+// and makes the request again.
 func (a *account) call(ctx context.Context, request func(context.Context, *client.API) error) error {
-	return a.callFor(ctx, chatCallTime, request)
+	return a.callFor(ctx, callTimeout, request)
 }
 
 func (a *account) callFor(ctx context.Context, most time.Duration, request func(context.Context, *client.API) error) error {
@@ -95,15 +96,15 @@ func (a *account) callFor(ctx context.Context, most time.Duration, request func(
 		switch _, renewErr := a.renew(ctx); {
 		case renewErr == nil:
 			err = request(ctx, a.api())
-		case !isCode(renewErr, schemas.CodeUnauthenticated): // nobody knows yet whether the person may go on
+		case !isCode(renewErr, schemas.CodeUnauthenticated): // unknown whether the token is still good
 			err = renewErr
 		}
 	}
 	return err
 }
 
-// create is call for a request that makes something. One without an answer, or whose
-// outcome is unknown, is tried once more, and makes it once.
+// create is call for a request that creates something. If the outcome is unknown, it
+// retries once, under the same Idempotency-Key.
 func (a *account) create(ctx context.Context, request func(context.Context, *client.API) error) error {
 	key := rand.Text()
 	keyed := func(ctx context.Context, api *client.API) error { return request(ctx, api.Idempotent(key)) }
@@ -115,8 +116,8 @@ func (a *account) create(ctx context.Context, request func(context.Context, *cli
 	return a.call(ctx, keyed)
 }
 
-// logIn gets the first token. The server does not tell a wrong password from an
-// account that is not there, so making one is worth a try only if wanted.
+// logIn gets the first token. The server does not tell a wrong password from a missing
+// account, so logIn creates an account only if the user wants one.
 func (a *account) logIn(ctx context.Context) error {
 	if a.opts.Token != "" {
 		a.token, a.opts.Password = a.opts.Token, ""
@@ -126,7 +127,7 @@ func (a *account) logIn(ctx context.Context) error {
 	typed := a.opts.Password == ""
 	if typed {
 		if !asks {
-			return &OptionsError{errors.New("set ROOST_PASSWORD, or run it on a terminal to be asked")}
+			return &OptionsError{errors.New("set ROOST_PASSWORD, or use a terminal, which asks for it")}
 		}
 		password, err := a.ask(fd, "Password of "+a.opts.User)
 		if err != nil {
@@ -140,9 +141,9 @@ func (a *account) logIn(ctx context.Context) error {
 	}
 	if !a.opts.Register {
 		if !asks {
-			return fmt.Errorf("%w (if %s has no account yet: --register makes one)", explain(err), a.opts.User)
+			return fmt.Errorf("%w (if %s has no account yet, --register creates one)", explain(err), a.opts.User)
 		}
-		fmt.Fprintf(a.stdout, "There is no account %s with that password. Make one? [y/N] ", a.opts.User)
+		fmt.Fprintf(a.stdout, "There is no account %s with that password. Create one? [y/N] ", a.opts.User)
 		answer, _ := a.lines.ReadString('\n')
 		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 			return explain(err)
@@ -157,22 +158,22 @@ func (a *account) logIn(ctx context.Context) error {
 			}
 		}
 	}
-	createErr := a.patiently(ctx, func(ctx context.Context) error {
+	createErr := a.retry(ctx, func(ctx context.Context) error {
 		_, err := a.api().Register(ctx, schemas.UserID(a.opts.User), a.opts.Password)
 		return err
 	})
 	if isCode(createErr, schemas.CodeConflict) {
-		return explain(a.firstToken(ctx)) // it was made by an attempt without an answer, or this is not its password
+		return explain(a.firstToken(ctx)) // an attempt without an answer created it, or this is not its password
 	}
 	if createErr != nil {
 		return explain(createErr)
 	}
-	fmt.Fprintf(a.stdout, "The account %s is made.\n", a.opts.User)
+	fmt.Fprintf(a.stdout, "The account %s is created.\n", a.opts.User)
 	return explain(a.firstToken(ctx))
 }
 
 func (a *account) firstToken(ctx context.Context) error {
-	return a.patiently(ctx, func(ctx context.Context) error {
+	return a.retry(ctx, func(ctx context.Context) error {
 		_, err := a.renew(ctx)
 		return err
 	})
@@ -189,11 +190,11 @@ func (a *account) ask(fd int, what string) (string, error) {
 	return string(password), nil
 }
 
-// stateFile is what this device has to remember.
+// stateFile holds the state of this device.
 func (a *account) stateFile() string { return filepath.Join(a.opts.State, "device.json") }
 
-// forget removes what is left here of an account that was deleted.
-func (a *account) forget(deleted bool) error {
+// removeState removes the state of this device if the account was deleted.
+func (a *account) removeState(deleted bool) error {
 	if !deleted {
 		return nil
 	}
@@ -203,16 +204,16 @@ func (a *account) forget(deleted bool) error {
 	return nil
 }
 
-// removed ends the chat of a device that is no more.
+// removed returns the error of a device that was removed.
 func (a *account) removed() error {
 	if _, err := os.Stat(a.stateFile()); errors.Is(err, os.ErrNotExist) {
-		return errors.New("this device was removed; start again to begin as a new one")
+		return errors.New("this device was removed; start again to register a new one")
 	}
-	return fmt.Errorf("this device was removed; delete %s to begin as a new one", a.stateFile())
+	return fmt.Errorf("this device was removed; delete %s to register a new one", a.stateFile())
 }
 
-// connect connects as the device that the state folder knows, else the user's
-// device of that name, else a new one.
+// connect connects as the device of the state folder, else as the user's device of that
+// name, else as a new one.
 func (a *account) connect(ctx context.Context) (*client.Client, error) {
 	store := client.FileStore(a.stateFile())
 	state, err := store.Load()
@@ -220,12 +221,12 @@ func (a *account) connect(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	device := state.DeviceID
-	err = a.patiently(ctx, func(ctx context.Context) (err error) {
+	err = a.retry(ctx, func(ctx context.Context) (err error) {
 		if state.DeviceID == "" {
 			device, err = a.device(ctx)
 			return err
 		}
-		return a.known(ctx, device)
+		return a.checkName(ctx, device)
 	})
 	if err != nil {
 		return nil, explain(err)
@@ -236,14 +237,14 @@ func (a *account) connect(ctx context.Context) (*client.Client, error) {
 		return nil, a.removed()
 	}
 	if isCode(err, schemas.CodeForbidden) {
-		return nil, fmt.Errorf("%s is of another person's device; name another folder with --state", store)
+		return nil, fmt.Errorf("%s belongs to a device of another user; name another folder with --state", store)
 	}
 	return c, explain(err)
 }
 
-// known learns the name of the device that the state folder knows. Another one that was
-// asked for would not be the one that connects.
-func (a *account) known(ctx context.Context, id schemas.DeviceID) error {
+// checkName reads the name of the device of the state folder. It returns an error if the
+// user named another one, because that one would not connect.
+func (a *account) checkName(ctx context.Context, id schemas.DeviceID) error {
 	var devices []schemas.DeviceInfo
 	err := a.call(ctx, func(ctx context.Context, api *client.API) (err error) {
 		devices, err = api.Devices(ctx)
@@ -251,16 +252,17 @@ func (a *account) known(ctx context.Context, id schemas.DeviceID) error {
 	})
 	i := slices.IndexFunc(devices, func(d schemas.DeviceInfo) bool { return d.DeviceID == id })
 	switch {
-	case err != nil || i < 0: // removed, or of somebody else, as the server will say
+	case err != nil || i < 0: // removed, or of another user: the server will refuse it
 		return err
 	case a.named && devices[i].Name != a.opts.Device:
-		return fmt.Errorf("%s is of your device %s; name another folder with --state for %s",
+		return fmt.Errorf("%s belongs to your device %s; name another folder with --state for %s",
 			a.stateFile(), clean(devices[i].Name), clean(a.opts.Device))
 	}
 	a.opts.Device = devices[i].Name
 	return nil
 }
 
+// device returns the user's device with the name of the options, or registers it.
 func (a *account) device(ctx context.Context) (schemas.DeviceID, error) {
 	var id schemas.DeviceID
 	err := a.create(ctx, func(ctx context.Context, api *client.API) error {
@@ -278,7 +280,7 @@ func (a *account) device(ctx context.Context) (schemas.DeviceID, error) {
 		}
 		d, err := api.RegisterDevice(ctx, a.opts.Device)
 		if isCode(err, schemas.CodeDeviceLimit) {
-			return fmt.Errorf("%w (/device remove does in a chat of another one; --device takes one over: %s)",
+			return fmt.Errorf("%w (use /device remove in a chat of another device, or take one over with --device: %s)",
 				explain(err), clean(strings.Join(names, ", ")))
 		}
 		id = d.DeviceID

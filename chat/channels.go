@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"roost/client"
@@ -10,66 +11,71 @@ import (
 )
 
 const (
-	// chatPullPages bounds the pages of a channel that are pulled at once; what is older
-	// /history shows.
-	chatPullPages = 5
-	// chatPullAgain is after how long a page is pulled once more that did not have what
-	// was told of: another gateway may have answered.
-	chatPullAgain = 1500 * time.Millisecond
+	// maxPages bounds the pages of a channel that are pulled at once; /history shows older
+	// messages.
+	maxPages = 5
+	// pullAgain is the pause before a page is pulled a second time because the message of
+	// the wake-up was missing: another gateway may have answered.
+	pullAgain = 1500 * time.Millisecond
 )
 
-// channels are the groups whose messages this person pulls. It belongs to run.
+// channels pulls the messages of channels after a wake-up, one pull a channel at a time.
+// The goroutine of the session owns it, but for pull.
 type channels struct {
-	seen    map[schemas.GroupID]schemas.MessageID // the newest that was shown, or of before the chat began
-	pulling map[schemas.GroupID]schemas.MessageID // told of since the pull began; empty: nothing
-	pulled  chan pulled                           // unbuffered; written by a pull, read by run
+	account  *account
+	screen   *screen
+	view     *view
+	messages *messages
+	sender   *sender
+	wg       *sync.WaitGroup // of the session, which waits for pulls
+
+	started schemas.Timestamp                     // of the session
+	seen    map[schemas.GroupID]schemas.MessageID // the newest message that was shown, or that was older than started
+	pulling map[schemas.GroupID]schemas.MessageID // channels with a pull, and the last wake-up since that began, if any
+	pulled  chan pulled                           // unbuffered; written by a pull, read by the session
 }
 
-// pulled is what a pull found, newest first.
+// pulled is the outcome of a pull.
 type pulled struct {
 	wake  client.WakeUp
-	pages []schemas.HistoryMessage
+	pages []schemas.HistoryMessage // newest first
 	err   error
 }
 
-func newChannels() channels {
-	return channels{make(map[schemas.GroupID]schemas.MessageID), make(map[schemas.GroupID]schemas.MessageID), make(chan pulled)}
-}
-
-// woken pulls what a channel has new. One pull a channel is under way.
-func (c *chat) woken(ctx context.Context, w client.WakeUp) {
-	if _, ok := c.channels.seen[w.GroupID]; !ok {
-		c.channels.seen[w.GroupID] = schemas.MessageIDAt(c.started)
-		if w.MessageID <= c.channels.seen[w.GroupID] {
-			c.screen.line("%s has messages; you see them by /history once you write to it.", c.name(schemas.Participant{Group: w.GroupID}))
+// wake pulls the messages that are new in a channel.
+func (c *channels) wake(ctx context.Context, w client.WakeUp) {
+	if _, ok := c.seen[w.GroupID]; !ok {
+		c.seen[w.GroupID] = schemas.MessageIDAt(c.started)
+		if w.MessageID <= c.seen[w.GroupID] {
+			c.screen.line("%s has messages; open it, and /history shows them.", c.view.chat(schemas.Participant{Group: w.GroupID}))
 		}
 	}
-	seen := c.channels.seen[w.GroupID]
+	seen := c.seen[w.GroupID]
 	if w.MessageID <= seen {
 		return
 	}
-	if _, ok := c.channels.pulling[w.GroupID]; ok {
-		c.channels.pulling[w.GroupID] = w.MessageID
+	if _, ok := c.pulling[w.GroupID]; ok {
+		c.pulling[w.GroupID] = w.MessageID
 		return
 	}
-	c.channels.pulling[w.GroupID] = ""
+	c.pulling[w.GroupID] = ""
 	c.wg.Go(func() {
 		p := pulled{wake: w}
 		p.pages, p.err = c.pull(ctx, w, seen)
 		select {
-		case c.channels.pulled <- p:
+		case c.pulled <- p:
 		case <-ctx.Done():
 		}
 	})
 }
 
-// pull reads the messages of a channel that are newer than seen, and those before them
-// that stand on the same pages.
-func (c *chat) pull(ctx context.Context, w client.WakeUp, seen schemas.MessageID) (all []schemas.HistoryMessage, err error) {
+// pull reads the messages of a channel that are newer than seen, together with older ones
+// of the same pages. It runs on a goroutine of its own.
+func (c *channels) pull(ctx context.Context, w client.WakeUp, seen schemas.MessageID) (all []schemas.HistoryMessage, err error) {
 	for n := range 2 {
 		if n > 0 {
 			select {
-			case <-time.After(chatPullAgain):
+			case <-time.After(pullAgain):
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
@@ -81,9 +87,9 @@ func (c *chat) pull(ctx context.Context, w client.WakeUp, seen schemas.MessageID
 	return all, err
 }
 
-func (c *chat) pullPages(ctx context.Context, id schemas.GroupID, seen schemas.MessageID) (all []schemas.HistoryMessage, err error) {
+func (c *channels) pullPages(ctx context.Context, id schemas.GroupID, seen schemas.MessageID) (all []schemas.HistoryMessage, err error) {
 	var older schemas.PageBounds
-	for range chatPullPages {
+	for range maxPages {
 		var page []schemas.HistoryMessage
 		err := c.account.call(ctx, func(ctx context.Context, api *client.API) (err error) {
 			page, err = api.GroupChat(ctx, id, older)
@@ -101,68 +107,69 @@ func (c *chat) pullPages(ctx context.Context, id schemas.GroupID, seen schemas.M
 	return all, nil
 }
 
-// showPulled shows what is new in a channel, and what was done to messages that were
-// shown. What was sent from here is on the screen.
-func (c *chat) showPulled(ctx context.Context, p pulled) {
+// show shows the new messages of a channel, and the updates of messages that were shown.
+// Messages of this user are on the screen while one has no answer.
+func (c *channels) show(ctx context.Context, p pulled) {
 	id := p.wake.GroupID
-	again := c.channels.pulling[id]
-	delete(c.channels.pulling, id)
+	again := c.pulling[id]
+	delete(c.pulling, id)
 	if p.err != nil {
 		if ctx.Err() == nil && !isCode(p.err, schemas.CodeNotAMember) {
-			c.screen.line("The messages of %s could not be read: %v", c.name(schemas.Participant{Group: id}), explain(p.err))
+			c.screen.line("The messages of %s could not be read: %v", c.view.chat(schemas.Participant{Group: id}), explain(p.err))
 		}
 		return
 	}
-	me, chat := c.client.Welcome().UserID, schemas.Participant{Group: id}
+	chat := schemas.Participant{Group: id}
 	for _, m := range slices.Backward(p.pages) {
-		_, known := c.find(m.MessageID)
+		_, known := c.messages.find(m.MessageID)
 		if known {
-			c.showChanges(m)
+			c.showUpdates(m)
 		}
-		if m.MessageID <= c.channels.seen[id] {
+		if m.MessageID <= c.seen[id] {
 			continue
 		}
-		c.channels.seen[id] = m.MessageID
-		if known || m.Deleted || m.SenderID == me && c.unanswered > 0 {
+		c.seen[id] = m.MessageID
+		if known || m.Deleted || m.SenderID == c.view.me && c.sender.unanswered > 0 {
 			continue
 		}
-		state := c.recall(m)
-		c.screen.line("[%s] %s in %s%s: %s", clock(m.Timestamp), c.who(m.SenderID), c.name(chat), c.about(m.ReplyTo), c.text(state))
+		state := c.messages.addStored(m)
+		c.screen.line("[%s] %s in %s%s: %s", clock(m.Timestamp), c.view.user(m.SenderID), c.view.chat(chat), c.view.about(m.ReplyTo), c.view.text(state))
 	}
 	if again != "" {
-		c.woken(ctx, client.WakeUp{WakeUp: schemas.WakeUp{GroupID: id, MessageID: again}})
+		c.wake(ctx, client.WakeUp{WakeUp: schemas.WakeUp{GroupID: id, MessageID: again}})
 	}
 }
 
-// showChanges shows what a page says was done to a message that was shown. What this
-// person did may have been done here, as long as answers are awaited.
-func (c *chat) showChanges(h schemas.HistoryMessage) {
-	i, _ := c.find(h.MessageID)
-	_, done := stored(h)
-	before, next := c.known[i].state(), c.known[i]
-	next.updates = next.paged(done)
+// showUpdates shows the updates that a page has of a message that was shown. It leaves
+// out those of this user while a message has no answer: they may have been made here.
+func (c *channels) showUpdates(h schemas.HistoryMessage) {
+	i, _ := c.messages.find(h.MessageID)
+	_, page := stored(h)
+	before, next := c.messages.known[i].state(), c.messages.known[i]
+	next.updates = next.merge(page)
 	now := next.state()
-	updates := changes(before, now)
+	updates := difference(before, now)
 	reaction := func(u schemas.Message) bool { return u.Change == schemas.ChangeReaction }
-	many := len(updates) > chatReactors+1 && len(now.Reactions) > 0
+	many := len(updates) > maxReactors+1 && len(now.Reactions) > 0
 	if many {
 		updates = slices.DeleteFunc(updates, reaction)
 	}
 	for _, u := range updates {
-		if u.SenderID != c.client.Welcome().UserID || c.unanswered == 0 {
-			c.screen.line("[%s] %s", clock(u.Timestamp), c.news(client.MessageUpdate{Message: client.Message{Message: u}}))
+		if u.SenderID != c.view.me || c.sender.unanswered == 0 {
+			c.screen.line("[%s] %s", clock(u.Timestamp), c.view.update(client.MessageUpdate{Message: client.Message{Message: u}}))
 		}
 	}
-	c.known[i] = next
+	c.messages.known[i] = next
 	if many {
-		c.screen.line("[%s] reactions in %s to %s: %s", clock(schemas.Now()), c.name(schemas.Participant{Group: h.GroupID}),
-			c.quote(h.MessageID), c.reactions(now.Reactions))
+		c.screen.line("[%s] reactions in %s to %s: %s", clock(schemas.Now()), c.view.chat(schemas.Participant{Group: h.GroupID}),
+			c.view.quote(h.MessageID), c.view.reactions(now.Reactions))
 	}
 }
 
-// changes are the updates that make a message what it is now, an edit or a deletion
-// first. Pages do not have the times of the others: they were made just now.
-func changes(before, now schemas.MessageState) (updates []schemas.Message) {
+// difference returns the updates that lead from one state of a message to the next, an
+// edit or a deletion first. Pages have no time of deletions and reactions: those get the
+// current time.
+func difference(before, now schemas.MessageState) (updates []schemas.Message) {
 	add := func(by schemas.UserID, change schemas.MessageChange, content string, at schemas.Timestamp) {
 		updates = append(updates, schemas.Message{SenderID: by, GroupID: now.GroupID, Change: change, Content: content,
 			TargetMessageID: now.MessageID, Timestamp: at})
@@ -189,7 +196,7 @@ func changes(before, now schemas.MessageState) (updates []schemas.Message) {
 		}
 	}
 	if len(now.Reactions) == schemas.MaxReactions {
-		return updates // those of before may be there still
+		return updates // the page has no room for all: earlier ones may still exist
 	}
 	for _, r := range before.Reactions {
 		if by(now.Reactions, r.UserID) == "" {

@@ -29,7 +29,7 @@ func TestInAChannel(t *testing.T) {
 	bob.sees(`\[\d\d:\d\d\] alice: hello, town`)
 	bob.sees(`\[\d\d:\d\d\] bob: hello, alice`)
 	later := startChat(t, srv.URL, "carol", nil)
-	later.sees(`town has messages; you see them by /history once you write to it\.`)
+	later.sees(`town has messages; open it, and /history shows them\.`)
 	for range 2 {
 		alice.types("and once more")
 		alice.sees(`✓ and once more`)
@@ -81,18 +81,18 @@ func TestUpdatesInAChannel(t *testing.T) {
 }
 
 // A page of a channel shows what changed since the last one: many reactions in one
-// row, none of this person's as long as answers are awaited, and an edit that was made
+// row, none of this user's while a message has no answer, and an edit that was made
 // on another device after one that was made here.
 func TestShowsChanges(t *testing.T) {
-	c, out := offlineChat(t, "bob", "")
+	c, out := offlineSession(t, "bob", "")
 	group := schemas.GroupID("g-" + string(chatMessageID(7)))
-	c.groups[group] = "town"
+	c.chats.names[group] = "town"
 	now := schemas.Now()
 	page := schemas.HistoryMessage{MessageID: chatMessageID(1), SenderID: "alice", GroupID: group, Content: "Nine?", Timestamp: now}
-	c.recall(page)
+	c.messages.addStored(page)
 	shown := func() string {
 		out.Reset()
-		c.showChanges(page)
+		c.channels.showUpdates(page)
 		return strings.ReplaceAll(out.String(), "["+clock(now)+"] ", "")
 	}
 	expect := func(expected string) {
@@ -106,9 +106,9 @@ func TestShowsChanges(t *testing.T) {
 	}
 	expect("")
 	page.Reactions = []schemas.Reaction{{UserID: "bob", Reaction: "👍"}, {UserID: "carol", Reaction: "\x1b"}}
-	c.unanswered = 1
+	c.sender.unanswered = 1
 	expect("carol in town reacted \uFFFD to Nine?\n")
-	c.unanswered = 0
+	c.sender.unanswered = 0
 	page.Reactions = page.Reactions[:1]
 	expect("carol in town took a reaction back, to Nine?\n")
 	for i := range 5 {
@@ -120,10 +120,10 @@ func TestShowsChanges(t *testing.T) {
 	expect("alice in town deleted a message of " + clock(page.MessageID.Time()) + "\n")
 
 	page = schemas.HistoryMessage{MessageID: chatMessageID(2), SenderID: "bob", GroupID: group, Content: "one", Timestamp: now}
-	c.recall(page)
+	c.messages.addStored(page)
 	here := schemas.Message{MessageID: chatMessageID(3), SenderID: "bob", GroupID: group, Change: schemas.ChangeEdit, Content: "two",
 		TargetMessageID: page.MessageID, Timestamp: now}
-	c.apply(here)
+	c.messages.apply(here)
 	page.Content, page.EditedAt = "two", now
 	expect("")
 	page.Content, page.EditedAt = "three", now+1

@@ -11,131 +11,19 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"roost/client"
 	"roost/schemas"
 )
 
-// chatter is a person at two pipes, or at a terminal.
-type chatter struct {
-	t     *testing.T
-	stdin io.WriteCloser
-	enter string // ends a line
-	end   context.CancelFunc
-	done  chan error
-
-	mu     sync.Mutex
-	text   string // shown and not yet expected
-	whole  strings.Builder
-	change chan struct{} // 1 long: text is longer
-}
-
-func startChat(t *testing.T, url, user string, change func(*Options)) *chatter {
-	t.Helper()
-	opts := Options{Server: url, User: user, Password: "correct horse", Register: true,
-		Device: "laptop", State: filepath.Join(t.TempDir(), "state")}
-	if change != nil {
-		change(&opts)
-	}
-	in, out := io.Pipe()
-	ctx, cancel := context.WithCancel(t.Context())
-	p := &chatter{t: t, stdin: out, enter: "\n", end: cancel, done: make(chan error, 1), change: make(chan struct{}, 1)}
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		p.done <- Run(ctx, opts, in, p)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		_ = out.Close()
-		<-finished
-		if t.Failed() {
-			t.Logf("%s saw:\n%s", user, p.saw())
-		}
-	})
-	return p
-}
-
-func (p *chatter) Write(data []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.text += string(data)
-	p.whole.Write(data)
-	select {
-	case p.change <- struct{}{}:
-	default:
-	}
-	return len(data), nil
-}
-
-func (p *chatter) types(lines ...string) {
-	p.t.Helper()
-	for _, line := range lines {
-		if _, err := io.WriteString(p.stdin, line+p.enter); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-}
-
-// saw is all that was shown so far.
-func (p *chatter) saw() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.whole.String()
-}
-
-// sees waits for a line that matches, and forgets all up to it.
-func (p *chatter) sees(pattern string) {
-	p.t.Helper()
-	p.until(pattern)
-}
-
-// until is sees, and gives what stood before that line.
-func (p *chatter) until(pattern string) string {
-	p.t.Helper()
-	line := regexp.MustCompile(`(?m)^` + pattern + `$`)
-	late := time.After(20 * time.Second)
-	for {
-		p.mu.Lock()
-		if found := line.FindStringIndex(p.text); found != nil {
-			before := p.text[:found[0]]
-			p.text = p.text[found[1]:]
-			p.mu.Unlock()
-			return before
-		}
-		text := p.text
-		p.mu.Unlock()
-		select {
-		case <-p.change:
-		case err := <-p.done:
-			p.t.Fatalf("the chat ended with %v, and showed no %q but:\n%s", err, pattern, text)
-		case <-late:
-			p.t.Fatalf("no %q is shown but:\n%s", pattern, text)
-		}
-	}
-}
-
-func (p *chatter) ends() error {
-	p.t.Helper()
-	select {
-	case err := <-p.done:
-		return err
-	case <-time.After(20 * time.Second):
-		p.t.Fatal("the chat does not end")
-		return nil
-	}
-}
-
 func TestChat(t *testing.T) {
 	srv := chatServer(t)
 	bob := startChat(t, srv.URL, "bob", nil)
-	bob.sees(`The account bob is made\.`)
+	bob.sees(`The account bob is created\.`)
 	bob.sees(`You are bob on laptop.*`)
 	alice := startChat(t, srv.URL, "alice", func(o *Options) { o.To = "bob" })
 	alice.types("Dinner at eight?")
@@ -144,7 +32,7 @@ func TestChat(t *testing.T) {
 	alice.sees(`✓✓ Dinner at eight\?`)
 
 	bob.types("with whom")
-	bob.sees(`nobody to write to; /to NAME comes first`)
+	bob.sees(`no chat is open; /to NAME opens one`)
 	bob.types("/to alice", "", "//quit is a command", "So: gladly")
 	bob.sees(`You write to alice\.`)
 	for _, text := range []string{"/quit is a command", "So: gladly"} {
@@ -175,9 +63,9 @@ func TestCommands(t *testing.T) {
 	alice := startChat(t, srv.URL, "alice", nil)
 	for _, step := range []struct{ line, pattern string }{
 		{"/help", `  /quit +end the chat`},
-		{"/history", `whose\? /to NAME comes first`},
-		{"/reply 1 Gladly", `you were not shown so many.*`},
-		{"/reply one Gladly", `which one\? 1 is the newest.*`},
+		{"/history", `no chat is open; .*`},
+		{"/reply 1 Gladly", `there is no such message here; .*`},
+		{"/reply one Gladly", `give a number: 1 is the newest.*`},
 		{"/reply 1", `  /reply N TEXT .*`},
 		{"/devices", `01\w{24}  laptop, since \d{4}-\d\d-\d\d, this one`},
 		{"/device remove laptop", `that is this device.*`},
@@ -190,15 +78,15 @@ func TestCommands(t *testing.T) {
 		{"/set history on", `history on, lastseen everyone, receipts on`},
 		{"/set lastseen nobody", `history on, lastseen nobody, receipts on`},
 		{"/set receipts off", `history on, lastseen nobody, receipts off`},
-		{"/set history 7", `it is on or off`},
-		{"/set receipts maybe", `it is on or off`},
+		{"/set history 7", `say on or off`},
+		{"/set receipts maybe", `say on or off`},
 		{"/set lastseen friends", `it is "everyone" or "nobody"`},
-		{"/set colour blue", `it goes like this:`},
+		{"/set colour blue", `usage:`},
 		{"/to bob", `You write to bob\.`},
 		{"/history", `No history with bob is stored.*`},
-		{"/history older", `/history comes first`},
+		{"/history older", `use /history first`},
 		{"/history bob", `  /history older .*`},
-		{"/group add bob", `you write to no group; .*`},
+		{"/group add bob", `no group is open; .*`},
 		{"/group list", `You are in no group.*`},
 		{"/group open Dinner", `you are in no group Dinner; .*`},
 		{"/group", `  /group create NAME .*`},
@@ -215,7 +103,7 @@ func TestCommands(t *testing.T) {
 		{"/group create " + strings.Repeat("x", 129), `a name has 1 to 128 bytes, this one has 129`},
 		{"/to g-", `.*group id.*`},
 		{"/to", `  /to NAME .*`},
-		{"/dance", `there is no /dance; /help lists the commands`},
+		{"/dance", `there is no command /dance; /help lists all`},
 	} {
 		alice.types(step.line)
 		alice.sees(step.pattern)
@@ -293,39 +181,40 @@ func TestEndsWhileTheServerIsAway(t *testing.T) {
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
 	}
-	if text := alice.saw(); strings.Contains(text, "Not known") {
+	if text := alice.saw(); strings.Contains(text, "unknown") {
 		t.Errorf("alice saw:\n%s", text)
 	}
 	srv.start(srv.address())
 	again := startChat(t, srv.URL, "alice", func(o *Options) { o.State = state })
 	again.types("/blocks")
-	if text := again.until(`You block nobody\.`); strings.Contains(text, "sent again") {
+	if text := again.until(`You block nobody\.`); strings.Contains(text, "retried") {
 		t.Errorf("what was not sent is:\n%s", text)
 	}
 }
 
-// At the end the answers that came meanwhile count, and the rest is told apart.
+// At the end the session shows the answers that came meanwhile, and counts the messages
+// without one.
 func TestFarewell(t *testing.T) {
-	c, out := offlineChat(t, "alice", "bob")
-	to := c.peer
-	c.left = []result{
+	c, out := offlineSession(t, "alice", "bob")
+	to := c.open.peer
+	c.sender.unreported = []result{
 		{outgoing: outgoing{to: to, text: "one"}, sent: schemas.MessageReceived{MessageID: chatMessageID(1)}},
 		{outgoing: outgoing{to: to, text: "two"}, err: &client.UnknownOutcomeError{Number: 2, Err: context.Canceled}},
 		{outgoing: outgoing{to: to, text: "three"}, err: context.Canceled},
 		{outgoing: outgoing{to: to, text: "four"}, err: schemas.Errorf(schemas.CodeInboxFull, "Full.")},
 	}
-	c.outgoing <- outgoing{to: to, text: "five"}
-	c.unanswered = 5
+	c.sender.outgoing <- outgoing{to: to, text: "five"}
+	c.sender.unanswered = 5
 	c.farewell(true)
 	expected := "✓ one\n✗ three: not sent\n✗ four: not sent: Full\n✗ five: not sent\n" +
-		"Not known to be sent: 1 of your messages. What was on the way is sent again next time.\n"
+		"Messages whose outcome is unknown: 1. The next start retries them.\n"
 	if out.String() != expected {
 		t.Errorf("shown:\n%s", out)
 	}
 	out.Reset()
-	c.left = nil
+	c.sender.unreported = nil
 	c.farewell(false) // of a device that was removed, say
-	if out.String() != "Not known to be sent: 1 of your messages.\n" {
+	if out.String() != "Messages whose outcome is unknown: 1.\n" {
 		t.Errorf("shown:\n%s", out)
 	}
 }
@@ -388,11 +277,11 @@ func away(t *testing.T, to string, requests int) string {
 	return server.URL
 }
 
-// A server that cannot check who somebody is now is asked again.
+// A server that cannot check a user now is asked again.
 func TestWaitsForTheServer(t *testing.T) {
 	srv := chatServer(t)
 	alice := startChat(t, away(t, srv.URL, 1), "alice", nil)
-	alice.sees("The server is not able to let you in now, and is asked again: Keep the token")
+	alice.sees("The server cannot let you in now; retrying: Keep the token")
 	alice.sees("You are alice on laptop.*")
 	alice.types("/quit")
 	if err := <-alice.done; err != nil {
@@ -423,8 +312,8 @@ func TestStateOfAnotherDevice(t *testing.T) {
 	laptop.types("A note")
 	laptop.sees(`✓ A note`)
 	for name, test := range map[string]struct{ user, device, says string }{
-		"another device": {"alice", "phone", "is of your device laptop; name another folder with --state for phone"},
-		"another person": {"bob", "laptop", "is of another person's device; name another folder with --state"},
+		"another device": {"alice", "phone", "belongs to your device laptop; name another folder with --state for phone"},
+		"another user":   {"bob", "laptop", "belongs to a device of another user; name another folder with --state"},
 	} {
 		p := startChat(t, srv.URL, test.user, func(o *Options) { o.Device, o.State = test.device, state })
 		if err := p.ends(); err == nil || err.Error() != filepath.Join(state, "device.json")+" "+test.says {
@@ -467,12 +356,13 @@ func TestClean(t *testing.T) {
 
 // /help fits a terminal of 80 columns, and every command is in it.
 func TestHelpFits(t *testing.T) {
-	for _, topic := range chatTopics() {
+	s, _ := offlineSession(t, "alice", "bob")
+	for _, topic := range s.commands {
 		for _, k := range topic.commands {
 			if n := utf8.RuneCountInString(k.usage()); n > 80 {
 				t.Errorf("%d columns: %s", n, k.usage())
 			}
-			if found, _, err := findCommand(k.name + strings.Repeat(" x", k.least)); err != nil || found.name != k.name {
+			if found, _, err := s.commands.find(k.name + strings.Repeat(" x", k.least)); err != nil || found.name != k.name {
 				t.Errorf("%s is found as %q, %v", k.name, found.name, err)
 			}
 		}

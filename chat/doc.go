@@ -1,20 +1,21 @@
-// Package chat is a client for a terminal: [Run] reads lines from a user, sends them, and
-// shows what other users send. It works on pipes too, without prompt and marks in place.
-// It talks to a server through package client alone.
+// Package chat is a client for a terminal. [Run] reads lines from the user, sends them, and
+// shows the messages of other users. A line that begins with / is a command: the command
+// table of the session maps it to a function. The chat works on pipes too, without a
+// prompt. It talks to a server through package client alone.
 //
 // # Goroutines
 //
-// One goroutine, that of [Run], owns the screen and all that is known of messages, groups
-// and presence. Around it run a sender, which keeps the order of the typed lines, a
-// receiver of events, a notifier of reads and typing, and, while there is one, a pull of a
-// channel and an export. Run ends and waits for all of them. The reader of lines is the
-// exception: a read from a terminal cannot be interrupted, so it may last as long as the
-// process.
+// The goroutine of [Run] owns the session and its parts. Each part owns its data: the
+// screen, the known messages, the names of chats, the open chat, marks, typing, presence,
+// channels. Beside it run the sender, which keeps the order of the user's lines, the
+// receiver of events, the notifier of read marks and typing, and at times pulls of channels
+// and an export. Run ends all of them and waits. The reader of lines is the exception: a
+// read from a terminal cannot be interrupted, so it may last as long as the process.
 //
 // # Failure
 //
-// While the connection is lost, lines wait to be sent and requests fail with a line on the
-// screen. A message whose outcome is unknown is retried under its id, by the next process
-// too. Run ends with an error if the device was removed or taken over, or if the screen
-// cannot be written.
+// While the connection is lost, the sender waits and commands fail with a line on the
+// screen. A message whose outcome is unknown is retried under its number, by the next
+// process too. Run returns an error if the device was removed or taken over, or if the
+// screen cannot be written.
 package chat

@@ -1,141 +1,109 @@
 package chat
 
 import (
-	"errors"
 	"slices"
 
-	"roost/client"
 	"roost/schemas"
 )
 
-// chatMarked bounds the sent messages that may still get a mark, and the marks
-// that may still get their message.
-const chatMarked = 256
+// maxMarked bounds the sent messages that may still get a mark, and the marks that may
+// still get their message.
+const maxMarked = 256
 
-// marks is how far what was sent from here has got.
+// marks shows how far sent messages have got: accepted, delivered, read. The goroutine of
+// the session owns it.
 type marks struct {
-	sent  []sentLine // not known to be read, oldest first, at most chatMarked
-	early []earlyMark
+	screen *screen
+	sender *sender
+	sent   []sentMessage // not known to be read, oldest first, at most maxMarked
+	early  []earlyMark   // at most maxMarked
 }
 
-type sentLine struct {
+type sentMessage struct {
 	to        schemas.Participant
 	text      string
 	id        schemas.MessageID
 	delivered bool
 }
 
-// earlyMark came before run heard that the message was sent.
+// earlyMark came before the session heard that the message was accepted.
 type earlyMark struct {
 	id   schemas.MessageID
-	chat string // where it was read up to id; "": id is delivered
+	chat string // the chat that was read up to id; "": id was delivered
 }
 
-// answered shows what became of a line.
-func (c *chat) answered(r result) {
-	var unknown *client.UnknownOutcomeError
-	switch {
-	case errors.As(r.err, &unknown):
-		c.screen.line("? %s: %v", clean(c.line(r.outgoing)), r.err)
-	case r.err != nil:
-		c.screen.line("✗ %s: not sent: %v", clean(c.line(r.outgoing)), explain(r.err))
-	default:
-		c.accepted(r)
-	}
-}
-
-func (c *chat) accepted(r result) {
-	s := sentLine{to: r.to, text: c.line(r.outgoing), id: r.sent.MessageID}
-	c.screen.mark(s.id, "✓", s.text)
-	m := schemas.Message{MessageID: s.id, SenderID: c.client.Welcome().UserID, ReceiverID: r.to.User, GroupID: r.to.Group,
-		Content: r.text, Timestamp: r.sent.Timestamp, ReplyTo: r.replyTo, Change: r.change, TargetMessageID: r.target, ExpiresAt: r.sent.ExpiresAt}
-	if m.IsUpdate() {
-		c.apply(m)
-	} else {
-		c.know(m)
-	}
-	c.marks.sent = append(c.marks.sent, s)
-	c.marks.sent = c.marks.sent[max(0, len(c.marks.sent)-chatMarked):]
-	early := c.marks.early
-	c.marks.early = nil
+// accepted shows the first mark of a message, and the marks of it that came before.
+func (m *marks) accepted(s sentMessage) {
+	m.screen.mark(s.id, "✓", s.text)
+	m.sent = append(m.sent, s)
+	m.sent = m.sent[max(0, len(m.sent)-maxMarked):]
+	early := m.early
+	m.early = nil
 	for _, e := range early {
 		if e.chat == "" {
-			c.markDelivered(e.id)
+			m.delivered(e.id)
 		} else {
-			c.markRead(e.chat, e.id)
+			m.read(e.chat, e.id)
 		}
 	}
 }
 
-// markDelivered shows the second mark of one message.
-func (c *chat) markDelivered(id schemas.MessageID) {
-	if !c.delivered(func(s sentLine) bool { return s.id == id }) {
-		c.tooEarly(earlyMark{id: id})
+// delivered shows the second mark of one message.
+func (m *marks) delivered(id schemas.MessageID) {
+	if !m.deliveredAll(func(s sentMessage) bool { return s.id == id }) {
+		m.keep(earlyMark{id: id})
 	}
 }
 
-// delivered shows the second marks, each once.
-func (c *chat) delivered(is func(sentLine) bool) (any bool) {
-	for i, s := range c.marks.sent {
-		if !is(s) {
+// deliveredAll shows the second mark of each message that matches, and says whether one
+// did.
+func (m *marks) deliveredAll(match func(sentMessage) bool) (any bool) {
+	for i, s := range m.sent {
+		if !match(s) {
 			continue
 		}
 		any = true
 		if !s.delivered {
-			c.marks.sent[i].delivered = true
-			c.screen.mark(s.id, "✓✓", s.text)
+			m.sent[i].delivered = true
+			m.screen.mark(s.id, "✓✓", s.text)
 		}
 	}
 	return any
 }
 
-// markRead shows the last mark of the newest message that was read in a chat, in a
-// group by anybody, which stands for those before it.
-func (c *chat) markRead(chat string, upTo schemas.MessageID) {
-	read := func(s sentLine) bool { return participant(s.to) == chat && s.id <= upTo }
-	var newest sentLine
-	for _, s := range c.marks.sent {
-		if read(s) && s.id > newest.id {
+// read shows the last mark of the newest message that was read in a chat, which stands
+// for the messages before it. In a group one reader is enough.
+func (m *marks) read(chat string, upTo schemas.MessageID) {
+	match := func(s sentMessage) bool { return id(s.to) == chat && s.id <= upTo }
+	var newest sentMessage
+	for _, s := range m.sent {
+		if match(s) && s.id > newest.id {
 			newest = s
 		}
 	}
 	if newest.id != "" {
-		c.marks.sent = slices.DeleteFunc(c.marks.sent, read)
-		c.screen.mark(newest.id, "●", newest.text)
+		m.sent = slices.DeleteFunc(m.sent, match)
+		m.screen.mark(newest.id, "●", newest.text)
 	}
 	if newest.id < upTo {
-		c.tooEarly(earlyMark{upTo, chat})
+		m.keep(earlyMark{upTo, chat})
 	}
 }
 
-func (c *chat) tooEarly(e earlyMark) {
-	if c.unanswered == 0 {
-		return // of an earlier chat, or another device
-	}
-	if !slices.Contains(c.marks.early, e) {
-		c.marks.early = append(c.marks.early, e)
-		c.marks.early = c.marks.early[max(0, len(c.marks.early)-chatMarked):]
-	}
-}
-
-// receipts shows what happened while this device was away.
-// readElsewhere forgets that a chat is unread.
-func (c *chat) readElsewhere(item schemas.ReceiptItem) {
-	chat, err := schemas.ParseParticipant(item.Chat)
-	if err == nil && c.unread[chat].id <= item.ReadUpTo {
-		delete(c.unread, chat)
+// receipt shows the marks of messages that were delivered or read while this device was
+// offline.
+func (m *marks) receipt(item schemas.ReceiptItem) {
+	m.deliveredAll(func(s sentMessage) bool { return item.Chat == id(s.to) && s.id <= item.DeliveredUpTo })
+	if item.ReadUpTo != "" {
+		m.read(item.Chat, item.ReadUpTo)
 	}
 }
 
-func (c *chat) receipts(items []schemas.ReceiptItem) {
-	for _, item := range items {
-		if item.UserID == c.client.Welcome().UserID { // read on another device
-			c.readElsewhere(item)
-			continue
-		}
-		c.delivered(func(s sentLine) bool { return item.Chat == participant(s.to) && s.id <= item.DeliveredUpTo })
-		if item.ReadUpTo != "" {
-			c.markRead(item.Chat, item.ReadUpTo)
-		}
+// keep keeps a mark whose message is unknown, as long as a message has no answer. Else it
+// belongs to a message of an earlier process, or of another device.
+func (m *marks) keep(e earlyMark) {
+	if m.sender.unanswered > 0 && !slices.Contains(m.early, e) {
+		m.early = append(m.early, e)
+		m.early = m.early[max(0, len(m.early)-maxMarked):]
 	}
 }

@@ -1,97 +1,105 @@
 package chat
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"roost/schemas"
 )
 
-const (
-	chatKnown    = 1024 // bounds the messages that can be answered, quoted and changed, and the updates that came before theirs
-	chatReactors = 3    // people who are named for one reaction
-)
+// maxKnown bounds the messages that can be quoted and changed, and the updates that came
+// before their messages.
+const maxKnown = 1024
 
-// knownMessage is one that was shown, or sent from here, and what was done to it.
+// messages are the newest messages that were shown, or sent from here, with their
+// updates. The goroutine of the session owns it.
+type messages struct {
+	me       schemas.UserID
+	known    []knownMessage    // by message id, at most maxKnown
+	early    []schemas.Message // updates of messages that are not known, oldest first, at most maxKnown
+	numbered int               // messages that got a number so far
+}
+
+// knownMessage is a message with the updates of it.
 type knownMessage struct {
 	schemas.Message
-	updates []schemas.Message // the newest of each person and kind
+	updates []schemas.Message // the newest of each user and kind
 	number  int               // its N in #N
 }
 
-// state is the message as it is now.
+// state returns the message after its updates.
 func (m knownMessage) state() schemas.MessageState {
 	return schemas.Fold([]schemas.Message{m.Message}, m.updates)[0]
 }
 
-// find is where a message is, or would be, among the known ones.
-func (c *chat) find(id schemas.MessageID) (int, bool) {
-	return slices.BinarySearchFunc(c.known, id, func(m knownMessage, id schemas.MessageID) int {
+// find returns the place of a message among the known ones.
+func (s *messages) find(id schemas.MessageID) (int, bool) {
+	return slices.BinarySearchFunc(s.known, id, func(m knownMessage, id schemas.MessageID) int {
 		return strings.Compare(string(m.MessageID), string(id))
 	})
 }
 
-// know remembers a message that is on the screen, and what came before it.
-func (c *chat) know(m schemas.Message) schemas.MessageState {
-	i, found := c.find(m.MessageID)
+// add keeps a message that is on the screen, together with the updates that came before
+// it. It returns its state.
+func (s *messages) add(m schemas.Message) schemas.MessageState {
+	i, found := s.find(m.MessageID)
 	if found {
-		return c.known[i].state()
+		return s.known[i].state()
 	}
-	c.numbers++
-	known := knownMessage{Message: m, number: c.numbers}
-	c.early = slices.DeleteFunc(c.early, func(u schemas.Message) bool {
+	s.numbered++
+	known := knownMessage{Message: m, number: s.numbered}
+	s.early = slices.DeleteFunc(s.early, func(u schemas.Message) bool {
 		if u.TargetMessageID == m.MessageID {
 			known.update(u)
 		}
 		return u.TargetMessageID == m.MessageID
 	})
-	c.known = slices.Insert(c.known, i, known)
-	c.trimKnown()
+	s.known = slices.Insert(s.known, i, known)
+	s.trim()
 	return known.state()
 }
 
-// recall is know for a message of a page of history. What the page says was done to it
-// takes the place of what an earlier page said; what came to this device, or was sent from
-// it, is newer, but for an edit of an earlier time.
-func (c *chat) recall(h schemas.HistoryMessage) schemas.MessageState {
-	m, done := stored(h)
-	c.know(m)
-	i, found := c.find(m.MessageID)
-	if !found { // too old to be remembered
-		return schemas.Fold([]schemas.Message{m}, done)[0]
+// addStored is add for a message of a page of history. The updates of the page replace
+// those of an earlier page. An update that this device received or sent is newer than the
+// page, unless it is an edit with an earlier time.
+func (s *messages) addStored(h schemas.HistoryMessage) schemas.MessageState {
+	m, updates := stored(h)
+	s.add(m)
+	i, found := s.find(m.MessageID)
+	if !found { // older than the maxKnown newest
+		return schemas.Fold([]schemas.Message{m}, updates)[0]
 	}
-	c.known[i].updates = c.known[i].paged(done)
-	return c.known[i].state()
+	s.known[i].updates = s.known[i].merge(updates)
+	return s.known[i].state()
 }
 
-// paged are the updates of a message of which a page says what was done to it.
-func (m knownMessage) paged(done []schemas.Message) []schemas.Message {
+// merge returns the updates of the message after a page of history brought others.
+func (m knownMessage) merge(page []schemas.Message) []schemas.Message {
 	var edited schemas.Timestamp
-	for _, u := range done {
+	for _, u := range page {
 		edited = max(edited, u.Timestamp) // edits alone have one
 	}
 	for _, u := range m.updates {
 		if u.MessageID != "" && (u.Change != schemas.ChangeEdit || u.Timestamp >= edited) {
-			done = append(done, u)
+			page = append(page, u)
 		}
 	}
-	return done
+	return page
 }
 
-// apply remembers what was done to a message, whether that has come or not.
-func (c *chat) apply(u schemas.Message) {
-	if i, found := c.find(u.TargetMessageID); found {
-		c.known[i].update(u)
+// apply keeps an update, whether its message is known or not.
+func (s *messages) apply(u schemas.Message) {
+	if i, found := s.find(u.TargetMessageID); found {
+		s.known[i].update(u)
 		return
 	}
-	c.early = append(c.early, u)
-	c.early = c.early[max(0, len(c.early)-chatKnown):]
+	s.early = append(s.early, u)
+	s.early = s.early[max(0, len(s.early)-maxKnown):]
 }
 
 func (m *knownMessage) update(u schemas.Message) {
 	if u.Chat() != m.Chat() {
-		return // whoever reacts names the message, and the server does not know all of them
+		return // a user may name any message in a reaction, and the server does not know all of them
 	}
 	i := slices.IndexFunc(m.updates, func(o schemas.Message) bool { return o.SenderID == u.SenderID && o.Change == u.Change })
 	switch {
@@ -102,95 +110,63 @@ func (m *knownMessage) update(u schemas.Message) {
 	}
 }
 
-// trimKnown forgets what has disappeared, and the oldest.
-func (c *chat) trimKnown() {
+// trim drops the messages that have disappeared, and the oldest.
+func (s *messages) trim() {
 	now := schemas.Now()
-	c.known = slices.DeleteFunc(c.known, func(m knownMessage) bool { return m.Expired(now) })
-	c.known = c.known[max(0, len(c.known)-chatKnown):]
+	s.known = slices.DeleteFunc(s.known, func(m knownMessage) bool { return m.Expired(now) })
+	s.known = s.known[max(0, len(s.known)-maxKnown):]
 }
 
-// here are the messages of the open chat as they are now, the newest first.
-func (c *chat) here(yield func(int, schemas.MessageState) bool) {
-	c.trimKnown()
-	for _, m := range slices.Backward(c.known) {
-		if c.chatWith(&m.Message) == c.peer && !yield(m.number, m.state()) {
-			return
+// in yields the messages of a chat, the newest first, with their numbers.
+func (s *messages) in(chat schemas.Participant) func(yield func(int, schemas.MessageState) bool) {
+	return func(yield func(int, schemas.MessageState) bool) {
+		s.trim()
+		for _, m := range slices.Backward(s.known) {
+			if s.chatOf(&m.Message) == chat && !yield(m.number, m.state()) {
+				return
+			}
 		}
 	}
 }
 
-// chatWith is the chat of a message as this person names it.
-func (c *chat) chatWith(m *schemas.Message) schemas.Participant {
+// newest returns the newest message of a chat that matches.
+func (s *messages) newest(chat schemas.Participant, match func(int, schemas.MessageState) bool) (schemas.MessageID, bool) {
+	for n, m := range s.in(chat) {
+		if match(n, m) {
+			return m.MessageID, true
+		}
+	}
+	return "", false
+}
+
+// chatOf returns the chat of a message from this user's side.
+func (s *messages) chatOf(m *schemas.Message) schemas.Participant {
 	switch {
 	case m.GroupID != "":
 		return schemas.Participant{Group: m.GroupID}
-	case m.SenderID == c.client.Welcome().UserID:
+	case m.SenderID == s.me:
 		return schemas.Participant{User: m.ReceiverID}
 	}
 	return schemas.Participant{User: m.SenderID}
 }
 
-// quote is the beginning of a message.
-func (c *chat) quote(id schemas.MessageID) string {
-	i, found := c.find(id)
-	if !found || c.known[i].Expired(schemas.Now()) {
-		return "an earlier message"
+// stored turns a message of a page into a message and its updates. These have no id: an
+// update that comes to this device is newer.
+func stored(m schemas.HistoryMessage) (schemas.Message, []schemas.Message) {
+	update := schemas.Message{SenderID: m.SenderID, TargetMessageID: m.MessageID}
+	var updates []schemas.Message
+	if m.EditedAt > 0 {
+		update.Change, update.Content, update.Timestamp = schemas.ChangeEdit, m.Content, m.EditedAt
+		updates = append(updates, update)
 	}
-	state := c.known[i].state()
-	if state.Deleted {
-		return "a deleted message"
+	for _, r := range m.Reactions {
+		update.Change, update.SenderID, update.Content = schemas.ChangeReaction, r.UserID, r.Reaction
+		updates = append(updates, update)
 	}
-	return clean(short(state.Content))
-}
-
-// about quotes what a message answers, or changes.
-func (c *chat) about(id schemas.MessageID) string {
-	if id == "" {
-		return ""
+	if m.Deleted {
+		update.Change, update.SenderID, update.Content = schemas.ChangeDelete, m.SenderID, ""
+		updates = append(updates, update)
 	}
-	return " (re: " + c.quote(id) + ")"
-}
-
-// row is a message as it is now.
-func (c *chat) row(s schemas.MessageState) string {
-	from := clean(string(s.SenderID))
-	return fmt.Sprintf("[%s] %s%s: %s", clock(s.Timestamp), from, c.about(s.ReplyTo), c.text(s))
-}
-
-// text is the content of a message, and what was done to it.
-func (c *chat) text(s schemas.MessageState) string {
-	if s.Deleted {
-		return "(deleted)"
-	}
-	text := clean(s.Content)
-	if s.EditedAt > 0 {
-		text += " (edited)"
-	}
-	if len(s.Reactions) > 0 {
-		text += " [" + c.reactions(s.Reactions) + "]"
-	}
-	if s.ExpiresAt > 0 {
-		text += " (until " + clock(s.ExpiresAt) + ")"
-	}
-	return text
-}
-
-// reactions names who reacted how.
-func (c *chat) reactions(all []schemas.Reaction) string {
-	var kinds []string
-	of := make(map[string][]string)
-	for _, r := range all {
-		if of[r.Reaction] == nil {
-			kinds = append(kinds, r.Reaction)
-		}
-		of[r.Reaction] = append(of[r.Reaction], c.who(r.UserID))
-	}
-	for i, kind := range kinds {
-		names := of[kind]
-		if more := len(names) - chatReactors; more > 0 {
-			names = append(names[:chatReactors:chatReactors], fmt.Sprintf("%d more", more))
-		}
-		kinds[i] = clean(short(kind)) + " " + strings.Join(names, ", ")
-	}
-	return strings.Join(kinds, "; ")
+	return schemas.Message{MessageID: m.MessageID, SenderID: m.SenderID, ReceiverID: m.ReceiverID, GroupID: m.GroupID,
+		Content: m.Content, Timestamp: m.Timestamp, ReplyTo: m.ReplyTo, ExpiresAt: m.ExpiresAt}, updates
 }

@@ -7,31 +7,29 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"time"
-	"unicode"
 
 	"golang.org/x/term"
 
 	"roost/schemas"
 )
 
-// screen is where a chat is shown: line by line, or on a terminal above the line
-// that is being typed. The goroutine of the chat owns it.
+// screen shows a chat line by line, on a terminal above the line that the user types. The
+// goroutine of the session owns it.
 type screen struct {
 	out  io.Writer
-	term *term.Terminal // nil: no terminal
+	term *term.Terminal // nil: there is no terminal
 	fd   int
 
-	typed atomic.Int64  // rows that the person typed, counted by the reader of lines
-	keys  chan struct{} // 1 long; written where a key was pressed that makes a message, read by the chat; when full it knows
+	typed atomic.Int64  // rows that the user typed, counted by the reader of lines
+	keys  chan struct{} // 1 long; written for a key of a line that becomes a message, read by the session; when full it knows already
 
-	last    schemas.MessageID // on a terminal: the newest row is the mark of this message, or
-	passing bool              // the newest row goes away before the next one, as long as
-	lastRow int64             // nothing was typed since: typed was this
-	err     error             // of the first write that failed; nothing is written after it
+	last    schemas.MessageID // on a terminal, the newest row is the mark of this message; empty: it is not
+	fading  bool              // the newest row is temporary
+	lastRow int64             // typed after the newest row; if typed has grown, that row is out of reach
+	err     error             // of the first write that failed; the screen writes nothing after it
 }
 
-// newScreen takes the terminal over, if both ends are one; restore gives it back.
+// newScreen takes the terminal over if stdin and stdout are one; restore gives it back.
 func newScreen(stdin io.Reader, stdout io.Writer) (s *screen, restore func(), err error) {
 	s = &screen{out: stdout, keys: make(chan struct{}, 1)}
 	fd, in := terminal(stdin)
@@ -56,7 +54,7 @@ func newScreen(stdin io.Reader, stdout io.Writer) (s *screen, restore func(), er
 	}, nil
 }
 
-// terminal says whether f is one, and its file descriptor.
+// terminal returns the file descriptor of f, and whether f is a terminal.
 func terminal(f any) (int, bool) {
 	file, ok := f.(*os.File)
 	if !ok {
@@ -66,12 +64,12 @@ func terminal(f any) (int, bool) {
 	return fd, term.IsTerminal(fd)
 }
 
-// reader gives the person's lines; plain is used where there is no terminal.
+// reader returns a function that reads the user's lines, from plain if there is no terminal.
 func (s *screen) reader(plain *bufio.Reader) func() (string, error) {
 	if s.term != nil {
 		return func() (string, error) {
 			line, err := s.term.ReadLine()
-			if err == term.ErrPasteIndicator { // where an earlier program left that mode on
+			if err == term.ErrPasteIndicator { // an earlier program left that mode on
 				err = nil
 			}
 			s.typed.Add(1)
@@ -81,6 +79,7 @@ func (s *screen) reader(plain *bufio.Reader) func() (string, error) {
 	return func() (string, error) { return plain.ReadString('\n') }
 }
 
+// prompt shows a text in front of the line that the user types.
 func (s *screen) prompt(text string) {
 	if s.term != nil {
 		s.term.SetPrompt(text)
@@ -88,8 +87,8 @@ func (s *screen) prompt(text string) {
 	}
 }
 
-// pressed hears of each key from the reader of lines. Only a line that is no
-// command, or a reply, becomes a message.
+// pressed takes note of a key. The reader of lines calls it. A line becomes a message if it
+// is no command, or a reply.
 func (s *screen) pressed(line string, _ int, _ rune) (string, int, bool) {
 	if line != "" && (!strings.HasPrefix(line, "/") || strings.HasPrefix(line, "//") || strings.HasPrefix(line, "/reply ")) {
 		select {
@@ -107,31 +106,30 @@ func (s *screen) line(format string, args ...any) {
 	s.write(fmt.Sprintf(format, args...) + "\n")
 }
 
-// lines shows a text that may have several.
+// lines shows a text of one line or more.
 func (s *screen) lines(text string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		s.line("%s", line)
 	}
 }
 
-// pass shows a line that is soon out of date: on a terminal it goes away with
-// fade, or when another one comes.
-func (s *screen) pass(text string) {
+// temporary shows a line that is soon stale: on a terminal, fade or the next line removes
+// it.
+func (s *screen) temporary(text string) {
 	s.line("%s", text)
-	s.passing, s.lastRow = s.term != nil, s.typed.Load()
+	s.fading, s.lastRow = s.term != nil, s.typed.Load()
 }
 
-// fade takes a passing line away, if it can still be found.
+// fade removes a temporary line if it is still in reach.
 func (s *screen) fade() {
-	if s.passing && s.lastRow == s.typed.Load() {
+	if s.fading && s.lastRow == s.typed.Load() {
 		s.write("\x1b[1A\r\x1b[K")
 	}
-	s.passing = false
+	s.fading = false
 }
 
-// mark shows how far a sent message has got. On a terminal, where it stands right
-// below what was typed, that is a row of its own, and the next mark of the same
-// message replaces it if nothing came between.
+// mark shows how far a sent message has got, in a row of its own. On a terminal the next
+// mark of the same message replaces that row if no other line came between.
 func (s *screen) mark(id schemas.MessageID, sign, text string) {
 	text = clean(text)
 	if s.term == nil {
@@ -157,38 +155,4 @@ func (s *screen) write(text string) {
 		}
 	}
 	_, s.err = io.WriteString(s.out, text)
-}
-
-// short keeps a row from wrapping.
-func short(text string) string {
-	const most = 30
-	text, _, _ = strings.Cut(text, "\n")
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return text
-}
-
-// clean takes from what others wrote all that would command the terminal, and
-// indents further lines, so that none passes for a message.
-func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return r
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
-			return '\uFFFD'
-		}
-		return r
-	}, text)
-	return strings.ReplaceAll(text, "\n", "\n    ")
-}
-
-// clock is the local time of t, with the day if that is another.
-func clock(t schemas.Timestamp) string {
-	local := t.Time().Local()
-	if now := time.Now(); local.YearDay() == now.YearDay() && local.Year() == now.Year() {
-		return local.Format("15:04")
-	}
-	return local.Format("2006-01-02 15:04")
 }

@@ -3,6 +3,8 @@ package chat
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,76 +12,43 @@ import (
 	"roost/schemas"
 )
 
-const (
-	chatUnanswered = 64              // lines without answer; beyond, no line is read
-	chatNotices    = 16              // reads and typing that wait for a connection; beyond, the next one has to do
-	chatPatience   = 2 * time.Second // for what was just typed, where the person ends the chat
-)
+// patience is how long the chat waits for answers after the user quits.
+const patience = 2 * time.Second
 
-// chat is one person at one device. run owns all of it. Goroutines serve run and
-// end with it: the reader of lines, the sender, which keeps the order of what was
-// typed, the receiver, the notifier, and a pull of a channel and an export while there
-// is one.
-type chat struct {
+// session is one user at one device. The goroutine of run owns it and all parts of it.
+type session struct {
 	account *account
 	client  *client.Client
 	screen  *screen
-	peer    schemas.Participant // whom a line goes to
+	me      schemas.UserID
 
-	outgoing chan outgoing // chatUnanswered long; written by run, which counts, so it is never full; read by the sender
-	results  chan result   // unbuffered; written by the sender, read by run
+	chats    *chats
+	messages *messages
+	view     *view
+	marks    *marks
+	open     *openChat
+	typing   *typing
+	presence *presence
+	groups   *groups
+	channels *channels
+	exports  *exports
+	deletion *deletion
+	commands commandTable
+
+	sender   *sender
+	notifier *notifier
 	events   chan received // unbuffered; written by the receiver, read by run
-	notices  chan notice   // chatNotices long; written by run, read by the notifier; when full a notice is left out
-	channels channels
-	exports  chan exported // unbuffered; written by an export, read by run
 	wg       sync.WaitGroup
-	left     []result // what the end of the chat kept from results; written by the sender, read once that has ended
 
-	unanswered int
-	leaving    bool             // no line is read any more
-	patience   <-chan time.Time // says that answers are not waited for any longer; nil: they are
-	online     bool             // the first Connected is no news
-	away       bool             // the connection is lost
-	started    schemas.Timestamp
-	exporting  bool
-	deleted    bool // the account
-
-	marks   marks
-	known   []knownMessage    // by message id, at most chatKnown
-	early   []schemas.Message // updates of others, oldest first, at most chatKnown
-	numbers int               // given to messages so far
-	oldest  schemas.MessageID // to which /history went back in the chat with peer; empty: nowhere yet
-	groups  map[schemas.GroupID]string
-	timers  map[schemas.Participant]int      // after how many days messages disappear, where that is known
-	unread  map[schemas.Participant]readMark // the newest one that was shown while another chat was open
-	typing  typing
-	watched []schemas.UserID
-	present map[schemas.UserID]bool // who of watched was online when last heard of
+	connection
+	leaving bool             // no line is read any more
+	expired <-chan time.Time // ends the wait for answers; nil: run waits for all of them
 }
 
-func newChat(a *account, c *client.Client, s *screen, peer schemas.Participant) *chat {
-	return &chat{account: a, client: c, screen: s, peer: peer,
-		outgoing: make(chan outgoing, chatUnanswered), results: make(chan result), events: make(chan received),
-		notices: make(chan notice, chatNotices), exports: make(chan exported), channels: newChannels(),
-		groups: make(map[schemas.GroupID]string), timers: make(map[schemas.Participant]int), unread: make(map[schemas.Participant]readMark),
-		typing: newTyping(), present: make(map[schemas.UserID]bool)}
-}
-
-// outgoing is a message, or an update where change is set.
-type outgoing struct {
-	to      schemas.Participant
-	text    string
-	replyTo schemas.MessageID
-	change  schemas.MessageChange
-	target  schemas.MessageID // what it changes, or
-	last    bool              // the last one that was sent, if that is newer
-}
-
-// result is what became of a line; sent is set where err is nil.
-type result struct {
-	outgoing
-	sent schemas.MessageReceived
-	err  error
+// connection is the state of the connection, as far as the user knows it.
+type connection struct {
+	online bool // there was one
+	lost   bool
 }
 
 type received struct {
@@ -87,38 +56,67 @@ type received struct {
 	err   error
 }
 
-// run chats until it is over.
-func (c *chat) run(ctx context.Context, lines func() (string, error)) error {
-	welcome := c.client.Welcome()
-	c.started = welcome.ServerTime
-	c.screen.line("You are %s on %s. /help lists the commands.", clean(string(welcome.UserID)), clean(c.account.opts.Device))
-	if _, err := c.loadGroups(ctx); err != nil {
-		c.screen.line("The names of your groups are not known: %v", explain(err))
+func newSession(a *account, c *client.Client, scr *screen, peer schemas.Participant) *session {
+	welcome := c.Welcome()
+	s := &session{account: a, client: c, screen: scr, me: welcome.UserID, events: make(chan received),
+		chats: newChats(a), messages: &messages{me: welcome.UserID}, sender: newSender(c), notifier: newNotifier(c)}
+	s.view = &view{me: s.me, chats: s.chats, messages: s.messages}
+	s.marks = &marks{screen: scr, sender: s.sender}
+	s.open = &openChat{account: a, screen: scr, view: s.view, chats: s.chats, sender: s.sender, notifier: s.notifier,
+		peer: peer, unread: make(map[schemas.Participant]readMark)}
+	s.typing = newTyping(scr, s.view, s.open, s.notifier)
+	s.presence = &presence{account: a, client: c, screen: scr, online: make(map[schemas.UserID]bool)}
+	s.groups = &groups{account: a, screen: scr, view: s.view, chats: s.chats, open: s.open}
+	s.channels = &channels{account: a, screen: scr, view: s.view, messages: s.messages, sender: s.sender, wg: &s.wg, started: welcome.ServerTime,
+		seen: make(map[schemas.GroupID]schemas.MessageID), pulling: make(map[schemas.GroupID]schemas.MessageID), pulled: make(chan pulled)}
+	s.exports = &exports{account: a, screen: scr, wg: &s.wg, done: make(chan exported)}
+	s.deletion = &deletion{account: a, screen: scr, me: s.me}
+	history := &history{account: a, screen: scr, view: s.view, messages: s.messages, open: s.open}
+	updates := &messageCommands{screen: scr, view: s.view, messages: s.messages, open: s.open}
+	devices := &devices{account: a, screen: scr, this: welcome.DeviceID}
+	s.commands = commandTable{
+		{"Chats", slices.Concat(s.open.commands(), history.commands())},
+		{"Messages", updates.commands()},
+		{"Groups", s.groups.commands()},
+		{"Users", slices.Concat(s.presence.commands(), (&blocks{a, scr}).commands())},
+		{"You", slices.Concat(devices.commands(), (&settings{a, scr}).commands(), s.exports.commands(), s.deletion.commands())},
+		{"Here", []command{
+			{"/help", "", "this list", 0, 0, func(context.Context, args) error { s.commands.help(scr); return nil }},
+			{"/quit", "", "end the chat", 0, 0, func(context.Context, args) error { return errQuit }},
+		}},
 	}
-	if participant(c.peer) != "" {
-		c.showTimer(ctx)
+	return s
+}
+
+// run chats until the chat is over.
+func (s *session) run(ctx context.Context, lines func() (string, error)) error {
+	s.screen.line("You are %s on %s. /help lists the commands.", clean(string(s.me)), clean(s.account.opts.Device))
+	if _, err := s.chats.loadGroups(ctx); err != nil {
+		s.screen.line("The names of your groups are not known: %v", explain(err))
 	}
-	c.prompt()
-	restored := c.client.Restored()
+	if s.open.check() == nil {
+		s.open.showTimer(ctx)
+	}
+	s.open.prompt()
+	restored := s.client.Restored()
 	if n := len(restored); n > 0 {
-		c.screen.line("Messages from last time that are being sent again: %d", n)
+		s.screen.line("Messages from last time that are retried: %d", n)
 	}
-	c.unanswered = len(restored)
+	s.sender.unanswered = len(restored)
 
 	ctx, cancel := context.WithCancel(ctx)
-	c.wg.Go(func() { c.send(ctx, restored) })
-	c.wg.Go(func() { c.receive(ctx) })
-	c.wg.Go(func() { c.notify(ctx) })
-	err := c.loop(ctx, readLines(ctx, lines))
+	s.wg.Go(func() { s.sender.run(ctx, restored) })
+	s.wg.Go(func() { s.receive(ctx) })
+	s.wg.Go(func() { s.notifier.run(ctx) })
+	err := s.loop(ctx, readLines(ctx, lines))
 	cancel()
-	c.wg.Wait()
-	c.farewell(err == nil && !c.deleted)
+	s.wg.Wait()
+	s.farewell(err == nil && !s.deletion.done)
 	return err
 }
 
-// readLines reads until there are no more. Its goroutine is the only one that
-// is not waited for: a read from a terminal cannot be interrupted, and ends with
-// the process.
+// readLines reads until there are no more lines. Nothing waits for its goroutine: a read
+// from a terminal cannot be interrupted, and ends with the process.
 func readLines(ctx context.Context, next func() (string, error)) <-chan string {
 	lines := make(chan string) // unbuffered; closed at the end of stdin
 	go func() {
@@ -140,76 +138,12 @@ func readLines(ctx context.Context, next func() (string, error)) <-chan string {
 	return lines
 }
 
-// send sends what is outgoing, one after the other.
-func (c *chat) send(ctx context.Context, restored []client.Outgoing) {
-	report := func(r result) bool {
-		select {
-		case c.results <- r:
-			return true
-		case <-ctx.Done():
-			c.left = append(c.left, r)
-			return false
-		}
-	}
-	last := make(map[schemas.Participant]schemas.MessageID)
-	for _, f := range restored {
-		r := result{outgoing: outgoing{to: schemas.Participant{User: f.ReceiverID, Group: f.GroupID}, text: f.Content,
-			replyTo: f.ReplyTo, change: f.Change, target: f.TargetMessageID}}
-		r.sent, r.err = c.client.Resend(ctx, f.MessageIDByClient)
-		r.note(last)
-		if !report(r) {
-			return
-		}
-	}
+// receive hands events to run, until ctx ends or the client has ended.
+func (s *session) receive(ctx context.Context) {
 	for {
+		ev, err := s.client.Receive(ctx)
 		select {
-		case o := <-c.outgoing:
-			if o.last {
-				o.target = max(o.target, last[o.to])
-			}
-			r := result{outgoing: o}
-			r.sent, r.err = c.sendOne(ctx, o)
-			r.note(last)
-			if !report(r) {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (c *chat) sendOne(ctx context.Context, o outgoing) (schemas.MessageReceived, error) {
-	if o.change != "" && o.target == "" {
-		return schemas.MessageReceived{}, errors.New("you sent nothing here that is known; /history shows what is stored")
-	}
-	switch o.change {
-	case schemas.ChangeEdit:
-		return c.client.Edit(ctx, o.to, o.target, o.text)
-	case schemas.ChangeDelete:
-		return c.client.Delete(ctx, o.to, o.target)
-	case schemas.ChangeReaction:
-		return c.client.React(ctx, o.to, o.target, o.text)
-	}
-	return c.client.Send(ctx, o.to, o.text, &client.SendOptions{ReplyTo: o.replyTo})
-}
-
-// note keeps the last message that was sent to each.
-func (r result) note(last map[schemas.Participant]schemas.MessageID) {
-	switch {
-	case r.err != nil:
-	case r.change == "":
-		last[r.to] = r.sent.MessageID
-	case r.change == schemas.ChangeDelete && r.target == last[r.to]:
-		delete(last, r.to)
-	}
-}
-
-func (c *chat) receive(ctx context.Context) {
-	for {
-		ev, err := c.client.Receive(ctx)
-		select {
-		case c.events <- received{ev, err}:
+		case s.events <- received{ev, err}:
 		case <-ctx.Done():
 			return
 		}
@@ -219,94 +153,117 @@ func (c *chat) receive(ctx context.Context) {
 	}
 }
 
-func (c *chat) loop(ctx context.Context, lines <-chan string) error {
+func (s *session) loop(ctx context.Context, lines <-chan string) error {
 	for {
-		if c.screen.err != nil {
-			return c.screen.err
+		if s.screen.err != nil {
+			return s.screen.err
 		}
-		if c.gone() {
+		if s.over() {
 			return nil
 		}
 		in := lines
-		if c.leaving || c.unanswered >= chatUnanswered {
+		if s.leaving || s.sender.unanswered >= maxUnanswered {
 			in = nil
 		}
 		select {
 		case line, ok := <-in:
-			quits := ok && c.typed(ctx, line) == errQuit
-			c.leaving = quits || !ok
-			if quits || c.leaving && c.screen.term != nil {
-				c.patience = time.After(chatPatience)
+			quits := ok && s.typed(ctx, line) == errQuit
+			s.leaving = quits || !ok
+			if quits || s.leaving && s.screen.term != nil {
+				s.expired = time.After(patience)
 			}
-		case r := <-c.results:
-			c.unanswered--
-			c.answered(r)
-		case r := <-c.events:
+		case r := <-s.sender.results:
+			s.sender.unanswered--
+			s.answered(r)
+		case r := <-s.events:
 			switch {
 			case isRemoved(r.err):
-				return c.account.removed()
+				return s.account.removed()
 			case r.err != nil:
 				return explain(r.err)
 			}
-			c.happened(r.event)
-			if w, ok := r.event.(client.WakeUp); ok {
-				c.woken(ctx, w)
-			}
-		case p := <-c.channels.pulled:
-			c.showPulled(ctx, p)
-		case e := <-c.exports:
-			c.exportEnded(e)
-		case <-c.patience:
+			s.event(ctx, r.event)
+		case p := <-s.channels.pulled:
+			s.channels.show(ctx, p)
+		case x := <-s.exports.done:
+			s.exports.ended(x)
+		case <-s.expired:
 			return nil
-		case <-c.screen.keys:
-			c.typingHere()
-		case <-c.typing.over.C:
-			c.screen.fade()
+		case <-s.screen.keys:
+			s.typing.report()
+		case <-s.typing.stale.C:
+			s.screen.fade()
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// gone says whether the chat is over: where stdin has ended, that is with the last
-// answer and an export; a person who ends it waits for what is answered soon.
-func (c *chat) gone() bool {
+// typed runs the command of a line, or sends the line.
+func (s *session) typed(ctx context.Context, line string) error {
+	line = strings.TrimRight(line, "\r\n")
 	switch {
-	case !c.leaving:
-		return false
-	case c.patience == nil:
-		return c.unanswered == 0 && !c.exporting
+	case strings.TrimSpace(line) == "":
+		return nil
+	case strings.HasPrefix(line, "//"):
+		line = line[1:]
+	case strings.HasPrefix(line, "/"):
+		command, args, err := s.commands.find(line)
+		if err == nil {
+			err = command.run(ctx, args)
+		}
+		if err != nil && err != errQuit {
+			s.screen.lines(explain(err).Error())
+		}
+		return err
 	}
-	return c.unanswered == 0 || c.away || c.deleted
+	if err := s.open.say(line, ""); err != nil {
+		s.screen.line("%v", err)
+	}
+	return nil
 }
 
-// farewell says what was not answered, once the sender has ended. What the server may
-// have is asked again at the next start, if that is this device; the rest is not sent.
-func (c *chat) farewell(again bool) {
-	for _, r := range c.left {
+// over says whether the chat is over. At the end of stdin that is after the last answer
+// and the end of an export. If the user ends the chat, it waits only for answers that can
+// still come.
+func (s *session) over() bool {
+	switch {
+	case !s.leaving:
+		return false
+	case s.expired == nil:
+		return s.sender.unanswered == 0 && !s.exports.running
+	}
+	return s.sender.unanswered == 0 || s.lost || s.deletion.done
+}
+
+// farewell shows the messages that have no answer, after the sender has ended. If this
+// device can start again, it retries those that the server may have; the others are not
+// sent.
+func (s *session) farewell(again bool) {
+	for _, r := range s.sender.unreported {
 		var unknown *client.UnknownOutcomeError
 		switch {
 		case errors.As(r.err, &unknown):
 			continue
 		case errors.Is(r.err, context.Canceled):
-			c.notSent(r.outgoing)
+			s.notSent(r.outgoing)
 		default:
-			c.answered(r)
+			s.answered(r)
 		}
-		c.unanswered--
+		s.sender.unanswered--
 	}
-	for len(c.outgoing) > 0 {
-		c.notSent(<-c.outgoing)
-		c.unanswered--
+	for len(s.sender.outgoing) > 0 {
+		s.notSent(<-s.sender.outgoing)
+		s.sender.unanswered--
 	}
-	switch {
-	case c.unanswered == 0:
+	switch n := s.sender.unanswered; {
+	case n == 0:
 	case again:
-		c.screen.line("Not known to be sent: %d of your messages. What was on the way is sent again next time.", c.unanswered)
+		s.screen.line("Messages whose outcome is unknown: %d. The next start retries them.", n)
 	default:
-		c.screen.line("Not known to be sent: %d of your messages.", c.unanswered)
+		s.screen.line("Messages whose outcome is unknown: %d.", n)
 	}
 }
 
-// notSent shows a line that the end of the chat came before.
-func (c *chat) notSent(o outgoing) { c.screen.line("✗ %s: not sent", clean(c.line(o))) }
+// notSent shows a message that the end of the chat forestalled.
+func (s *session) notSent(o outgoing) { s.screen.line("✗ %s: not sent", clean(s.view.outgoing(o))) }

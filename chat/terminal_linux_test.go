@@ -60,7 +60,7 @@ func (p *chatter) keys(text string) {
 // escape is what moves the cursor, clears and colours.
 var escape = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]|\r`)
 
-// startTerminalChat is startChat with a person at a terminal.
+// startTerminalChat is startChat with a user at a terminal.
 func startTerminalChat(t *testing.T, url, user string) *chatter {
 	t.Helper()
 	keyboard, terminal := openTerminal(t)
@@ -96,8 +96,8 @@ func startTerminalChat(t *testing.T, url, user string) *chatter {
 	return p
 }
 
-// What is shown in the open chat is read, and typing is told, where a person is
-// known to sit in front of it.
+// Messages that the open chat shows are read, and typing is reported, if the user is at a
+// terminal.
 func TestReadAndTyping(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("carol", "correct horse")
@@ -204,17 +204,17 @@ func TestUpdatesOnTerminals(t *testing.T) {
 	bob.sees(`.*alice deleted a message of \d\d:\d\d`)
 }
 
-// A line that begins a command tells nobody that the person types.
+// A line that begins a command is not reported as typing.
 func TestKeys(t *testing.T) {
-	for line, told := range map[string]bool{"": false, "h": true, "/": false, "/block bo": false, "//": true, "/reply 1 s": true} {
+	for line, typing := range map[string]bool{"": false, "h": true, "/": false, "/block bo": false, "//": true, "/reply 1 s": true} {
 		s := &screen{keys: make(chan struct{}, 1)}
 		for range 2 { // the second one finds it full
 			if _, _, done := s.pressed(line, len(line), 'x'); done {
 				t.Errorf("%q: the key is taken", line)
 			}
 		}
-		if len(s.keys) == 1 != told {
-			t.Errorf("%q: told %d times", line, len(s.keys))
+		if len(s.keys) == 1 != typing {
+			t.Errorf("%q: reported %d times", line, len(s.keys))
 		}
 	}
 }
@@ -233,12 +233,12 @@ func terminalScreen() (*screen, *bytes.Buffer) {
 // On a terminal the row about typing goes away.
 func TestPassingRow(t *testing.T) {
 	s, out := terminalScreen()
-	s.pass("bob is typing")
+	s.temporary("bob is typing")
 	s.line("[12:00] bob: hi")
-	s.pass("bob is typing")
+	s.temporary("bob is typing")
 	s.fade()
 	s.fade()
-	s.pass("bob is typing")
+	s.temporary("bob is typing")
 	s.typed.Add(1)
 	s.line("on")
 	expected := "bob is typing\r\n\x1b[1A\r\x1b[K[12:00] bob: hi\r\n" +

@@ -25,7 +25,7 @@ func TestUpdates(t *testing.T) {
 	alice.sees(`✓✓ edit: Dinner at nine\?`)
 
 	bob.types("/react 👍", "/to alice", "/react 👍", "/reply 1 Gladly")
-	bob.sees(`you were shown no such message here.*|nobody to write to.*`)
+	bob.sees(`there is no such message here.*|no chat is open.*`)
 	bob.sees(`✓ 👍 to Dinner at nine\?`)
 	alice.sees(`\[..:..\] bob reacted 👍 to Dinner at nine\?`)
 	alice.sees(`\[..:..\] bob \(re: Dinner at nine\?\): Gladly`)
@@ -33,7 +33,7 @@ func TestUpdates(t *testing.T) {
 	bob.sees(`✗ deletion of Lunch\?: not sent: it is no message of yours in that chat.*`)
 	bob.types("/react #9 🥪", "/edit #3")
 	bob.sees(`there is no #9 here; .*`)
-	bob.sees(`what shall it say\? .*`)
+	bob.sees(`the new text is missing: .*`)
 	bob.types("/react #1 🥪", "/edit #2 no")
 	bob.sees(`✓ 🥪 to Lunch\?`)
 	bob.sees(`✗ edit: no: not sent: .*`)
@@ -68,24 +68,24 @@ func TestUpdatesNothing(t *testing.T) {
 	srv.Account("bob", "correct horse")
 	alice := startChat(t, srv.URL, "alice", nil)
 	for _, step := range []struct{ line, pattern string }{
-		{"/messages", `whose\? /to NAME comes first`},
-		{"/disappear", `where\? /to NAME comes first`},
-		{"/edit x", `nobody to write to; .*`},
-		{"/delete", `nobody to write to; .*`},
-		{"/unreact", `nobody to write to; .*`},
+		{"/messages", `no chat is open; .*`},
+		{"/disappear", `no chat is open; .*`},
+		{"/edit x", `no chat is open; .*`},
+		{"/delete", `no chat is open; .*`},
+		{"/unreact", `no chat is open; .*`},
 		{"/to bob", `You write to bob\.`},
-		{"/messages", `you were shown none here; .*`},
-		{"/messages all", `how many\? .*`},
-		{"/edit x", `✗ edit: x: not sent: you sent nothing here that is known; .*`},
-		{"/delete", `✗ deletion of an earlier message: not sent: you sent nothing here.*`},
-		{"/delete 1", `which one\? .*`},
-		{"/unreact 1", `which one\? .*`},
-		{"/react 👍", `you were shown no such message here; .*`},
-		{"/react so so", `it goes like this: .*`},
+		{"/messages", `no message was shown here; .*`},
+		{"/messages all", `COUNT is a number: .*`},
+		{"/edit x", `✗ edit: x: not sent: this device knows no message of yours here; .*`},
+		{"/delete", `✗ deletion of an earlier message: not sent: this device knows no message of yours here.*`},
+		{"/delete 1", `name one message; .*`},
+		{"/unreact 1", `name one message; .*`},
+		{"/react 👍", `there is no such message here; .*`},
+		{"/react so so", `usage: .*`},
 		{"/react", `  /react \[#N\] REACTION .*`},
-		{"/unreact", `you were shown no such message here; .*`},
+		{"/unreact", `there is no such message here; .*`},
 		{"/reply #1 so", `there is no #1 here; .*`},
-		{"/disappear 2", `it is off, 1, 7 or 90`},
+		{"/disappear 2", `say off, 1, 7 or 90`},
 		{"/disappear", `Messages here stay\.`},
 	} {
 		alice.types(step.line)
@@ -93,8 +93,8 @@ func TestUpdatesNothing(t *testing.T) {
 	}
 }
 
-// A device that never had the message is told what happens to it, and so is a group,
-// on a terminal as well.
+// A device that never had a message shows the updates of it, in groups and on terminals
+// too.
 func TestUpdatesOfWhatWasNotSeen(t *testing.T) {
 	srv := chatServer(t)
 	alice := startChat(t, srv.URL, "alice", nil)
@@ -188,8 +188,8 @@ func TestUpdatesInHistory(t *testing.T) {
 	}
 }
 
-// offlineChat is a chat whose events are those of the test.
-func offlineChat(t *testing.T, me, peer schemas.UserID) (*chat, *bytes.Buffer) {
+// offlineSession is a session whose events are those of the test.
+func offlineSession(t *testing.T, me, peer schemas.UserID) (*session, *bytes.Buffer) {
 	t.Helper()
 	srv := clienttest.New()
 	t.Cleanup(srv.Close)
@@ -199,7 +199,7 @@ func offlineChat(t *testing.T, me, peer schemas.UserID) (*chat, *bytes.Buffer) {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	var out bytes.Buffer
-	return newChat(&account{}, c, &screen{out: &out}, schemas.Participant{User: peer}), &out
+	return newSession(&account{}, c, &screen{out: &out}, schemas.Participant{User: peer}), &out
 }
 
 func chatMessage(n int, from, to schemas.UserID, content string) schemas.Message {
@@ -226,34 +226,34 @@ func TestKnowsUpdatesInAnyOrder(t *testing.T) {
 	edits := []schemas.Message{chatUpdate(2, m, "alice", schemas.ChangeEdit, "second"), chatUpdate(3, m, "alice", schemas.ChangeEdit, "third")}
 	stray := chatUpdate(4, m, "carol", schemas.ChangeReaction, "👎")
 	for _, order := range [][]schemas.Message{{m, edits[0], stray, edits[1]}, {m, edits[1], edits[0], stray}, {edits[1], stray, m, edits[0]}, {stray, edits[1], edits[0], m}} {
-		var c chat
+		var c messages
 		for _, x := range order {
 			if x.IsUpdate() {
 				c.apply(x)
 			} else {
-				c.know(x)
+				c.add(x)
 			}
 		}
-		if s := c.know(m); s.Content != "third" || s.EditedAt == 0 || len(s.Reactions) != 0 || len(c.early) != 0 {
+		if s := c.add(m); s.Content != "third" || s.EditedAt == 0 || len(s.Reactions) != 0 || len(c.early) != 0 {
 			t.Errorf("it is %+v, and %d updates wait", s, len(c.early))
 		}
 	}
-	var c chat
-	for n := range chatKnown + 1 {
-		c.apply(chatUpdate(3*chatKnown+n, chatMessage(n, "alice", "bob", ""), "alice", schemas.ChangeDelete, ""))
-		c.know(chatMessage(chatKnown+1+n, "alice", "bob", "x"))
+	var c messages
+	for n := range maxKnown + 1 {
+		c.apply(chatUpdate(3*maxKnown+n, chatMessage(n, "alice", "bob", ""), "alice", schemas.ChangeDelete, ""))
+		c.add(chatMessage(maxKnown+1+n, "alice", "bob", "x"))
 	}
-	if len(c.early) != chatKnown || len(c.known) != chatKnown {
+	if len(c.early) != maxKnown || len(c.known) != maxKnown {
 		t.Errorf("%d messages are known, %d updates wait", len(c.known), len(c.early))
 	}
-	if c.know(chatMessage(0, "alice", "bob", "x")).Deleted || !c.know(chatMessage(chatKnown, "alice", "bob", "x")).Deleted {
+	if c.add(chatMessage(0, "alice", "bob", "x")).Deleted || !c.add(chatMessage(maxKnown, "alice", "bob", "x")).Deleted {
 		t.Error("not the oldest is forgotten")
 	}
 }
 
 // What has disappeared is not shown, quoted or changed any more.
 func TestForgetsWhatDisappeared(t *testing.T) {
-	c, out := offlineChat(t, "bob", "alice")
+	c, out := offlineSession(t, "bob", "alice")
 	gone := chatMessage(1, "alice", "bob", "gone")
 	gone.ExpiresAt = schemas.Now() - 1
 	edit := chatUpdate(2, gone, "alice", schemas.ChangeEdit, "gone as well")
@@ -266,12 +266,13 @@ func TestForgetsWhatDisappeared(t *testing.T) {
 	soon := chatMessage(3, "alice", "bob", "soon gone")
 	soon.ExpiresAt = schemas.Now() + 60_000
 	c.message(client.Message{Message: soon})
-	c.known[0].ExpiresAt = schemas.Now() - 1 // a minute later
+	c.messages.known[0].ExpiresAt = schemas.Now() - 1 // a minute later
 	c.updated(client.MessageUpdate{Message: client.Message{Message: chatUpdate(5, soon, "alice", schemas.ChangeReaction, "👍")}})
 	answer := chatMessage(4, "alice", "bob", "an answer")
 	answer.ReplyTo = soon.MessageID
 	c.message(client.Message{Message: answer})
-	if err := c.messages(t.Context(), chatArgs{}); err != nil {
+	updates := &messageCommands{screen: c.screen, view: c.view, messages: c.messages, open: c.open}
+	if err := updates.list(t.Context(), args{}); err != nil {
 		t.Fatal(err)
 	}
 	now := clock(schemas.Now())
@@ -281,19 +282,20 @@ func TestForgetsWhatDisappeared(t *testing.T) {
 	if out.String() != expected {
 		t.Errorf("shown:\n%s\ninstead of:\n%s", out, expected)
 	}
-	if _, _, err := c.chosen("#1 x"); err == nil {
+	if _, _, err := updates.choose("#1 x"); err == nil {
 		t.Error("it can be changed")
 	}
 }
 
 // A page of history shows what was done to messages; so do later updates.
 func TestHistoryShowsUpdates(t *testing.T) {
-	c, out := offlineChat(t, "bob", "alice")
+	c, out := offlineSession(t, "bob", "alice")
 	page := schemas.HistoryMessage{MessageID: chatMessageID(1), SenderID: "alice", ReceiverID: "bob", Content: "Nine?", Timestamp: schemas.Now(), EditedAt: schemas.Now(),
 		ExpiresAt: schemas.Now() + 60_000, Reactions: []schemas.Reaction{{UserID: "bob", Reaction: "👍"}, {UserID: "alice", Reaction: "🎉"}}}
-	row := func(h schemas.HistoryMessage) string {
+	h := &history{screen: c.screen, view: c.view, messages: c.messages, open: c.open}
+	row := func(m schemas.HistoryMessage) string {
 		out.Reset()
-		c.showPage([]schemas.HistoryMessage{h})
+		h.showPage([]schemas.HistoryMessage{m})
 		_, text, _ := strings.Cut(strings.TrimSuffix(out.String(), "\n"), "] ")
 		return text
 	}
@@ -307,8 +309,8 @@ func TestHistoryShowsUpdates(t *testing.T) {
 		t.Errorf("%q instead of %q", got, expected)
 	}
 	m, _ := stored(page)
-	c.apply(chatUpdate(5, m, "bob", schemas.ChangeReaction, ""))
-	c.apply(chatUpdate(6, m, "alice", schemas.ChangeEdit, "Ten?"))
+	c.messages.apply(chatUpdate(5, m, "bob", schemas.ChangeReaction, ""))
+	c.messages.apply(chatUpdate(6, m, "alice", schemas.ChangeEdit, "Ten?"))
 	if got, expected := row(page), "alice: Ten? (edited) [🎉 alice]"+until; got != expected {
 		t.Errorf("after an update that no page has yet: %q instead of %q", got, expected)
 	}

@@ -139,13 +139,13 @@ func TestPeople(t *testing.T) {
 	bob := startChat(t, srv.URL, "bob", func(o *Options) { o.To = "alice" })
 	alice.sees(`bob is online\.`)
 	bob.types("/block alice", "/blocks")
-	bob.sees(`You get nothing more from alice, who is not told\. What they write in groups still comes\.`)
+	bob.sees(`You block alice, who does not learn of it\. Messages in groups still come\.`)
 	bob.sees(`You block alice\.`)
 	alice.sees(`bob is offline\.`) // as far as she is concerned
 	alice.types("Hello?")
 	alice.sees(`✓ Hello\?`)
 	bob.types("/unblock alice")
-	bob.sees(`You get what alice sends from now on\.`)
+	bob.sees(`You do not block alice any more\. New messages come again\.`)
 	alice.sees(`bob is online\.`)
 	alice.types("Again")
 	bob.sees(`\[..:..\] alice: Again`)
@@ -168,7 +168,7 @@ func TestRemovesADevice(t *testing.T) {
 	phone.sees(`✓ A note`)
 	laptop.types("/to alice", "/device remove my phone")
 	laptop.sees(`The device my phone is removed\.`)
-	says := "this device was removed; delete " + filepath.Join(state, "device.json") + " to begin as a new one"
+	says := "this device was removed; delete " + filepath.Join(state, "device.json") + " to register a new one"
 	if err := phone.ends(); err == nil || err.Error() != says {
 		t.Errorf("the phone: %v", err)
 	}
@@ -185,13 +185,13 @@ func TestDeviceLimit(t *testing.T) {
 		startChat(t, srv.URL, "alice", func(o *Options) { o.Device = name }).sees(`You are alice.*`)
 	}
 	fourth := startChat(t, srv.URL, "alice", func(o *Options) { o.Device = "watch" })
-	const says = "You have 3 devices already; remove one first (/device remove does in a chat of another one; --device takes one over: laptop, phone, tablet)"
+	const says = "You have 3 devices already; remove one first (use /device remove in a chat of another device, or take one over with --device: laptop, phone, tablet)"
 	if err := fourth.ends(); err == nil || err.Error() != says {
 		t.Errorf("the fourth: %v", err)
 	}
 }
 
-// Who gives a group away is told what they are now.
+// An owner who makes another member the owner learns the new role.
 func TestGivesAGroupAway(t *testing.T) {
 	srv := chatServer(t)
 	srv.Account("bob", "correct horse")
@@ -213,7 +213,7 @@ func TestExportAndDelete(t *testing.T) {
 	alice := startChat(t, srv.URL, "alice", func(o *Options) { o.State = state })
 	file := filepath.Join(dir, "all I have.jsonl")
 	alice.types("/export " + file)
-	alice.sees(`.*all I have\.jsonl has all that is stored about you: \d+ items, a line each\.`)
+	alice.sees(`.*all I have\.jsonl has all data about you: \d+ items, one a line\.`)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +224,7 @@ func TestExportAndDelete(t *testing.T) {
 		t.Errorf("the last line is %s, %v", lines[len(lines)-1], err)
 	}
 	alice.types("/export " + file)
-	alice.sees(`.*is there already; name another file`)
+	alice.sees(`.*exists already; name another file`)
 
 	alice.types("/to alice", "A note")
 	alice.sees(`✓ A note`)
@@ -239,7 +239,7 @@ func TestExportAndDelete(t *testing.T) {
 	alice.sees(`/delete-account alice does it\.`)
 	alice.types("/delete-account alice")
 	alice.sees(`The account alice is deleted\.`)
-	bob.sees(`\[..:..\] \* alice deleted the account\. Nobody gets what you write there\.`)
+	bob.sees(`\[..:..\] \* alice deleted the account\. It gets no more messages\.`)
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
 	}

@@ -26,7 +26,7 @@ type Bench struct {
 	History benchHistory `cmd:"" help:"Throughput kept with history for everybody."`
 	Mixed   benchMixed   `cmd:"" help:"A day in a chat app, at a rate."`
 	Fanout  benchFanout  `cmd:"" help:"Messages to groups."`
-	Steady  benchSteady  `cmd:"" set:"duration=5m" set:"warmup=0s" set:"warmup_note=; 0s lasts until bounded memory is full, at least a minute" help:"A rate for long: whether memory, streams and backlogs stay flat."`
+	Steady  benchSteady  `kong:"cmd,set='duration=5m',set='warmup=0s',set='warmup_note=; 0s lasts until bounded memory is full, at least a minute',help='A rate for long: whether memory, streams and backlogs stay flat.'"`
 	Raw     benchRaw     `cmd:"" help:"The limit: JetStream itself."`
 	Hold    benchHold    `cmd:"" hidden:"" help:"Hold silent devices; used by scale."`
 	NATS    benchNATS    `cmd:"" hidden:"" name:"nats" help:"A NATS server alone; used by raw."`
