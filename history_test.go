@@ -13,6 +13,7 @@ import (
 
 	"roost/client"
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
@@ -77,15 +78,15 @@ func TestHistoryDown(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	secret, err := gateway.LoadSecret(filepath.Join(dir, "token.key"))
+	secret, err := auth.LoadSecret(filepath.Join(dir, "token.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := gateway.NewTokens(secret)
+	tokens, err := auth.NewTokens(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := gateway.New(gateway.Options{Streams: conn, Auth: tokens, Accounts: gateway.NewAccounts(conn.Directory(), tokens),
+	g := gateway.New(gateway.Options{Streams: conn, Auth: tokens, Accounts: auth.NewAccounts(tokens),
 		Registry: registry, Log: streamstest.Log(t)})
 	if err := g.Start(ctx); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"roost/client"
-	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 )
 
@@ -199,11 +199,11 @@ func (s *server) address() string { return strings.TrimPrefix(s.url, "http://") 
 // token logs a user in with the server's own secret.
 func token(t *testing.T, dir string, u schemas.UserID) string {
 	t.Helper()
-	secret, err := gateway.LoadSecret(filepath.Join(dir, "token.key"))
+	secret, err := auth.LoadSecret(filepath.Join(dir, "token.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := gateway.NewTokens(secret)
+	tokens, err := auth.NewTokens(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

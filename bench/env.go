@@ -10,7 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 )
 
@@ -23,7 +23,7 @@ type Server struct {
 	// PIDs of all its processes.
 	PIDs []int
 	// Tokens of its built-in accounts.
-	Tokens *gateway.Tokens
+	Tokens *auth.Tokens
 	// Restart starts it anew on the same data. nil: it cannot be.
 	Restart func(context.Context) error
 	// Kill ends all its processes with SIGKILL and starts it anew on the same data.

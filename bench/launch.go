@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"roost/gateway"
+	"roost/gateway/auth"
 )
 
 // Launcher starts servers as processes of this program.
@@ -151,15 +151,15 @@ func (l *Launched) Stop() {
 }
 
 // ReadTokens reads the file with the secret of a server's tokens.
-func ReadTokens(path string) (*gateway.Tokens, error) {
+func ReadTokens(path string) (*auth.Tokens, error) {
 	if _, err := os.Stat(path); err != nil { // LoadSecret would make one
 		return nil, fmt.Errorf("failed to read the token secret: %w", err)
 	}
-	secret, err := gateway.LoadSecret(path)
+	secret, err := auth.LoadSecret(path)
 	if err != nil {
 		return nil, err
 	}
-	return gateway.NewTokens(secret)
+	return auth.NewTokens(secret)
 }
 
 // child is a process of this program.

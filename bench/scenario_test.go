@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/streams"
 	"roost/streams/streamstest"
 )
@@ -36,7 +37,7 @@ func within(t *testing.T) context.Context {
 func newEnv(t *testing.T) *Env {
 	t.Helper()
 	conn := streamstest.Connect(t, streamstest.Server(t, t.TempDir()), streams.Topology{})
-	tokens, err := gateway.NewTokens(bytes.Repeat([]byte("s"), 32))
+	tokens, err := auth.NewTokens(bytes.Repeat([]byte("s"), 32))
 	if err != nil {
 		t.Fatal(err)
 	}

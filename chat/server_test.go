@@ -15,6 +15,7 @@ import (
 
 	"roost/client"
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
@@ -90,11 +91,11 @@ func chatServer(t *testing.T, change ...func(*gateway.Options)) *chatHouse {
 			t.Errorf("the workers: %v", err)
 		}
 	})
-	tokens, err := gateway.NewTokens(make([]byte, 32))
+	tokens, err := auth.NewTokens(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := gateway.Options{Streams: conn, Auth: tokens, Accounts: gateway.NewAccounts(conn.Directory(), tokens), Log: streamstest.Log(t)}
+	o := gateway.Options{Streams: conn, Auth: tokens, Accounts: auth.NewAccounts(tokens), Log: streamstest.Log(t)}
 	for _, c := range change {
 		c(&o)
 	}

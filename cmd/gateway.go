@@ -13,6 +13,7 @@ import (
 
 	"roost/edge"
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/streams"
 )
 
@@ -81,7 +82,7 @@ func (f gatewayFlags) configure(o *gateway.Options, secretFile string) (closeAut
 		return nil, err
 	}
 	if f.AuthJWKS != "" {
-		external, err := gateway.NewExternal(gateway.Issuer{JWKS: f.AuthJWKS, Issuer: f.AuthIssuer, Audience: f.AuthAudience,
+		external, err := auth.NewExternal(auth.Issuer{JWKS: f.AuthJWKS, Issuer: f.AuthIssuer, Audience: f.AuthAudience,
 			Cache: f.AuthCache, Registry: o.Registry, Log: o.Log})
 		if err != nil {
 			return nil, err
@@ -89,15 +90,15 @@ func (f gatewayFlags) configure(o *gateway.Options, secretFile string) (closeAut
 		o.Auth = external
 		return external.Close, nil
 	}
-	secret, err := gateway.LoadSecret(secretFile)
+	secret, err := auth.LoadSecret(secretFile)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := gateway.NewTokens(secret)
+	tokens, err := auth.NewTokens(secret)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", secretFile, err)
 	}
-	o.Auth, o.Accounts = tokens, gateway.NewAccounts(o.Streams.Directory(), tokens)
+	o.Auth, o.Accounts = tokens, auth.NewAccounts(tokens)
 	return func() {}, nil
 }
 

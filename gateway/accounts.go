@@ -2,31 +2,25 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 
-	"golang.org/x/crypto/argon2"
-
+	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
 )
 
-// Accounts are the built-in ones: names and passwords in bucket ACCOUNTS.
-type Accounts struct {
-	directory *streams.Directory
-	tokens    *Tokens
-	hashing   *hashing
+// Accounts hashes and checks the passwords of built-in accounts, and issues their tokens.
+type Accounts interface {
+	// Hash and Check fail with [schemas.CodeUnavailable] if too many passwords wait.
+	Hash(ctx context.Context, password string) (string, error)
+	Check(ctx context.Context, password, hash string) (bool, error)
+	Issue(u schemas.UserID) (schemas.Token, error)
+	// Refused counts the requests that were refused because too many passwords waited.
+	Refused() int64
 }
 
-// NewAccounts keeps accounts in d and signs their tokens with t.
-func NewAccounts(d *streams.Directory, t *Tokens) *Accounts {
-	return &Accounts{directory: d, tokens: t, hashing: newHashing()}
-}
+var _ Accounts = (*auth.Accounts)(nil)
 
 // createAccount is POST /accounts.
 func (s *Server) createAccount(r *http.Request) (int, any, error) {
@@ -38,7 +32,7 @@ func (s *Server) createAccount(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	hash, err := s.opts.Accounts.hash(r.Context(), c.Password)
+	hash, err := s.opts.Accounts.Hash(r.Context(), c.Password)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -73,7 +67,7 @@ func (s *Server) madeBefore(ctx context.Context, c schemas.Credentials, key stri
 	if !ok || !account.MadeWith(key, schemas.Now()) {
 		return made, false, nil
 	}
-	if right, err := s.opts.Accounts.check(ctx, c.Password, account.PasswordHash); err != nil || !right {
+	if right, err := s.opts.Accounts.Check(ctx, c.Password, account.PasswordHash); err != nil || !right {
 		return made, false, err
 	}
 	err = s.directory.EnsureUser(ctx, c.UserID) // completes an account that was written and no more
@@ -114,9 +108,9 @@ func (s *Server) createSession(r *http.Request) (int, any, error) {
 		return 0, nil, wrongPassword()
 	}
 	if err != nil {
-		return 0, nil, uncheckedUser(err)
+		return 0, nil, auth.Unchecked(err)
 	}
-	token, err := s.opts.Accounts.tokens.Issue(user)
+	token, err := s.opts.Accounts.Issue(user)
 	return http.StatusOK, token, err
 }
 
@@ -132,13 +126,13 @@ const noAccount = schemas.UserID("no account")
 func (s *Server) rightPassword(ctx context.Context, u schemas.UserID, password string) (bool, error) {
 	account, ok, err := s.directory.Account(ctx, u)
 	if err != nil {
-		return false, uncheckedUser(err)
+		return false, auth.Unchecked(err)
 	}
 	hash := account.PasswordHash
 	if !ok || hash == "" {
-		hash = nobodysHash
+		hash = auth.NoPassword
 	}
-	right, err := s.opts.Accounts.check(ctx, password, hash)
+	right, err := s.opts.Accounts.Check(ctx, password, hash)
 	return right && ok, err
 }
 
@@ -163,59 +157,4 @@ func (s *Server) attempt(r *http.Request) error {
 			Message: "Too many attempts from your address. Try again later."}
 	}
 	return nil
-}
-
-// Parameters of argon2id: OWASP's second recommendation, 19 MiB and two passes.
-const (
-	argonMemory  = 19 << 10 // KiB
-	argonTime    = 2
-	argonThreads = 1
-	argonSalt    = 16
-	argonKey     = 32
-)
-
-// nobodysHash is what a login without an account is checked against. No password
-// fits it.
-var nobodysHash = phc(make([]byte, argonSalt), make([]byte, argonKey))
-
-func phc(salt, key []byte) string {
-	enc := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
-		argon2.Version, argonMemory, argonTime, argonThreads, enc.EncodeToString(salt), enc.EncodeToString(key))
-}
-
-// hash makes the PHC string of a password.
-func (a *Accounts) hash(ctx context.Context, password string) (string, error) {
-	salt := make([]byte, argonSalt)
-	_, _ = rand.Read(salt) // never fails since Go 1.24
-	if err := a.hashing.enter(ctx); err != nil {
-		return "", err
-	}
-	defer a.hashing.leave()
-	return phc(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)), nil
-}
-
-// check says whether the password fits the PHC string, by its own parameters.
-func (a *Accounts) check(ctx context.Context, password, hash string) (bool, error) {
-	var version int
-	var memory, passes uint32
-	var threads uint8
-	parts := strings.Split(hash, "$")
-	if len(parts) != 6 || parts[1] != "argon2id" {
-		return false, fmt.Errorf("a stored password hash is not argon2id")
-	}
-	if _, err := fmt.Sscanf(parts[2]+" "+parts[3], "v=%d m=%d,t=%d,p=%d", &version, &memory, &passes, &threads); err != nil || version != argon2.Version {
-		return false, fmt.Errorf("a stored password hash has unknown parameters")
-	}
-	salt, errSalt := base64.RawStdEncoding.DecodeString(parts[4])
-	want, errKey := base64.RawStdEncoding.DecodeString(parts[5])
-	if err := errors.Join(errSalt, errKey); err != nil || len(want) == 0 {
-		return false, fmt.Errorf("a stored password hash cannot be read")
-	}
-	if err := a.hashing.enter(ctx); err != nil {
-		return false, err
-	}
-	defer a.hashing.leave()
-	have := argon2.IDKey([]byte(password), salt, passes, memory, threads, uint32(len(want)))
-	return subtle.ConstantTimeCompare(have, want) == 1, nil
 }

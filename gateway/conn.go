@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"roost/gateway/auth"
 	"roost/schemas"
 )
 
@@ -68,11 +69,11 @@ type conn struct {
 
 // serveWS is GET /ws.
 func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
-	token, address := bearer(r), s.remoteOf(r).limitKey()
+	token, address := auth.Bearer(r), s.remoteOf(r).limitKey()
 	w.Header().Set("Connection", "close") // of a refusal: a proxy must not use the connection for others
 	if token != "" {
 		// Refused before anything else is read.
-		if _, err := s.authenticate(r.Context(), token); err != nil {
+		if _, err := s.gate.Authenticate(r.Context(), token); err != nil {
 			s.fail(w, r, err)
 			return
 		}

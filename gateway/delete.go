@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
 )
@@ -22,19 +23,19 @@ var kept = []schemas.Kept{
 // complete what was cut short; a worker completes it in any case.
 func (s *Server) deleteAccount(r *http.Request) (int, any, error) {
 	ctx := r.Context()
-	id, err := s.authenticate(ctx, bearer(r))
+	id, err := s.gate.Authenticate(ctx, auth.Bearer(r))
 	if err != nil {
 		return 0, nil, err
 	}
 	person, err := s.directory.Fresh(ctx, id.User)
 	switch {
 	case err != nil:
-		return 0, nil, uncheckedUser(err)
+		return 0, nil, auth.Unchecked(err)
 	case !person.Exists && person.TokensAfter == 0:
 		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "There is no such account.")
 	case !person.Exists: // deleted already; the password as well, perhaps
 	case id.IssuedAt <= person.TokensAfter:
-		return 0, nil, s.refusedUser(streams.ErrDeleted)
+		return 0, nil, s.gate.Refused(streams.ErrDeleted)
 	case s.opts.Accounts != nil:
 		if err := s.confirmPassword(r, id.User); err != nil {
 			return 0, nil, err

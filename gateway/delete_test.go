@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/streamstest"
@@ -234,8 +235,8 @@ func TestDeletionsAreLimited(t *testing.T) {
 
 // A deleted account is remembered for as long as a token of it might be good.
 func TestDeletionOutlivesTokens(t *testing.T) {
-	if streams.MinEraseMemory <= gateway.TokenLifetime {
-		t.Errorf("forgotten after %s, and a token is good for %s", streams.MinEraseMemory, gateway.TokenLifetime)
+	if streams.MinEraseMemory <= auth.TokenLifetime {
+		t.Errorf("forgotten after %s, and a token is good for %s", streams.MinEraseMemory, auth.TokenLifetime)
 	}
 }
 
@@ -244,13 +245,13 @@ type bearers struct{}
 
 func (bearers) Degraded() error { return nil }
 
-func (bearers) Authenticate(_ context.Context, token string) (gateway.Identity, error) {
+func (bearers) Authenticate(_ context.Context, token string) (auth.Identity, error) {
 	user, issued, _ := strings.Cut(token, " ")
 	at, err := strconv.ParseInt(issued, 10, 64)
 	if err != nil {
-		return gateway.Identity{}, schemas.Errorf(schemas.CodeUnauthenticated, "token: %v", err)
+		return auth.Identity{}, schemas.Errorf(schemas.CodeUnauthenticated, "token: %v", err)
 	}
-	return gateway.Identity{User: schemas.UserID(user), IssuedAt: schemas.Timestamp(at)}, nil
+	return auth.Identity{User: schemas.UserID(user), IssuedAt: schemas.Timestamp(at)}, nil
 }
 
 // TestDeleteAccountOfAnIssuer: the token is enough, and who logs in again begins

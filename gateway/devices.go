@@ -76,7 +76,7 @@ func (s *Server) register(ctx context.Context, u schemas.UserID, name string, q 
 			defer cancel()
 			s.takeBack(ctx, subject.Address{User: u, Device: device.DeviceID})
 		}
-		return device, s.refusedUser(err)
+		return device, s.gate.Refused(err)
 	}
 	return device, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"roost/gateway/auth"
 	"roost/schemas"
 )
 
@@ -24,7 +25,7 @@ const (
 // line. The status is sent before it is known whether all can be read, so the last
 // line says whether it was.
 func (s *Server) export(w http.ResponseWriter, r *http.Request) {
-	user, err := s.admitToken(r.Context(), bearer(r))
+	user, err := s.gate.Admit(r.Context(), auth.Bearer(r))
 	if err != nil {
 		s.fail(w, r, err)
 		return

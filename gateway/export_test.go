@@ -66,20 +66,6 @@ func SetChannelSlack(d time.Duration) (restore func()) {
 // Heard is the news of a channel as a device that connects reads it.
 func (s *Server) Heard(n streams.ChannelNews) { s.wakes.News(n) }
 
-// Overload takes all places for password hashes, and all places to wait for one.
-func (a *Accounts) Overload() (restore func()) {
-	for range maxHashing {
-		a.hashing.places <- struct{}{}
-	}
-	a.hashing.waiting.Add(maxHashWaiting)
-	return func() {
-		a.hashing.waiting.Add(-maxHashWaiting)
-		for range maxHashing {
-			a.hashing.leave()
-		}
-	}
-}
-
 // Allows says whether the list has the origin of an Origin header.
 func (l Origins) Allows(header string) bool { return l.allows(header) }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 )
 
@@ -17,10 +18,10 @@ type stuck struct{ entered chan struct{} }
 
 func (stuck) Degraded() error { return nil }
 
-func (s stuck) Authenticate(ctx context.Context, _ string) (gateway.Identity, error) {
+func (s stuck) Authenticate(ctx context.Context, _ string) (auth.Identity, error) {
 	s.entered <- struct{}{}
 	<-ctx.Done()
-	return gateway.Identity{}, schemas.Unavailable(ctx.Err())
+	return auth.Identity{}, schemas.Unavailable(ctx.Err())
 }
 
 // TestClientGoneIsNoError checks that a client that closes its connection leaves no error in the

@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 )
 
@@ -160,13 +161,13 @@ func TestTokenOfHelloCounts(t *testing.T) {
 
 // until is an authenticator that refuses everything from some time on.
 type until struct {
-	gateway.Authenticator
+	auth.Authenticator
 	over atomic.Bool
 }
 
-func (u *until) Authenticate(ctx context.Context, token string) (gateway.Identity, error) {
+func (u *until) Authenticate(ctx context.Context, token string) (auth.Identity, error) {
 	if u.over.Load() {
-		return gateway.Identity{}, schemas.Errorf(schemas.CodeUnauthenticated, "token: has expired.")
+		return auth.Identity{}, schemas.Errorf(schemas.CodeUnauthenticated, "token: has expired.")
 	}
 	return u.Authenticator.Authenticate(ctx, token)
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
@@ -44,7 +45,7 @@ type house struct {
 	server *gateway.Server
 	http   *httptest.Server
 	name   string // of the gateway
-	tokens *gateway.Tokens
+	tokens *auth.Tokens
 	reg    *prometheus.Registry
 	ws     []*websocket.Conn
 }
@@ -82,12 +83,12 @@ func eachConsumer(t *testing.T, test func(*testing.T, *house)) {
 // moveIn starts a gateway on a connection.
 func moveIn(t testing.TB, nats *embedded.Server, conn *streams.Conn, change ...func(*gateway.Options)) *house {
 	t.Helper()
-	tokens, err := gateway.NewTokens(secret)
+	tokens, err := auth.NewTokens(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := &house{t: t, nats: nats, conn: conn, tokens: tokens, reg: prometheus.NewRegistry()}
-	o := gateway.Options{Streams: conn, Auth: tokens, Accounts: gateway.NewAccounts(conn.Directory(), tokens),
+	o := gateway.Options{Streams: conn, Auth: tokens, Accounts: auth.NewAccounts(tokens),
 		Registry: h.reg, Log: streamstest.Log(t)}
 	for _, c := range change {
 		c(&o)

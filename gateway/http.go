@@ -7,12 +7,11 @@ import (
 	"net/http"
 	"path"
 	"strconv"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"roost/gateway/auth"
 	"roost/schemas"
-	"roost/streams"
 )
 
 // maxBody bounds the body of an HTTP request.
@@ -141,7 +140,7 @@ func (s *Server) open(h open) http.HandlerFunc {
 
 func (s *Server) private(h private) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		user, err := s.admitToken(r.Context(), bearer(r))
+		user, err := s.gate.Admit(r.Context(), auth.Bearer(r))
 		if err != nil {
 			s.fail(w, r, err)
 			return
@@ -149,60 +148,6 @@ func (s *Server) private(h private) http.HandlerFunc {
 		status, data, err := h(r, user)
 		s.answer(w, r, status, data, err)
 	}
-}
-
-// admitToken is the user of a token, who exists from then on. A token from before
-// the account was deleted is not good any more, whoever has the name now.
-func (s *Server) admitToken(ctx context.Context, token string) (schemas.UserID, error) {
-	id, err := s.authenticate(ctx, token)
-	if err != nil {
-		return "", err
-	}
-	if err := s.directory.Admit(ctx, id.User, id.IssuedAt); err != nil {
-		return "", s.refusedUser(err)
-	}
-	return id.User, nil
-}
-
-// authenticate checks a token, and counts and logs a refusal. A token that could
-// not be checked is unavailable, never unauthenticated.
-func (s *Server) authenticate(ctx context.Context, token string) (Identity, error) {
-	id, err := s.opts.Auth.Authenticate(ctx, token)
-	if err == nil {
-		return id, nil
-	}
-	s.badTokens.note(err)
-	if known := (*schemas.Error)(nil); errors.As(err, &known) {
-		return Identity{}, err
-	}
-	return Identity{}, uncheckedUser(err)
-}
-
-// refusedUser is why a user could not be looked up or made.
-func (s *Server) refusedUser(err error) error {
-	if errors.Is(err, streams.ErrDeleted) {
-		refused := unauthenticated(refusedDeleted, "The token is of an account that was deleted.")
-		s.badTokens.note(refused)
-		return refused
-	}
-	return uncheckedUser(err)
-}
-
-// uncheckedUser is the answer where the user of a token could not be looked up: the
-// token may be good.
-func uncheckedUser(err error) error {
-	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
-		Message: "Your account cannot be looked up now. Keep the token and try again."}
-}
-
-// bearer is the token of the Authorization header, or empty. A token in the URL
-// is never looked at: it would end up in logs.
-func bearer(r *http.Request) string {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, status int, data any, err error) {
@@ -254,7 +199,7 @@ func (s *Server) failWith(w http.ResponseWriter, r *http.Request, status int, er
 	case clientGone(r, err):
 		s.log.Debug("a client went away before the answer", "method", r.Method, "path", r.URL.Path, "error", err)
 		s.metrics.abandoned.Inc()
-	case status >= http.StatusInternalServerError && !errors.Is(err, errBusy) && !errors.Is(err, errProviderAway): // each is warned of elsewhere
+	case status >= http.StatusInternalServerError && !errors.Is(err, auth.ErrBusy) && !errors.Is(err, auth.ErrProviderDown): // each is warned of elsewhere
 		s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	s.metrics.errors.WithLabelValues(string(e.Code)).Inc()

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 )
 
@@ -40,6 +42,43 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// sign makes a token with any key, algorithm and claims.
+func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
+	t.Helper()
+	opts := (&jose.SignerOptions{}).WithType("JWT")
+	if kid != "" {
+		opts = opts.WithHeader("kid", kid)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jwt.Signed(signer).Claims(claims).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func claims(change func(*jwt.Claims)) jwt.Claims {
+	c := jwt.Claims{Issuer: "roost", Audience: jwt.Audience{"roost"}, Subject: "alice",
+		IssuedAt: jwt.NewNumericDate(time.Now()), Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour))}
+	if change != nil {
+		change(&c)
+	}
+	return c
+}
+
+func none(t *testing.T, c jwt.Claims) string {
+	t.Helper()
+	body, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc := base64.RawURLEncoding
+	return enc.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + enc.EncodeToString(body) + "."
 }
 
 // idp is an identity provider over HTTP that can be away.
@@ -84,12 +123,32 @@ func (p *idp) token(user string, change ...func(*jwt.Claims)) string {
 // house is a gateway whose tokens are the provider's.
 func (p *idp) house(log *lockedBuffer) *house {
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	external, err := gateway.NewExternal(gateway.Issuer{JWKS: p.url, Issuer: "https://id.example.com", Audience: "chat", Log: logger})
+	external, err := auth.NewExternal(auth.Issuer{JWKS: p.url, Issuer: "https://id.example.com", Audience: "chat", Log: logger})
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(external.Close)
 	return newHouse(p.t, func(o *gateway.Options) { o.Auth, o.Accounts, o.Log = external, nil, logger })
+}
+
+func TestExternalUserExistsFromTheFirstConnection(t *testing.T) {
+	h := newHouse(t, func(o *gateway.Options) { o.Accounts = nil })
+	bob := h.connect("bob")
+	bob.say("auth0|Ålice", "too early")
+	bob.wantError(schemas.CodeUnknownReceiver)
+	token, err := h.tokens.Issue("auth0|Ålice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := h.dial()
+	alice.hello(&schemas.Hello{Token: token.Token, DeviceName: "phone"})
+	accepted := bob.tell("auth0|Ålice", "welcome")
+	if m := alice.take(); m.MessageID != accepted.MessageID || m.ReceiverID != "auth0|Ålice" {
+		t.Errorf("got %+v", m)
+	}
+	if r := want[*schemas.Delivered](bob); r.UserID != "auth0|Ålice" {
+		t.Errorf("got %+v", r)
+	}
 }
 
 // A provider that is away is unavailable at every door, and never a reason to log out.

@@ -77,7 +77,7 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 	if a := s.opts.Accounts; a != nil {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_passwords_refused_total",
 			Help: "Log-ins, new accounts and deletions refused because too many passwords waited to be checked."},
-			func() float64 { return float64(a.hashing.refused.Load()) }))
+			func() float64 { return float64(a.Refused()) }))
 	}
 	return m
 }

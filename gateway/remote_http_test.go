@@ -1,14 +1,18 @@
 package gateway_test
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/coder/websocket"
 
 	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 )
 
@@ -58,22 +62,54 @@ func TestLimitsBehindAProxy(t *testing.T) {
 	}
 }
 
-// TestTooManyPasswords: a log-in that would wait for long gets 503 and when to come back.
+// busyAccounts are accounts that have too many passwords to check while busy is set.
+type busyAccounts struct {
+	gateway.Accounts
+	busy atomic.Bool
+}
+
+func (b *busyAccounts) refused() error {
+	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: auth.ErrBusy}
+}
+
+func (b *busyAccounts) Hash(ctx context.Context, password string) (string, error) {
+	if b.busy.Load() {
+		return "", b.refused()
+	}
+	return b.Accounts.Hash(ctx, password)
+}
+
+func (b *busyAccounts) Check(ctx context.Context, password, hash string) (bool, error) {
+	if b.busy.Load() {
+		return false, b.refused()
+	}
+	return b.Accounts.Check(ctx, password, hash)
+}
+
+// TestTooManyPasswords: while too many passwords wait, a log-in gets 503 and Retry-After.
+// The log does not show it.
 func TestTooManyPasswords(t *testing.T) {
-	var accounts *gateway.Accounts
-	h := newHouse(t, func(o *gateway.Options) { accounts = o.Accounts })
+	log := new(lockedBuffer)
+	accounts := new(busyAccounts)
+	h := newHouse(t, func(o *gateway.Options) {
+		accounts.Accounts = o.Accounts
+		o.Accounts, o.Log = accounts, slog.New(slog.NewTextHandler(log, nil))
+	})
 	credentials := `{"user_id":"alice","password":"long enough"}`
 	if status, _ := h.call("", "POST", "/accounts", credentials); status != http.StatusCreated {
 		t.Fatalf("the account got %d", status)
 	}
-	restore := accounts.Overload()
+	accounts.busy.Store(true)
 	for _, path := range []string{"/accounts", "/sessions"} {
 		status, answer := h.call("", "POST", path, credentials)
 		if status != http.StatusServiceUnavailable || answer.Error.Code != schemas.CodeUnavailable || answer.Error.RetryAfterMS == 0 {
 			t.Errorf("%s got %d %+v", path, status, answer.Error)
 		}
 	}
-	restore()
+	if strings.Contains(log.String(), "a request failed") {
+		t.Errorf("the log shows the refusals: %s", log.String())
+	}
+	accounts.busy.Store(false)
 	if status, _ := h.call("", "POST", "/sessions", credentials); status != http.StatusOK {
 		t.Errorf("afterwards a log-in got %d", status)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/msgid"
@@ -24,11 +25,11 @@ import (
 type Options struct {
 	// Streams is the cluster; the caller closes it after the Server.
 	Streams *streams.Conn
-	// Auth says who a token belongs to.
-	Auth Authenticator
+	// Auth verifies tokens.
+	Auth auth.Authenticator
 	// Accounts are the built-in ones; nil with an external issuer, whose users
 	// exist from their first connection on.
-	Accounts *Accounts
+	Accounts Accounts
 	// Name of this gateway in the cluster. Default: a new one.
 	Name string
 	// MaxDevices a user. Default 3.
@@ -94,7 +95,7 @@ type Server struct {
 	metrics   *metrics
 	logins    *addressLimiter
 	originLog rate.Sometimes // metrics.originsRefused counts what it leaves out
-	badTokens *tokenRefusals
+	gate      *auth.Gate
 	told      *told
 	reads     *reads
 	later     *later
@@ -179,7 +180,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.metrics = newMetrics(s.opts.Registry, s)
 	s.opts.Registry.MustRegister(newStreamStates(s.streams.StreamStates, s.log))
-	s.badTokens = newTokenRefusals(s.log, s.metrics.tokensRefused)
+	s.gate = auth.NewGate(s.opts.Auth, s.directory, auth.NewRefusals(s.log, s.metrics.tokensRefused))
 	s.reads = newReads(&s.opts, s.metrics.readsWritten)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.since = time.Now()

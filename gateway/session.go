@@ -213,7 +213,7 @@ func (c *conn) authenticate(ctx context.Context, hello *schemas.Hello) (schemas.
 	if token == "" {
 		token = c.bearer
 	}
-	user, err := c.server.admitToken(ctx, token)
+	user, err := c.server.gate.Admit(ctx, token)
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package gateway
+package auth
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ const (
 	refusedMissing   refusalReason = "missing"         // no token in hello, nor as a Bearer header
 	refusedMalformed refusalReason = "malformed"       // not a signed JWT
 	refusedAlgorithm refusalReason = "algorithm"       // signed with an algorithm that is not accepted
-	refusedKey       refusalReason = "unknown_key"     // signed with a key that the issuer's set does not have
+	refusedKey       refusalReason = "unknown_key"     // the issuer's set does not have the key
 	refusedSignature refusalReason = "signature"       // the signature does not fit the key
 	refusedIssuer    refusalReason = "issuer"          // of another issuer
 	refusedAudience  refusalReason = "audience"        // for another audience
@@ -29,11 +29,11 @@ const (
 	refusedEarly     refusalReason = "not_yet_valid"   // issued, or valid, in the future
 	refusedEndless   refusalReason = "no_expiry"       //
 	refusedSubject   refusalReason = "subject"         // the subject is no user id
-	refusedDeleted   refusalReason = "account_deleted" // of an account that was deleted
+	refusedDeleted   refusalReason = "account_deleted" // of a deleted account
 )
 
-// refusal is why a token was refused, for the log alone: a client learns only that
-// it was. The detail never repeats the token.
+// refusal is why a token was refused. Only the log shows it: the client learns that the token
+// was refused, and no more. The detail never repeats the token.
 type refusal struct {
 	reason refusalReason
 	detail string
@@ -41,7 +41,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.detail }
 
-// unauthenticated makes the answer to a token that is refused.
+// unauthenticated returns the answer to a token that is refused.
 func unauthenticated(reason refusalReason, format string, args ...any) *schemas.Error {
 	e := schemas.Errorf(schemas.CodeUnauthenticated, "token: is not valid here and now. Log in again.")
 	if reason == refusedMissing {
@@ -51,13 +51,12 @@ func unauthenticated(reason refusalReason, format string, args ...any) *schemas.
 	return e
 }
 
-// noToken makes the answer to a request without a token.
+// noToken returns the answer to a request without a token.
 func noToken() *schemas.Error {
 	return unauthenticated(refusedMissing, "There is no token.")
 }
 
-// unreadable makes the answer to a token that does not parse or whose signature is
-// wrong.
+// unreadable returns the answer to a token that does not parse, or whose signature is wrong.
 func unreadable(err error) *schemas.Error {
 	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
 	switch {
@@ -69,7 +68,7 @@ func unreadable(err error) *schemas.Error {
 	return unauthenticated(refusedMalformed, "The token is no signed JWT.")
 }
 
-// clip quotes text of a stranger for the log, at most 128 bytes of it.
+// clip quotes at most 128 bytes of a stranger's text for the log.
 func clip(text string) string {
 	const most = 128
 	if len(text) > most {
@@ -78,9 +77,9 @@ func clip(text string) string {
 	return strconv.Quote(text)
 }
 
-// tokenRefusals counts and logs refused tokens. Strangers decide how many there are, so
-// a reason is logged a few times a second at most.
-type tokenRefusals struct {
+// Refusals counts and logs refused tokens. Strangers decide how many there are, so each
+// reason is logged at most a few times a second.
+type Refusals struct {
 	log     *slog.Logger
 	counted *prometheus.CounterVec
 
@@ -95,16 +94,17 @@ type refusalLimiter struct {
 
 // Refusals of one reason are logged once a second, after a burst.
 const (
-	tokenRefusalsPerSecond = 1
-	tokenRefusalsBurst     = 5
+	refusalsPerSecond = 1
+	refusalsBurst     = 5
 )
 
-func newTokenRefusals(log *slog.Logger, counted *prometheus.CounterVec) *tokenRefusals {
-	return &tokenRefusals{log: log, counted: counted, reasons: make(map[refusalReason]*refusalLimiter)}
+// NewRefusals returns Refusals that count by reason.
+func NewRefusals(log *slog.Logger, counted *prometheus.CounterVec) *Refusals {
+	return &Refusals{log: log, counted: counted, reasons: make(map[refusalReason]*refusalLimiter)}
 }
 
-// note counts and logs err where it is a refusal.
-func (r *tokenRefusals) note(err error) {
+// Note counts and logs err if it is a refusal.
+func (r *Refusals) Note(err error) {
 	var why *refusal
 	if !errors.As(err, &why) {
 		return
@@ -113,7 +113,7 @@ func (r *tokenRefusals) note(err error) {
 	r.mu.Lock()
 	l := r.reasons[why.reason]
 	if l == nil {
-		l = &refusalLimiter{limiter: rate.NewLimiter(tokenRefusalsPerSecond, tokenRefusalsBurst)}
+		l = &refusalLimiter{limiter: rate.NewLimiter(refusalsPerSecond, refusalsBurst)}
 		r.reasons[why.reason] = l
 	}
 	unlogged, logs := l.unlogged, l.limiter.Allow()

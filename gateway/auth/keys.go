@@ -1,4 +1,4 @@
-package gateway
+package auth
 
 import (
 	"context"
@@ -20,52 +20,51 @@ import (
 
 const (
 	// fetchEvery is the least time between two fetches of the keys, whatever tokens
-	// strangers bring.
+	// strangers send.
 	fetchEvery = 5 * time.Second
-	// renewEvery is the time after which keys are fetched again though no token asks
-	// for it, so that keys that the provider withdrew are of no use any more.
+	// renewEvery is the time after which keys are fetched again even if no token needs it,
+	// so that keys that the provider withdrew become invalid.
 	renewEvery = 10 * time.Minute
 	// retryMost bounds the doubled pause after fetches that failed, and warnEvery is
 	// the least time between two warnings about them.
 	retryMost = time.Minute
 	warnEvery = time.Minute
-	// fetchTimeout is shorter than the time of a hello, which then learns the cause.
+	// fetchTimeout is shorter than the timeout of a hello, so that the hello gets the cause.
 	fetchTimeout = 4 * time.Second
 	maxKeySet    = 1 << 20 // bytes of a fetched set
 )
 
-// errProviderAway is in the chain of an error of a token that cannot be checked
-// because its issuer's keys cannot be fetched. The key set itself warns of it.
-var errProviderAway = errors.New("the keys of the issuer are not at hand")
+// ErrProviderDown is in the chain of the error for a token that cannot be verified because
+// its issuer's keys cannot be fetched. The key set itself logs a warning.
+var ErrProviderDown = errors.New("the keys of the issuer are not available")
 
-// keySet holds the public keys of an issuer: those of a file for good, those of a
-// URL until newer ones are fetched. Keys that were fetched stay in use while the
-// provider is away.
+// keySet holds the public keys of an issuer. Keys of a file never change. Keys of a URL stay
+// in use until newer ones are fetched, also while the provider is down.
 //
-// With a URL one goroutine renews the keys and each fetch has one of its own, one at
-// a time. close ends them and waits.
+// With a URL, one goroutine renews the keys, and each fetch has a goroutine of its own, one
+// at a time. close ends them and waits.
 type keySet struct {
 	// Static.
 	url    string // empty for a file
 	cache  string // path, or empty
 	client *http.Client
 	log    *slog.Logger
-	counts *prometheus.CounterVec // by outcome; nil where nobody counts
+	counts *prometheus.CounterVec // by outcome; nil without a registry
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	broke  chan struct{} // 1; a fetch failed after one that did not: renew waits less. Full means it will look anyway
+	broke  chan struct{} // size 1; a fetch failed after a success, so renew retries sooner. If it is full, renew will see it anyway
 
 	mu       sync.Mutex // guards the rest
 	keys     []jose.JSONWebKey
-	fetched  time.Time     // when the fetch of keys began; zero for none
+	fetched  time.Time     // when the fetch of keys began; zero if none were fetched
 	tried    time.Time     // when the last fetch began
 	failed   error         // of the last fetch
-	retry    time.Duration // pause after it, where it failed
+	retry    time.Duration // pause after it, if it failed
 	ignored  int           // keys of the last set that cannot be used
 	since    time.Time     // of the first failure after a success
 	warned   time.Time     // of the last warning
-	fetching chan struct{} // closed by the fetch under way at its end; nil without one
+	fetching chan struct{} // closed when the fetch in progress ends; nil if there is none
 	closed   bool
 }
 
@@ -101,7 +100,7 @@ func openKeySet(i Issuer) (*keySet, error) {
 	if k.cache != "" {
 		var err error
 		if k.keys, k.fetched, err = loadKeyCache(k.cache, k.url); err != nil {
-			k.log.Warn("the identity provider's keys of the last run cannot be used; they are fetched anew", "error", err)
+			k.log.Warn("the identity provider's keys of the last run cannot be used; they are fetched again", "error", err)
 		}
 	}
 	k.wg.Go(k.renew)
@@ -116,10 +115,9 @@ func (k *keySet) close() {
 	k.wg.Wait()
 }
 
-// verify checks a token's signature. A token with a key that is not known has the
-// keys fetched anew. It is refused if the keys are newer than the token; if they
-// could not be fetched nobody knows whether it is valid, and the answer is
-// unavailable.
+// verify verifies a token's signature. If the key is not known, verify fetches the keys
+// again. It refuses the token if the keys are newer than the token. If the keys cannot be
+// fetched, the token may be valid, and the answer is unavailable.
 func (k *keySet) verify(ctx context.Context, token *jwt.JSONWebToken, issued *jwt.NumericDate) error {
 	k.mu.Lock()
 	keys := k.keys
@@ -130,7 +128,7 @@ func (k *keySet) verify(ctx context.Context, token *jwt.JSONWebToken, issued *jw
 	keys, err := k.newer(ctx, issued)
 	if err != nil {
 		k.mu.Lock()
-		keys = k.keys // a fetch may have ended since
+		keys = k.keys // a fetch may have ended meanwhile
 		k.mu.Unlock()
 		if fits(keys, token) == nil {
 			return nil
@@ -161,9 +159,9 @@ func fits(keys []jose.JSONWebKey, token *jwt.JSONWebToken) error {
 	return unauthenticated(refusedSignature, "The token's signature does not fit the issuer's key %s.", clip(header.KeyID))
 }
 
-// newer returns keys that are newer than a token: fetched now, or where that is too
-// soon after the last fetch, those known if they were fetched after the token was
-// issued. It fails where there are none.
+// newer returns keys that are newer than a token. It fetches them. If the last fetch was too
+// recent, it returns the known keys if they were fetched after the token was issued, and
+// fails otherwise.
 func (k *keySet) newer(ctx context.Context, issued *jwt.NumericDate) ([]jose.JSONWebKey, error) {
 	k.mu.Lock()
 	if k.url == "" {
@@ -173,40 +171,40 @@ func (k *keySet) newer(ctx context.Context, issued *jwt.NumericDate) ([]jose.JSO
 	now := time.Now()
 	if wait := k.tried.Add(fetchEvery).Sub(now); k.fetching == nil && wait > 0 {
 		defer k.mu.Unlock()
-		// A NumericDate leaves fractions of a second out.
+		// A NumericDate has no fractions of a second.
 		if k.failed == nil && issued != nil && !issued.Time().Add(time.Second).After(k.fetched) {
 			return k.keys, nil
 		}
-		return nil, k.away(wait)
+		return nil, k.down(wait)
 	}
 	done := k.fetch(now)
 	k.mu.Unlock()
 	select {
 	case <-done:
 	case <-ctx.Done():
-		return nil, providerAway(ctx.Err(), fetchEvery)
+		return nil, providerDown(ctx.Err(), fetchEvery)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.failed != nil {
-		return nil, k.away(fetchEvery)
+		return nil, k.down(fetchEvery)
 	}
 	return k.keys, nil
 }
 
-// away makes the answer to a token that cannot be checked. k.mu is held.
-func (k *keySet) away(retry time.Duration) error {
+// down returns the answer to a token that cannot be verified. The caller holds k.mu.
+func (k *keySet) down(retry time.Duration) error {
 	cause := k.failed
 	if cause == nil {
-		cause = errors.New("the keys were fetched a moment ago; the token is newer")
+		cause = errors.New("the keys were fetched a moment ago, and the token is newer")
 	}
-	return providerAway(cause, retry)
+	return providerDown(cause, retry)
 }
 
-func providerAway(cause error, retry time.Duration) error {
+func providerDown(cause error, retry time.Duration) error {
 	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: max(retry.Milliseconds(), 1000),
-		Message: "Your token cannot be checked now: the identity provider's keys are not there. Keep the token and try again.",
-		Cause:   fmt.Errorf("%w: %w", errProviderAway, cause)}
+		Message: "Your token cannot be verified now, because the identity provider's keys are not available. Keep the token and try again.",
+		Cause:   fmt.Errorf("%w: %w", ErrProviderDown, cause)}
 }
 
 // degraded returns why new keys cannot be fetched, or nil.
@@ -220,14 +218,14 @@ func (k *keySet) degraded() error {
 		return fmt.Errorf("the identity provider's keys cannot be fetched since %s; those fetched at %s stay in use: %w",
 			utc(k.since), utc(k.fetched), k.failed)
 	case k.failed != nil:
-		return fmt.Errorf("the identity provider's keys cannot be fetched since %s, and there are none from before, so no token can be checked: %w",
+		return fmt.Errorf("the identity provider's keys cannot be fetched since %s, and there are none from before, so no token can be verified: %w",
 			utc(k.since), k.failed)
 	}
-	return errors.New("the identity provider's keys are not fetched yet")
+	return errors.New("the identity provider's keys have not been fetched yet")
 }
 
-// renew fetches keys until the set is closed: at once, then at times, and after a
-// failure sooner.
+// renew fetches keys at once, then every renewEvery, and sooner after a failure. It returns
+// when the set is closed.
 func (k *keySet) renew() {
 	for k.ctx.Err() == nil {
 		k.mu.Lock()
@@ -246,7 +244,7 @@ func (k *keySet) renew() {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-k.broke: // the fetch was a token's
+		case <-k.broke: // the fetch for a token failed
 			timer.Stop()
 		case <-k.ctx.Done():
 			timer.Stop()
@@ -254,8 +252,8 @@ func (k *keySet) renew() {
 	}
 }
 
-// fetch begins a fetch, where none is under way, and returns what is closed at its
-// end. k.mu is held.
+// fetch begins a fetch unless one is in progress. It returns a channel that is closed when
+// the fetch ends. The caller holds k.mu.
 func (k *keySet) fetch(now time.Time) <-chan struct{} {
 	if k.fetching != nil {
 		return k.fetching
@@ -269,9 +267,9 @@ func (k *keySet) fetch(now time.Time) <-chan struct{} {
 	k.fetching, k.tried = done, now
 	k.wg.Go(func() {
 		parsed, err := k.download()
-		outcome := k.took(parsed, err, now)
+		outcome := k.record(parsed, err, now)
 		close(done)
-		k.tell(parsed, err, outcome, now)
+		k.report(parsed, err, outcome, now)
 	})
 	return done
 }
@@ -282,8 +280,8 @@ type fetchOutcome struct {
 	known                         int
 }
 
-// took notes the end of a fetch that began at some time.
-func (k *keySet) took(parsed parsedKeys, err error, began time.Time) (o fetchOutcome) {
+// record stores the result of a fetch.
+func (k *keySet) record(parsed parsedKeys, err error, began time.Time) (o fetchOutcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.fetching = nil
@@ -308,8 +306,8 @@ func (k *keySet) took(parsed parsedKeys, err error, began time.Time) (o fetchOut
 	return o
 }
 
-// tell counts and logs how a fetch ended, and saves its keys.
-func (k *keySet) tell(parsed parsedKeys, err error, o fetchOutcome, began time.Time) {
+// report counts and logs the result of a fetch, and saves its keys.
+func (k *keySet) report(parsed parsedKeys, err error, o fetchOutcome, began time.Time) {
 	label := "ok"
 	if err != nil {
 		label = "failed"
@@ -319,13 +317,13 @@ func (k *keySet) tell(parsed parsedKeys, err error, o fetchOutcome, began time.T
 	}
 	if err != nil {
 		if o.warns && k.ctx.Err() == nil {
-			k.log.Warn("the identity provider's keys cannot be fetched; tokens of keys that are not known get unavailable until they are",
+			k.log.Warn("the identity provider's keys cannot be fetched; tokens with unknown keys are answered with unavailable until then",
 				"error", err, "known_keys", o.known)
 		}
 		return
 	}
 	if o.recovered {
-		k.log.Info("the identity provider's keys are fetched again", "known_keys", o.known)
+		k.log.Info("the identity provider's keys can be fetched again", "known_keys", o.known)
 	}
 	if o.ignoresMore {
 		k.noteIgnored(parsed.ignored)
@@ -334,7 +332,7 @@ func (k *keySet) tell(parsed parsedKeys, err error, o fetchOutcome, began time.T
 		return
 	}
 	if err := saveKeyCache(k.cache, keyCache{URL: k.url, Fetched: began.UTC(), Keys: parsed.usable}); err != nil {
-		k.log.Warn("the identity provider's keys cannot be kept for the next start", "file", k.cache, "error", err)
+		k.log.Warn("the identity provider's keys cannot be saved for the next start", "file", k.cache, "error", err)
 	}
 }
 
@@ -344,7 +342,7 @@ func (k *keySet) noteIgnored(n int) {
 	}
 }
 
-// download fetches and reads the set.
+// download fetches and parses the set.
 func (k *keySet) download() (parsedKeys, error) {
 	req, err := http.NewRequestWithContext(k.ctx, http.MethodGet, k.url, nil)
 	if err != nil {
@@ -353,7 +351,7 @@ func (k *keySet) download() (parsedKeys, error) {
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return parsedKeys{}, err // names the URL, without its password
+		return parsedKeys{}, err // it names the URL without its password
 	}
 	defer resp.Body.Close()
 	where := req.URL.Redacted()

@@ -1,4 +1,4 @@
-package gateway
+package auth
 
 import (
 	"context"
@@ -22,22 +22,22 @@ type Issuer struct {
 	// Issuer and Audience that a token must have. Required.
 	Issuer, Audience string
 	// Cache is the file that keeps the last keys of a URL, so that a restart does
-	// not need the identity provider. Default: none, the keys are lost at the end.
+	// not need the identity provider. Default: none; the process forgets the keys.
 	Cache string
 	// Transport fetches the URL. Default: a copy of http.DefaultTransport.
 	Transport http.RoundTripper
 	// Registry gets the metrics. Default: none.
 	Registry prometheus.Registerer
-	// Log hears of an identity provider that is away. Default slog.Default().
+	// Log gets warnings about an identity provider that is down. Default slog.Default().
 	Log *slog.Logger
 }
 
-// externalAlgorithms are those of RS, ES and EdDSA.
+// externalAlgorithms are the accepted algorithms of external issuers: RS, ES and EdDSA.
 var externalAlgorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-// External checks tokens of an [Issuer].
+// External verifies the tokens of an [Issuer].
 type External struct {
 	issuer, audience string
 	keys             *keySet
@@ -46,12 +46,11 @@ type External struct {
 
 var _ Authenticator = (*External)(nil)
 
-// NewExternal reads the issuer's keys from a file, or begins to fetch them from a
-// URL; an identity provider that is away does not keep it from starting. Close ends
-// the fetching.
+// NewExternal reads the issuer's keys from a file, or begins to fetch them from a URL. It
+// does not wait for the identity provider, which may be down. Close ends the fetching.
 func NewExternal(i Issuer) (*External, error) {
 	if i.Issuer == "" || i.Audience == "" {
-		return nil, errors.New("an external issuer needs --auth-issuer and --auth-audience, so that tokens made for others are refused")
+		return nil, errors.New("an external issuer needs --auth-issuer and --auth-audience, so that tokens for other services are refused")
 	}
 	if i.Log == nil {
 		i.Log = slog.Default()
@@ -63,14 +62,14 @@ func NewExternal(i Issuer) (*External, error) {
 	return &External{issuer: i.Issuer, audience: i.Audience, keys: keys, now: time.Now}, nil
 }
 
-// Close ends the fetching of keys and waits for it.
+// Close ends the fetching of keys and waits until it ended.
 func (x *External) Close() { x.keys.close() }
 
 // Degraded implements [Authenticator].
 func (x *External) Degraded() error { return x.keys.degraded() }
 
-// Authenticate implements [Authenticator]. The claims are checked before the
-// signature: a token for others needs no key, so it has none fetched.
+// Authenticate implements [Authenticator]. It checks the claims before the signature, so that
+// a token for another service causes no fetch of keys.
 func (x *External) Authenticate(ctx context.Context, token string) (Identity, error) {
 	if token == "" {
 		return Identity{}, noToken()

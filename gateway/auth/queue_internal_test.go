@@ -1,4 +1,4 @@
-package gateway
+package auth
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 // TestPasswordsWaitInAQueue: so many wait, each for so long; one more is refused at once.
 func TestPasswordsWaitInAQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHashing()
+		h := newQueue()
 		for range maxHashing {
 			if err := h.enter(t.Context()); err != nil {
 				t.Fatal(err)
@@ -35,7 +35,7 @@ func TestPasswordsWaitInAQueue(t *testing.T) {
 		wantBusy := func(err error) {
 			t.Helper()
 			e := schemas.AsError(err)
-			if !errors.Is(err, errBusy) || e.Code != schemas.CodeUnavailable || e.RetryAfterMS < 1000 || e.RetryAfterMS > 3000 {
+			if !errors.Is(err, ErrBusy) || e.Code != schemas.CodeUnavailable || e.RetryAfterMS < 1000 || e.RetryAfterMS > 3000 {
 				t.Errorf("got %+v", e)
 			}
 		}

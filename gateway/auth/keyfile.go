@@ -1,4 +1,4 @@
-package gateway
+package auth
 
 import (
 	"encoding/json"
@@ -11,10 +11,10 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// maxKeys bounds the keys of a set: a token that names none is tried with each.
+// maxKeys bounds the keys of a set: a token that names no key is tried with each.
 const maxKeys = 64
 
-// errPrivateKey refuses a file that holds more than an issuer publishes.
+// errPrivateKey refuses a file with more than the public keys.
 var errPrivateKey = errors.New("it holds a private key or a secret; Roost needs the public keys alone")
 
 // parsedKeys are the keys of a set that can check a signature.
@@ -24,14 +24,14 @@ type parsedKeys struct {
 	private bool // one of them is private, or a secret
 }
 
-// parseKeys reads a JSON Web Key Set. A key that it does not understand is ignored
-// and leaves the others usable (RFC 7517, section 5).
+// parseKeys parses a JSON Web Key Set. It ignores keys that it does not understand (RFC 7517,
+// section 5).
 func parseKeys(data []byte) (p parsedKeys, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(data, &set); err != nil {
-		return p, fmt.Errorf("it is no JSON Web Key Set: %w", err)
+		return p, fmt.Errorf("it is not a JSON Web Key Set: %w", err)
 	}
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
@@ -53,7 +53,7 @@ func parseKeys(data []byte) (p parsedKeys, err error) {
 	return p, nil
 }
 
-// readKeyFile reads a key set that the operator wrote.
+// readKeyFile reads the key set of an operator.
 func readKeyFile(path string) (parsedKeys, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -69,16 +69,16 @@ func readKeyFile(path string) (parsedKeys, error) {
 	return keys, nil
 }
 
-// keyCache is the form of the file that keeps fetched keys. URL says where they are
-// from: the keys of another provider are of no use.
+// keyCache is the content of the cache file. URL is where the keys are from: a provider's keys
+// are not valid for another provider.
 type keyCache struct {
 	URL     string            `json:"url"`
 	Fetched time.Time         `json:"fetched"`
 	Keys    []jose.JSONWebKey `json:"keys"`
 }
 
-// loadKeyCache reads the keys that were fetched from url before; none where there is
-// no such file, or where it has keys of another URL.
+// loadKeyCache reads the keys that were fetched from url before. It returns none if there is
+// no such file, or if the file has keys of another URL.
 func loadKeyCache(path, url string) (keys []jose.JSONWebKey, fetched time.Time, err error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -92,7 +92,7 @@ func loadKeyCache(path, url string) (keys []jose.JSONWebKey, fetched time.Time, 
 		return nil, fetched, err
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return nil, fetched, fmt.Errorf("%s can be written by others (mode %04o), who could add a key of their own; run chmod 600 on it", path, info.Mode().Perm())
+		return nil, fetched, fmt.Errorf("%s can be written by others (mode %04o), who could add their own key; run chmod 600 on it", path, info.Mode().Perm())
 	}
 	var head struct {
 		URL     string    `json:"url"`
@@ -111,7 +111,7 @@ func loadKeyCache(path, url string) (keys []jose.JSONWebKey, fetched time.Time, 
 	return parsed.usable, head.Fetched, nil
 }
 
-// saveKeyCache replaces the file as a whole, readable by its owner alone.
+// saveKeyCache replaces the file atomically. Only its owner can read it.
 func saveKeyCache(path string, c keyCache) error {
 	data, err := json.Marshal(c)
 	if err != nil {

@@ -1,6 +1,7 @@
-package gateway_test
+package auth_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -20,9 +21,11 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
-	"roost/gateway"
+	"roost/gateway/auth"
 	"roost/schemas"
 )
+
+var secret = bytes.Repeat([]byte("s"), 32)
 
 // sign makes a token with any key, algorithm and claims.
 func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
@@ -62,7 +65,7 @@ func none(t *testing.T, c jwt.Claims) string {
 }
 
 func TestBuiltInTokens(t *testing.T) {
-	tokens, err := gateway.NewTokens(secret)
+	tokens, err := auth.NewTokens(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +96,7 @@ func TestBuiltInTokens(t *testing.T) {
 }
 
 // check expects a token to be of want, or refused where want is empty.
-func check(t *testing.T, a gateway.Authenticator, token string, want schemas.UserID) {
+func check(t *testing.T, a auth.Authenticator, token string, want schemas.UserID) {
 	t.Helper()
 	id, err := a.Authenticate(context.Background(), token)
 	u := id.User
@@ -144,7 +147,7 @@ func TestExternalTokens(t *testing.T) {
 		})
 	}
 	for source, jwks := range map[string]string{"file": file, "url": url.URL} {
-		a, err := gateway.NewExternal(gateway.Issuer{JWKS: jwks, Issuer: "https://id.example.com", Audience: "chat"})
+		a, err := auth.NewExternal(auth.Issuer{JWKS: jwks, Issuer: "https://id.example.com", Audience: "chat"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,26 +172,6 @@ func TestExternalTokens(t *testing.T) {
 	}
 }
 
-func TestExternalUserExistsFromTheFirstConnection(t *testing.T) {
-	h := newHouse(t, func(o *gateway.Options) { o.Accounts = nil })
-	bob := h.connect("bob")
-	bob.say("auth0|Ålice", "too early")
-	bob.wantError(schemas.CodeUnknownReceiver)
-	token, err := h.tokens.Issue("auth0|Ålice")
-	if err != nil {
-		t.Fatal(err)
-	}
-	alice := h.dial()
-	alice.hello(&schemas.Hello{Token: token.Token, DeviceName: "phone"})
-	accepted := bob.tell("auth0|Ålice", "welcome")
-	if m := alice.take(); m.MessageID != accepted.MessageID || m.ReceiverID != "auth0|Ålice" {
-		t.Errorf("got %+v", m)
-	}
-	if r := want[*schemas.Delivered](bob); r.UserID != "auth0|Ålice" {
-		t.Errorf("got %+v", r)
-	}
-}
-
 func TestKeySetFaults(t *testing.T) {
 	dir := t.TempDir()
 	private, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{KeyID: "x", Key: secret}}})
@@ -200,18 +183,18 @@ func TestKeySetFaults(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := gateway.NewExternal(gateway.Issuer{JWKS: path, Issuer: "i", Audience: "a"}); err == nil {
+		if _, err := auth.NewExternal(auth.Issuer{JWKS: path, Issuer: "i", Audience: "a"}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := gateway.NewExternal(gateway.Issuer{JWKS: "x"}); err == nil {
+	if _, err := auth.NewExternal(auth.Issuer{JWKS: "x"}); err == nil {
 		t.Error("no issuer and audience: accepted")
 	}
 }
 
 func TestSecretFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token.key")
-	first, err := gateway.LoadSecret(path)
+	first, err := auth.LoadSecret(path)
 	if err != nil || len(first) != 32 {
 		t.Fatal(len(first), err)
 	}
@@ -219,17 +202,17 @@ func TestSecretFile(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	again, err := gateway.LoadSecret(path)
+	again, err := auth.LoadSecret(path)
 	if err != nil || string(again) != string(first) {
 		t.Errorf("another secret at the second start (%v)", err)
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := gateway.LoadSecret(path); err == nil {
+	if _, err := auth.LoadSecret(path); err == nil {
 		t.Error("a secret that others can read was accepted")
 	}
-	if _, err := gateway.NewTokens([]byte("short")); err == nil {
+	if _, err := auth.NewTokens([]byte("short")); err == nil {
 		t.Error("a short secret was accepted")
 	}
 }
