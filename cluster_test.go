@@ -21,6 +21,7 @@ import (
 	"roost/client"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 	"roost/workers"
@@ -470,7 +471,7 @@ func TestClusterOfThree(t *testing.T) {
 		n++
 		done := make(chan error, 1)
 		rec := schemas.SentRecord{MessageIDByClient: n, MessageID: conn.Clock().Next(), ContentHash: "x"}
-		if err := conn.RecordSent(from, rec, func(o streams.Outcome) { done <- o.Err }); err != nil {
+		if err := conn.RecordSent(from, rec, func(o publisher.Outcome) { done <- o.Err }); err != nil {
 			return err
 		}
 		return streamstest.Receive(t, done)

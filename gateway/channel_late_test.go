@@ -9,6 +9,7 @@ import (
 	"roost/gateway"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 )
 
@@ -61,8 +62,8 @@ func TestChannelLateMessage(t *testing.T) {
 	frame := &schemas.SendMessage{GroupID: id, Content: "late", MessageIDByClient: 1, Timestamp: 1}
 	draft := frame.Draft()
 	rec := schemas.SentRecord{MessageIDByClient: 1, MessageID: ago.Clock().Next(), ContentHash: draft.Hash()}
-	recorded := make(chan streams.Outcome, 1)
-	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o streams.Outcome) { recorded <- o }); err != nil {
+	recorded := make(chan publisher.Outcome, 1)
+	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)
 	}
 	if o := streamstest.Receive(t, recorded); o.Err != nil {

@@ -12,6 +12,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -97,8 +98,8 @@ func (h *house) record(from subject.Address, frame *schemas.SendMessage) schemas
 	h.t.Helper()
 	draft := frame.Draft()
 	rec := schemas.SentRecord{MessageIDByClient: frame.MessageIDByClient, MessageID: h.conn.Clock().Next(), ContentHash: draft.Hash()}
-	recorded := make(chan streams.Outcome, 1)
-	if err := h.conn.RecordSent(from, rec, func(o streams.Outcome) { recorded <- o }); err != nil {
+	recorded := make(chan publisher.Outcome, 1)
+	if err := h.conn.RecordSent(from, rec, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		h.t.Fatal(err)
 	}
 	if o := <-recorded; o.Err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/publisher"
 )
 
 // A send whose look-up ends with its connection is no line in the log, and counts as
@@ -24,7 +24,7 @@ func TestSendOfAClientGoneIsNoWarning(t *testing.T) {
 	}{
 		"the look-up ended with the connection":      {true, canceled, false},
 		"it did not begin any more":                  {true, nil, false},
-		"another failure, of a client that is gone":  {true, streams.ErrUnknownOutcome, true},
+		"another failure, of a client that is gone":  {true, publisher.ErrUnknownOutcome, true},
 		"no time was left, and the client waits":     {false, context.DeadlineExceeded, true},
 		"something else ended, and the client waits": {false, canceled, true},
 		"another failure":                            {false, errors.New("the disk is gone"), true},

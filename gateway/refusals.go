@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"roost/streams"
+	"roost/streams/publisher"
 )
 
 const (
@@ -73,7 +73,7 @@ func (r *refusals) report(ctx context.Context) {
 		return
 	}
 	args := []any{"sends", count, "error", last}
-	var commit *streams.CommitError
+	var commit *publisher.CommitError
 	if errors.As(last, &commit) {
 		args = append(args, "stream", commit.Stream)
 		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"roost/streams"
+	"roost/streams/publisher"
 )
 
 func TestRefusalsAreLoggedOnceASecond(t *testing.T) {
@@ -36,7 +36,7 @@ func TestRefusalsAreLoggedOnceASecond(t *testing.T) {
 		}
 		for range 30 { // for three seconds
 			for range 10 {
-				r.add(&streams.CommitError{Stream: "SENT_0", Err: streams.ErrUnknownOutcome})
+				r.add(&publisher.CommitError{Stream: "SENT_0", Err: publisher.ErrUnknownOutcome})
 			}
 			time.Sleep(refusalsEvery / 10)
 		}
@@ -54,7 +54,7 @@ func TestRefusalsAreLoggedOnceASecond(t *testing.T) {
 			t.Errorf("%d lines about %d sends, %d look-ups", len(all), counted, lookups)
 		}
 		lead = nil
-		r.add(&streams.CommitError{Stream: "INBOX_0", Err: streams.ErrBusy})
+		r.add(&publisher.CommitError{Stream: "INBOX_0", Err: publisher.ErrBusy})
 		if all := lines(); !strings.Contains(all[0], "stream=INBOX_0 leader=nats-2") {
 			t.Errorf("%q", all)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -233,7 +234,7 @@ func (s *session) recordSend(p *pendingSend, t targets) {
 	}
 	s.sending.newest = max(s.sending.newest, rec.MessageIDByClient)
 	s.sending.mu.Unlock()
-	err := s.server.streams.RecordSent(s.addr, rec, func(o streams.Outcome) {
+	err := s.server.streams.RecordSent(s.addr, rec, func(o publisher.Outcome) {
 		switch {
 		case o.Err != nil:
 			s.refuse(p, o.Err)
@@ -349,7 +350,7 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 	var full fullInboxes
 	copies.Full = func(i int) { full.add(t.to[i]) }
 	s.server.streams.CommitCopies(copies, func(_ []uint64, err error) {
-		if errors.Is(err, streams.ErrInboxFull) && !t.spared {
+		if errors.Is(err, publisher.ErrInboxFull) && !t.spared {
 			s.later(p, func(ctx context.Context) { s.spare(ctx, p, rec, t, full.all) })
 			return
 		}
@@ -391,7 +392,7 @@ func (s *session) refuse(p *pendingSend, err error) {
 	var told *schemas.Error
 	switch {
 	case errors.As(err, &told):
-	case errors.Is(err, streams.ErrInboxFull):
+	case errors.Is(err, publisher.ErrInboxFull):
 		told = &schemas.Error{Code: schemas.CodeInboxFull, RetryAfterMS: 60_000,
 			Message: "A device that shall get this message holds all it may. Send the same message_id_by_client again later."}
 	default:

@@ -8,6 +8,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -49,11 +50,11 @@ func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRec
 }
 
 // removeForgotten removes a device whose inbox is full and that nobody used for long, or
-// fails with [streams.ErrInboxFull]. It returns whose device it was, as they are now.
+// fails with [publisher.ErrInboxFull]. It returns whose device it was, as they are now.
 func (s *session) removeForgotten(ctx context.Context, a subject.Address) (*streams.Person, error) {
 	idle := s.server.opts.FullInboxIdle
 	if idle <= 0 || a == subject.Unclaimed(a.User) {
-		return nil, streams.ErrInboxFull
+		return nil, publisher.ErrInboxFull
 	}
 	gone, err := s.server.streams.Deactivate(ctx, a, schemas.TimestampOf(time.Now().Add(-idle)))
 	if err != nil {
@@ -64,7 +65,7 @@ func (s *session) removeForgotten(ctx context.Context, a subject.Address) (*stre
 	}
 	person, err := s.server.directory.Fresh(ctx, a.User)
 	if err == nil && !gone && !person.Lost(a.Device) { // nor by another send
-		err = streams.ErrInboxFull
+		err = publisher.ErrInboxFull
 	}
 	return person, err
 }

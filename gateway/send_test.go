@@ -13,6 +13,7 @@ import (
 	"roost/gateway"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -243,9 +244,9 @@ func TestNumberOfAReplacedConnection(t *testing.T) {
 	alice := h.connect("alice")
 	alice.send(message("bob", "ten", 10))
 	want[*schemas.MessageReceived](alice)
-	done := make(chan streams.Outcome, 1)
+	done := make(chan publisher.Outcome, 1)
 	rec := schemas.SentRecord{MessageIDByClient: 11, MessageID: h.conn.Clock().Next()}
-	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o streams.Outcome) { done <- o }); err != nil {
+	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o publisher.Outcome) { done <- o }); err != nil {
 		t.Fatal(err)
 	}
 	if o := streamstest.Receive(t, done); o.Err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/jsapi"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -86,17 +87,17 @@ func (a *acknowledged) write(ctx context.Context) {
 	dirty := a.dirty
 	a.dirty = nil
 	a.mu.Unlock()
-	for some := range slices.Chunk(dirty, maxBatch) {
-		set, of := make([]Entry, 0, len(some)), make([]*deviceInbox, 0, len(some))
+	for some := range slices.Chunk(dirty, publisher.MaxBatch) {
+		set, of := make([]publisher.Entry, 0, len(some)), make([]*deviceInbox, 0, len(some))
 		for _, b := range some {
 			if record, ok := b.ackRecord(); ok {
-				set, of = append(set, Entry{Subject: subject.Acks.Subject(subject.DeviceKey(b.addr)), Data: []byte(record)}), append(of, b)
+				set, of = append(set, publisher.Entry{Subject: subject.Acks.Subject(subject.DeviceKey(b.addr)), Data: []byte(record)}), append(of, b)
 			}
 		}
 		if len(set) == 0 {
 			continue
 		}
-		outcomes, err := a.c.commitSet(ctx, subject.Acks.Stream(), set)
+		outcomes, err := a.c.publisher.Store(ctx, subject.Acks.Stream(), set)
 		for i, b := range of {
 			failed := err
 			if failed == nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 )
 
@@ -53,9 +54,9 @@ func TestBatchBounds(t *testing.T) {
 		}
 	}
 	const sets, perSet = 6, streams.MaxBatch/2 - 50
-	results := make(chan []streams.Outcome, sets)
+	results := make(chan []publisher.Outcome, sets)
 	for s := range sets {
-		if err := w.Commit(entries(perSet, fmt.Sprint("user", s, ".d"), fmt.Sprint(s, ".")), func(o []streams.Outcome) { results <- o }); err != nil {
+		if err := w.Commit(entries(perSet, fmt.Sprint("user", s, ".d"), fmt.Sprint(s, ".")), func(o []publisher.Outcome) { results <- o }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,16 +97,16 @@ func TestRefusedBatchIsSettledApart(t *testing.T) {
 	}
 	before := outcomes(t, w, entry("alice.d", "before"))[0]
 	for name, bad := range map[string]struct {
-		entry     streams.Entry
+		entry     publisher.Entry
 		duplicate uint64 // of this sequence; 1 is the first of the batch
 		err       error
 	}{
 		"a duplicate in the batch":     {entry: entry("alice.d", "duplicate.0"), duplicate: 1},
 		"a duplicate of one before":    {entry: entry("alice.d", "before"), duplicate: before.Sequence},
-		"a full inbox":                 {entry: entry("full.d", "one more"), err: streams.ErrInboxFull},
-		"an entry larger than allowed": {entry: streams.Entry{Subject: "inbox.0.alice.d", ID: "large", Data: make([]byte, 1100<<10)}, err: streams.ErrNotStored},
-		"a subject of no stream":       {entry: streams.Entry{Subject: "nowhere.else", ID: "lost", Data: []byte("x")}, err: streams.ErrNotStored},
-		"a subject of another stream":  {entry: streams.Entry{Subject: "sent.0.alice.d", ID: "sent", Data: []byte("x")}},
+		"a full inbox":                 {entry: entry("full.d", "one more"), err: publisher.ErrInboxFull},
+		"an entry larger than allowed": {entry: publisher.Entry{Subject: "inbox.0.alice.d", ID: "large", Data: make([]byte, 1100<<10)}, err: publisher.ErrNotStored},
+		"a subject of no stream":       {entry: publisher.Entry{Subject: "nowhere.else", ID: "lost", Data: []byte("x")}, err: publisher.ErrNotStored},
+		"a subject of another stream":  {entry: publisher.Entry{Subject: "sent.0.alice.d", ID: "sent", Data: []byte("x")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			prefix := "duplicate."
@@ -141,7 +142,7 @@ func TestNothingOvertakesARefusedBatch(t *testing.T) {
 	c := connect(t, onePartition())
 	w := committer(t, c, "INBOX_0")
 	const sets = 6
-	results := make([][]streams.Outcome, sets)
+	results := make([][]publisher.Outcome, sets)
 	done := make(chan struct{}, sets)
 	for i := range sets {
 		n := 3 * streams.MaxBatch / 4 // no two in one batch
@@ -152,7 +153,7 @@ func TestNothingOvertakesARefusedBatch(t *testing.T) {
 		if i == 0 {
 			set = append(set, set[0]) // a duplicate: the batch is refused
 		}
-		if err := w.Commit(set, func(o []streams.Outcome) { results[i] = o; done <- struct{}{} }); err != nil {
+		if err := w.Commit(set, func(o []publisher.Outcome) { results[i] = o; done <- struct{}{} }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -180,11 +181,11 @@ func TestNothingOvertakesARefusedBatch(t *testing.T) {
 func TestGuardedEntries(t *testing.T) {
 	c := connect(t, onePartition())
 	w := committer(t, c, "KV_RECEIPTS")
-	entry := func(key string, previous uint64) streams.Entry {
-		return streams.Entry{Subject: "$KV.RECEIPTS." + key, Data: []byte("{}"), Guarded: true, Previous: previous}
+	entry := func(key string, previous uint64) publisher.Entry {
+		return publisher.Entry{Subject: "$KV.RECEIPTS." + key, Data: []byte("{}"), Guarded: true, Previous: previous}
 	}
 	for _, n := range []int{1, streams.Singles + 1} {
-		var set []streams.Entry
+		var set []publisher.Entry
 		for i := range n {
 			set = append(set, entry(fmt.Sprint(n, "-", i), 0))
 		}
@@ -197,12 +198,12 @@ func TestGuardedEntries(t *testing.T) {
 			set[1].Previous--
 		}
 		for i, o := range outcomes(t, w, set...) {
-			if stale := errors.Is(o.Err, streams.ErrStale); stale != (i == 1) || !stale && o.Err != nil {
+			if stale := errors.Is(o.Err, publisher.ErrStale); stale != (i == 1) || !stale && o.Err != nil {
 				t.Errorf("entry %d of %d: %v", i, n, o.Err)
 			}
 		}
 		for _, o := range outcomes(t, w, entry(fmt.Sprint(n, "-", 0), 0)) {
-			if !errors.Is(o.Err, streams.ErrStale) {
+			if !errors.Is(o.Err, publisher.ErrStale) {
 				t.Errorf("a subject that shall be empty: %v", o.Err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -54,7 +55,7 @@ type sender struct {
 type queuedRecord struct {
 	to   subject.Address
 	rec  schemas.SentRecord
-	done func(Outcome)
+	done func(publisher.Outcome)
 }
 
 type behindWaiter struct {
@@ -87,15 +88,15 @@ func startBehind(c *Conn, from uint64) *behind {
 // record queues a record. Where the number is new for the device, the send goes on
 // at once; else done hears what the stream says. So it does where an earlier send of
 // the device waits, which would be overtaken.
-func (b *behind) record(a subject.Address, rec schemas.SentRecord, done func(Outcome)) error {
+func (b *behind) record(a subject.Address, rec schemas.SentRecord, done func(publisher.Outcome)) error {
 	b.mu.Lock()
 	if b.closing {
 		b.mu.Unlock()
-		return ErrClosed
+		return publisher.ErrClosed
 	}
 	if len(b.queue) >= maxBehind {
 		b.mu.Unlock()
-		return ErrBusy
+		return publisher.ErrBusy
 	}
 	of, known := b.devices[a]
 	// Who is blocked no copy tells.
@@ -115,7 +116,7 @@ func (b *behind) record(a subject.Address, rec schemas.SentRecord, done func(Out
 		poke(b.hurry)
 		return nil
 	}
-	done(Outcome{})
+	done(publisher.Outcome{})
 	return nil
 }
 
@@ -180,7 +181,7 @@ func (b *behind) whenSettled(tell func(error)) {
 	switch {
 	case b.durable == b.taken:
 	case b.ended:
-		err = ErrClosed
+		err = publisher.ErrClosed
 	default:
 		b.waiters = append(b.waiters, behindWaiter{b.taken, tell})
 		b.mu.Unlock()
@@ -228,7 +229,7 @@ func (b *behind) run() {
 func (b *behind) commitQueue() {
 	for {
 		b.mu.Lock()
-		n := min(len(b.queue), maxBatch)
+		n := min(len(b.queue), publisher.MaxBatch)
 		batch, all := b.queue[:n:n], n == len(b.queue)
 		// The record of a copy is queued before the copy is committed: with this
 		// batch all of those up to here are on record.
@@ -270,14 +271,14 @@ func (b *behind) stopping() bool {
 // commit commits a batch and returns what has to be tried again: sends that went
 // on already. failed says that a record of the batch was not stored.
 func (b *behind) commit(batch []queuedRecord) (again []queuedRecord, failed bool) {
-	set, from := make([]Entry, len(batch)), b.covered.Load()+1
+	set, from := make([]publisher.Entry, len(batch)), b.covered.Load()+1
 	for i, q := range batch {
 		q.rec.InboxFrom = int64(from)
 		set[i] = sentEntry(b.c.partition(q.to.User), q.to, q.rec)
 	}
-	result := make(chan []Outcome, 1)
-	outcomes := make([]Outcome, len(batch))
-	if err := b.c.commit(subject.SentStream(0), set, func(o []Outcome) { result <- o }); err == nil {
+	result := make(chan []publisher.Outcome, 1)
+	outcomes := make([]publisher.Outcome, len(batch))
+	if err := b.c.publisher.Commit(subject.SentStream(0), set, func(o []publisher.Outcome) { result <- o }); err == nil {
 		outcomes = <-result // the writer gives up by itself
 	} else {
 		for i := range outcomes {
@@ -358,11 +359,11 @@ func (b *behind) end() {
 	b.mu.Unlock()
 	for _, q := range queue {
 		if q.done != nil {
-			q.done(Outcome{Err: ErrClosed})
+			q.done(publisher.Outcome{Err: publisher.ErrClosed})
 		}
 	}
 	for _, w := range waiters {
-		w.tell(ErrClosed)
+		w.tell(publisher.ErrClosed)
 	}
 	close(b.stopped)
 }

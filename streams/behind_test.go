@@ -16,6 +16,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -38,11 +39,7 @@ func open(t testing.TB, server *embedded.Server, opts ...func(*streams.Options))
 // hold keeps records from the stream.
 func hold(t testing.TB, c *streams.Conn) (release func()) {
 	t.Helper()
-	release, err := c.HoldCommits("SENT_0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return release
+	return c.HoldCommits(t, "SENT_0")
 }
 
 // send is what a gateway does with a message: record, then copies.
@@ -53,7 +50,7 @@ func send(t testing.TB, c *streams.Conn, from, to subject.Address, n int, conten
 	rec := schemas.SentRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID, ContentHash: m.Hash()}
 	done := make(chan error, 1)
 	var copied uint64
-	err := c.RecordSent(from, rec, func(o streams.Outcome) {
+	err := c.RecordSent(from, rec, func(o publisher.Outcome) {
 		if o.Err != nil || o.Duplicate {
 			done <- fmt.Errorf("recorded: %+v", o)
 			return
@@ -142,8 +139,8 @@ func TestRecordOfAKnownNumber(t *testing.T) {
 		t.Errorf("the same number again: %+v", o)
 	}
 	blocked := schemas.SentRecord{MessageIDByClient: 7, MessageID: c.Clock().Next(), ContentHash: "x", BlockedBy: "bob"}
-	recorded := make(chan streams.Outcome, 1)
-	if err := c.RecordSent(a, blocked, func(o streams.Outcome) { recorded <- o }); err != nil {
+	recorded := make(chan publisher.Outcome, 1)
+	if err := c.RecordSent(a, blocked, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)
 	}
 	if o := streamstest.Receive(t, recorded); o.Sequence == 0 || o.Err != nil {
@@ -169,7 +166,7 @@ func TestSendsOfADeviceGoOnInOrder(t *testing.T) {
 		if n == 0 {
 			rec.BlockedBy = "bob" // which no copy tells
 		}
-		if err := c.RecordSent(a, rec, func(streams.Outcome) { went <- rec.MessageIDByClient }); err != nil {
+		if err := c.RecordSent(a, rec, func(publisher.Outcome) { went <- rec.MessageIDByClient }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,14 +191,14 @@ func TestRecordsThatWaitAreBounded(t *testing.T) {
 	next := schemas.ClientMessageID(0)
 	record := func() error {
 		next++
-		return c.RecordSent(a, schemas.SentRecord{MessageIDByClient: next, MessageID: c.Clock().Next()}, func(streams.Outcome) {})
+		return c.RecordSent(a, schemas.SentRecord{MessageIDByClient: next, MessageID: c.Clock().Next()}, func(publisher.Outcome) {})
 	}
 	for range streams.MaxBehind {
 		if err := record(); err != nil {
 			t.Fatalf("number %d: %v", next, err)
 		}
 	}
-	if err := record(); !errors.Is(err, streams.ErrBusy) {
+	if err := record(); !errors.Is(err, publisher.ErrBusy) {
 		t.Errorf("one more: %v", err)
 	}
 	release()
@@ -332,8 +329,8 @@ func TestRecoveredBehindItsSuccessor(t *testing.T) {
 				t.Fatal(err)
 			}
 			later := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: m.Hash(), InboxFrom: 1}
-			recorded := make(chan streams.Outcome, 1)
-			if err := c.RecordSent(a, later, func(o streams.Outcome) { recorded <- o }); err != nil {
+			recorded := make(chan publisher.Outcome, 1)
+			if err := c.RecordSent(a, later, func(o publisher.Outcome) { recorded <- o }); err != nil {
 				t.Fatal(err)
 			}
 			if o := streamstest.Receive(t, recorded); o.Err != nil {
@@ -368,7 +365,7 @@ func TestShutdownWithAStreamThatTakesNothing(t *testing.T) {
 	var answered, refused atomic.Int64
 	record := func(a subject.Address, n int) {
 		rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next()}
-		err := c.RecordSent(a, rec, func(o streams.Outcome) {
+		err := c.RecordSent(a, rec, func(o publisher.Outcome) {
 			answered.Add(1)
 			if o.Err != nil {
 				refused.Add(1)

@@ -11,6 +11,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/jsapi"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -66,10 +67,10 @@ func (c *Conn) CommitChannel(s ChannelSend, done func(seq uint64, err error)) {
 func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 	m, sequence := s.Message, s.Stored
 	all := newGather(2, func(err error) { done(sequence, err) })
-	put := func(stream, filter string, told func(Outcome)) {
-		entry := Entry{Subject: filter, ID: string(m.MessageID), Data: m.Encode(), ExpiresAt: m.ExpiresAt,
+	put := func(stream, filter string, told func(publisher.Outcome)) {
+		entry := publisher.Entry{Subject: filter, ID: string(m.MessageID), Data: m.Encode(), ExpiresAt: m.ExpiresAt,
 			Keep: s.Keep && stream == subject.MessagesStream}
-		err := c.commit(stream, []Entry{entry}, func(o []Outcome) {
+		err := c.publisher.Commit(stream, []publisher.Entry{entry}, func(o []publisher.Outcome) {
 			told(o[0])
 			all.one(o[0].Err)
 		})
@@ -82,7 +83,7 @@ func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 		if s.Late {
 			filter = subject.ChannelLate(m.GroupID)
 		}
-		put(subject.ChannelsStream, filter, func(o Outcome) {
+		put(subject.ChannelsStream, filter, func(o publisher.Outcome) {
 			sequence = o.Sequence
 			c.noChannelAt.Store(someChannel)
 		})
@@ -90,7 +91,7 @@ func (c *Conn) commitChannel(s ChannelSend, done func(seq uint64, err error)) {
 		all.one(nil)
 	}
 	if s.Log {
-		put(subject.MessagesStream, subject.Message(m), func(Outcome) {})
+		put(subject.MessagesStream, subject.Message(m), func(publisher.Outcome) {})
 	} else {
 		all.one(nil)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -23,7 +24,7 @@ func (c *Conn) Claim(ctx context.Context, a subject.Address) error {
 		if len(entries) == 0 {
 			break
 		}
-		copies := make([]Entry, 0, len(entries))
+		copies := make([]publisher.Entry, 0, len(entries))
 		for _, e := range entries {
 			id, expires := fmt.Sprintf("unclaimed-%d", e.Sequence), schemas.Timestamp(0) // for an entry that cannot be read: the device's consumer counts it
 			if head, err := schemas.DecodeEntryHead(e.Data); err == nil {
@@ -33,7 +34,7 @@ func (c *Conn) Claim(ctx context.Context, a subject.Address) error {
 			one.ExpiresAt = expires
 			copies = append(copies, one)
 		}
-		if err := c.commitAndWait(ctx, subject.InboxStream(p), copies); err != nil {
+		if err := c.publisher.StoreAll(ctx, subject.InboxStream(p), copies); err != nil {
 			return fmt.Errorf("failed to claim: %w", err)
 		}
 		if err := c.purge(ctx, subject.InboxStream(p), from, entries[len(entries)-1].Sequence); err != nil {
@@ -92,9 +93,9 @@ func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r removal) (
 
 // inboxEntry is a copy for one inbox. Its id is one in the stream: that of a device
 // says whose it is, the inbox of who has none bears the same name for everybody.
-func inboxEntry(p int, a subject.Address, id string, data []byte) Entry {
+func inboxEntry(p int, a subject.Address, id string, data []byte) publisher.Entry {
 	if a.Device == subject.UnclaimedDevice {
 		id += "." + a.User.Token()
 	}
-	return Entry{Subject: subject.Inbox(p, a), ID: id + "." + string(a.Device), Data: data}
+	return publisher.Entry{Subject: subject.Inbox(p, a), ID: id + "." + string(a.Device), Data: data}
 }

@@ -83,10 +83,7 @@ func TestClaimCutShort(t *testing.T) {
 	nobody := &streamstest.Sender{T: t, Conn: c, From: "alice", To: subject.Unclaimed("bob")}
 	waits := nobody.Commit("waits")
 	bob := subject.Address{User: "bob", Device: addDevice(t, c, "bob").DeviceID}
-	release, err := c.HoldCommits("INBOX_0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	release := c.HoldCommits(t, "INBOX_0")
 	if err := c.Claim(briefly(t), bob); err == nil {
 		t.Error("claimed, and nothing was stored")
 	}

@@ -11,51 +11,45 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 )
 
 func committer(t testing.TB, c *streams.Conn, stream string) streams.Committer {
 	t.Helper()
-	w, err := c.Committer(stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
+	return c.Committer(stream)
 }
 
 // outcomes commits one set and waits for what became of it.
-func outcomes(t testing.TB, w streams.Committer, set ...streams.Entry) []streams.Outcome {
+func outcomes(t testing.TB, w streams.Committer, set ...publisher.Entry) []publisher.Outcome {
 	t.Helper()
-	done := make(chan []streams.Outcome, 2)
-	if err := w.Commit(set, func(o []streams.Outcome) { done <- o }); err != nil {
+	done := make(chan []publisher.Outcome, 2)
+	if err := w.Commit(set, func(o []publisher.Outcome) { done <- o }); err != nil {
 		t.Fatal(err)
 	}
 	return streamstest.Receive(t, done)
 }
 
-func entry(subject, id string) streams.Entry {
-	return streams.Entry{Subject: "inbox.0." + subject, ID: id, Data: []byte("content of " + id)}
+func entry(subject, id string) publisher.Entry {
+	return publisher.Entry{Subject: "inbox.0." + subject, ID: id, Data: []byte("content of " + id)}
 }
 
 func TestCommitOutcomes(t *testing.T) {
 	c := connect(t, streams.Topology{Partitions: 1, InboxMaxMessages: 3})
 	w := committer(t, c, "INBOX_0")
-	if same := committer(t, c, "INBOX_0"); same != w {
-		t.Error("a stream has two writers")
-	}
 	if err := w.Commit(nil, nil); err == nil {
 		t.Error("a set without entries was taken")
 	}
 	large := entry("alice.d", "large")
 	large.Data = make([]byte, 1100<<10)
 	got := outcomes(t, w, entry("alice.d", "a"), entry("alice.d", "a"), large, entry("alice.d", "b"),
-		entry("alice.d", "c"), entry("alice.d", "d"), entry("bob.d", "e"), streams.Entry{Subject: "inbox.1.nobody", ID: "f", Data: []byte("f")})
+		entry("alice.d", "c"), entry("alice.d", "d"), entry("bob.d", "e"), publisher.Entry{Subject: "inbox.1.nobody", ID: "f", Data: []byte("f")})
 	for i, want := range []struct {
 		sequence  uint64
 		duplicate bool
 		err       error
-	}{{1, false, nil}, {1, true, nil}, {0, false, streams.ErrNotStored}, {2, false, nil}, {3, false, nil},
-		{0, false, streams.ErrInboxFull}, {4, false, nil}, {0, false, streams.ErrNotStored}} {
+	}{{1, false, nil}, {1, true, nil}, {0, false, publisher.ErrNotStored}, {2, false, nil}, {3, false, nil},
+		{0, false, publisher.ErrInboxFull}, {4, false, nil}, {0, false, publisher.ErrNotStored}} {
 		if o := got[i]; o.Sequence != want.sequence || o.Duplicate != want.duplicate || !errors.Is(o.Err, want.err) {
 			t.Errorf("entry %d: %+v, not %+v", i, o, want)
 		}
@@ -63,13 +57,13 @@ func TestCommitOutcomes(t *testing.T) {
 	if got := outcomes(t, w, entry("alice.d", "b"))[0]; got.Sequence != 2 || !got.Duplicate || got.Err != nil {
 		t.Errorf("a duplicate in another set, of a full inbox: %+v", got)
 	}
-	if got := outcomes(t, w, entry("alice.d", "d"))[0]; !errors.Is(got.Err, streams.ErrInboxFull) {
+	if got := outcomes(t, w, entry("alice.d", "d"))[0]; !errors.Is(got.Err, publisher.ErrInboxFull) {
 		t.Errorf("an entry that was refused before is no duplicate: %+v", got)
 	}
 }
 
-func entries(n int, subject, prefix string) []streams.Entry {
-	set := make([]streams.Entry, n)
+func entries(n int, subject, prefix string) []publisher.Entry {
+	set := make([]publisher.Entry, n)
 	for i := range set {
 		set[i] = entry(subject, fmt.Sprint(prefix, i))
 	}
@@ -83,17 +77,17 @@ func TestCommitOrder(t *testing.T) {
 	const goroutines, sets, perSet = 8, 100, 3
 	var wg, calls sync.WaitGroup
 	var called atomic.Int64
-	results := make([][][]streams.Outcome, goroutines)
+	results := make([][][]publisher.Outcome, goroutines)
 	for g := range goroutines {
-		results[g] = make([][]streams.Outcome, sets)
+		results[g] = make([][]publisher.Outcome, sets)
 		wg.Go(func() {
 			for s := range sets {
-				var set []streams.Entry
+				var set []publisher.Entry
 				for e := range perSet {
 					set = append(set, entry(fmt.Sprint("user", g, ".d", e), fmt.Sprintf("%d.%d.%d", g, s, e)))
 				}
 				calls.Add(1)
-				if err := w.Commit(set, func(o []streams.Outcome) {
+				if err := w.Commit(set, func(o []publisher.Outcome) {
 					results[g][s] = o
 					called.Add(1)
 					calls.Done()
@@ -137,23 +131,23 @@ func TestCommitBusyThenClosed(t *testing.T) {
 	c := connect(t, onePartition(), func(o *streams.Options) { o.CommitTimeout = time.Hour })
 	silent(t, c)
 	w := committer(t, c, "SILENT")
-	set := make([]streams.Entry, 64)
+	set := make([]publisher.Entry, 64)
 	for i := range set {
-		set[i] = streams.Entry{Subject: "silent", ID: fmt.Sprint(i), Data: []byte("x")}
+		set[i] = publisher.Entry{Subject: "silent", ID: fmt.Sprint(i), Data: []byte("x")}
 	}
-	if err := w.Commit(make([]streams.Entry, streams.MaxQueued+1), nil); !errors.Is(err, streams.ErrBusy) {
+	if err := w.Commit(make([]publisher.Entry, streams.MaxQueued+1), nil); !errors.Is(err, publisher.ErrBusy) {
 		t.Errorf("a set larger than the queue: %v", err)
 	}
 	var mu sync.Mutex
-	var reports [][]streams.Outcome
+	var reports [][]publisher.Outcome
 	taken := 0
 	for ; ; taken++ {
-		err := w.Commit(set, func(o []streams.Outcome) {
+		err := w.Commit(set, func(o []publisher.Outcome) {
 			mu.Lock()
 			defer mu.Unlock()
 			reports = append(reports, o)
 		})
-		if errors.Is(err, streams.ErrBusy) {
+		if errors.Is(err, publisher.ErrBusy) {
 			break
 		}
 		if err != nil {
@@ -174,16 +168,16 @@ func TestCommitBusyThenClosed(t *testing.T) {
 	}
 	for _, o := range reports {
 		for _, one := range o {
-			if !errors.Is(one.Err, streams.ErrClosed) || len(o) != len(set) {
+			if !errors.Is(one.Err, publisher.ErrClosed) || len(o) != len(set) {
 				t.Fatalf("reported %+v", o)
 			}
 		}
 	}
-	if err := w.Commit(set, nil); !errors.Is(err, streams.ErrClosed) {
+	if err := w.Commit(set, nil); !errors.Is(err, publisher.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-	if _, err := c.Committer("INBOX_0"); !errors.Is(err, streams.ErrClosed) {
-		t.Errorf("a writer after Close: %v", err)
+	if err := c.Committer("INBOX_0").Commit(set, nil); !errors.Is(err, publisher.ErrClosed) {
+		t.Errorf("another stream after Close: %v", err)
 	}
 }
 
@@ -194,13 +188,13 @@ func TestCommitWaitsNoLongerThanTheStream(t *testing.T) {
 	silent(t, c)
 	w := committer(t, c, "SILENT")
 	const sets = 160
-	results := make(chan []streams.Outcome, sets)
+	results := make(chan []publisher.Outcome, sets)
 	for s := range sets {
-		set := make([]streams.Entry, 64)
+		set := make([]publisher.Entry, 64)
 		for i := range set {
-			set[i] = streams.Entry{Subject: "silent", ID: fmt.Sprint(s, ".", i), Data: []byte("x")}
+			set[i] = publisher.Entry{Subject: "silent", ID: fmt.Sprint(s, ".", i), Data: []byte("x")}
 		}
-		if err := w.Commit(set, func(o []streams.Outcome) { results <- o }); err != nil {
+		if err := w.Commit(set, func(o []publisher.Outcome) { results <- o }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -208,9 +202,9 @@ func TestCommitWaitsNoLongerThanTheStream(t *testing.T) {
 	for range sets {
 		for _, o := range streamstest.Receive(t, results) {
 			switch {
-			case errors.Is(o.Err, streams.ErrUnknownOutcome):
+			case errors.Is(o.Err, publisher.ErrUnknownOutcome):
 				unknown++
-			case errors.Is(o.Err, streams.ErrNotStored):
+			case errors.Is(o.Err, publisher.ErrNotStored):
 				refused++
 			default:
 				t.Fatalf("outcome %+v", o)
@@ -279,7 +273,7 @@ func TestUnknownOutcome(t *testing.T) {
 			back := c.Back()
 			r.network.Mute()
 			for i, o := range outcomes(t, w, set...) {
-				if !errors.Is(o.Err, streams.ErrUnknownOutcome) {
+				if !errors.Is(o.Err, publisher.ErrUnknownOutcome) {
 					t.Errorf("entry %d without an answer: %+v", i, o)
 				}
 			}
@@ -316,7 +310,7 @@ func TestStoppedMidFlight(t *testing.T) {
 	var answered atomic.Int64
 	go func() {
 		for i := range n {
-			if err := w.Commit([]streams.Entry{entry("alice.d", fmt.Sprint(i))}, func(o []streams.Outcome) {
+			if err := w.Commit([]publisher.Entry{entry("alice.d", fmt.Sprint(i))}, func(o []publisher.Outcome) {
 				if answered.Add(1) == 200 {
 					close(some)
 				}
@@ -333,9 +327,9 @@ func TestStoppedMidFlight(t *testing.T) {
 		switch err := streamstest.Receive(t, results); {
 		case err == nil:
 			stored++
-		case errors.Is(err, streams.ErrUnknownOutcome):
+		case errors.Is(err, publisher.ErrUnknownOutcome):
 			unknown++
-		case !errors.Is(err, streams.ErrNotStored):
+		case !errors.Is(err, publisher.ErrNotStored):
 			t.Errorf("outcome %v", err)
 		}
 	}
@@ -346,7 +340,7 @@ func TestStoppedMidFlight(t *testing.T) {
 	}
 	seen := make(map[uint64]bool)
 	for i := 0; i < n; i += 500 {
-		var set []streams.Entry
+		var set []publisher.Entry
 		for k := range 500 {
 			set = append(set, entry("alice.d", fmt.Sprint(i+k)))
 		}
@@ -383,14 +377,14 @@ func BenchmarkCommit(b *testing.B) {
 			b.SetParallelism(32)
 			b.RunParallel(func(pb *testing.PB) {
 				n, subject := 0, fmt.Sprint("inbox.0.user", user.Add(1), ".d")
-				done := make(chan []streams.Outcome, 1)
+				done := make(chan []publisher.Outcome, 1)
 				for pb.Next() {
-					set := make([]streams.Entry, size)
+					set := make([]publisher.Entry, size)
 					for i := range set {
 						n++
-						set[i] = streams.Entry{Subject: subject, ID: fmt.Sprint(subject, n), Data: data}
+						set[i] = publisher.Entry{Subject: subject, ID: fmt.Sprint(subject, n), Data: data}
 					}
-					if err := w.Commit(set, func(o []streams.Outcome) { done <- o }); err != nil {
+					if err := w.Commit(set, func(o []publisher.Outcome) { done <- o }); err != nil {
 						b.Error(err)
 						return
 					}

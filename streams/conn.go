@@ -18,6 +18,7 @@ import (
 	"roost/schemas"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -63,20 +64,21 @@ type Options struct {
 // concurrently. Close it once, after everything that uses it has stopped.
 type Conn struct {
 	// Static after Dial.
-	opts     Options
-	log      *slog.Logger
-	clock    *msgid.Clock
-	control  *nats.Conn // JetStream API, KV, services
-	commits  *nats.Conn // publishes to streams
-	lives    *nats.Conn // live subjects and events, both ways
-	reads    *nats.Conn // Direct Get
-	api      *jsapi.Client
-	room     *semaphore.Weighted // maxReserved, see Reserve
-	ctx      context.Context     // ends with Close
-	cancel   context.CancelFunc
-	pressure *backPressure
-	watching atomic.Pointer[SessionWatch] // nil while nobody watches
-	hearing  atomic.Pointer[ChannelWatch] // nil while nobody listens
+	opts      Options
+	log       *slog.Logger
+	clock     *msgid.Clock
+	control   *nats.Conn // JetStream API, KV, services
+	commits   *nats.Conn // publishes to streams
+	lives     *nats.Conn // live subjects and events, both ways
+	reads     *nats.Conn // Direct Get
+	api       *jsapi.Client
+	publisher *publisher.Publisher
+	room      *semaphore.Weighted // maxReserved, see Reserve
+	ctx       context.Context     // ends with Close
+	cancel    context.CancelFunc
+	pressure  *backPressure
+	watching  atomic.Pointer[SessionWatch] // nil while nobody watches
+	hearing   atomic.Pointer[ChannelWatch] // nil while nobody listens
 	// noChannelAt is when CHANNELS was seen to be empty, or someChannel.
 	noChannelAt atomic.Int64
 
@@ -92,10 +94,9 @@ type Conn struct {
 	shown      []shown            // by partition
 	behind     *behind            // nil where records are durable before copies
 
-	mu      sync.Mutex // guards the rest
-	writers map[string]*writer
-	denied  context.CancelCauseFunc // see untilDenied; nil while nobody waits
-	closed  bool
+	mu     sync.Mutex              // guards the rest
+	denied context.CancelCauseFunc // see untilDenied; nil while nobody waits
+	closed bool
 }
 
 // Dial connects without looking at the cluster's streams: enough for Plan and
@@ -108,7 +109,7 @@ func Dial(opts Options) (*Conn, error) {
 		opts.CommitTimeout = 5 * time.Second
 	}
 	if opts.Singles == 0 {
-		opts.Singles = defaultSingles
+		opts.Singles = publisher.DefaultSingles
 	}
 	if opts.AckTimeout == 0 {
 		opts.AckTimeout = ackTimeout
@@ -116,7 +117,7 @@ func Dial(opts Options) (*Conn, error) {
 	if opts.Name == "" {
 		opts.Name = "roost"
 	}
-	c := &Conn{opts: opts, log: opts.Log, clock: msgid.NewClock(opts.Now), writers: make(map[string]*writer),
+	c := &Conn{opts: opts, log: opts.Log, clock: msgid.NewClock(opts.Now),
 		room: semaphore.NewWeighted(maxReserved), pressure: newBackPressure(opts.Log)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
@@ -136,6 +137,7 @@ func Dial(opts Options) (*Conn, error) {
 		return nil, err
 	}
 	c.api = api
+	c.publisher = publisher.New(c.commits, publisher.Options{Timeout: c.opts.CommitTimeout, Singles: c.opts.Singles, Log: c.log})
 	return c, nil
 }
 
@@ -354,7 +356,7 @@ func (c *Conn) Close() {
 
 // Shutdown commits what waits, until a commit fails or ctx ends. Then it stops every
 // goroutine of the Conn and waits for it. Commits that still have no answer are reported
-// with [ErrClosed]. The error says what was not stored.
+// with [publisher.ErrClosed]. The error says what was not stored.
 func (c *Conn) Shutdown(ctx context.Context) (err error) {
 	c.mu.Lock()
 	if c.closed {
@@ -366,12 +368,9 @@ func (c *Conn) Shutdown(ctx context.Context) (err error) {
 		c.behind.close(ctx) // it commits once more
 	}
 	c.mu.Lock()
-	writers := c.writers
-	c.closed, c.writers = true, nil
+	c.closed = true
 	c.mu.Unlock()
-	for _, w := range writers {
-		w.close()
-	}
+	c.publisher.Close()
 	if c.behind != nil {
 		<-c.behind.stopped // its commit was answered at last
 		if left := c.behind.left; left > 0 {

@@ -34,7 +34,7 @@
 //
 // # Goroutines
 //
-// A [Conn] runs: one writer per stream that it commits to (commit.go), one for records
+// A [Conn] runs: one writer per stream that it commits to (package publisher), one for records
 // of sends where a gateway is alone (behind.go), one dispatcher for live subjects
 // (live.go), one watcher each for DEVICES, SETTINGS, BLOCKS and GATEWAYS (package jsapi) and,
 // where a gateway runs, one sweeper for all local inboxes (consumers.go), one dispatcher

@@ -9,6 +9,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -72,8 +73,8 @@ func TestExportHasNothingOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocked := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: "x", Highest: 3, InboxFrom: 4711, BlockedBy: "bob", ExpiresAt: 5}
-	recorded := make(chan streams.Outcome, 1)
-	if err := c.RecordSent(a, blocked, func(o streams.Outcome) { recorded <- o }); err != nil {
+	recorded := make(chan publisher.Outcome, 1)
+	if err := c.RecordSent(a, blocked, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)
 	}
 	if o := streamstest.Receive(t, recorded); o.Err != nil {

@@ -10,12 +10,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
 // Reach into the package for the tests beside it.
 
-func (c *Conn) Committer(stream string) (Committer, error) { return c.committer(stream) }
+// Committer commits sets of entries to one stream.
+type Committer struct {
+	c      *Conn
+	stream string
+}
+
+func (c *Conn) Committer(stream string) Committer { return Committer{c, stream} }
+
+func (w Committer) Commit(set []publisher.Entry, done func([]publisher.Outcome)) error {
+	return w.c.publisher.Commit(w.stream, set, done)
+}
 
 func (c *Conn) LiveConn() *nats.Conn { return c.lives }
 
@@ -64,10 +75,10 @@ const (
 	RemoveDelay  = removeDelay
 	RemoveBatch  = removeBatch
 	CheckFirst   = checkFirst
-	MaxQueued    = maxQueued
-	Singles      = defaultSingles
-	MaxBatch     = maxBatch
-	MaxInflight  = defaultSingles + maxBatch
+	MaxQueued    = publisher.MaxQueued
+	Singles      = publisher.DefaultSingles
+	MaxBatch     = publisher.MaxBatch
+	MaxInflight  = publisher.DefaultSingles + publisher.MaxBatch
 	LiveQueue    = liveQueue
 	CacheTTL     = cacheTTL
 	MaxBehind    = maxBehind
@@ -171,28 +182,38 @@ func (c *Conn) Read(ctx context.Context, stream, subject string, n int) (sequenc
 	return sequences, more, err
 }
 
-// HoldCommits keeps a stream's writer from publishing, until the returned function
-// is called or its Conn is closed.
-func (c *Conn) HoldCommits(stream string) (release func(), err error) {
-	if _, err := c.committer(stream); err != nil {
-		return nil, err
+// HoldCommits keeps a stream's writer from publishing, until the returned function is
+// called or its Conn is closed: as many entries as may be in flight get no answer, for at
+// most Options.CommitTimeout.
+func (c *Conn) HoldCommits(t testing.TB, stream string) (release func()) {
+	t.Helper()
+	held, asked := c.lives.NewInbox(), make(chan *nats.Msg, c.opts.Singles)
+	sub, err := c.lives.Subscribe(held, func(m *nats.Msg) { asked <- m })
+	if err != nil {
+		t.Fatal(err)
 	}
-	w := c.writers[stream]
-	for {
-		w.mu.Lock()
-		held := !w.busy
-		w.busy = true
-		w.mu.Unlock()
-		if held {
-			break
+	if err := c.lives.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range c.opts.Singles {
+		if err := c.publisher.Commit(stream, []publisher.Entry{{Subject: held}}, func([]publisher.Outcome) {}); err != nil {
+			t.Fatal(err)
 		}
 	}
+	waiting := make([]*nats.Msg, 0, c.opts.Singles)
+	for range c.opts.Singles {
+		waiting = append(waiting, <-asked)
+	}
 	return func() {
-		w.mu.Lock()
-		w.busy = false
-		w.mu.Unlock()
-		w.signal()
-	}, nil
+		for _, m := range waiting {
+			if err := m.Respond([]byte(`{"stream":"held", "seq":1}`)); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // Erase deletes what is stored about a person where due says so of the record.

@@ -1,6 +1,8 @@
 package streams
 
-import "sync"
+import (
+	"sync"
+)
 
 // gather calls done once, with the first error, after n parts have ended.
 type gather struct {
@@ -22,5 +24,13 @@ func (g *gather) one(err error) {
 	g.mu.Unlock()
 	if left == 0 {
 		g.done(first)
+	}
+}
+
+// poke fills a channel of one, unless it is full.
+func poke(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }

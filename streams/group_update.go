@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -78,15 +79,15 @@ func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byt
 	parts := c.byPartition(to)
 	type answer struct {
 		to       []subject.Address
-		outcomes []Outcome
+		outcomes []publisher.Outcome
 	}
 	answers := make(chan answer, len(parts)) // one each
 	for p, some := range parts {
-		set := make([]Entry, 0, len(some))
+		set := make([]publisher.Entry, 0, len(some))
 		for _, a := range some {
 			set = append(set, inboxEntry(p, a, string(id), entry))
 		}
-		if err := c.commit(subject.InboxStream(p), set, func(o []Outcome) { answers <- answer{some, o} }); err != nil {
+		if err := c.publisher.Commit(subject.InboxStream(p), set, func(o []publisher.Outcome) { answers <- answer{some, o} }); err != nil {
 			return err
 		}
 	}
@@ -104,10 +105,10 @@ func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byt
 }
 
 // showUpdate shows the copies that were stored now.
-func (c *Conn) showUpdate(to []subject.Address, outcomes []Outcome, entry []byte) error {
+func (c *Conn) showUpdate(to []subject.Address, outcomes []publisher.Outcome, entry []byte) error {
 	for i, o := range outcomes {
 		switch {
-		case errors.Is(o.Err, ErrInboxFull):
+		case errors.Is(o.Err, publisher.ErrInboxFull):
 			c.log.Warn("a full inbox goes without an update of a group or chat", "user", to[i].User, "device", to[i].Device)
 		case o.Err != nil:
 			return fmt.Errorf("failed to tell a member: %w", o.Err)

@@ -12,6 +12,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/jsapi"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -111,7 +112,7 @@ func (j *Jobs) Fetch(ctx context.Context, n int, wait time.Duration) ([]Job, err
 
 func drain(jobs []Job, batch jetstream.MessageBatch) []Job {
 	for m := range batch.Messages() {
-		job := Job{Data: m.Data(), Keep: m.Headers().Get(keepHeader) == "1", msg: m}
+		job := Job{Data: m.Data(), Keep: m.Headers().Get(publisher.KeepHeader) == "1", msg: m}
 		if meta, err := m.Metadata(); err == nil {
 			job.Sequence, job.Delivered = meta.Sequence.Stream, meta.NumDelivered
 		}

@@ -10,6 +10,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/jsapi"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -80,7 +81,7 @@ func (r *receipts) advance(ctx context.Context, marks watermarks) error {
 		if err != nil {
 			return err
 		}
-		keys, set := make([]string, 0, len(marks)), make([]Entry, 0, len(marks))
+		keys, set := make([]string, 0, len(marks)), make([]publisher.Entry, 0, len(marks))
 		for key, w := range marks {
 			k := known[key]
 			merged := k.value.Merge(w)
@@ -89,13 +90,13 @@ func (r *receipts) advance(ctx context.Context, marks watermarks) error {
 				continue
 			}
 			keys = append(keys, key)
-			set = append(set, Entry{Subject: subject.Receipts.Subject(key), Data: schemas.Encode(merged), Guarded: true, Previous: k.revision})
+			set = append(set, publisher.Entry{Subject: subject.Receipts.Subject(key), Data: schemas.Encode(merged), Guarded: true, Previous: k.revision})
 		}
 		if len(set) == 0 {
 			return nil
 		}
 		for len(set) > 0 { // in parts, so that the writer has room for all of them
-			n := min(len(set), maxBatch)
+			n := min(len(set), publisher.MaxBatch)
 			if err := r.write(ctx, keys[:n], set[:n], known, marks); err != nil {
 				return fmt.Errorf("failed to write watermarks: %w", err)
 			}
@@ -107,8 +108,8 @@ func (r *receipts) advance(ctx context.Context, marks watermarks) error {
 
 // write commits the entries of keys and takes those that are stored off marks. An entry
 // that found another revision is no error.
-func (r *receipts) write(ctx context.Context, keys []string, set []Entry, known map[string]knownWatermark, marks watermarks) (failed error) {
-	outcomes, err := r.c.commitSet(ctx, subject.Receipts.Stream(), set)
+func (r *receipts) write(ctx context.Context, keys []string, set []publisher.Entry, known map[string]knownWatermark, marks watermarks) (failed error) {
+	outcomes, err := r.c.publisher.Store(ctx, subject.Receipts.Stream(), set)
 	if err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func (r *receipts) write(ctx context.Context, keys []string, set []Entry, known 
 		case o.Err == nil:
 			r.remember(key, knownWatermark{known[key].value.Merge(marks[key]), o.Sequence})
 			delete(marks, key)
-		case errors.Is(o.Err, ErrStale):
+		case errors.Is(o.Err, publisher.ErrStale):
 			r.forget(key)
 		default:
 			r.forget(key) // it may be stored all the same

@@ -6,6 +6,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/jsapi"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -77,5 +78,5 @@ func (c *Conn) recoverRecord(ctx context.Context, entry []byte, from uint64) (wr
 	if newest := last.Newest(); newest > rec.MessageIDByClient {
 		rec.Highest = newest
 	}
-	return true, c.commitAndWait(ctx, subject.SentStream(0), []Entry{sentEntry(0, a, rec)})
+	return true, c.publisher.StoreAll(ctx, subject.SentStream(0), []publisher.Entry{sentEntry(0, a, rec)})
 }

@@ -1,11 +1,15 @@
 package streams
 
-import "context"
+import (
+	"context"
+
+	"roost/streams/publisher"
+)
 
 // maxReserved bounds the copies of large sends that are on their way together,
 // half of what a writer lets wait, so that many of them wait here and none is
 // refused for want of room. The other half is for sends that do not ask.
-const maxReserved = maxQueued / 2
+const maxReserved = publisher.MaxQueued / 2
 
 // MaxCopies is how many copies one message may have: a group whose members have more
 // devices is a channel.

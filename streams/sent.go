@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"roost/schemas"
+	"roost/streams/publisher"
 	"roost/streams/subject"
 )
 
@@ -15,16 +16,16 @@ import (
 // block and is called once unless RecordSent fails: when the record is durable, or
 // at once where it is committed behind the copies of the send, see [behind]. Then
 // the outcome has no sequence.
-func (c *Conn) RecordSent(a subject.Address, rec schemas.SentRecord, done func(Outcome)) error {
+func (c *Conn) RecordSent(a subject.Address, rec schemas.SentRecord, done func(publisher.Outcome)) error {
 	if c.behind != nil {
 		return c.behind.record(a, rec, done)
 	}
 	p := c.partition(a.User)
-	return c.commit(subject.SentStream(p), []Entry{sentEntry(p, a, rec)}, func(o []Outcome) { done(o[0]) })
+	return c.publisher.Commit(subject.SentStream(p), []publisher.Entry{sentEntry(p, a, rec)}, func(o []publisher.Outcome) { done(o[0]) })
 }
 
-func sentEntry(p int, a subject.Address, rec schemas.SentRecord) Entry {
-	return Entry{
+func sentEntry(p int, a subject.Address, rec schemas.SentRecord) publisher.Entry {
+	return publisher.Entry{
 		Subject: subject.Sent(p, a),
 		ID:      string(a.Device) + "." + strconv.FormatInt(int64(rec.MessageIDByClient), 10),
 		Data:    schemas.Encode(rec),
@@ -129,7 +130,7 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		parts[to].at = append(parts[to].at, i)
 	}
 	if m.Log {
-		parts = append(parts, part{stream: subject.MessagesStream, set: []Entry{{
+		parts = append(parts, part{stream: subject.MessagesStream, set: []publisher.Entry{{
 			Subject: subject.Message(m.Message), ID: string(m.Message.MessageID),
 			Data: m.Message.Encode(), Keep: m.Keep, ExpiresAt: m.Message.ExpiresAt,
 		}}})
@@ -148,9 +149,9 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 			c.behind.whenSettled(all.one)
 			continue
 		}
-		err := c.commit(one.stream, one.set, func(outcomes []Outcome) {
+		err := c.publisher.Commit(one.stream, one.set, func(outcomes []publisher.Outcome) {
 			for i, to := range one.at {
-				if m.Full != nil && errors.Is(outcomes[i].Err, ErrInboxFull) {
+				if m.Full != nil && errors.Is(outcomes[i].Err, publisher.ErrInboxFull) {
 					m.Full(to)
 				}
 				if outcomes[i].Duplicate || outcomes[i].Err != nil {
@@ -164,7 +165,7 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 					m.Stored(to, outcomes[i].Sequence)
 				}
 			}
-			all.one(firstError(outcomes))
+			all.one(publisher.FirstError(outcomes))
 		})
 		if err != nil {
 			all.one(err)
@@ -176,52 +177,8 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 type part struct {
 	partition int
 	stream    string
-	set       []Entry
+	set       []publisher.Entry
 	at        []int // the place in Copies.To of each copy; none for MESSAGES
-}
-
-func (c *Conn) commit(stream string, set []Entry, done func([]Outcome)) error {
-	w, err := c.committer(stream)
-	if err == nil {
-		err = w.Commit(set, done)
-	}
-	if err != nil {
-		return &CommitError{stream, err}
-	}
-	return nil
-}
-
-// commitAndWait commits a set and waits for it; the error is the first of an entry.
-func (c *Conn) commitAndWait(ctx context.Context, stream string, set []Entry) error {
-	outcomes, err := c.commitSet(ctx, stream, set)
-	if err != nil {
-		return err
-	}
-	return firstError(outcomes)
-}
-
-// commitSet commits a set and waits for the outcome of each entry. After an error of
-// ctx entries may be stored all the same.
-func (c *Conn) commitSet(ctx context.Context, stream string, set []Entry) ([]Outcome, error) {
-	done := make(chan []Outcome, 1)
-	if err := c.commit(stream, set, func(o []Outcome) { done <- o }); err != nil {
-		return nil, err
-	}
-	select {
-	case outcomes := <-done:
-		return outcomes, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func firstError(outcomes []Outcome) error {
-	for _, o := range outcomes {
-		if o.Err != nil {
-			return o.Err
-		}
-	}
-	return nil
 }
 
 // Holds says whether the inbox of a device has a message now. Only retries ask:

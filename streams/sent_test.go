@@ -9,16 +9,17 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/publisher"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
 
-func recordSent(t testing.TB, c *streams.Conn, a subject.Address, n int, content string) (schemas.SentRecord, streams.Outcome) {
+func recordSent(t testing.TB, c *streams.Conn, a subject.Address, n int, content string) (schemas.SentRecord, publisher.Outcome) {
 	t.Helper()
 	rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next(),
 		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: content}).Hash()}
-	done := make(chan streams.Outcome, 2)
-	if err := c.RecordSent(a, rec, func(o streams.Outcome) { done <- o }); err != nil {
+	done := make(chan publisher.Outcome, 2)
+	if err := c.RecordSent(a, rec, func(o publisher.Outcome) { done <- o }); err != nil {
 		t.Fatal(err)
 	}
 	return rec, streamstest.Receive(t, done)
@@ -131,11 +132,11 @@ func TestCommitCopies(t *testing.T) {
 		t.Errorf("a message for nobody: %+v", got)
 	}
 	commitCopies(t, c, copiesOf(c, to[0]))
-	if got := commitCopies(t, c, copiesOf(c, to...)); !errors.Is(got.err, streams.ErrInboxFull) {
+	if got := commitCopies(t, c, copiesOf(c, to...)); !errors.Is(got.err, publisher.ErrInboxFull) {
 		t.Errorf("one inbox of many is full: %+v", got)
 	}
 	c.Close()
-	if got := commitCopies(t, c, m); !errors.Is(got.err, streams.ErrClosed) {
+	if got := commitCopies(t, c, m); !errors.Is(got.err, publisher.ErrClosed) {
 		t.Errorf("after Close: %+v", got)
 	}
 }

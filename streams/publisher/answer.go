@@ -1,4 +1,4 @@
-package streams
+package publisher
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"roost/streams/jsapi"
 )
 
-// answer hears one answer of the stream, on the subscription's goroutine.
+// answer hears one answer of the stream, on the goroutine of the subscription.
 func (w *writer) answer(m *nats.Msg) {
 	token, err := strconv.ParseUint(m.Subject[len(w.reply):], 36, 64)
 	if err != nil {
@@ -22,7 +22,7 @@ func (w *writer) answer(m *nats.Msg) {
 	w.resolve(token, parseAnswer(m))
 }
 
-// errRefused marks what the stream said no to, in contrast to not being reached.
+// errRefused marks what the stream refused, in contrast to not being reached.
 var errRefused = errors.New("refused")
 
 func parseAnswer(m *nats.Msg) Outcome {
@@ -52,8 +52,8 @@ func parseAnswer(m *nats.Msg) Outcome {
 	return Outcome{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
 }
 
-// parseAck reads the plain answer {"stream":"…", "seq":…} without reflection; of
-// any other it is not ok.
+// parseAck reads the plain answer {"stream":"…", "seq":…} without reflection; ok is false
+// for any other.
 func parseAck(data []byte) (sequence uint64, ok bool) {
 	_, rest, ok := bytes.Cut(data, []byte(`"seq":`))
 	if !ok || !bytes.HasPrefix(data, []byte(`{"stream":`)) {
@@ -67,9 +67,8 @@ func parseAck(data []byte) (sequence uint64, ok bool) {
 	return sequence, i > 0 && (string(rest) == "}" || bytes.HasPrefix(rest, []byte(`,"batch":`)))
 }
 
-// resolve records what became of one publication and tells the owners of the sets
-// that are complete. An answer that comes after its publication was given up
-// finds nothing to do.
+// resolve records the outcome of one publication and tells the callers of the sets that
+// are complete. It ignores an answer that comes after its publication was given up.
 func (w *writer) resolve(token uint64, o Outcome) {
 	w.mu.Lock()
 	p, ok := w.inflight[token]
@@ -78,17 +77,18 @@ func (w *writer) resolve(token uint64, o Outcome) {
 		return
 	}
 	delete(w.inflight, token)
-	if p.batch {
-		w.batching = false
-	} else {
+	refused := p.batch && errors.Is(o.Err, errRefused) && w.phase != closed
+	switch {
+	case !p.batch:
 		w.singles--
+	case refused:
+		// Nobody says for which entry: a full inbox, say, or a duplicate.
+		w.refused = p.spans
+		w.enter(repeating)
+	case w.phase != closed:
+		w.enter(pipelining)
 	}
-	refused := p.batch && errors.Is(o.Err, errRefused)
-	if refused {
-		// Which entry it was for, a full inbox or a duplicate, nobody says.
-		w.apart = p.spans
-	}
-	if w.queued > 0 || len(w.apart) > 0 {
+	if w.queued > 0 || len(w.refused) > 0 {
 		w.signal()
 	}
 	w.mu.Unlock()
@@ -97,15 +97,15 @@ func (w *writer) resolve(token uint64, o Outcome) {
 	case p.batch && o.Err == nil:
 		// The sequences of a batch are consecutive; the answer has the last.
 		first := o.Sequence + 1 - uint64(countEntries(p.spans))
-		w.settle(p.spans, func(i int) Outcome { return Outcome{Sequence: first + uint64(i)} })
+		w.report(p.spans, func(i int) Outcome { return Outcome{Sequence: first + uint64(i)} })
 	default:
-		w.settle(p.spans, func(int) Outcome { return o })
+		w.report(p.spans, func(int) Outcome { return o })
 	}
 }
 
-// settle gives each entry of spans its outcome, by its place among them, and calls
-// done for the sets that are complete, in their order.
-func (w *writer) settle(spans []span, outcome func(i int) Outcome) {
+// report gives each entry of spans its outcome, by its place among them, and completes
+// the sets that have all outcomes, in their order.
+func (w *writer) report(spans []span, outcome func(i int) Outcome) {
 	complete := make([]*set, 0, len(spans))
 	w.mu.Lock()
 	n := 0
@@ -114,24 +114,19 @@ func (w *writer) settle(spans []span, outcome func(i int) Outcome) {
 			s.set.outcomes[i] = ofStream(w.stream, outcome(n))
 			n++
 		}
-		if s.set.missing -= s.to - s.from; s.set.missing == 0 {
+		s.set.missing -= s.to - s.from
+		switch {
+		case s.set.missing < 0:
+			panic("publisher: an entry has two outcomes")
+		case s.set.missing == 0:
 			complete = append(complete, s.set)
 		}
 	}
 	w.mu.Unlock()
 	for _, s := range complete {
-		s.done(s.outcomes)
+		s.complete()
 	}
 }
-
-// CommitError says which stream did not store an entry, and why.
-type CommitError struct {
-	Stream string
-	Err    error
-}
-
-func (e *CommitError) Error() string { return "stream " + e.Stream + ": " + e.Err.Error() }
-func (e *CommitError) Unwrap() error { return e.Err }
 
 func ofStream(stream string, o Outcome) Outcome {
 	if o.Err != nil {

@@ -1,4 +1,4 @@
-package streams
+package publisher
 
 import (
 	"fmt"
@@ -21,23 +21,23 @@ const (
 	headerRoom = 256
 )
 
-// publishWaiting publishes until nothing waits or the stream has to answer first,
-// unless somebody does already.
+// publishWaiting publishes until nothing waits or the stream has to answer first, unless
+// another goroutine publishes already.
 func (w *writer) publishWaiting() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.busy {
+	if w.publishing {
 		return
 	}
-	w.busy = true
-	defer func() { w.busy = false }()
+	w.publishing = true
+	defer func() { w.publishing = false }()
 	for {
 		room := w.most - w.singles
 		switch {
-		case w.batching:
-			room = 0
-		case len(w.apart) > 0: // these come before everything that waits
-			room = min(room, len(w.apart))
+		case w.phase == batching || w.phase == closed:
+			return
+		case w.phase == repeating:
+			room = min(room, len(w.refused))
 		case w.queued > w.most && !w.tooLarge(&w.queue[0].entries[w.queue[0].taken]):
 			spans, token := w.takeBatch()
 			w.mu.Unlock()
@@ -72,15 +72,17 @@ func (w *writer) await(p publication) (token uint64) {
 
 // takeSingle takes the next entry, first from a refused batch.
 func (w *writer) takeSingle() span {
-	if len(w.apart) > 0 {
-		s := &w.apart[0]
-		one := span{s.set, s.from, s.from + 1}
-		if s.from++; s.from == s.to {
-			w.apart = w.apart[1:]
-		}
-		return one
+	if w.phase != repeating {
+		return w.take(1)
 	}
-	return w.take(1)
+	s := &w.refused[0]
+	one := span{s.set, s.from, s.from + 1}
+	if s.from++; s.from == s.to {
+		if w.refused = w.refused[1:]; len(w.refused) == 0 {
+			w.enter(pipelining)
+		}
+	}
+	return one
 }
 
 // take takes the next n entries of the first set, which has them.
@@ -96,13 +98,13 @@ func (w *writer) take(n int) span {
 	return taken
 }
 
-// takeBatch takes what waits, as much as one batch may have. It splits a set only
-// where the set alone is more than that.
+// takeBatch takes what waits, as much as one batch may have. It splits a set only if the
+// set alone is more than that.
 func (w *writer) takeBatch() ([]span, uint64) {
 	spans, n, size := make([]span, 0, len(w.queue)), 0, 0
 	for len(w.queue) > 0 {
 		s, fit := w.queue[0], 0
-		for i := s.taken; i < len(s.entries) && n+fit < maxBatch; i++ {
+		for i := s.taken; i < len(s.entries) && n+fit < MaxBatch; i++ {
 			more := s.entries[i].size()
 			if size+more > maxBatchBytes || w.tooLarge(&s.entries[i]) {
 				break
@@ -116,15 +118,12 @@ func (w *writer) takeBatch() ([]span, uint64) {
 		spans = append(spans, w.take(fit))
 		n += fit
 	}
-	w.batching = true
+	w.enter(batching)
 	return spans, w.await(publication{spans: spans, batch: true})
 }
 
-// size is about what an entry is on the wire, and no less.
-func (e *Entry) size() int { return len(e.Data) + len(e.Subject) + len(e.ID) + headerRoom }
-
-// tooLarge says whether an entry goes alone: no batch has room for it, or the
-// server will refuse it.
+// tooLarge says whether an entry goes alone: no batch has room for it, or the server will
+// refuse it.
 func (w *writer) tooLarge(e *Entry) bool {
 	return e.size() > maxBatchBytes || int64(e.size()) > w.nc.MaxPayload()
 }
@@ -135,8 +134,8 @@ func (w *writer) publish(e *Entry, token uint64) error {
 	return w.nc.PublishMsg(&w.msg)
 }
 
-// publishBatch publishes entries that are stored together or not at all. The
-// server stages all but the last without an answer; the last commits.
+// publishBatch publishes entries that are stored together or not at all. The server
+// stages all but the last without an answer; the last commits.
 func (w *writer) publishBatch(spans []span, token uint64) {
 	id, n, last := w.name+strconv.FormatUint(token, 36), 0, countEntries(spans)
 	for _, s := range spans {
@@ -169,7 +168,7 @@ func (w *writer) prepare(e *Entry) {
 		w.msg.Header[idHeader] = []string{e.ID}
 	}
 	if e.Keep {
-		w.msg.Header[keepHeader] = []string{"1"}
+		w.msg.Header[KeepHeader] = []string{"1"}
 	}
 	if e.Guarded {
 		w.msg.Header[previousHeader] = []string{strconv.FormatUint(e.Previous, 10)}
