@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		e := schemas.AsError(err)
+		e := exportError(err)
 		s.log.Error("an export was not completed", "error", err)
 		s.metrics.errors.WithLabelValues(string(e.Code)).Inc()
 		_ = out.line(schemas.ExportLine{Kind: schemas.ExportFailed,
@@ -56,6 +57,16 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 		_ = out.line(schemas.ExportLine{Kind: schemas.ExportEnd, Items: &out.items})
 	}
 	out.end()
+}
+
+// exportError is what a client is told of an export that ended early. What failed without
+// a code of its own could not be read.
+func exportError(err error) *schemas.Error {
+	if told := (*schemas.Error)(nil); errors.As(err, &told) {
+		return told
+	}
+	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
+		Message: "Not everything could be read. Export again later."}
 }
 
 // beginExport takes one of the few places, and not two for one person.

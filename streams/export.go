@@ -70,7 +70,7 @@ func (c *Conn) exportHolding(ctx context.Context, h holding, line func(schemas.E
 		}
 		lines, err := h.lines(m)
 		if err != nil {
-			return fmt.Errorf("failed to export %s: %w", m.Subject, err)
+			return schemas.Internal(fmt.Errorf("failed to export %s: %w", m.Subject, err)) // a later try reads the same
 		}
 		for _, l := range lines {
 			if err := line(l); err != nil {

@@ -261,7 +261,7 @@ func (c *Conn) HistoryPage(ctx context.Context, req schemas.HistoryRequest) (sch
 	if err != nil {
 		return schemas.HistoryReply{}, err
 	}
-	return schemas.Decode[schemas.HistoryReply](m.Data)
+	return decodeReply[schemas.HistoryReply](m)
 }
 
 // HistoryChats asks a worker for the chats that history has something of.
@@ -270,7 +270,16 @@ func (c *Conn) HistoryChats(ctx context.Context, req schemas.ChatsRequest) (sche
 	if err != nil {
 		return schemas.ChatsReply{}, err
 	}
-	return schemas.Decode[schemas.ChatsReply](m.Data)
+	return decodeReply[schemas.ChatsReply](m)
+}
+
+// decodeReply reads what a worker answered. A later try would read the same.
+func decodeReply[R any](m *nats.Msg) (R, error) {
+	reply, err := schemas.Decode[R](m.Data)
+	if err != nil {
+		return reply, schemas.Internal(fmt.Errorf("failed to read the reply of a history worker: %w", err))
+	}
+	return reply, nil
 }
 
 // HistoryReady says why history cannot be served now, or nil.
