@@ -34,7 +34,7 @@ func (c Gateway) Run(ctx context.Context, p Process) (err error) {
 	}
 	log := newLog(c.logFlags, p.Stderr)
 	files := raiseFileLimit(log)
-	defer runtime.KeepAlive(heapFloor())
+	defer runtime.KeepAlive(setCollector())
 	end := newShutdown(log, exitWithin)
 	defer end.finish(&err)
 	listener, err := listen(c.HTTP)

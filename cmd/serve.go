@@ -69,7 +69,7 @@ func (c Serve) Run(ctx context.Context, p Process) (err error) {
 	}
 	log := newLog(c.logFlags, p.Stderr)
 	files := raiseFileLimit(log)
-	defer runtime.KeepAlive(heapFloor())
+	defer runtime.KeepAlive(setCollector())
 	end := newShutdown(log, exitWithin)
 	defer end.finish(&err)
 	dir, err := openDataDir(c.DataDir)
