@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"roost/gateway"
+	"roost/gateway/origin"
 	"roost/schemas"
 	"roost/streams"
 )
@@ -125,15 +126,15 @@ func (f gatewayFlags) validate() error {
 }
 
 func (f gatewayFlags) trustedProxies() ([]netip.Prefix, error) {
-	proxies, err := gateway.ParseProxies(f.TrustedProxies)
+	proxies, err := origin.ParseProxies(f.TrustedProxies)
 	if err != nil {
 		return nil, fmt.Errorf("--trusted-proxies: takes addresses and networks as 10.0.0.0/8: %w", err)
 	}
 	return proxies, nil
 }
 
-func (f gatewayFlags) allowedOrigins() (gateway.Origins, error) {
-	origins, err := gateway.ParseOrigins(f.AllowedOrigins)
+func (f gatewayFlags) allowedOrigins() (origin.Allowed, error) {
+	origins, err := origin.ParseAllowed(f.AllowedOrigins)
 	if err != nil {
 		return origins, fmt.Errorf("--allowed-origins: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"roost/gateway"
+	"roost/gateway/origin"
 )
 
 // TestGatewayFlags: what a flag says is what the gateway does.
@@ -13,7 +14,7 @@ func TestGatewayFlags(t *testing.T) {
 	f := gatewayFlags{MaxDevices: 1, MaxGroupMembers: 2, GroupPushLimit: 3, Events: true, AllowedOrigins: []string{"a.example"}, TrustedProxies: []string{"10.1.2.3/8"},
 		FullInboxIdle: 4, Heartbeat: 5, Limits: "on", ConnectionsPerUser: 6, ConnectionsPerAddress: 7, FramesPerSecond: 8, SendsPerSecond: 9, LoginsPerSecond: 10,
 		ReserveNames: 11, AuthJWKS: "/nowhere/jwks"}
-	origins, err := gateway.ParseOrigins([]string{"a.example"})
+	origins, err := origin.ParseAllowed([]string{"a.example"})
 	if err != nil {
 		t.Fatal(err)
 	}

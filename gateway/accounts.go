@@ -152,7 +152,7 @@ func (s *Server) credentials(r *http.Request) (schemas.Credentials, error) {
 
 // attempt counts a password that is to be checked, or says why it is not.
 func (s *Server) attempt(r *http.Request) error {
-	if wait := s.logins.wait(s.remoteOf(r).limitKey()); wait > 0 {
+	if wait := s.logins.wait(s.origins.Proxies.Client(r).LimitKey()); wait > 0 {
 		return &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
 			Message: "Too many attempts from your address. Try again later."}
 	}

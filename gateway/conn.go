@@ -69,7 +69,7 @@ type conn struct {
 
 // serveWS is GET /ws.
 func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
-	token, address := auth.Bearer(r), s.remoteOf(r).limitKey()
+	token, address := auth.Bearer(r), s.origins.Proxies.Client(r).LimitKey()
 	w.Header().Set("Connection", "close") // of a refusal: a proxy must not use the connection for others
 	if token != "" {
 		// Refused before anything else is read.

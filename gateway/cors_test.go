@@ -15,9 +15,20 @@ import (
 	"github.com/coder/websocket"
 
 	"roost/gateway"
+	"roost/gateway/origin"
 )
 
 const pageOrigin = "https://chat.example.com"
+
+// origins reads values of --allowed-origins.
+func origins(t testing.TB, values ...string) origin.Allowed {
+	t.Helper()
+	list, err := origin.ParseAllowed(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
 
 // logLines is a log that a test reads.
 type logLines struct {

@@ -66,9 +66,6 @@ func SetChannelSlack(d time.Duration) (restore func()) {
 // Heard is the news of a channel as a device that connects reads it.
 func (s *Server) Heard(n streams.ChannelNews) { s.wakes.News(n) }
 
-// Allows says whether the list has the origin of an Origin header.
-func (l Origins) Allows(header string) bool { return l.allows(header) }
-
 // ForgetAccepted forgets which sends the gateway accepted, as a restart does.
 func (s *Server) ForgetAccepted() {
 	s.accepted.mu.Lock()

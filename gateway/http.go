@@ -33,7 +33,7 @@ type (
 	private func(*http.Request, schemas.UserID) (int, any, error)
 )
 
-func (s *Server) routes() http.Handler { return s.withCORS(s.router()) }
+func (s *Server) routes() http.Handler { return s.origins.CORS(s.router()) }
 
 // router serves each path of the protocol.
 func (s *Server) router() http.Handler {

@@ -7,15 +7,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"roost/gateway/auth"
+	"roost/gateway/origin"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/msgid"
@@ -46,10 +45,10 @@ type Options struct {
 	// AllowedOrigins are the origins of web pages that may use the server, over HTTP and
 	// WebSocket, besides the pages of its own origin. Default none; "*" opens the server
 	// to every web page that has a token.
-	AllowedOrigins Origins
+	AllowedOrigins origin.Allowed
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For, -Host and -Proto,
 	// or Forwarded, say who the client is. Default none: these headers are ignored.
-	TrustedProxies []netip.Prefix
+	TrustedProxies origin.Proxies
 	// Limits on what one user or address may do.
 	Limits Limits
 	// Heartbeat is how often a client shall send something; a connection silent
@@ -94,7 +93,7 @@ type Server struct {
 	accepted  *acceptedSends
 	metrics   *metrics
 	logins    *addressLimiter
-	originLog rate.Sometimes // metrics.originsRefused counts what it leaves out
+	origins   *origin.Policy
 	gate      *auth.Gate
 	told      *told
 	reads     *reads
@@ -159,9 +158,8 @@ func New(opts Options) *Server {
 	}
 	return &Server{
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
-		originLog: rate.Sometimes{Interval: time.Second},
-		logins:    newAddressLimiter(opts.Limits.LoginsPerSecond),
-		told:      newTold(), accepted: newAcceptedSends(),
+		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
+		told:   newTold(), accepted: newAcceptedSends(),
 		later: &later{log: opts.Log}, refusals: newRefusals(opts.Log, opts.Streams.Leader),
 		conns: make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
 		exporting: make(map[schemas.UserID]struct{}),
@@ -179,6 +177,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	s.metrics = newMetrics(s.opts.Registry, s)
+	s.origins = origin.NewPolicy(s.opts.AllowedOrigins, s.opts.TrustedProxies, s.metrics.originsRefused, s.log)
 	s.opts.Registry.MustRegister(newStreamStates(s.streams.StreamStates, s.log))
 	s.gate = auth.NewGate(s.opts.Auth, s.directory, auth.NewRefusals(s.log, s.metrics.tokensRefused))
 	s.reads = newReads(&s.opts, s.metrics.readsWritten)

@@ -20,7 +20,7 @@ const subprotocol = "roost.v1"
 // upgrade does the handshake of a WebSocket. It answers whatever it refuses. The
 // bytes are those that the client sent after its request.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, []byte, error) {
-	if !s.allowedOrigin(r) {
+	if !s.origins.Allows(r) {
 		err := schemas.Errorf(schemas.CodeForbidden, "Origin: web pages of %s may not connect here.", r.Header.Get("Origin"))
 		s.fail(w, r, err)
 		return nil, nil, err

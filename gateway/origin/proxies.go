@@ -1,4 +1,4 @@
-package gateway
+package origin
 
 import (
 	"net/http"
@@ -7,18 +7,21 @@ import (
 	"strings"
 )
 
-// remote is the client of a request. Behind trusted proxies it is what they say of
-// their own client; otherwise it is the peer of the TCP connection.
-type remote struct {
-	addr    netip.Addr // not valid if the peer has no IP address
-	host    string     // the host and port that the client asked for
-	proto   string     // "http" or "https", between the client and the first proxy, or us
-	trusted bool       // a trusted proxy sent the request
+// Client is the client of a request: the peer of the TCP connection, or the client that
+// trusted proxies name.
+type Client struct {
+	Addr    netip.Addr // not valid if the peer has no IP address
+	Host    string     // the host and port that the client requested
+	Proto   string     // "http" or "https", between the client and the first proxy, or this server
+	Trusted bool       // a trusted proxy sent the request
 }
 
-// ParseProxies reads addresses and CIDR prefixes of trusted proxies.
-func ParseProxies(list []string) ([]netip.Prefix, error) {
-	proxies := make([]netip.Prefix, 0, len(list))
+// Proxies are the networks of trusted proxies.
+type Proxies []netip.Prefix
+
+// ParseProxies parses addresses and CIDR prefixes of trusted proxies.
+func ParseProxies(list []string) (Proxies, error) {
+	proxies := make(Proxies, 0, len(list))
 	for _, text := range list {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -36,49 +39,49 @@ func ParseProxies(list []string) ([]netip.Prefix, error) {
 	return proxies, nil
 }
 
-// remoteOf says who sent a request. Headers count only if a trusted proxy sent them:
+// Client returns the client of a request. Headers count only if a trusted proxy sent them:
 //
 //  1. The client is the rightmost address of X-Forwarded-For, or of Forwarded, that is
-//     not a trusted proxy. An entry that is no address ends the search: the client is
+//     not a trusted proxy. An entry that is not an address ends the search: the client is
 //     then the proxy that wrote the entry.
-//  2. If both headers are there and name different clients, neither counts: a proxy
-//     sets one of them and passes the other on as the client wrote it.
-//  3. Host and proto are those that the proxy next to the client wrote, if it did.
-func (s *Server) remoteOf(r *http.Request) remote {
-	is := remote{addr: peerAddr(r.RemoteAddr), host: r.Host, proto: "http"}
+//  2. If both headers name different clients, neither counts: a proxy sets one of them and
+//     passes the other on as the client wrote it.
+//  3. Host and Proto are those that the proxy next to the client wrote, if it did.
+func (p Proxies) Client(r *http.Request) Client {
+	c := Client{Addr: peerAddr(r.RemoteAddr), Host: r.Host, Proto: "http"}
 	if r.TLS != nil {
-		is.proto = "https"
+		c.Proto = "https"
 	}
-	if !s.isProxy(is.addr) {
-		return is
+	if !p.has(c.Addr) {
+		return c
 	}
-	is.trusted = true
+	c.Trusted = true
 	list, forwarded := headerList(r, "X-Forwarded-For"), parseForwarded(r.Header.Values("Forwarded"))
-	addr, hops := s.client(is.addr, list)
+	addr, hops := p.walk(c.Addr, list)
 	if len(forwarded) > 0 {
 		nodes := make([]string, len(forwarded))
 		for i, f := range forwarded {
 			nodes[i] = f["for"]
 		}
-		byForwarded, hopsForwarded := s.client(is.addr, nodes)
+		byForwarded, hopsForwarded := p.walk(c.Addr, nodes)
 		switch {
 		case len(list) == 0:
 			addr, hops = byForwarded, hopsForwarded
 		case addr != byForwarded:
-			addr, hops = is.addr, 1
+			addr, hops = c.Addr, 1
 		}
 	}
-	is.addr = addr
-	is.host = forwardedValue(is.host, "host", hops, headerList(r, "X-Forwarded-Host"), forwarded, isHost)
-	is.proto = strings.ToLower(forwardedValue(is.proto, "proto", hops, headerList(r, "X-Forwarded-Proto"), forwarded, isProto))
-	return is
+	c.Addr = addr
+	c.Host = forwardedValue(c.Host, "host", hops, headerList(r, "X-Forwarded-Host"), forwarded, isHost)
+	c.Proto = strings.ToLower(forwardedValue(c.Proto, "proto", hops, headerList(r, "X-Forwarded-Proto"), forwarded, isProto))
+	return c
 }
 
-// client walks from the peer to the rightmost address that is no trusted proxy. It
-// returns that, and how many proxies it passed.
-func (s *Server) client(peer netip.Addr, list []string) (netip.Addr, int) {
+// walk goes from the peer to the rightmost address that is no trusted proxy. It
+// returns that address, and how many proxies it passed.
+func (p Proxies) walk(peer netip.Addr, list []string) (netip.Addr, int) {
 	addr, hops := peer, 0
-	for hops < len(list) && s.isProxy(addr) {
+	for hops < len(list) && p.has(addr) {
 		next, ok := nodeAddr(list[len(list)-1-hops])
 		if !ok {
 			break
@@ -89,8 +92,8 @@ func (s *Server) client(peer netip.Addr, list []string) (netip.Addr, int) {
 	return addr, max(hops, 1)
 }
 
-// forwardedValue is what the outermost of so many proxies wrote: each appends to the
-// list, or replaces it. X-Forwarded-Host and -Proto come before Forwarded.
+// forwardedValue is the value that the outermost of hops proxies wrote: each proxy appends to
+// the list, or replaces it. X-Forwarded-Host and -Proto take precedence over Forwarded.
 func forwardedValue(otherwise, name string, hops int, list []string, forwarded []map[string]string, valid func(string) bool) string {
 	value := ""
 	if len(list) > 0 {
@@ -104,24 +107,24 @@ func forwardedValue(otherwise, name string, hops int, list []string, forwarded [
 	return value
 }
 
-// isHost says whether a text can stand as the host of a URL.
+// isHost reports whether s can be the host of a URL.
 func isHost(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`/\\@?#"<>,`, r) })
 }
 
 func isProto(s string) bool { return strings.EqualFold(s, "http") || strings.EqualFold(s, "https") }
 
-func (s *Server) isProxy(a netip.Addr) bool {
-	return a.IsValid() && slices.ContainsFunc(s.opts.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
+func (p Proxies) has(a netip.Addr) bool {
+	return a.IsValid() && slices.ContainsFunc(p, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
-// limitKey is what limits count by: an IPv4 address, or the /64 of an IPv6 address,
-// because one subscriber has at least so many.
-func (r remote) limitKey() string {
-	if !r.addr.Is6() {
-		return r.addr.String()
+// LimitKey is the unit that limits count: an IPv4 address, or the /64 of an IPv6 address,
+// because one subscriber has at least a /64.
+func (c Client) LimitKey() string {
+	if !c.Addr.Is6() {
+		return c.Addr.String()
 	}
-	prefix, _ := r.addr.Prefix(64) // 64 bits fit any IPv6 address
+	prefix, _ := c.Addr.Prefix(64) // 64 bits fit any IPv6 address
 	return prefix.String()
 }
 
@@ -133,7 +136,7 @@ func peerAddr(hostPort string) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-// nodeAddr reads an entry of X-Forwarded-For or a "for" of Forwarded: an address with
+// nodeAddr parses an entry of X-Forwarded-For or a "for" of Forwarded: an address with
 // or without a port.
 func nodeAddr(text string) (netip.Addr, bool) {
 	if ap, err := netip.ParseAddrPort(text); err == nil {
@@ -154,8 +157,8 @@ func headerList(r *http.Request, name string) []string {
 	return list
 }
 
-// parseForwarded reads Forwarded (RFC 7239): one map for each element, with names in
-// lower case. A line with a quote that does not end is one empty element: such a quote
+// parseForwarded parses Forwarded (RFC 7239): one map for each element, with names in lower
+// case. A line with a quote that does not end becomes one empty element. Otherwise a quote
 // of the client would hide what the proxy appended.
 func parseForwarded(lines []string) []map[string]string {
 	var elements []map[string]string
@@ -178,8 +181,8 @@ func parseForwarded(lines []string) []map[string]string {
 	return elements
 }
 
-// splitQuoted splits at a separator that is not within a quoted string; not ok if the
-// last quoted string does not end.
+// splitQuoted splits s at each separator outside quoted strings. It is not ok if the last
+// quoted string does not end.
 func splitQuoted(s string, separator byte) (parts []string, ok bool) {
 	start, quoted := 0, false
 	for i := 0; i < len(s); i++ {
@@ -196,7 +199,7 @@ func splitQuoted(s string, separator byte) (parts []string, ok bool) {
 	return append(parts, s[start:]), !quoted
 }
 
-// unquote reads a quoted string; a token stays as it is.
+// unquote decodes a quoted string, and returns a token unchanged.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return s

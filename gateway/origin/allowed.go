@@ -1,4 +1,4 @@
-package gateway
+package origin
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Origins is a list of the origins of web pages, of [Options].AllowedOrigins. Its zero
-// value has none. Make one with [ParseOrigins].
-type Origins struct {
+// Allowed is a list of the origins of web pages. Its zero value is empty. [ParseAllowed]
+// returns one.
+type Allowed struct {
 	patterns []originPattern
 }
 
@@ -39,12 +39,12 @@ type origin struct {
 	scheme, host, port string
 }
 
-// ParseOrigins reads the values of --allowed-origins. A value is "*", or [SCHEME://]HOST[:PORT],
+// ParseAllowed parses the values of --allowed-origins. A value is "*", or [SCHEME://]HOST[:PORT],
 // or several with commas between them. The first label of the host may have a *, and the port
-// may be one. ParseOrigins drops a final slash and upper case, and refuses each value that no
+// may be one. ParseAllowed drops a final slash and upper case, and refuses each value that no
 // Origin header can match.
-func ParseOrigins(values []string) (Origins, error) {
-	var list Origins
+func ParseAllowed(values []string) (Allowed, error) {
+	var list Allowed
 	for _, value := range values {
 		for text := range strings.SplitSeq(value, ",") {
 			if text = strings.TrimSpace(text); text == "" {
@@ -52,7 +52,7 @@ func ParseOrigins(values []string) (Origins, error) {
 			}
 			p, err := parseOriginPattern(text)
 			if err != nil {
-				return Origins{}, err
+				return Allowed{}, err
 			}
 			list.patterns = append(list.patterns, p)
 		}
@@ -60,8 +60,8 @@ func ParseOrigins(values []string) (Origins, error) {
 	return list, nil
 }
 
-// String lists the values, with commas between them.
-func (l Origins) String() string {
+// String returns the values, with commas between them.
+func (l Allowed) String() string {
 	texts := make([]string, len(l.patterns))
 	for i, p := range l.patterns {
 		texts[i] = p.text
@@ -69,8 +69,8 @@ func (l Origins) String() string {
 	return strings.Join(texts, ",")
 }
 
-// allows says whether the list has the origin of an Origin header.
-func (l Origins) allows(header string) bool {
+// Has reports whether the list has the origin of an Origin header.
+func (l Allowed) Has(header string) bool {
 	o, ok := parseOrigin(header)
 	for _, p := range l.patterns {
 		if p.every || ok && p.matches(o) {

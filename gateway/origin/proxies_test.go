@@ -1,13 +1,11 @@
-package gateway
+package origin
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 )
 
 func requestFrom(peer string, headers ...string) *http.Request {
@@ -20,18 +18,18 @@ func requestFrom(peer string, headers ...string) *http.Request {
 	return r
 }
 
-func serverBehind(t *testing.T, proxies ...string) *Server {
+func behind(t *testing.T, proxies ...string) Proxies {
 	t.Helper()
 	prefixes, err := ParseProxies(proxies)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Server{opts: Options{TrustedProxies: prefixes}}
+	return prefixes
 }
 
-// TestRemoteAddress: only what a trusted proxy wrote says who the client is.
+// TestRemoteAddress: only the headers of a trusted proxy name the client.
 func TestRemoteAddress(t *testing.T) {
-	s := serverBehind(t, "10.0.0.0/8", "fd00::/8", "::ffff:172.16.0.0/108", "192.0.2.77")
+	p := behind(t, "10.0.0.0/8", "fd00::/8", "::ffff:172.16.0.0/108", "192.0.2.77")
 	for _, c := range []struct {
 		name, peer string
 		headers    []string
@@ -62,7 +60,7 @@ func TestRemoteAddress(t *testing.T) {
 		{"both, that agree", "10.0.0.1:5", []string{"X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9"}, "203.0.113.9"},
 		{"both: one is the client's own", "10.0.0.1:5", []string{"X-Forwarded-For: 203.0.113.9", "Forwarded: for=127.0.0.1"}, "10.0.0.1"},
 	} {
-		if got := s.remoteOf(requestFrom(c.peer, c.headers...)).addr.String(); got != c.want {
+		if got := p.Client(requestFrom(c.peer, c.headers...)).Addr.String(); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}
@@ -70,7 +68,7 @@ func TestRemoteAddress(t *testing.T) {
 
 // TestRemoteHost: what the client asked for, as the proxy next to it says.
 func TestRemoteHost(t *testing.T) {
-	s := serverBehind(t, "10.0.0.0/8")
+	p := behind(t, "10.0.0.0/8")
 	for _, c := range []struct {
 		name, peer  string
 		headers     []string
@@ -85,22 +83,22 @@ func TestRemoteHost(t *testing.T) {
 		{"Forwarded", "10.0.0.1:5", []string{`Forwarded: for=203.0.113.9;host="chat.example:8443";proto=https`}, "chat.example:8443", "https", true},
 		{"nonsense", "10.0.0.1:5", []string{"X-Forwarded-For: 203.0.113.9", "X-Forwarded-Host: a/b", "X-Forwarded-Proto: javascript"}, "inside:8080", "http", true},
 	} {
-		got := s.remoteOf(requestFrom(c.peer, c.headers...))
-		if got.host != c.host || got.proto != c.proto || got.trusted != c.trusted {
-			t.Errorf("%s: got %q %q %v", c.name, got.host, got.proto, got.trusted)
+		got := p.Client(requestFrom(c.peer, c.headers...))
+		if got.Host != c.host || got.Proto != c.proto || got.Trusted != c.trusted {
+			t.Errorf("%s: got %q %q %v", c.name, got.Host, got.Proto, got.Trusted)
 		}
 	}
 	r := requestFrom("198.51.100.1:5")
 	r.TLS = &tls.ConnectionState{}
-	if got := s.remoteOf(r); got.proto != "https" {
-		t.Errorf("with TLS of its own: %q", got.proto)
+	if got := p.Client(r); got.Proto != "https" {
+		t.Errorf("with TLS of its own: %q", got.Proto)
 	}
 }
 
 // TestLimitsCountIPv6ByPrefix: a subscriber has a /64, and so countless addresses.
 func TestLimitsCountIPv6ByPrefix(t *testing.T) {
-	s := serverBehind(t)
-	key := func(peer string) string { return s.remoteOf(requestFrom(peer)).limitKey() }
+	p := behind(t)
+	key := func(peer string) string { return p.Client(requestFrom(peer)).LimitKey() }
 	if a, b := key("[2001:db8:1:2::1]:5"), key("[2001:db8:1:2:3:4:5:6]:7"); a != b {
 		t.Errorf("addresses of one /64 count as %s and %s", a, b)
 	}
@@ -117,30 +115,5 @@ func TestProxiesThatAreNone(t *testing.T) {
 		if got, err := ParseProxies([]string{text}); err == nil {
 			t.Errorf("%q is taken as %v", text, got)
 		}
-	}
-}
-
-// TestLoginLimiterEvictsTheOldest: one address more than fit makes the limiter forget
-// the address that was away for longest, and no other.
-func TestLoginLimiterEvictsTheOldest(t *testing.T) {
-	l := newAddressLimiter(0.5) // a burst of one
-	wait := func(i int) time.Duration { return l.wait(fmt.Sprint(i)) }
-	for i := range maxAddresses {
-		if wait(i) != 0 {
-			t.Fatalf("the first attempt of address %d has to wait", i)
-		}
-	}
-	if wait(0) == 0 {
-		t.Error("an address that is remembered need not wait")
-	}
-	wait(maxAddresses)
-	if wait(0) == 0 || wait(2) == 0 {
-		t.Error("one more address made the limiter forget those seen lately")
-	}
-	if wait(1) != 0 {
-		t.Error("the oldest address is still there")
-	}
-	if n := l.limiters.Len(); n > maxAddresses {
-		t.Errorf("%d addresses are remembered", n)
 	}
 }

@@ -1,16 +1,16 @@
-package gateway_test
+package origin_test
 
 import (
 	"strings"
 	"testing"
 
-	"roost/gateway"
+	"roost/gateway/origin"
 )
 
 // origins reads values of --allowed-origins.
-func origins(t testing.TB, values ...string) gateway.Origins {
+func origins(t testing.TB, values ...string) origin.Allowed {
 	t.Helper()
-	list, err := gateway.ParseOrigins(values)
+	list, err := origin.ParseAllowed(values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +52,12 @@ func TestOriginsAllow(t *testing.T) {
 			t.Errorf("%s is normalised to %s, not %s", c.value, list, c.normal)
 		}
 		for _, header := range c.allowed {
-			if !list.Allows(header) {
+			if !list.Has(header) {
 				t.Errorf("%s does not allow %s", c.value, header)
 			}
 		}
 		for _, header := range c.refused {
-			if list.Allows(header) {
+			if list.Has(header) {
 				t.Errorf("%s allows %s", c.value, header)
 			}
 		}
@@ -104,7 +104,7 @@ func TestOriginsRefused(t *testing.T) {
 		".example":                "host",
 		`"https://a.example"`:     "scheme",
 	} {
-		list, err := gateway.ParseOrigins([]string{"https://good.example", value})
+		list, err := origin.ParseAllowed([]string{"https://good.example", value})
 		if err == nil {
 			t.Errorf("%s is taken, as %s", value, list)
 			continue
@@ -128,7 +128,7 @@ func TestOriginsWithCommas(t *testing.T) {
 			t.Errorf("%q is %s", values, list)
 		}
 	}
-	if list := origins(t, "", " ", ","); list.String() != "" || list.Allows("https://a.example") {
+	if list := origins(t, "", " ", ","); list.String() != "" || list.Has("https://a.example") {
 		t.Errorf("nothing is %q", list)
 	}
 }
@@ -139,15 +139,15 @@ func FuzzOrigins(f *testing.F) {
 	f.Add("[::1]:*", "http://[::1]:3000")
 	f.Add("null", "null")
 	f.Fuzz(func(t *testing.T, value, header string) {
-		list, err := gateway.ParseOrigins([]string{value})
+		list, err := origin.ParseAllowed([]string{value})
 		if err != nil {
 			return
 		}
-		again, err := gateway.ParseOrigins([]string{list.String()})
+		again, err := origin.ParseAllowed([]string{list.String()})
 		if err != nil || again.String() != list.String() {
 			t.Fatalf("%q is %q, and that is %q (%v)", value, list, again, err)
 		}
-		if list.Allows(header) != again.Allows(header) {
+		if list.Has(header) != again.Has(header) {
 			t.Fatalf("%q and %q differ on %q", value, list, header)
 		}
 	})
