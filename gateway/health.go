@@ -2,11 +2,14 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/publisher"
 )
 
 // healthz is GET /healthz: the process is alive.
@@ -32,6 +35,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	if err := s.opts.Auth.Degraded(); err != nil {
 		ready.Degraded["identity"] = err.Error()
 	}
+	if failing := s.streams.Failing(); ready.Missing["nats"] == "" && len(failing) > 0 {
+		ready.Degraded["streams"] = streamsFailing(failing)
+	}
 	s.mu.Lock()
 	if s.draining {
 		ready.Missing["gateway"] = "draining"
@@ -53,4 +59,14 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	answer.Data = schemas.Encode(ready)
 	s.write(w, status, answer)
+}
+
+// streamsFailing is what readyz says of streams that take nothing. A stream that NATS
+// stopped after a failed write stays so until its node is started again.
+func streamsFailing(failing []publisher.Failure) string {
+	each := make([]string, len(failing))
+	for i, f := range failing {
+		each[i] = fmt.Sprintf("%s since %s (%v)", f.Stream, f.Since.UTC().Format(time.RFC3339), f.Err)
+	}
+	return "Streams take nothing: " + strings.Join(each, ", ") + ". If a NATS node logs a write error of one of them, remove the cause and restart the node."
 }

@@ -342,6 +342,9 @@ func (c *Conn) Ready() error {
 	return nil
 }
 
+// Failing are the streams that took nothing at the last try.
+func (c *Conn) Failing() []publisher.Failure { return c.publisher.Failing() }
+
 // closeTimeout bounds how long Close waits for commits.
 const closeTimeout = 10 * time.Second
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -111,7 +112,9 @@ func (w *writer) report(spans []span, outcome func(i int) Outcome) {
 	n := 0
 	for _, s := range spans {
 		for i := s.from; i < s.to; i++ {
-			s.set.outcomes[i] = ofStream(w.stream, outcome(n))
+			o := outcome(n)
+			w.note(o.Err)
+			s.set.outcomes[i] = ofStream(w.stream, o)
 			n++
 		}
 		s.set.missing -= s.to - s.from
@@ -125,6 +128,21 @@ func (w *writer) report(spans []span, outcome func(i int) Outcome) {
 	w.mu.Unlock()
 	for _, s := range complete {
 		s.complete()
+	}
+}
+
+// note remembers whether the stream takes anything. That it refused one entry says that it
+// would take others. mu is held.
+func (w *writer) note(err error) {
+	switch {
+	case errors.Is(err, ErrClosed):
+	case err == nil, errors.Is(err, ErrInboxFull), errors.Is(err, ErrStale):
+		w.failing = nil
+	default:
+		if w.failing == nil {
+			w.since = time.Now()
+		}
+		w.failing = err
 	}
 }
 

@@ -3,6 +3,8 @@ package publisher
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,6 +93,29 @@ func (p *Publisher) StoreAll(ctx context.Context, stream string, set []Entry) er
 		return err
 	}
 	return FirstError(outcomes)
+}
+
+// Failure says that a stream took nothing at the last try.
+type Failure struct {
+	Stream string
+	Since  time.Time
+	Err    error
+}
+
+// Failing are the streams that took nothing at the last try, by name.
+func (p *Publisher) Failing() []Failure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []Failure
+	for stream, w := range p.writers {
+		w.mu.Lock()
+		if w.failing != nil {
+			all = append(all, Failure{stream, w.since, w.failing})
+		}
+		w.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b Failure) int { return strings.Compare(a.Stream, b.Stream) })
+	return all
 }
 
 // writer returns the one writer of a stream, and starts it at the first use.

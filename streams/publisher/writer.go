@@ -33,9 +33,11 @@ type writer struct {
 	queued     int    // entries in queue
 	refused    []span // entries of a refused batch that are not published again yet
 	inflight   map[uint64]publication
-	singles    int    // publications of one entry in inflight
-	oldest     uint64 // no token below it is in flight
-	next       uint64 // the next token
+	singles    int       // publications of one entry in inflight
+	oldest     uint64    // no token below it is in flight
+	next       uint64    // the next token
+	failing    error     // of the newest outcome, if the stream took nothing; else nil
+	since      time.Time // of the first outcome of which failing is the newest
 }
 
 // phase is what a writer may publish now. Only [writer.enter] changes it.
