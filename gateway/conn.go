@@ -12,6 +12,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"roost/gateway/auth"
+	"roost/gateway/socket"
 	"roost/schemas"
 )
 
@@ -38,7 +39,7 @@ type conn struct {
 	wg      sync.WaitGroup // writer, look-ups of retries
 
 	bearer string // token of the HTTP request, or empty; of the reader, until greet is done
-	socket socket
+	socket socket.Socket
 
 	// Guarded by server.mu.
 	countedUser schemas.UserID
@@ -89,18 +90,31 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &conn{server: s, address: address, bearer: token, slots: make(chan struct{}, schemas.MaxOutstanding)}
-	c.socket.frames = newLimiter(s.opts.Limits.FramesPerSecond)
-	c.socket.adopt(netConn, early)
+	c.socket.Adopt(netConn, early, newLimiter(s.opts.Limits.FramesPerSecond))
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // Drain ends all of them
 	s.metrics.opened.Inc()
 	// Goroutines of its own let the HTTP handler's stack and buffers go.
 	if !s.start(c) {
 		c.cancel()
 		s.dismiss(address)
-		_ = c.socket.close(ws.StatusCode(schemas.CloseRestarting), "the server restarts")
-		c.socket.linger()
-		_ = netConn.Close()
+		_ = c.socket.Close(ws.StatusCode(schemas.CloseRestarting), "the server restarts")
+		c.socket.Linger()
+		c.socket.CloseTCP()
 	}
+}
+
+// upgrade does the handshake of a WebSocket. It answers each request that it refuses.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, []byte, error) {
+	if !s.origins.Allows(r) {
+		err := schemas.Errorf(schemas.CodeForbidden, "Origin: web pages of %s may not connect here.", r.Header.Get("Origin"))
+		s.fail(w, r, err)
+		return nil, nil, err
+	}
+	if status, err := socket.CheckHandshake(w, r); err != nil {
+		s.failWith(w, r, status, err)
+		return nil, nil, err
+	}
+	return socket.Upgrade(w, r)
 }
 
 // run greets the client. What follows has a goroutine of its own: the stack that
@@ -113,7 +127,7 @@ func (c *conn) run() {
 		c.server.leave(c)
 		return
 	}
-	c.socket.received = 0 // a hello says nothing of the size of what follows
+	c.socket.Shrink() // a hello says nothing about the size of later frames
 	c.server.wg.Go(func() {
 		c.readFrames(session)
 		c.finish(session.end)
@@ -138,9 +152,9 @@ func (c *conn) hangUp() {
 	c.mu.Unlock()
 	c.cancel()
 	c.wg.Wait()
-	c.socket.linger()
-	_ = c.socket.conn.Close() // closed already, if it was lost
-	c.socket.release()
+	c.socket.Linger()
+	c.socket.CloseTCP()
+	c.socket.Release()
 }
 
 // readFrames hands frame after frame to the session.
@@ -169,7 +183,7 @@ func (c *conn) read() ([]byte, bool) {
 // readFrame returns the next frame, no sooner than the limit allows, and whether it is
 // text; not ok once the connection is over.
 func (c *conn) readFrame() (data []byte, text, ok bool) {
-	kind, data, err := c.socket.read(c.ctx)
+	kind, data, err := c.socket.Read(c.ctx)
 	if err != nil {
 		c.noteEnd(err)
 		return nil, false, false
@@ -189,14 +203,14 @@ func (c *conn) noteEnd(err error) {
 	if c.ctx.Err() != nil {
 		return // closed by this side, and counted there
 	}
-	var closed closedError
-	var refused refusedError
+	var closed socket.ClosedError
+	var refused socket.RefusedError
 	reason := "lost"
 	switch {
 	case errors.As(err, &closed):
-		reason = closed.label()
-		c.answerClose(closed.code)
-	case errors.As(err, &refused) && refused.code == ws.StatusMessageTooBig:
+		reason = endLabel(closed.Code)
+		c.answerClose(closed.Code)
+	case errors.As(err, &refused) && refused.Code == ws.StatusMessageTooBig:
 		reason = "too_big"
 	case errors.As(err, &refused):
 		reason = "client_error"
@@ -216,17 +230,17 @@ func (c *conn) causes(err error) bool {
 }
 
 // answerClose answers the client's close frame after the answers to its sends, for which
-// it waits for at most closeTimeout.
+// it waits for at most socket.CloseTimeout.
 func (c *conn) answerClose(code ws.StatusCode) {
-	ctx, cancel := context.WithTimeout(c.ctx, closeTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, socket.CloseTimeout)
 	defer cancel()
 	c.finishSends(ctx)
 	c.endWith(&ending{schemas.CloseCode(code), ""})
 }
 
-// label tells a client that went in order from one that had to complain.
-func (e closedError) label() string {
-	switch e.code {
+// endLabel distinguishes a client that closed in order from one that reports an error.
+func endLabel(code ws.StatusCode) string {
+	switch code {
 	case ws.StatusNormalClosure, ws.StatusGoingAway, ws.StatusNoStatusRcvd:
 		return "client"
 	}
@@ -337,14 +351,14 @@ func (c *conn) write() {
 			c.writing = false
 			c.mu.Unlock()
 			if end != nil {
-				_ = c.socket.close(ws.StatusCode(end.code), end.reason) // or lost, which the reader notices
+				_ = c.socket.Close(ws.StatusCode(end.code), end.reason) // or lost, which the reader notices
 			}
 			return
 		}
 		c.mu.Unlock()
-		err := c.socket.write(batch)
+		err := c.socket.Write(batch)
 		if err == nil && ping {
-			err = c.socket.ping()
+			err = c.socket.Ping()
 		}
 		if err != nil {
 			c.stopWriting(err)
@@ -400,7 +414,7 @@ func (c *conn) stopWriting(err error) {
 		c.server.metrics.closed.WithLabelValues(reason).Inc()
 	}
 	c.cancel()
-	_ = c.socket.conn.Close()
+	c.socket.CloseTCP()
 }
 
 // close ends the connection with a code, after the frames that wait. It does

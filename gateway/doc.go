@@ -23,8 +23,8 @@
 //
 // # The way of a frame
 //
-//	socket.go   reads it, bounded, no faster than the limit on frames; its bytes are gone
-//	            with the next frame
+//	socket/     reads it, bounded, no faster than the limit on frames; its bytes are valid
+//	            until the next frame
 //	conn.go     hands text on, and refuses binary frames
 //	session.go  decodes it and finds its verb in the dispatch table
 //	send.go     send_message: SENT_p, then INBOX_p and MESSAGES, then message_received

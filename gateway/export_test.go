@@ -36,7 +36,6 @@ const (
 	MaxOutbox      = maxOutbox
 	MaxOutboxBytes = maxOutboxBytes
 	MaxUnwritten   = maxUnwritten
-	WriteTimeout   = writeTimeout
 	RecentFor      = recentFor
 	TypingEvery    = typingEvery
 	MaxTyping      = maxTyping

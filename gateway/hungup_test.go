@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"roost/gateway/socket/sockettest"
 	"roost/schemas"
 	"roost/streams/publisher"
 )
@@ -30,7 +31,7 @@ func TestSendOfAClientGoneIsNoWarning(t *testing.T) {
 		"another failure":                            {false, errors.New("the disk is gone"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, reg := connOn(t, &recorded{})
+			conn, reg := connOn(t, &sockettest.Conn{})
 			defer conn.cancel()
 			conn.slots = make(chan struct{}, schemas.MaxOutstanding)
 			var log bytes.Buffer

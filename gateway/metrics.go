@@ -22,7 +22,15 @@ type metrics struct {
 	watched                                                         prometheus.Gauge
 }
 
-func newMetrics(r prometheus.Registerer, s *Server) *metrics {
+// inboxes is what metrics read of the inboxes of this gateway.
+type inboxes interface {
+	Unremoved() int64
+	HeldBack() (here bool, others []string)
+	Unreadable() int64
+	Late() int64
+}
+
+func newMetrics(r prometheus.Registerer, s *Server, consumers inboxes) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "roost_gateway_" + name, Help: help})
 		r.MustRegister(c)
@@ -65,15 +73,15 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 			func() float64 { return float64(s.connections()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_entries_not_removed",
 			Help: "Inbox entries that connected devices have acknowledged and that the streams still hold."},
-			func() float64 { return float64(s.consumers.Unremoved()) }),
-		&heldBack{s.consumers.HeldBack, s.opts.Name, prometheus.NewDesc("roost_gateway_senders_held_back",
+			func() float64 { return float64(consumers.Unremoved()) }),
+		&heldBack{consumers.HeldBack, s.opts.Name, prometheus.NewDesc("roost_gateway_senders_held_back",
 			"Whether senders at this gateway wait for removal of acknowledged entries, by the gateway that is behind.", []string{"by"}, nil)},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_unreadable_total",
 			Help: "Inbox entries that could not be read and were removed."},
-			func() float64 { return float64(s.consumers.Unreadable()) }),
+			func() float64 { return float64(consumers.Unreadable()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_late_total",
 			Help: "Inbox entries that were found in the stream and not heard of live."},
-			func() float64 { return float64(s.consumers.Late()) }))
+			func() float64 { return float64(consumers.Late()) }))
 	if a := s.opts.Accounts; a != nil {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_passwords_refused_total",
 			Help: "Log-ins, new accounts and deletions refused because too many passwords waited to be checked."},

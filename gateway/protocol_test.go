@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roost/gateway"
+	"roost/gateway/socket"
 	"roost/schemas"
 	"roost/streams"
 )
@@ -164,7 +165,7 @@ func TestNumbersOfTheProtocol(t *testing.T) {
 		"Send something at least every `heartbeat_ms` (" + s(o.Heartbeat) + ")",
 		"online from their first device's connection until " + s(o.PresenceGrace) + " after the end",
 		fmt.Sprintf("a write has %s, and %d,%03d frames or %d MiB may wait. Messages wait in the inbox while %d KiB are unwritten",
-			s(gateway.WriteTimeout), gateway.MaxOutbox/1000, gateway.MaxOutbox%1000, gateway.MaxOutboxBytes>>20, gateway.MaxUnwritten>>10),
+			s(socket.WriteTimeout), gateway.MaxOutbox/1000, gateway.MaxOutbox%1000, gateway.MaxOutboxBytes>>20, gateway.MaxUnwritten>>10),
 		fmt.Sprintf("the last %d messages that this connection acknowledged, for %g minutes", gateway.MaxRecent, gateway.RecentFor.Minutes()),
 		fmt.Sprintf("One in %s for each chat goes out, of at most %d chats", s(gateway.TypingEvery), gateway.MaxTyping),
 		"may wait for room, for up to " + s(gateway.RoomTimeout),

@@ -1,25 +1,27 @@
 package gateway
 
 import (
+	"bytes"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/gobwas/ws"
 
+	"roost/gateway/socket/sockettest"
 	"roost/schemas"
 	"roost/streams"
 )
 
 // stuck is a connection whose client does not read until it is let go.
 type stuck struct {
-	*recorded
+	*sockettest.Conn
 	writing chan struct{} // closed by the first write
 	let     chan struct{}
 }
 
 func newStuck() *stuck {
-	return &stuck{recorded: &recorded{}, writing: make(chan struct{}), let: make(chan struct{})}
+	return &stuck{Conn: &sockettest.Conn{}, writing: make(chan struct{}), let: make(chan struct{})}
 }
 
 func (s *stuck) Write(p []byte) (int, error) {
@@ -29,7 +31,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 		close(s.writing)
 	}
 	<-s.let
-	return s.recorded.Write(p)
+	return s.Conn.Write(p)
 }
 
 // goesOn is an inbox that counts how often it is told of room.
@@ -49,7 +51,7 @@ func TestInboxWaitsForRoom(t *testing.T) {
 		defer c.cancel()
 		inbox := &goesOn{}
 		s := &session{conn: c, server: c.server, inbox: inbox}
-		entry := (&schemas.Message{MessageID: "01K742SG00MESSAGEMESSAGE01", SenderID: "alice", ReceiverID: "bob", Content: string(text(4000)), Timestamp: 1}).StoredMessage()
+		entry := (&schemas.Message{MessageID: "01K742SG00MESSAGEMESSAGE01", SenderID: "alice", ReceiverID: "bob", Content: string(bytes.Repeat([]byte("a"), 4000)), Timestamp: 1}).StoredMessage()
 		n := 0
 		for ; s.Room() && n < schemas.MaxInFlight; n++ {
 			s.Deliver(entry, "cursor")
@@ -72,7 +74,7 @@ func TestInboxWaitsForRoom(t *testing.T) {
 		if !s.Room() || c.queued != 0 {
 			t.Errorf("no room after all was written: %d bytes", c.queued)
 		}
-		if got := len(out.frames(t)); got != n {
+		if got := len(out.Frames(t)); got != n {
 			t.Errorf("%d frames were written of %d", got, n)
 		}
 	})
@@ -83,7 +85,7 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := newStuck()
 		c, _ := connOn(t, out)
-		frame := text(40 << 10)
+		frame := bytes.Repeat([]byte("a"), 40<<10)
 		n := 0
 		for ; c.send(frame); n++ {
 			if n > maxOutboxBytes/len(frame) {
@@ -95,7 +97,7 @@ func TestOutboxIsBoundedInBytes(t *testing.T) {
 		}
 		close(out.let)
 		c.wg.Wait()
-		frames := out.frames(t)
+		frames := out.Frames(t)
 		if code, _ := ws.ParseCloseFrameData(frames[len(frames)-1].Payload); code != ws.StatusCode(schemas.CloseSlow) {
 			t.Errorf("closed with %d", code)
 		}
@@ -109,7 +111,7 @@ func TestMuchToQueueWaitsForBytes(t *testing.T) {
 		c, _ := connOn(t, out)
 		defer c.cancel()
 		for range 4 {
-			c.send(text(40 << 10))
+			c.send(bytes.Repeat([]byte("a"), 40<<10))
 		}
 		var room atomic.Bool
 		go func() { room.Store(c.waitForRoom()) }()

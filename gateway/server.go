@@ -176,7 +176,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.signer, err = s.streams.Signer(ctx); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
-	s.metrics = newMetrics(s.opts.Registry, s)
+	s.metrics = newMetrics(s.opts.Registry, s, s.consumers)
 	s.origins = origin.NewPolicy(s.opts.AllowedOrigins, s.opts.TrustedProxies, s.metrics.originsRefused, s.log)
 	s.opts.Registry.MustRegister(newStreamStates(s.streams.StreamStates, s.log))
 	s.gate = auth.NewGate(s.opts.Auth, s.directory, auth.NewRefusals(s.log, s.metrics.tokensRefused))
@@ -308,7 +308,7 @@ func (s *Server) tend(now time.Time) {
 	var quiet, silent []*conn
 	s.mu.Lock()
 	for c := range s.conns {
-		still := now.Sub(c.socket.lastHeard())
+		still := now.Sub(c.socket.LastHeard())
 		switch {
 		case still > silentAfter*s.opts.Heartbeat:
 			silent = append(silent, c)

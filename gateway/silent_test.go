@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"roost/gateway/socket/sockettest"
 	"roost/schemas"
 )
 
@@ -14,13 +15,13 @@ import (
 // closed after three.
 func TestSilentConnections(t *testing.T) {
 	const heartbeat = 30 * time.Second
-	out := &recorded{}
+	out := &sockettest.Conn{}
 	c, _ := connOn(t, out)
 	defer c.cancel()
 	s := c.server
 	s.opts.Heartbeat = heartbeat
 	s.conns = map[*conn]struct{}{c: {}}
-	heard := c.socket.lastHeard()
+	heard := c.socket.LastHeard()
 	for _, step := range []struct {
 		after  time.Duration
 		frames []ws.OpCode // so far
@@ -35,7 +36,7 @@ func TestSilentConnections(t *testing.T) {
 	} {
 		s.tend(heard.Add(step.after))
 		c.wg.Wait()
-		got := out.frames(t)
+		got := out.Frames(t)
 		if len(got) != len(step.frames) {
 			t.Fatalf("after %v: wrote %v", step.after, got)
 		}
@@ -45,14 +46,14 @@ func TestSilentConnections(t *testing.T) {
 			}
 		}
 	}
-	if code, _ := ws.ParseCloseFrameData(out.frames(t)[3].Payload); code != ws.StatusCode(schemas.CloseSlow) {
+	if code, _ := ws.ParseCloseFrameData(out.Frames(t)[3].Payload); code != ws.StatusCode(schemas.CloseSlow) {
 		t.Errorf("closed with %d", code)
 	}
 }
 
 // closing is a connection that says when it is closed.
 type closing struct {
-	*recorded
+	*sockettest.Conn
 	closed chan struct{}
 }
 
@@ -64,7 +65,7 @@ func (c *closing) Close() error {
 // TestHangingUpDoesNotWaitForTheSession ends a connection whose session takes its time.
 func TestHangingUpDoesNotWaitForTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &closing{&recorded{}, make(chan struct{})}
+		out := &closing{&sockettest.Conn{}, make(chan struct{})}
 		c := onServer(&Server{byAddress: make(map[string]int)}, out)
 		ended, left := make(chan struct{}), make(chan struct{})
 		go func() {

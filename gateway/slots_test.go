@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"roost/gateway/socket/sockettest"
 	"roost/schemas"
 	"roost/streams/streamstest"
 )
@@ -14,7 +15,7 @@ import (
 // socket, until one is answered.
 func TestReaderWaitsWithTooManySends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &recorded{}
+		out := &sockettest.Conn{}
 		c, _ := connOn(t, out)
 		defer c.cancel()
 		c.slots = make(chan struct{}, schemas.MaxOutstanding)
@@ -44,7 +45,7 @@ func TestReaderWaitsWithTooManySends(t *testing.T) {
 			t.Errorf("%d frames were read once one was answered", got)
 		}
 		c.wg.Wait()
-		if got := len(out.frames(t)); got != 2 {
+		if got := len(out.Frames(t)); got != 2 {
 			t.Errorf("%d answers", got)
 		}
 	})

@@ -1,13 +1,10 @@
-package gateway
+package socket
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,58 +13,16 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"roost/gateway/socket/sockettest"
 	"roost/schemas"
-	"roost/streams"
 )
 
-// recorded is a connection that hands out what is in it and keeps each write.
-type recorded struct {
-	net.Conn // none: what is not below is not called
-	in       io.Reader
-	writes   [][]byte
-	fail     error // what a write returns
-	deadline time.Time
-	closed   bool
-}
-
-func (r *recorded) Read(p []byte) (int, error)         { return r.in.Read(p) }
-func (r *recorded) SetReadDeadline(time.Time) error    { return nil }
-func (r *recorded) SetWriteDeadline(t time.Time) error { r.deadline = t; return nil }
-func (r *recorded) Close() error                       { r.closed = true; return nil }
-
-func (r *recorded) Write(p []byte) (int, error) {
-	if r.fail != nil {
-		return 0, r.fail
-	}
-	r.writes = append(r.writes, bytes.Clone(p))
-	return len(p), nil
-}
-
-// frames reads what was written.
-func (r *recorded) frames(t *testing.T) (all []ws.Frame) {
-	t.Helper()
-	in := bytes.NewReader(bytes.Join(r.writes, nil))
-	for in.Len() > 0 {
-		h, err := ws.ReadHeader(in)
-		if err != nil || h.Length > int64(in.Len()) {
-			t.Fatalf("a frame of %d bytes, %v", h.Length, err)
-		}
-		f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
-		if _, err := io.ReadFull(in, f.Payload); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, f)
-	}
-	return all
-}
-
-func socketOn(in io.Reader) (*socket, *recorded) {
-	conn := &recorded{in: in}
-	s := &socket{}
-	s.adopt(conn, nil)
+func socketOn(in io.Reader) (*Socket, *sockettest.Conn) {
+	conn := &sockettest.Conn{In: in}
+	s := &Socket{}
+	s.Adopt(conn, nil, nil)
 	return s, conn
 }
 
@@ -108,16 +63,16 @@ func TestSocketReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, conn := socketOn(in)
 			for i, w := range want {
-				kind, got, err := s.read(t.Context())
+				kind, got, err := s.Read(t.Context())
 				if err != nil || kind != ws.OpText || !bytes.Equal(got, w) {
 					t.Fatalf("message %d of %d bytes: %d bytes, kind %d, %v", i, len(w), len(got), kind, err)
 				}
 			}
-			_, _, err := s.read(t.Context())
-			if closed := (closedError{}); !errors.As(err, &closed) || closed.label() != "client" {
+			_, _, err := s.Read(t.Context())
+			if closed := (ClosedError{}); !errors.As(err, &closed) || closed.Code != ws.StatusGoingAway {
 				t.Errorf("the end is %v", err)
 			}
-			answers := conn.frames(t)
+			answers := conn.Frames(t)
 			if len(answers) != 1 || answers[0].Header.OpCode != ws.OpPong || string(answers[0].Payload) != "between" {
 				t.Errorf("answered %v", answers)
 			}
@@ -149,10 +104,10 @@ func TestSocketRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, conn := socketOn(bytes.NewReader(c.wire))
-			if _, _, err := s.read(t.Context()); err == nil {
+			if _, _, err := s.Read(t.Context()); err == nil {
 				t.Fatal("it was read")
 			}
-			answers := conn.frames(t)
+			answers := conn.Frames(t)
 			if len(answers) != 1 {
 				t.Fatalf("answered %v", answers)
 			}
@@ -195,7 +150,7 @@ func TestAllFramesAreLimited(t *testing.T) {
 				s.frames = rate.NewLimiter(10, 5) // 5 at once, 25 and the end of the input in 2.6 s
 				began := time.Now()
 				for err := error(nil); err == nil; {
-					_, _, err = s.read(t.Context())
+					_, _, err = s.Read(t.Context())
 				}
 				if took := time.Since(began); took < 2500*time.Millisecond {
 					t.Errorf("30 frames were read in %v", took)
@@ -208,10 +163,10 @@ func TestAllFramesAreLimited(t *testing.T) {
 // TestCloseReasonIsCutBetweenCharacters closes with a reason that is too long.
 func TestCloseReasonIsCutBetweenCharacters(t *testing.T) {
 	s, out := socketOn(nil)
-	if err := s.close(ws.StatusCode(schemas.CloseForbidden), strings.Repeat("é", 100)); err != nil {
+	if err := s.Close(ws.StatusCode(schemas.CloseForbidden), strings.Repeat("é", 100)); err != nil {
 		t.Fatal(err)
 	}
-	if _, reason := ws.ParseCloseFrameData(out.frames(t)[0].Payload); reason != strings.Repeat("é", 61) {
+	if _, reason := ws.ParseCloseFrameData(out.Frames(t)[0].Payload); reason != strings.Repeat("é", 61) {
 		t.Errorf("the reason is %q", reason)
 	}
 }
@@ -220,7 +175,7 @@ func TestSocketCutOff(t *testing.T) {
 	wire := sent(ws.NewTextFrame(text(400)))
 	for _, n := range []int{1, 3, 7, 8, 200, 407} {
 		s, _ := socketOn(bytes.NewReader(wire[:n]))
-		if _, _, err := s.read(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, _, err := s.Read(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("after %d bytes: %v", n, err)
 		}
 	}
@@ -228,14 +183,14 @@ func TestSocketCutOff(t *testing.T) {
 
 // TestIdleSocketHoldsNoBuffer waits with its own bytes once a small frame came.
 func TestIdleSocketHoldsNoBuffer(t *testing.T) {
-	heartbeat := sent(ws.NewTextFrame([]byte(heartbeat)))
+	heartbeat := sent(ws.NewTextFrame([]byte(`{"type":"heartbeat"}`)))
 	s, _ := socketOn(io.MultiReader(bytes.NewReader(sent(ws.NewTextFrame(text(1000)))), bytes.NewReader(heartbeat)))
 	for range 2 {
-		if _, _, err := s.read(t.Context()); err != nil {
+		if _, _, err := s.Read(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := s.read(t.Context()); err != io.EOF {
+	if _, _, err := s.Read(t.Context()); err != io.EOF {
 		t.Fatal(err)
 	}
 	if s.busy != nil || len(s.buf) != smallBuffer {
@@ -246,10 +201,10 @@ func TestIdleSocketHoldsNoBuffer(t *testing.T) {
 // TestSmallFramesAllocateNothing counts reading as an idle connection does it.
 func TestSmallFramesAllocateNothing(t *testing.T) {
 	const runs = 100
-	one := sent(ws.NewTextFrame([]byte(heartbeat)))
+	one := sent(ws.NewTextFrame([]byte(`{"type":"heartbeat"}`)))
 	s, _ := socketOn(bytes.NewReader(bytes.Repeat(one, runs+1)))
 	if n := testing.AllocsPerRun(runs, func() {
-		if _, _, err := s.read(t.Context()); err != nil {
+		if _, _, err := s.Read(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
@@ -257,130 +212,34 @@ func TestSmallFramesAllocateNothing(t *testing.T) {
 	}
 }
 
-// connOn is a connection without a gateway behind it.
-func connOn(t *testing.T, conn net.Conn) (*conn, *prometheus.Registry) {
-	t.Helper()
-	reg := prometheus.NewRegistry()
-	s := &Server{consumers: &streams.Consumers{}}
-	s.metrics = newMetrics(reg, s)
-	return onServer(s, conn), reg
-}
-
-func onServer(s *Server, netConn net.Conn) *conn {
-	c := &conn{server: s}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.socket.adopt(netConn, nil)
-	return c
-}
-
-// TestWaitingFramesAreOneWrite holds frames, as a hello does, and lets them go.
-func TestWaitingFramesAreOneWrite(t *testing.T) {
-	out := &recorded{}
-	c, _ := connOn(t, out)
-	c.hold()
-	const n = maxHeld - 1
-	for i := range n {
-		c.send(fmt.Append(nil, "frame ", i))
-	}
-	c.wg.Wait() // for the writer that there should not be
-	if len(out.writes) != 0 {
-		t.Errorf("%d writes while held", len(out.writes))
-	}
-	c.unhold()
-	c.wg.Wait()
-	if len(out.writes) != 1 {
-		t.Errorf("%d writes for frames that waited together", len(out.writes))
-	}
-	for i, f := range out.frames(t) {
-		if want := fmt.Sprint("frame ", i); string(f.Payload) != want || f.Header.OpCode != ws.OpText {
-			t.Errorf("%q, want %q", f.Payload, want)
-		}
-	}
-}
-
-// TestHeldFramesAreBounded sends more than may wait.
-func TestHeldFramesAreBounded(t *testing.T) {
-	out := &recorded{}
-	c, _ := connOn(t, out)
-	c.hold()
-	for range maxHeld {
-		c.send([]byte("x"))
-	}
-	c.wg.Wait()
-	if got := len(out.frames(t)); got != maxHeld {
-		t.Errorf("%d frames went out", got)
-	}
-}
-
 // TestWritesAreBounded sends more at once than one write takes.
 func TestWritesAreBounded(t *testing.T) {
 	s, out := socketOn(nil)
 	messages := [][]byte{text(10), text(70_000), text(200), text(writeChunk - 400), text(300)}
-	if err := s.write(messages); err != nil {
+	if err := s.Write(messages); err != nil {
 		t.Fatal(err)
 	}
-	if len(out.writes) != 4 {
-		t.Errorf("%d writes", len(out.writes))
+	if len(out.Writes) != 4 {
+		t.Errorf("%d writes", len(out.Writes))
 	}
-	for i, f := range out.frames(t) {
+	for i, f := range out.Frames(t) {
 		if !bytes.Equal(f.Payload, messages[i]) {
 			t.Errorf("message %d of %d bytes became %d", i, len(messages[i]), len(f.Payload))
 		}
 	}
 }
 
-// TestWriteThatTakesTooLong ends the connection as that of a client that does not
-// read.
-func TestWriteThatTakesTooLong(t *testing.T) {
-	out := &recorded{fail: os.ErrDeadlineExceeded}
-	c, reg := connOn(t, out)
-	c.send([]byte("x"))
-	c.wg.Wait()
-	if left := time.Until(out.deadline); left <= 0 || left > writeTimeout {
-		t.Errorf("the write had %v", left)
-	}
-	if !out.closed || c.ctx.Err() == nil {
-		t.Error("the connection goes on")
-	}
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if strings.HasSuffix(f.GetName(), "connections_closed_total") {
-			if m := f.GetMetric()[0]; m.GetLabel()[0].GetValue() != closeLabel(schemas.CloseSlow) || m.GetCounter().GetValue() != 1 {
-				t.Errorf("counted as %v", m)
-			}
-			return
-		}
-	}
-	t.Error("it was not counted")
-}
-
 // TestNothingFollowsTheCloseFrame writes, and pings, after it.
 func TestNothingFollowsTheCloseFrame(t *testing.T) {
 	s, out := socketOn(bytes.NewReader(sent(ws.NewPingFrame(nil), ws.NewTextFrame(nil))))
-	if err := s.close(ws.StatusCode(schemas.CloseReplaced), "replaced"); err != nil {
+	if err := s.Close(ws.StatusCode(schemas.CloseReplaced), "replaced"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.write([][]byte{[]byte("x")}); !errors.Is(err, net.ErrClosed) {
+	if err := s.Write([][]byte{[]byte("x")}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("writing: %v", err)
 	}
-	s.linger()
-	if got := out.frames(t); len(got) != 1 || got[0].Header.OpCode != ws.OpClose {
+	s.Linger()
+	if got := out.Frames(t); len(got) != 1 || got[0].Header.OpCode != ws.OpClose {
 		t.Errorf("wrote %v", got)
-	}
-}
-
-func TestWaveIsOver(t *testing.T) {
-	var w wave
-	for i, c := range []struct {
-		allocated uint64 // MiB
-		over      bool
-	}{{0, false}, {50, false}, {2000, false}, {2003, true}, {2003, false}, {2060, false}, {2075, false}, {2075, true},
-		{4000, false}, {4005, false}, {4008, true}} {
-		if got := w.over(c.allocated << 20); got != c.over {
-			t.Errorf("look %d, at %d MiB: %v", i, c.allocated, got)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package socket
 
 import (
 	"bytes"
@@ -13,31 +13,18 @@ import (
 	"roost/schemas"
 )
 
-// subprotocol is what a client may offer in Sec-WebSocket-Protocol, and browsers must see
-// answered if they offer any.
+// subprotocol is the subprotocol that clients may offer. A browser that offers one requires
+// that the server selects it.
 const subprotocol = "roost.v1"
 
-// upgrade does the handshake of a WebSocket. It answers whatever it refuses. The
+// Upgrade does the handshake of a WebSocket for a request that [CheckHandshake] accepts. The
 // bytes are those that the client sent after its request.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, []byte, error) {
-	if !s.origins.Allows(r) {
-		err := schemas.Errorf(schemas.CodeForbidden, "Origin: web pages of %s may not connect here.", r.Header.Get("Origin"))
-		s.fail(w, r, err)
-		return nil, nil, err
-	}
-	if status, err := checkHandshake(r); err != nil {
-		if status == http.StatusUpgradeRequired {
-			w.Header().Set("Upgrade", "websocket")
-			w.Header().Set("Sec-WebSocket-Version", "13")
-		}
-		s.failWith(w, r, status, err)
-		return nil, nil, err
-	}
-	// The library takes one value of each alone.
+func Upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, []byte, error) {
+	// The library accepts one value of each header.
 	r.Header.Set("Upgrade", "websocket")
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Sec-Websocket-Key", strings.TrimSpace(r.Header.Get("Sec-Websocket-Key")))
-	up := ws.HTTPUpgrader{Timeout: writeTimeout}
+	up := ws.HTTPUpgrader{Timeout: WriteTimeout}
 	if slices.Contains(tokens(r.Header, "Sec-Websocket-Protocol"), subprotocol) {
 		up.Header = http.Header{"Sec-WebSocket-Protocol": {subprotocol}}
 	}
@@ -48,12 +35,21 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, []by
 		}
 		return nil, nil, err
 	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // no more than is there, so without an error
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // no more than is buffered, so without an error
 	return conn, bytes.Clone(early), nil
 }
 
-// checkHandshake says what keeps a request from being a handshake of RFC 6455, section
-// 4.2.1, and with which status to answer it.
+// CheckHandshake returns why a request is not a handshake of RFC 6455, section 4.2.1, and the
+// status of the answer. It sets the headers of that answer in w, and does not write it.
+func CheckHandshake(w http.ResponseWriter, r *http.Request) (int, *schemas.Error) {
+	status, err := checkHandshake(r)
+	if status == http.StatusUpgradeRequired {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Version", "13")
+	}
+	return status, err
+}
+
 func checkHandshake(r *http.Request) (int, *schemas.Error) {
 	required := func(what string) (int, *schemas.Error) {
 		return http.StatusUpgradeRequired, schemas.Errorf(schemas.CodeInvalidArgument, "This is a WebSocket: %s.", what)
@@ -74,10 +70,10 @@ func checkHandshake(r *http.Request) (int, *schemas.Error) {
 			return 0, nil
 		}
 	}
-	return http.StatusBadRequest, schemas.Errorf(schemas.CodeInvalidArgument, "Sec-WebSocket-Key: has to stand there once, 16 bytes in base64.")
+	return http.StatusBadRequest, schemas.Errorf(schemas.CodeInvalidArgument, "Sec-WebSocket-Key: must be present once, with 16 bytes in base64.")
 }
 
-// tokens are the elements of a header that is a list, over all its lines.
+// tokens returns the elements of a header that is a list, over all its lines.
 func tokens(h http.Header, name string) (all []string) {
 	for _, line := range h[name] {
 		for t := range strings.SplitSeq(line, ",") {

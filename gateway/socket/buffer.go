@@ -1,4 +1,4 @@
-package gateway
+package socket
 
 import (
 	"io"
@@ -8,14 +8,14 @@ import (
 const (
 	// smallBuffer is the buffer of an idle connection; most frames fit into it.
 	smallBuffer = 256
-	// busyBuffer is what a connection reads with while more comes at a time.
+	// busyBuffer is the buffer of a connection that receives more at a time.
 	busyBuffer = 4 << 10
 )
 
 var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
 
-// fill receives until n bytes are unread.
-func (s *socket) fill(n int) error {
+// fill reads from the connection until n bytes are unread.
+func (s *Socket) fill(n int) error {
 	for s.w-s.r < n {
 		s.room(n)
 		got, err := s.conn.Read(s.buf[s.w:])
@@ -31,8 +31,8 @@ func (s *socket) fill(n int) error {
 	return nil
 }
 
-// room makes the buffer large enough for n unread bytes, and more to come.
-func (s *socket) room(n int) {
+// room makes the buffer large enough for n unread bytes, and for more.
+func (s *Socket) room(n int) {
 	if s.r == s.w {
 		s.r, s.w = 0, 0
 	}
@@ -50,15 +50,15 @@ func (s *socket) room(n int) {
 	s.r, s.w, s.buf = 0, copy(larger, unread), larger
 }
 
-// chooseBuffer takes the buffer to wait with: the small one if the last frames would
-// have fitted into it. An idle connection then holds no other.
-func (s *socket) chooseBuffer() {
+// chooseBuffer selects the buffer to wait with: the small one if the last frames fitted into
+// it. So an idle connection holds no other.
+func (s *Socket) chooseBuffer() {
 	if s.r < s.w {
 		return
 	}
 	s.r, s.w = 0, 0
 	if s.received <= smallBuffer {
-		s.release()
+		s.Release()
 		s.buf = s.small[:]
 	} else if s.busy != nil {
 		s.buf = s.busy[:]
@@ -66,8 +66,8 @@ func (s *socket) chooseBuffer() {
 	s.received = 0
 }
 
-// release gives the larger buffer back.
-func (s *socket) release() {
+// Release returns the larger buffer to the pool. The Socket must not be read afterwards.
+func (s *Socket) Release() {
 	if s.busy != nil {
 		busyBuffers.Put(s.busy)
 		s.busy = nil

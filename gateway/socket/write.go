@@ -1,4 +1,4 @@
-package gateway
+package socket
 
 import (
 	"encoding/binary"
@@ -13,21 +13,21 @@ import (
 const (
 	// writeChunk is about how many bytes go out in one write.
 	writeChunk = 16 << 10
-	// writeTimeout bounds one write to a client that does not read.
-	writeTimeout = 5 * time.Second
-	// closeTimeout bounds the wait for the client's close frame, and for the answers
-	// to what a client sent before its own.
-	closeTimeout = 5 * time.Second
-	// restTimeout and maxRest bound what the server reads and throws away after a
-	// frame that broke the protocol.
-	restTimeout = time.Second
-	maxRest     = 1 << 20
+	// WriteTimeout bounds one write, also to a client that does not read.
+	WriteTimeout = 5 * time.Second
+	// CloseTimeout bounds the wait for the client's close frame, and for the answers to
+	// sends before that frame.
+	CloseTimeout = 5 * time.Second
+	// discardTimeout and maxDiscard bound what the server reads and drops after a frame
+	// that violates the protocol.
+	discardTimeout = time.Second
+	maxDiscard     = 1 << 20
 )
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeChunk); return &b }}
 
-// write sends text messages in as few writes as their size allows.
-func (s *socket) write(messages [][]byte) error {
+// Write sends text messages in as few writes as their size allows.
+func (s *Socket) Write(messages [][]byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closeSent {
@@ -48,10 +48,10 @@ func (s *socket) write(messages [][]byte) error {
 	return s.flush(b)
 }
 
-// ping asks the client for a pong, which read takes as a sign of life.
-func (s *socket) ping() error { return s.writeFrame(ws.OpPing, nil) }
+// Ping sends a ping. Read counts the pong as a sign of life.
+func (s *Socket) Ping() error { return s.writeFrame(ws.OpPing, nil) }
 
-func (s *socket) writeFrame(op ws.OpCode, payload []byte) error {
+func (s *Socket) writeFrame(op ws.OpCode, payload []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closeSent {
@@ -60,16 +60,16 @@ func (s *socket) writeFrame(op ws.OpCode, payload []byte) error {
 	return s.flush(appendFrame(nil, op, payload))
 }
 
-// close sends a close frame, the last frame of this side; without a code if that is
-// [ws.StatusNoStatusRcvd]. Reading goes on until the client's, for at most closeTimeout.
-func (s *socket) close(code ws.StatusCode, reason string) error {
+// Close sends a close frame, the last frame of this side. With [ws.StatusNoStatusRcvd] the
+// frame has no code. Reading continues until the client's close frame, at most CloseTimeout.
+func (s *Socket) Close(code ws.StatusCode, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closeSent {
 		return nil
 	}
 	s.closeSent = true
-	_ = s.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+	_ = s.conn.SetReadDeadline(time.Now().Add(CloseTimeout))
 	var body []byte
 	if code != ws.StatusNoStatusRcvd {
 		body = ws.NewCloseFrameBody(code, closeReason(reason))
@@ -77,23 +77,23 @@ func (s *socket) close(code ws.StatusCode, reason string) error {
 	return s.flush(appendFrame(nil, ws.OpClose, body))
 }
 
-// closeReason is as much of a reason as a close frame has room for, in whole characters.
+// closeReason cuts a reason to the size of a close frame, between characters.
 func closeReason(reason string) string {
 	return strings.ToValidUTF8(reason[:min(len(reason), ws.MaxControlFramePayloadSize-2)], "")
 }
 
-func (s *socket) flush(b []byte) error {
+func (s *Socket) flush(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
 		return err
 	}
 	_, err := s.conn.Write(b)
 	return err
 }
 
-// appendFrame appends an unmasked frame.
+// appendFrame appends an unmasked frame to b.
 func appendFrame(b []byte, op ws.OpCode, payload []byte) []byte {
 	b = append(b, 0x80|byte(op))
 	switch n := len(payload); {

@@ -1,4 +1,4 @@
-package gateway
+package socket
 
 import (
 	"context"
@@ -17,14 +17,13 @@ import (
 	"roost/schemas"
 )
 
-// socket is the server's side of one WebSocket: whole messages in, batches of
-// messages out. An idle socket holds one small buffer. A busy one borrows a larger
-// buffer of the process for reads, and another for each write. One goroutine reads;
-// any may write.
-type socket struct {
-	// Static after adopt.
+// Socket is the server's side of one WebSocket. It reads whole messages and writes batches of
+// messages. An idle Socket holds one small buffer. A busy one borrows a larger buffer for
+// reads, and another for each write. One goroutine reads; any goroutine may write.
+type Socket struct {
+	// Static after Adopt.
 	conn   net.Conn
-	frames *rate.Limiter // of all frames, control frames and fragments included; nil for no limit
+	frames *rate.Limiter // of all frames, control frames and fragments included; nil without a limit
 
 	heard atomic.Int64 // unix nanoseconds of the last frame of any kind
 
@@ -40,43 +39,43 @@ type socket struct {
 	closeSent bool
 }
 
-// closedError is the close frame of the client.
-type closedError struct{ code ws.StatusCode }
+// ClosedError reports that the client sent a close frame.
+type ClosedError struct{ Code ws.StatusCode }
 
-func (e closedError) Error() string { return "the client closed the WebSocket" }
+func (e ClosedError) Error() string { return "the client closed the WebSocket" }
 
-// refusedError is why the server failed the WebSocket: the client broke RFC 6455, or
-// sent a message that is too big.
-type refusedError struct {
-	code   ws.StatusCode
-	reason string
+// RefusedError reports that the server ended the WebSocket, because the client violated
+// RFC 6455 or sent a message that is too big.
+type RefusedError struct {
+	Code   ws.StatusCode
+	Reason string
 }
 
-func (e refusedError) Error() string { return e.reason }
+func (e RefusedError) Error() string { return e.Reason }
 
 // errTopBit refuses a length that RFC 6455, section 5.2, rules out.
 var errTopBit = errors.New("the most significant bit of a 64-bit length is set")
 
-// adopt takes a connection after its handshake, and the bytes that the client sent
-// after its request.
-func (s *socket) adopt(conn net.Conn, early []byte) {
-	s.conn, s.buf = conn, s.small[:]
+// Adopt takes over a connection after its handshake, and the bytes that the client sent after
+// its request. frames limits all frames that are read; nil is no limit.
+func (s *Socket) Adopt(conn net.Conn, early []byte, frames *rate.Limiter) {
+	s.conn, s.frames, s.buf = conn, frames, s.small[:]
 	s.heard.Store(time.Now().UnixNano())
 	s.room(len(early))
 	s.w = copy(s.buf, early)
 	s.received = s.w
 }
 
-// lastHeard is when the last frame came, or the connection.
-func (s *socket) lastHeard() time.Time { return time.Unix(0, s.heard.Load()) }
+// LastHeard is when the last frame arrived, or the connection.
+func (s *Socket) LastHeard() time.Time { return time.Unix(0, s.heard.Load()) }
 
-// read returns the next message; its bytes are valid until the next call. It answers
-// pings. It waits before each frame as the limit on frames demands, at most until ctx
-// ends. An error ends the WebSocket:
-//  1. [closedError]: the client sent a close frame. The caller answers it with close.
-//  2. [refusedError]: the client was told, and the server's half of the connection ended.
+// Read returns the next message. Its bytes are valid until the next call. Read answers pings.
+// Before each frame it waits as the limit on frames demands, at most until ctx ends. An error
+// ends the WebSocket:
+//  1. [ClosedError]: the client sent a close frame. The caller answers it with Close.
+//  2. [RefusedError]: Read sent a close frame and ended the server's half of the connection.
 //  3. Another error: the connection is lost, or ctx ended.
-func (s *socket) read(ctx context.Context) (ws.OpCode, []byte, error) {
+func (s *Socket) Read(ctx context.Context) (ws.OpCode, []byte, error) {
 	var kind ws.OpCode
 	var whole []byte // of a fragmented message
 	state := ws.StateServerSide
@@ -107,18 +106,18 @@ func (s *socket) read(ctx context.Context) (ws.OpCode, []byte, error) {
 	}
 }
 
-// message hands a whole message over, if text is UTF-8.
-func (s *socket) message(kind ws.OpCode, payload []byte) (ws.OpCode, []byte, error) {
+// message returns a whole message. It refuses text that is not UTF-8.
+func (s *Socket) message(kind ws.OpCode, payload []byte) (ws.OpCode, []byte, error) {
 	if kind == ws.OpText && !utf8.Valid(payload) {
 		return 0, nil, s.refuse(ws.StatusInvalidFramePayloadData, "text is not valid UTF-8")
 	}
 	return kind, payload, nil
 }
 
-// nextHeader waits for its turn and reads the header of a frame that may come now. A
-// message of which so many bytes were read may not grow beyond the limit; control
-// frames do not count.
-func (s *socket) nextHeader(ctx context.Context, state ws.State, read int) (ws.Header, error) {
+// nextHeader waits as the limit demands, and reads the header of a frame that is legal in
+// this state. With read bytes of a message so far, the message must not exceed the limit;
+// control frames do not count.
+func (s *Socket) nextHeader(ctx context.Context, state ws.State, read int) (ws.Header, error) {
 	if s.frames != nil {
 		if err := s.frames.Wait(ctx); err != nil {
 			return ws.Header{}, err
@@ -142,7 +141,7 @@ func (s *socket) nextHeader(ctx context.Context, state ws.State, read int) (ws.H
 }
 
 // header reads a frame's header.
-func (s *socket) header() (h ws.Header, err error) {
+func (s *Socket) header() (h ws.Header, err error) {
 	if err := s.fill(2); err != nil {
 		return h, err
 	}
@@ -181,7 +180,7 @@ func (s *socket) header() (h ws.Header, err error) {
 }
 
 // payload reads a frame's payload, of at most schemas.MaxFrameBytes.
-func (s *socket) payload(h ws.Header) ([]byte, error) {
+func (s *Socket) payload(h ws.Header) ([]byte, error) {
 	n := int(h.Length)
 	if err := s.fill(n); err == io.EOF {
 		return nil, io.ErrUnexpectedEOF
@@ -194,15 +193,15 @@ func (s *socket) payload(h ws.Header) ([]byte, error) {
 	return p, nil
 }
 
-// control does what a control frame asks for.
-func (s *socket) control(op ws.OpCode, payload []byte) error {
+// control handles a control frame.
+func (s *Socket) control(op ws.OpCode, payload []byte) error {
 	switch op {
 	case ws.OpPing:
 		return s.writeFrame(ws.OpPong, payload)
 	case ws.OpClose:
 		if len(payload) == 0 {
 			s.over = true
-			return closedError{ws.StatusNoStatusRcvd}
+			return ClosedError{ws.StatusNoStatusRcvd}
 		}
 		code, reason := ws.ParseCloseFrameData(payload)
 		switch {
@@ -212,13 +211,13 @@ func (s *socket) control(op ws.OpCode, payload []byte) error {
 			return s.refuse(ws.StatusInvalidFramePayloadData, "the reason of the close frame is not valid UTF-8")
 		}
 		s.over = true
-		return closedError{code}
+		return ClosedError{code}
 	}
 	return nil
 }
 
-// mayClose says whether a close frame may carry the code: one of RFC 6455 and the
-// IANA registry, of a library (3000–3999) or of an application (4000–4999).
+// mayClose reports whether a client may close with a code: one of RFC 6455 and the IANA
+// registry, of a library (3000–3999) or of an application (4000–4999).
 func mayClose(code ws.StatusCode) bool {
 	switch code {
 	case 1004, ws.StatusNoStatusRcvd, ws.StatusAbnormalClosure, ws.StatusTLSHandshake:
@@ -227,35 +226,41 @@ func mayClose(code ws.StatusCode) bool {
 	return code >= 1000 && code <= 1014 || code >= 3000 && code <= 4999
 }
 
-// refuse fails the WebSocket: it sends a close frame and ends the server's half of
-// the connection, so that the client sees the end at once.
-func (s *socket) refuse(code ws.StatusCode, reason string) error {
+// refuse ends the WebSocket: it sends a close frame and ends the server's half of the
+// connection, so that the client sees the end at once.
+func (s *Socket) refuse(code ws.StatusCode, reason string) error {
 	s.over = true
-	_ = s.close(code, reason)
+	_ = s.Close(code, reason)
 	if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	s.rest()
-	return refusedError{code, reason}
+	s.discard()
+	return RefusedError{code, reason}
 }
 
-// rest throws away what follows: were it left unread, the kernel would reset the
-// connection, and the close frame might not reach the client.
-func (s *socket) rest() {
-	_ = s.conn.SetReadDeadline(time.Now().Add(restTimeout))
-	_, _ = io.CopyN(io.Discard, s.conn, maxRest)
+// discard reads and drops what the client still sends. With unread bytes, the kernel would
+// reset the connection, and the close frame might not reach the client.
+func (s *Socket) discard() {
+	_ = s.conn.SetReadDeadline(time.Now().Add(discardTimeout))
+	_, _ = io.CopyN(io.Discard, s.conn, maxDiscard)
 }
 
-// linger waits, after close, for the client's close frame.
-func (s *socket) linger() {
+// Linger waits, after Close, for the client's close frame.
+func (s *Socket) Linger() {
 	s.mu.Lock()
 	sent := s.closeSent
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), CloseTimeout)
 	defer cancel()
 	for sent && !s.over {
-		if _, _, err := s.read(ctx); err != nil {
+		if _, _, err := s.Read(ctx); err != nil {
 			return
 		}
 	}
 }
+
+// CloseTCP closes the connection without a close frame. It may be called repeatedly.
+func (s *Socket) CloseTCP() { _ = s.conn.Close() }
+
+// Shrink lets the next wait use the small buffer, whatever was read before.
+func (s *Socket) Shrink() { s.received = 0 }

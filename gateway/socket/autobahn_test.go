@@ -1,4 +1,4 @@
-package gateway
+package socket
 
 import (
 	"bytes"
@@ -278,9 +278,9 @@ func echo(t *testing.T, in io.Reader) (got []string) {
 	t.Helper()
 	s, conn := socketOn(in)
 	for {
-		kind, payload, err := s.read(context.Background())
-		if closed := (closedError{}); errors.As(err, &closed) {
-			_ = s.close(closed.code, "")
+		kind, payload, err := s.Read(context.Background())
+		if closed := (ClosedError{}); errors.As(err, &closed) {
+			_ = s.Close(closed.Code, "")
 		}
 		if err != nil {
 			break
@@ -289,7 +289,7 @@ func echo(t *testing.T, in io.Reader) (got []string) {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range conn.frames(t) {
+	for _, f := range conn.Frames(t) {
 		switch f.Header.OpCode {
 		case ws.OpText:
 			got = append(got, "text "+string(f.Payload))
