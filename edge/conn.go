@@ -11,11 +11,11 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// conn is an accepted connection. Its Close gives its places back.
+// conn is an accepted connection. Its Close releases what it counts for in the bounds.
 type conn struct {
 	net.Conn // of TCP, or proxied.Conn
 	listener *listener
-	key      netip.Prefix // counted in byAddress; not valid if it is not
+	key      netip.Prefix // its key in byAddress; invalid if byAddress does not count it
 	proxied  *proxied     // nil without a PROXY header
 	closed   atomic.Bool
 }
@@ -23,18 +23,18 @@ type conn struct {
 // proxied is a connection that starts with a PROXY header.
 type proxied struct {
 	*proxyproto.Conn
-	counting sync.Once // of the client that the header names
-	err      error
+	counting sync.Once // runs countProxied
+	err      error     // of countProxied
 }
 
-// errRefused ends a connection whose client has too many.
+// errRefused ends a connection of an address that has too many.
 var errRefused = errors.New("the address has too many connections")
 
 // proxyHeaderTimeout bounds the wait for the PROXY header, which a proxy sends at once.
 const proxyHeaderTimeout = 5 * time.Second
 
-// Read implements [net.Conn]. Before the first byte it counts the client that a PROXY
-// header names.
+// Read implements [net.Conn]. Before the first byte it counts the connection for the
+// client that the PROXY header names.
 func (c *conn) Read(b []byte) (int, error) {
 	if c.proxied != nil {
 		c.proxied.counting.Do(func() { c.proxied.err = c.countProxied() })
@@ -45,7 +45,8 @@ func (c *conn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// countProxied reads the PROXY header and counts the client for its address.
+// countProxied reads the PROXY header and counts the connection for its client. The
+// connection is refused if the client has too many.
 func (c *conn) countProxied() error {
 	l := c.listener
 	if _, err := c.proxied.Read(nil); err != nil {
@@ -58,15 +59,15 @@ func (c *conn) countProxied() error {
 	if l.countClient(c, client) {
 		return nil
 	}
-	l.noteRefusal(reasonAddress, client)
+	l.reportRefusal(reasonAddress, client)
 	if l.opts.TLS == nil {
 		_ = c.raw().SetWriteDeadline(time.Now().Add(refusalTimeout))
 		_, _ = c.raw().Write(reasonAddress.answer()) // net/http closes the connection next
 	}
-	return &net.OpError{Op: "read", Net: "tcp", Err: errRefused} // net/http answers nothing to these
+	return &net.OpError{Op: "read", Net: "tcp", Err: errRefused} // net/http writes no answer after a net.OpError
 }
 
-// raw is the TCP connection.
+// raw returns the TCP connection.
 func (c *conn) raw() net.Conn {
 	if c.proxied != nil {
 		return c.proxied.Raw()
@@ -74,11 +75,11 @@ func (c *conn) raw() net.Conn {
 	return c.Conn
 }
 
-// Write implements [net.Conn]. It replaces the plain text with which net/http answers
-// what is no request.
+// Write implements [net.Conn]. If net/http answers a malformed request in plain text,
+// Write replaces that answer with one in JSON.
 func (c *conn) Write(b []byte) (int, error) {
 	if c.listener.opts.TLS == nil {
-		if answer := inEnvelope(b); answer != nil {
+		if answer := jsonErrorAnswer(b); answer != nil {
 			if _, err := c.Conn.Write(answer); err != nil {
 				return 0, err
 			}
@@ -97,8 +98,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// CloseWrite ends this side's half of the connection: net/http does so after an error,
-// so that the client can read the answer.
+// CloseWrite closes the writing half of the connection. net/http calls it after an error,
+// so that the client can still read the answer.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.raw().(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

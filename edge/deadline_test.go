@@ -15,7 +15,7 @@ import (
 	"roost/edge"
 )
 
-// served runs a test of a server in a bubble.
+// served runs a test against a server, with the clock of synctest.
 func served(t *testing.T, h http.HandlerFunc, change func(*edge.Options), test func(*pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()
@@ -32,8 +32,8 @@ func served(t *testing.T, h http.HandlerFunc, change func(*edge.Options), test f
 	})
 }
 
-// TestConnectionsEnd: whatever a client does or leaves out, its connection ends.
-func TestConnectionsEnd(t *testing.T) {
+// TestDeadlines: the server closes the connection of a client that stops sending or reading.
+func TestDeadlines(t *testing.T) {
 	for _, c := range []struct {
 		name, sends string
 		within      time.Duration
@@ -51,13 +51,13 @@ func TestConnectionsEnd(t *testing.T) {
 			}, nil, func(p *pipes) {
 				client, began := p.dial("192.0.2.1:1"), time.Now()
 				defer client.Close()
-				go func() { _, _ = io.WriteString(client, c.sends) }() // ends with the connection
+				go func() { _, _ = io.WriteString(client, c.sends) }() // the close of the connection ends it
 				if c.sends != "" {
 					synctest.Wait()
 				}
 				time.Sleep(c.within)
 				synctest.Wait()
-				// What the server wrote before its deadline passed is lost with the pipe.
+				// The closed pipe discards bytes that the server wrote before its deadline.
 				_ = client.SetReadDeadline(time.Now())
 				if _, err := client.Read(make([]byte, 1)); err != io.EOF {
 					t.Errorf("after %v: %v", time.Since(began), err)
@@ -67,9 +67,8 @@ func TestConnectionsEnd(t *testing.T) {
 	}
 }
 
-// TestIdleConnectionEnds: after an answer was read, a connection that asks nothing more
-// ends after two minutes.
-func TestIdleConnectionEnds(t *testing.T) {
+// TestIdleConnectionCloses: the server closes a connection two minutes after its last request.
+func TestIdleConnectionCloses(t *testing.T) {
 	served(t, func(http.ResponseWriter, *http.Request) {}, nil, func(p *pipes) {
 		client := p.dial("192.0.2.1:1")
 		defer client.Close()
@@ -77,7 +76,7 @@ func TestIdleConnectionEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := io.Copy(io.Discard, client); err != nil { // up to its end
+		if _, err := io.Copy(io.Discard, client); err != nil { // until the server closes it
 			t.Error(err)
 		}
 		if d := time.Since(began); d != 2*time.Minute {
@@ -86,8 +85,8 @@ func TestIdleConnectionEnds(t *testing.T) {
 	})
 }
 
-// TestAcceptErrors: an error that may pass is a warning, once a second, and the server
-// goes on; any other one ends it.
+// TestAcceptErrors: after a temporary error the server logs a warning, at most one a second,
+// and retries. Any other error ends Serve.
 func TestAcceptErrors(t *testing.T) {
 	var log bytes.Buffer
 	served(t, func(http.ResponseWriter, *http.Request) {}, func(o *edge.Options) {

@@ -1,22 +1,22 @@
-// Package edge is the way from a TCP port to an HTTP handler. It keeps hostile and
-// broken peers from using up the process:
+// Package edge leads from a TCP port to an HTTP handler. It protects the process from
+// hostile and broken peers:
 //
-//   - The connections of the process and of one address are bounded (listener.go). The
-//     bound of the process stays below the limit of open files by a reserve, which the
-//     listener never takes: streams and databases need files while clients press in.
+//   - It bounds the connections of the process and of each address (listener.go). The
+//     caller sets the bound of the process below the limit of open files, because streams
+//     and databases need files too.
 //   - Every read and every write has a deadline (server.go).
-//   - The client's address comes from the PROXY protocol only if a trusted proxy sends
-//     it (proxy.go).
-//   - TLS certificates come from files, which are read again after they change, or from
-//     an ACME authority (tls.go).
+//   - It takes the client's address from a PROXY header only if a trusted proxy sent the
+//     header (conn.go).
+//   - It loads TLS certificates from files and reloads them after they change, or gets
+//     them from an ACME authority (tls.go).
 //
-// It knows nothing of messages. What an error of HTTP itself looks like is in
-// package schemas.
+// The package knows nothing of messages. It answers errors of HTTP itself in the form
+// that package schemas defines (refuse.go).
 //
 // # Goroutines
 //
-// A [Server] accepts in the goroutine that calls Serve; net/http runs one for each
-// connection. A connection over the bound has a goroutine of its own for at most a
-// second, until the peer has read the refusal; at most 32 of them exist at a time, and
+// A [Server] accepts connections in the goroutine that calls Serve. net/http runs one
+// goroutine per connection. A refused connection keeps a goroutine until the peer has read
+// the answer, at most one second. At most 32 of these exist at a time, and
 // [Server.CloseListener] waits for them.
 package edge

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// pipes is a listener in memory. Its connections block each write until the other side
-// reads, as TCP does once its buffers are full.
+// pipes is a listener in memory. A write to one of its connections blocks until the other
+// side reads, as with TCP after its buffers are full.
 type pipes struct {
 	queue chan func() (net.Conn, error)
 	once  sync.Once
@@ -72,7 +72,7 @@ func (a addressed) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
 }
 
-// count is the value of a metric, with a label's value or without.
+// count returns the value of a metric, optionally with one value of its label.
 func count(t *testing.T, r *prometheus.Registry, name, label string) float64 {
 	t.Helper()
 	families, err := r.Gather()
@@ -94,7 +94,7 @@ func count(t *testing.T, r *prometheus.Registry, name, label string) float64 {
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
-// options are those of a test, with a registry of its own.
+// options returns the options of a test, with their own registry.
 func options(t *testing.T, change func(*edge.Options)) (edge.Options, *prometheus.Registry) {
 	r := prometheus.NewRegistry()
 	o := edge.Options{Registry: r}

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// listener accepts connections up to its bounds. Above them it refuses: the peer gets an
-// answer or a close, and connections that are open live on.
+// listener accepts connections up to its bounds and refuses the others. A refused peer gets
+// an answer or a close. Refusals do not affect open connections.
 type listener struct {
 	inner   net.Listener
 	opts    *Options
@@ -26,15 +26,15 @@ type listener struct {
 
 	mu        sync.Mutex // guards the rest
 	open      int
-	byAddress map[netip.Prefix]int // of peers that are no trusted proxies
+	byAddress map[netip.Prefix]int // open connections; trusted proxies are not counted
 	closed    chan struct{}
 	isClosed  bool
 
-	warnAccept, warnBound, warnProxy rate.Sometimes // metrics count all of the first two
+	warnAccept, warnBound, warnProxy rate.Sometimes // metrics count every failed Accept and every refusal
 }
 
 const (
-	// minBackoff and maxBackoff bound the pause after an Accept that failed.
+	// minBackoff and maxBackoff bound the pause after a failed Accept.
 	minBackoff = 5 * time.Millisecond
 	maxBackoff = time.Second
 )
@@ -48,18 +48,18 @@ func newListener(inner net.Listener, o *Options, m *metrics) *listener {
 	}
 }
 
-// Accept implements [net.Listener]. An error that may pass, for example that the process
-// or the system is out of files, is a warning, and Accept tries again.
+// Accept implements [net.Listener]. After a temporary error, for example if the process has
+// no free file, it logs a warning and retries.
 func (l *listener) Accept() (net.Conn, error) {
 	backoff := minBackoff
 	for {
 		raw, err := l.inner.Accept()
 		if err != nil {
-			if !l.passes(err) {
+			if !temporary(err) {
 				return nil, err
 			}
 			l.metrics.acceptErrors.Inc()
-			l.warnAccept.Do(func() { l.log.Warn("a connection could not be accepted; trying again", "error", err) })
+			l.warnAccept.Do(func() { l.log.Warn("failed to accept a connection; the listener retries", "error", err) })
 			if !l.pause(backoff) {
 				return nil, net.ErrClosed
 			}
@@ -67,14 +67,14 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		backoff = minBackoff
-		if c := l.take(raw); c != nil {
+		if c := l.admit(raw); c != nil {
 			return c, nil
 		}
 	}
 }
 
-// passes says whether an error of Accept may be gone at the next try.
-func (l *listener) passes(err error) bool {
+// temporary reports whether a retry of Accept may succeed after err.
+func temporary(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
@@ -86,7 +86,7 @@ func (l *listener) passes(err error) bool {
 	return false
 }
 
-// pause waits; false if the listener is closed meanwhile.
+// pause waits for d. It returns false if the listener closes before that.
 func (l *listener) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -98,8 +98,8 @@ func (l *listener) pause(d time.Duration) bool {
 	}
 }
 
-// take counts a connection, or refuses it and returns nil.
-func (l *listener) take(raw net.Conn) net.Conn {
+// admit counts a connection, or refuses it and returns nil.
+func (l *listener) admit(raw net.Conn) net.Conn {
 	peer := addrOf(raw.RemoteAddr())
 	proxy := l.isProxy(peer)
 	c := &conn{Conn: raw, listener: l}
@@ -123,8 +123,8 @@ func (l *listener) take(raw net.Conn) net.Conn {
 	return c
 }
 
-// countAddress counts a connection for its address; false if that has too many. The
-// caller holds mu.
+// countAddress counts a connection for its address. It returns false if the address has too
+// many. The caller holds mu.
 func (l *listener) countAddress(c *conn, a netip.Addr) bool {
 	key, ok := limitKey(a)
 	if !ok || l.opts.MaxPerAddress <= 0 {
@@ -140,7 +140,7 @@ func (l *listener) countAddress(c *conn, a netip.Addr) bool {
 
 // countClient counts a connection for the client that a PROXY header names.
 func (l *listener) countClient(c *conn, a netip.Addr) bool {
-	if l.isProxy(a) { // a health check of the proxy itself
+	if l.isProxy(a) { // the proxy checks the health of this server
 		return true
 	}
 	l.mu.Lock()
@@ -148,24 +148,25 @@ func (l *listener) countClient(c *conn, a netip.Addr) bool {
 	return l.countAddress(c, a)
 }
 
-// refuse ends a connection over a bound.
+// refuse answers and closes a connection that exceeds a bound.
 func (l *listener) refuse(raw net.Conn, why reason, peer netip.Addr) {
-	l.noteRefusal(why, peer)
+	l.reportRefusal(why, peer)
 	if l.opts.TLS != nil {
-		_ = raw.Close() // a plain answer means nothing to a TLS client
+		_ = raw.Close() // a TLS client cannot read a plain answer
 		return
 	}
 	l.refusal.answer(raw, why)
 }
 
-func (l *listener) noteRefusal(why reason, peer netip.Addr) {
+// reportRefusal counts and logs a refusal.
+func (l *listener) reportRefusal(why reason, peer netip.Addr) {
 	l.metrics.refused.WithLabelValues(string(why)).Inc()
 	l.warnBound.Do(func() {
-		l.log.Warn("a connection is refused", "bound", string(why), "address", peer.String())
+		l.log.Warn("the listener refused a connection", "bound", string(why), "address", peer.String())
 	})
 }
 
-// release gives the places of a connection back.
+// release removes a connection from the counts.
 func (l *listener) release(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,15 +178,15 @@ func (l *listener) release(c *conn) {
 	}
 }
 
-// connections is the number of open connections.
+// connections returns the number of open connections.
 func (l *listener) connections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open
 }
 
-// Close implements [net.Listener] and waits until refused connections are gone.
-// Connections that were accepted live on.
+// Close implements [net.Listener]. It closes refused connections and waits for their
+// goroutines. Accepted connections stay open. Close may be called again.
 func (l *listener) Close() error {
 	l.mu.Lock()
 	if !l.isClosed {
@@ -205,7 +206,7 @@ func (l *listener) isProxy(a netip.Addr) bool {
 	return a.IsValid() && slices.ContainsFunc(l.opts.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// addrOf is the IP address of a peer, not valid if it has none.
+// addrOf returns the IP address of a peer. It is invalid if the peer has none.
 func addrOf(a net.Addr) netip.Addr {
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {
@@ -214,8 +215,7 @@ func addrOf(a net.Addr) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-// limitKey is what connections are counted by: an IPv4 address, or the /64 of an IPv6
-// address.
+// limitKey returns the key in byAddress: an IPv4 address, or the /64 of an IPv6 address.
 func limitKey(a netip.Addr) (netip.Prefix, bool) {
 	bits := 32
 	if a.Is6() {
@@ -234,7 +234,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, open func() float64) *metrics {
 	m := &metrics{
 		acceptErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "roost_http_accept_errors_total",
-			Help: "TCP connections that could not be accepted."}),
+			Help: "Failures to accept a TCP connection."}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "roost_http_connections_refused_total",
 			Help: "TCP connections refused because of a bound."}, []string{"bound"}),
 	}

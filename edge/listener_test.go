@@ -19,13 +19,13 @@ import (
 	"roost/schemas"
 )
 
-// ask does a request on a connection that stays open.
+// ask sends a request, reads the answer, and leaves the connection open.
 func ask(t *testing.T, c net.Conn, request string) (*http.Response, string) {
 	t.Helper()
 	if request == "" {
 		request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 	}
-	go func() { _, _ = io.WriteString(c, request) }() // ends with the connection: a refused one may not be read
+	go func() { _, _ = io.WriteString(c, request) }() // the close of the connection ends it: the server may not read a refused one
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatalf("no answer: %v", err)
@@ -38,8 +38,8 @@ func ask(t *testing.T, c net.Conn, request string) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// wantRefusal checks an answer in the form of the protocol after which the connection
-// ends.
+// wantRefusal checks that the server answers in the form of the protocol and then closes the
+// connection.
 func wantRefusal(t *testing.T, c net.Conn, request string, status int, code schemas.Code) {
 	t.Helper()
 	resp, body := ask(t, c, request)
@@ -62,9 +62,9 @@ func wantRefusal(t *testing.T, c net.Conn, request string, status int, code sche
 // sayRemote answers with the client's address.
 func sayRemote(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }
 
-// TestConnectionsOfTheProcess: over the bound a connection is answered with 503, those
-// that are open live, and a place that is free again is taken.
-func TestConnectionsOfTheProcess(t *testing.T) {
+// TestConnectionBoundOfProcess: the server answers a connection over the bound with 503 and
+// keeps the open ones. After one of them closes, it accepts another.
+func TestConnectionBoundOfProcess(t *testing.T) {
 	var r *prometheus.Registry
 	served(t, sayRemote, func(o *edge.Options) {
 		o.MaxConnections = 2
@@ -96,9 +96,9 @@ func TestConnectionsOfTheProcess(t *testing.T) {
 	})
 }
 
-// TestConnectionsOfAnAddress: an IPv4 address and a /64 have a bound of their own; a
-// trusted proxy has none.
-func TestConnectionsOfAnAddress(t *testing.T) {
+// TestConnectionBoundOfAddress: each IPv4 address and each /64 has its own bound. A trusted
+// proxy has none.
+func TestConnectionBoundOfAddress(t *testing.T) {
 	served(t, sayRemote, func(o *edge.Options) { o.MaxPerAddress, o.TrustedProxies = 1, loopback }, func(p *pipes) {
 		var open []net.Conn
 		for _, from := range []string{"192.0.2.1:1", "[::ffff:192.0.2.2]:1", "[2001:db8::1]:1", "[2001:db8:0:1::1]:1", "127.0.0.1:1", "127.0.0.1:2"} {
@@ -121,8 +121,9 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 	})
 }
 
-// TestRefusalsAreFew: those who do not read their refusal hold few places, for a second.
-func TestRefusalsAreFew(t *testing.T) {
+// TestRefusalsAreBounded: peers that do not read the refusal hold at most 32 connections, for
+// one second.
+func TestRefusalsAreBounded(t *testing.T) {
 	served(t, sayRemote, func(o *edge.Options) { o.MaxConnections = 1 }, func(p *pipes) {
 		holder := p.dial("192.0.2.1:1")
 		defer holder.Close()
@@ -142,7 +143,7 @@ func TestRefusalsAreFew(t *testing.T) {
 	})
 }
 
-// TestProxyProtocol: the address of a PROXY header counts from a trusted proxy alone.
+// TestProxyProtocol: the server believes a PROXY header only from a trusted proxy.
 func TestProxyProtocol(t *testing.T) {
 	served(t, sayRemote, func(o *edge.Options) {
 		o.TrustedProxies, o.ProxyProtocol, o.MaxPerAddress = loopback, true, 1
@@ -192,8 +193,8 @@ func TestProxyProtocol(t *testing.T) {
 	})
 }
 
-// TestAnswersOfHTTPItself: what is no request is answered in the form of the protocol.
-func TestAnswersOfHTTPItself(t *testing.T) {
+// TestMalformedRequests: the server answers malformed requests in the form of the protocol.
+func TestMalformedRequests(t *testing.T) {
 	served(t, sayRemote, nil, func(p *pipes) {
 		for request, status := range map[string]int{
 			"nonsense\r\n\r\n":                                                            http.StatusBadRequest,

@@ -13,7 +13,7 @@ import (
 	"roost/schemas"
 )
 
-// reason is the bound that a refused connection is over.
+// reason names the bound that a refused connection exceeds.
 type reason string
 
 const (
@@ -22,20 +22,20 @@ const (
 )
 
 const (
-	// maxRefusals bounds the refused connections that may still read their answer. They
-	// hold a file each, from the reserve; more are closed at once.
+	// maxRefusals bounds the refused connections that wait for the peer to read the
+	// answer. Each holds a file of the reserve. Further ones are closed at once.
 	maxRefusals = 32
-	// refusalTimeout bounds how long each may take.
+	// refusalTimeout is the deadline of each.
 	refusalTimeout = time.Second
-	// maxRefusedRequest bounds what is read of the request of a refused connection.
+	// maxRefusedRequest bounds the bytes read from a refused connection.
 	maxRefusedRequest = 16 << 10
 )
 
 var (
 	processAnswer = httpAnswer(http.StatusServiceUnavailable, schemas.AnswerError{Code: schemas.CodeUnavailable, RetryAfterMS: 5000,
-		Message: "The server has as many connections as it can hold. Try again later."})
+		Message: "The server has reached its limit of connections. Try again later."})
 	addressAnswer = httpAnswer(http.StatusTooManyRequests, schemas.AnswerError{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
-		Message: "Your address has too many connections. Close some, and try again."})
+		Message: "Your address has too many connections. Close some, then try again."})
 )
 
 func (r reason) answer() []byte {
@@ -45,7 +45,7 @@ func (r reason) answer() []byte {
 	return processAnswer
 }
 
-// httpAnswer is a whole HTTP response after which the connection closes.
+// httpAnswer returns a whole HTTP response that announces the close of the connection.
 func httpAnswer(status int, e schemas.AnswerError) []byte {
 	body := append(schemas.Encode(schemas.Answer{Status: schemas.StatusFailed, Error: &e}), '\n')
 	var b bytes.Buffer
@@ -59,7 +59,7 @@ func httpAnswer(status int, e schemas.AnswerError) []byte {
 	return b.Bytes()
 }
 
-// refusals answers connections that are refused, a few at a time.
+// refusals answers refused connections, at most maxRefusals at a time.
 type refusals struct {
 	mu      sync.Mutex
 	conns   map[net.Conn]struct{} // at most maxRefusals
@@ -69,7 +69,7 @@ type refusals struct {
 
 func newRefusals() *refusals { return &refusals{conns: make(map[net.Conn]struct{})} }
 
-// answer refuses a connection. It never waits.
+// answer starts the answer to a refused connection. It never blocks.
 func (r *refusals) answer(c net.Conn, why reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,16 +79,17 @@ func (r *refusals) answer(c net.Conn, why reason) {
 	}
 	r.conns[c] = struct{}{}
 	r.wg.Go(func() {
-		sayNo(c, why.answer())
+		writeRefusal(c, why.answer())
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.conns, c)
 	})
 }
 
-// sayNo writes the answer and reads what the client sends: closed with unread bytes, TCP
-// would reset the connection, and the client might not get the answer.
-func sayNo(c net.Conn, answer []byte) {
+// writeRefusal writes the answer, reads the client's request, and closes the connection. If
+// bytes were unread at the close, TCP would reset the connection, and the client might lose
+// the answer.
+func writeRefusal(c net.Conn, answer []byte) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(refusalTimeout))
 	if _, err := c.Write(answer); err != nil {
@@ -100,7 +101,7 @@ func sayNo(c net.Conn, answer []byte) {
 	_, _ = io.CopyN(io.Discard, c, maxRefusedRequest)
 }
 
-// stop closes what is being refused, and waits.
+// stop closes the refused connections and waits for their goroutines. It may be called again.
 func (r *refusals) stop() {
 	r.mu.Lock()
 	r.stopped = true
@@ -111,13 +112,13 @@ func (r *refusals) stop() {
 	r.wg.Wait()
 }
 
-// plainHeaders is how net/http ends the headers of its own error answers. No other
-// answer has these headers in this order and no others.
+// plainHeaders ends the headers of net/http's own error answers. No other answer has exactly
+// these headers in this order.
 var plainHeaders = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
-// inEnvelope is the answer in JSON for one that net/http wrote itself, in plain text,
-// because it could not read the request; nil for anything else.
-func inEnvelope(b []byte) []byte {
+// jsonErrorAnswer translates the plain-text answer that net/http writes to a malformed
+// request into one in JSON. It returns nil if b is another answer.
+func jsonErrorAnswer(b []byte) []byte {
 	text, ok := bytes.CutPrefix(b, []byte("HTTP/1.1 "))
 	if !ok {
 		return nil
@@ -130,9 +131,9 @@ func inEnvelope(b []byte) []byte {
 	if err != nil || status < http.StatusBadRequest {
 		return nil
 	}
-	message := "The request is not one of HTTP: " + string(bytes.TrimSpace(text[3:])) + "."
+	message := "The HTTP request is malformed: " + string(bytes.TrimSpace(text[3:])) + "."
 	if status == http.StatusRequestHeaderFieldsTooLarge {
-		message = fmt.Sprintf("The headers of the request have over %d KiB. Send fewer.", maxHeaderBytes>>10)
+		message = fmt.Sprintf("The headers of the request exceed %d KiB. Send fewer or shorter ones.", maxHeaderBytes>>10)
 	}
 	return httpAnswer(status, schemas.AnswerError{Code: schemas.CodeBadFrame, Message: message})
 }

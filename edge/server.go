@@ -17,22 +17,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Deadlines of HTTP. A WebSocket leaves them behind with its upgrade and has its own.
+// The deadlines of HTTP. They end for a WebSocket with its upgrade; it has its own.
 const (
-	// readHeaderTimeout is how long the head of a request may take.
+	// readHeaderTimeout bounds the time to read the headers of a request.
 	readHeaderTimeout = 10 * time.Second
-	// readTimeout is how long a whole request may take.
+	// readTimeout bounds the time to read a whole request.
 	readTimeout = 30 * time.Second
-	// writeTimeout is how long the answer may take, from the head of the request on. A
-	// handler with more to write moves its own deadline on.
+	// writeTimeout bounds the time from the headers of the request to the end of the
+	// answer. A handler that writes for longer extends its deadline.
 	writeTimeout = 30 * time.Second
-	// idleTimeout is how long a connection may wait for the next request.
+	// idleTimeout bounds the time between two requests of a connection.
 	idleTimeout = 2 * time.Minute
-	// maxHeaderBytes bounds the head of a request; net/http adds 4 KiB.
+	// maxHeaderBytes bounds the headers of a request; net/http adds 4 KiB.
 	maxHeaderBytes = 16 << 10
-	// maxStreams bounds the requests under way on one connection of HTTP/2.
+	// maxStreams bounds the concurrent requests of one HTTP/2 connection.
 	maxStreams = 64
-	// pingTimeout bounds how long a dead connection of HTTP/2 stays.
+	// pingTimeout bounds the time to answer a ping of HTTP/2.
 	pingTimeout = 15 * time.Second
 )
 
@@ -41,22 +41,22 @@ type Options struct {
 	// MaxConnections of the process. Default: no bound.
 	MaxConnections int
 	// MaxPerAddress bounds the connections of one IPv4 address, or of one /64 of IPv6.
-	// Trusted proxies have no such bound. Default: no bound.
+	// It does not apply to trusted proxies. Default: no bound.
 	MaxPerAddress int
-	// TrustedProxies may open any number of connections, and with ProxyProtocol they say
-	// who the client is.
+	// TrustedProxies may open any number of connections. With ProxyProtocol their PROXY
+	// headers name the clients.
 	TrustedProxies []netip.Prefix
-	// ProxyProtocol expects a PROXY header, version 1 or 2, on each connection of a
-	// trusted proxy. Other peers are served as if it were off.
+	// ProxyProtocol requires a PROXY header, version 1 or 2, on each connection of a
+	// trusted proxy. It does not affect other peers.
 	ProxyProtocol bool
 	// TLS serves HTTPS, with HTTP/2. Default: plain HTTP.
 	TLS *tls.Config
-	// HSTS is for how long browsers shall use HTTPS alone, in whole seconds. It counts
-	// with TLS. Default: not said.
+	// HSTS is the max-age of the Strict-Transport-Security header, in whole seconds. It
+	// needs TLS. Default: no header.
 	HSTS time.Duration
-	// Registry gets the metrics. Required.
+	// Registry registers the metrics. Required.
 	Registry prometheus.Registerer
-	// Log gets warnings, at most one of a kind a second. Default slog.Default().
+	// Log receives warnings, at most one of a kind per second. Default slog.Default().
 	Log *slog.Logger
 }
 
@@ -67,7 +67,7 @@ type Server struct {
 	http     *http.Server
 }
 
-// New makes a server that accepts from inner, which it closes. Serve makes it work.
+// New returns a server that accepts from inner and will close it. Serve starts the server.
 func New(inner net.Listener, o Options) *Server {
 	if o.MaxConnections <= 0 {
 		o.MaxConnections = math.MaxInt
@@ -91,7 +91,7 @@ func New(inner net.Listener, o Options) *Server {
 }
 
 // Serve answers requests with h until the listener closes. It returns nil after
-// CloseListener or Shutdown.
+// CloseListener or Shutdown, even if they ran before it.
 func (s *Server) Serve(h http.Handler) error {
 	s.http.Handler = h
 	serve := s.http.Serve
@@ -106,19 +106,20 @@ func (s *Server) Serve(h http.Handler) error {
 	return err
 }
 
-// CloseListener accepts no more connections; those that are open live on.
+// CloseListener stops accepting connections and waits for the refusals in progress. Open
+// connections stay open. It may be called before Serve, and again.
 func (s *Server) CloseListener() { _ = s.listener.Close() }
 
-// Shutdown lets requests under way finish as long as ctx allows, and then ends all
-// connections but those of WebSockets.
+// Shutdown waits until requests in progress finish or ctx ends. Then it closes all
+// connections but those of WebSockets. It may be called before Serve, and again.
 func (s *Server) Shutdown(ctx context.Context) {
 	if s.http.Shutdown(ctx) != nil {
 		_ = s.http.Close()
 	}
-	_ = s.listener.Close() // if Serve was never called
+	_ = s.listener.Close() // http.Server knows the listener only after Serve
 }
 
-// withHSTS tells browsers to come back over HTTPS alone.
+// withHSTS adds the Strict-Transport-Security header to each answer of h.
 func withHSTS(h http.Handler, maxAge time.Duration) http.Handler {
 	if maxAge <= 0 {
 		return h
@@ -130,8 +131,8 @@ func withHSTS(h http.Handler, maxAge time.Duration) http.Handler {
 	})
 }
 
-// errorLog takes what net/http logs. A panic is an error of ours; all else is what a
-// client did.
+// errorLog receives the log lines of net/http. It logs a panic of a handler as an error.
+// Clients cause all other lines; it logs them at debug level.
 type errorLog struct{ log *slog.Logger }
 
 // Write implements [io.Writer].

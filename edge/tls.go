@@ -16,9 +16,8 @@ import (
 )
 
 // CertificateFiles serves the certificate chain of one PEM file with the key of another.
-// Handshakes look at the files at most once a second and read them again after they
-// changed. If they cannot be read then, the old certificate stays in use, with a
-// warning.
+// Handshakes check the files at most once a second and reload them after a change. If the
+// reload fails, the server logs a warning and keeps the old certificate.
 func CertificateFiles(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
 	f := &certificateFiles{cert: certFile, key: keyFile, log: log, warn: rate.Sometimes{Interval: time.Second}}
 	if err := f.load(); err != nil {
@@ -28,22 +27,22 @@ func CertificateFiles(certFile, keyFile string, log *slog.Logger) (*tls.Config, 
 }
 
 // ACME gets a certificate for one host from an ACME authority, and renews it 30 days
-// before it expires. The authority proves the host by a TLS connection to its port 443
-// (tls-alpn-01), which has to end at this server. Keys and certificates are kept in dir.
-// directory is the URL of the authority, by default Let's Encrypt.
+// before it expires. The authority opens a TLS connection to port 443 of the host
+// (tls-alpn-01), and this server must terminate it. ACME stores keys and certificates in
+// dir. The directory is the URL of the authority, by default that of Let's Encrypt.
 func ACME(host, dir, directory string, client *http.Client) (*tls.Config, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("failed to make the directory for certificates: %w", err)
+		return nil, fmt.Errorf("failed to create the directory for certificates: %w", err)
 	}
 	m := &autocert.Manager{Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(dir), HostPolicy: autocert.HostWhitelist(host),
 		Client: &acme.Client{DirectoryURL: directory, HTTPClient: client}}
 	return m.TLSConfig(), nil
 }
 
-// checkFilesEvery is how often the files of a certificate are looked at.
+// checkFilesEvery is the time between two checks of the files of a certificate.
 const checkFilesEvery = time.Second
 
-// certificateFiles is a certificate that follows its files.
+// certificateFiles is a certificate that is reloaded after its files change.
 type certificateFiles struct {
 	cert, key string
 	log       *slog.Logger
@@ -51,29 +50,28 @@ type certificateFiles struct {
 
 	mu      sync.Mutex // guards the rest
 	current *tls.Certificate
-	infos   [2]os.FileInfo // of the files that current was read from
-	looked  time.Time
+	infos   [2]os.FileInfo // of the files that hold current
+	checked time.Time      // the last check of the files
 }
 
 // get implements [tls.Config.GetCertificate].
 func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.looked) < checkFilesEvery {
+	if time.Since(f.checked) < checkFilesEvery {
 		return f.current, nil
 	}
 	if err := f.load(); err != nil {
 		f.warn.Do(func() {
-			f.log.Warn("the changed TLS certificate cannot be used; the one of before stays", "error", err)
+			f.log.Warn("failed to reload the TLS certificate; the old one stays in use", "error", err)
 		})
 	}
 	return f.current, nil
 }
 
-// load reads the files if they are others than before. The caller holds mu, or is the
-// only one who knows f.
+// load reads the files if they changed. The caller holds mu, or has not shared f yet.
 func (f *certificateFiles) load() error {
-	f.looked = time.Now()
+	f.checked = time.Now()
 	var infos [2]os.FileInfo
 	changed := f.current == nil
 	for i, path := range []string{f.cert, f.key} {
@@ -93,10 +91,10 @@ func (f *certificateFiles) load() error {
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) {
 		err = errors.New("it expired at " + pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-		f.log.Warn("the TLS certificate is not valid; clients will refuse it", "file", f.cert, "error", err)
+		f.log.Warn("the TLS certificate has expired; clients will refuse it", "file", f.cert, "error", err)
 	}
 	if f.current != nil {
-		f.log.Info("the TLS certificate was read again", "file", f.cert, "expires", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		f.log.Info("reloaded the TLS certificate", "file", f.cert, "expires", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	f.current, f.infos = &pair, infos
 	return nil

@@ -27,7 +27,7 @@ import (
 	"roost/edge"
 )
 
-// certificate makes a self-signed certificate, in PEM.
+// certificate makes a self-signed certificate in PEM.
 func certificate(t *testing.T, serial int64, host string) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,7 +55,7 @@ func files(t *testing.T, dir string, cert, key []byte) (certFile, keyFile string
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		written = written.Add(time.Second) // clocks of file systems may be too coarse to tell two writes apart
+		written = written.Add(time.Second) // some file systems round the time, and two writes would have the same
 		if err := os.Chtimes(path, written, written); err != nil {
 			t.Fatal(err)
 		}
@@ -63,12 +63,12 @@ func files(t *testing.T, dir string, cert, key []byte) (certFile, keyFile string
 	return certFile, keyFile
 }
 
-// written is the time of the file written last.
+// written is the modification time of the file that was written last.
 var written = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestCertificateFilesAreReadAgain: a certificate that replaces another is used from the
-// next second on. One that cannot be read changes nothing.
-func TestCertificateFilesAreReadAgain(t *testing.T) {
+// TestCertificateReload: the server uses a new certificate within a second. If it cannot load
+// the new one, it keeps the old one.
+func TestCertificateReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		cert, key := certificate(t, 1, "chat.example")
@@ -90,7 +90,7 @@ func TestCertificateFilesAreReadAgain(t *testing.T) {
 			t.Errorf("the certificate is %d", got)
 		}
 		next, nextKey := certificate(t, 2, "chat.example")
-		files(t, dir, next, key) // half of a change
+		files(t, dir, next, key) // the key does not match yet
 		time.Sleep(time.Second)
 		if got := serial(); got != 1 || !strings.Contains(log.String(), "level=WARN") {
 			t.Errorf("with a key of another certificate: %d\n%s", got, &log)
@@ -113,7 +113,7 @@ func TestCertificateFilesAreReadAgain(t *testing.T) {
 	})
 }
 
-// secured serves a handler over TLS on loopback.
+// secured serves a handler over TLS on the loopback address.
 func secured(t *testing.T, config *tls.Config, change func(*edge.Options), h http.Handler) net.Addr {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -136,8 +136,7 @@ func secured(t *testing.T, config *tls.Config, change func(*edge.Options), h htt
 	return l.Addr()
 }
 
-// TestHTTPS: HTTP/2 and HTTP/1.1 with HSTS, an error of HTTP itself, and a connection
-// over the bound.
+// TestHTTPS: HTTPS over HTTP/2 and HTTP/1.1 sends HSTS, and HTTP/2 does not offer WebSocket.
 func TestHTTPS(t *testing.T) {
 	cert, key := certificate(t, 1, "chat.example")
 	certFile, keyFile := files(t, t.TempDir(), cert, key)
@@ -199,8 +198,8 @@ func noExtendedConnect(t *testing.T, address string, trust *tls.Config) {
 	}
 }
 
-// TestACME: a certificate that is stored is served, for its host alone, and the server
-// answers the authority's challenge. No authority is asked.
+// TestACME: the server serves a stored certificate for its host only, and answers the
+// challenge of the authority. The test contacts no authority.
 func TestACME(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "acme")
 	asked := &http.Client{Transport: refuseAll{t}}
@@ -233,7 +232,7 @@ func TestACME(t *testing.T) {
 	}
 }
 
-// refuseAll is a network without an authority.
+// refuseAll is a network in which no authority answers.
 type refuseAll struct{ t *testing.T }
 
 func (r refuseAll) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -241,7 +240,7 @@ func (r refuseAll) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, net.ErrClosed
 }
 
-// TestConnectionBoundWithTLS: beyond the bound a connection is closed.
+// TestConnectionBoundWithTLS: the server closes a connection over the bound without an answer.
 func TestConnectionBoundWithTLS(t *testing.T) {
 	cert, key := certificate(t, 1, "chat.example")
 	pair, err := tls.X509KeyPair(cert, key)
