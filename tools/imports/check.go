@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// check reads every Go file of the tree, except what the go command skips too
-// (testdata, vendor, names that start with "." or "_") and node_modules, and
-// returns a line for each import that the rules do not allow. A tree without Go
-// files is an error, as it means the wrong folder.
+// check reads every Go file of the tree and returns a line for each import that the
+// rules do not allow. It skips what the go command skips (testdata, vendor, and names
+// that start with "." or "_") and node_modules. A tree without Go files is an error,
+// because it means the wrong folder.
 func check(tree fs.FS, r rules) ([]string, error) {
 	var problems []string
 	files, unknown := 0, map[string]bool{}

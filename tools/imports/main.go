@@ -1,9 +1,9 @@
-// Command imports holds every Go file under the current folder to the import
-// rules of a file; tools/imports.txt explains how they are written. It reads
-// import clauses alone, so it needs no build, sees the files of every platform
-// and of nested modules, and works where the code does not compile.
+// Command imports checks the imports of every Go file under the current folder
+// against a file of rules. tools/imports.txt explains the rules. The command reads
+// import clauses only. So it needs no build, it sees the files of every platform and
+// of nested modules, and it works even if the code does not compile.
 //
-// It prints one line for each import that is not allowed and then exits 1.
+// It prints one line for each import that is not allowed, and then exits with 1.
 package main
 
 import (

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// module is the path of the root module. Nested modules are named below it.
+// module is the path of the root module. The paths of nested modules begin with it.
 const module = "roost"
 
-// rules says what the files of each folder may import.
+// rules holds what the files of each folder may import.
 type rules struct {
 	files      map[string][]string // by folder or "folder/..."
-	tests      map[string][]string // the same for _test.go files, besides files
-	restricted []string            // modules outside of "other"
+	tests      map[string][]string // what _test.go files may import in addition
+	restricted []string            // modules that "other" does not cover
 }
 
 // parse reads the rules.
@@ -38,26 +38,26 @@ func parse(text string) (rules, error) {
 			folder, into = strings.TrimSpace(name), r.tests
 		}
 		if _, twice := into[folder]; twice {
-			return rules{}, fmt.Errorf("line %d: a second line for %s", i+1, folder)
+			return rules{}, fmt.Errorf("line %d: %s has a line already", i+1, folder)
 		}
 		into[folder] = entries
 	}
 	for folder := range r.tests {
 		if r.files[folder] == nil {
-			return rules{}, fmt.Errorf("%s has a line for its tests only", folder)
+			return rules{}, fmt.Errorf("%s has a line for its tests, but none for its other files", folder)
 		}
 	}
 	return r, nil
 }
 
-// entries returns what a file of the folder may import, and false where no rule
-// fits the folder.
+// entries returns what a file of the folder may import. It returns false if no rule
+// matches the folder.
 func (r rules) entries(folder string, test bool) ([]string, bool) {
 	best := folder
 	if r.files[best] == nil {
 		best = ""
 		for name := range r.files {
-			if fits(name, folder) && len(name) > len(best) {
+			if matches(name, folder) && len(name) > len(best) {
 				best = name
 			}
 		}
@@ -68,12 +68,12 @@ func (r rules) entries(folder string, test bool) ([]string, bool) {
 	entries := r.files[best]
 	if test {
 		entries = append(entries[:len(entries):len(entries)], r.tests[best]...)
-		entries = append(entries, folder) // a test package imports what it tests
+		entries = append(entries, folder) // a test package imports the package that it tests
 	}
 	return entries, true
 }
 
-// allows says whether one of the entries covers the import path.
+// allows reports whether one of the entries covers the import path.
 func (r rules) allows(entries []string, path string) bool {
 	local, isLocal := strings.CutPrefix(path, module+"/")
 	if path == module {
@@ -94,7 +94,7 @@ func (r rules) allows(entries []string, path string) bool {
 				return true
 			}
 		case isLocal:
-			if fits(e, local) {
+			if matches(e, local) {
 				return true
 			}
 		case within(path, e):
@@ -113,15 +113,15 @@ func (r rules) isRestricted(path string) bool {
 	return false
 }
 
-// fits says whether a name of the rules stands for the folder.
-func fits(name, folder string) bool {
-	if above, ok := strings.CutSuffix(name, "/..."); ok {
-		return within(folder, above)
+// matches reports whether a name in the rules covers the folder.
+func matches(name, folder string) bool {
+	if root, ok := strings.CutSuffix(name, "/..."); ok {
+		return within(folder, root)
 	}
 	return name == folder
 }
 
-// within says whether path is above or lies below it.
-func within(path, above string) bool {
-	return path == above || strings.HasPrefix(path, above+"/")
+// within reports whether path is root or lies below it.
+func within(path, root string) bool {
+	return path == root || strings.HasPrefix(path, root+"/")
 }

@@ -7,7 +7,7 @@ import (
 	"testing/fstest"
 )
 
-// TestRepositoryRules tries imports against the rules that the repository uses.
+// TestRepositoryRules checks imports against the rules of this repository.
 func TestRepositoryRules(t *testing.T) {
 	text, err := os.ReadFile("../imports.txt")
 	if err != nil {
@@ -117,7 +117,7 @@ func TestProblemNamesFileLineAndImport(t *testing.T) {
 	}
 }
 
-func TestLongestLineCounts(t *testing.T) {
+func TestLongestMatchWins(t *testing.T) {
 	r, err := parse("a/...: std\na/b/...: other\na/b: c # a comment\n")
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestLongestLineCounts(t *testing.T) {
 		}
 	}
 	if _, ok := r.entries("ab", false); ok {
-		t.Error("a line for a/... fits ab")
+		t.Error("a line for a/... matches ab")
 	}
 }
 

@@ -1,11 +1,11 @@
-// Command tally adds up the test events that gotestsum wrote (--jsonfile), one
-// file a run, and closes with the line
+// Command tally adds up the test events that gotestsum wrote with --jsonfile, one
+// file per run. It prints the line
 //
 //	N passed, N failed, N skipped
 //
-// Subtests count. A package that fails although none of its tests did (it does
-// not compile, or its TestMain failed) and a run that executed no test count as
-// one failure each. It exits 1 where anything failed.
+// Subtests count. Two cases count as one failure each: a package that fails although
+// none of its tests failed (it does not compile, or its TestMain failed), and a run
+// that executed no test. The command exits with 1 if there is a failure.
 package main
 
 import (

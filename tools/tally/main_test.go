@@ -35,6 +35,6 @@ func TestRead(t *testing.T) {
 		}
 	}
 	if _, err := read(strings.NewReader("panic")); err == nil {
-		t.Error("no error for what is not JSON")
+		t.Error("no error for input that is not JSON")
 	}
 }
