@@ -121,15 +121,6 @@ func drain(jobs []Job, batch jetstream.MessageBatch) []Job {
 	return jobs
 }
 
-// Waiting is how many messages the workers have not stored yet.
-func (j *Jobs) Waiting(ctx context.Context) (uint64, error) {
-	info, err := j.consumer.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("failed to look at consumer %s: %w", subject.MirrorConsumer, err)
-	}
-	return info.NumPending + uint64(info.NumAckPending), nil
-}
-
 // HistoryHandler answers requests for history. It is called concurrently.
 type HistoryHandler interface {
 	Chats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error)

@@ -10,10 +10,11 @@ import (
 	"roost/streams"
 )
 
-// erasure completes the deletion of accounts: the gateway that is asked for it
-// deletes what it knows of, and may die in the middle. History is deleted at once,
-// as for who switches it off; once nobody stores anything for the person any more
-// all of it is done again, by a gateway, and the name is free unless it is reserved.
+// erasure completes the deletion of accounts. The gateway that serves the request
+// deletes the data that it finds, and may crash before it is done. erasure deletes the
+// history of the user at once. After streams.EraseSettle no process stores data for
+// the user any more. Then a gateway repeats the deletion, and the name becomes free
+// unless it is reserved.
 type erasure struct {
 	streams   *streams.Conn
 	retention *retention
@@ -28,8 +29,9 @@ func newErasure(opts Options, m *metrics, r *retention) *erasure {
 	return &erasure{streams: opts.Streams, retention: r, metrics: m, log: opts.Log, due: make(map[schemas.UserID]time.Time)}
 }
 
-// changed hears of every change of anybody's devices, and of what each round finds.
-func (e *erasure) changed(u schemas.UserID, record schemas.Devices) {
+// devicesChanged plans the erasure of a deleted account. The directory calls it after
+// each change of a user's devices, and upkeep in each round.
+func (e *erasure) devicesChanged(u schemas.UserID, record schemas.Devices) {
 	if !record.Deleted() || record.Erased {
 		return
 	}
@@ -38,7 +40,7 @@ func (e *erasure) changed(u schemas.UserID, record schemas.Devices) {
 	if _, ok := e.due[u]; ok {
 		return
 	}
-	since := time.Now() // the clock of who deleted it may be behind
+	since := time.Now() // the clock of the gateway that deleted it may be behind
 	if at := record.DeletedAt.Time(); at.After(since) {
 		since = at
 	}
@@ -46,33 +48,33 @@ func (e *erasure) changed(u schemas.UserID, record schemas.Devices) {
 	e.retention.planNow(schemas.Participant{User: u})
 }
 
-// run completes what is due until ctx ends.
+// run erases the accounts that are due until ctx ends.
 func (e *erasure) run(ctx context.Context) {
 	tick := time.NewTicker(sweepTick)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			e.complete(ctx, time.Now())
+			e.eraseDue(ctx, time.Now())
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (e *erasure) complete(ctx context.Context, now time.Time) {
+func (e *erasure) eraseDue(ctx context.Context, now time.Time) {
 	e.mu.Lock()
-	var today []schemas.UserID
+	var due []schemas.UserID
 	for u, at := range e.due {
 		if !at.After(now) {
-			today = append(today, u)
+			due = append(due, u)
 		}
 	}
 	e.mu.Unlock()
-	for _, u := range today {
+	for _, u := range due {
 		err := e.erase(ctx, u)
 		if err != nil && ctx.Err() == nil {
-			e.log.Warn("a deleted account could not be erased; it is tried again", "error", err)
+			e.log.Warn("failed to erase a deleted account; the worker retries", "error", err)
 		}
 		e.mu.Lock()
 		if err == nil {
@@ -88,7 +90,7 @@ func (e *erasure) erase(ctx context.Context, u schemas.UserID) error {
 	if err := e.streams.RequestErasure(ctx, u); err != nil {
 		return err
 	}
-	n, err := e.retention.sweepOf(ctx, schemas.Participant{User: u})
+	n, err := e.retention.sweepOwner(ctx, schemas.Participant{User: u})
 	e.metrics.deleted.Add(float64(n))
 	if err != nil {
 		return err

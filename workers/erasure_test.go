@@ -14,7 +14,8 @@ import (
 	"roost/streams/streamstest"
 )
 
-func (b *bench) person(u schemas.UserID) *streams.Person {
+// user reads the current record of a user.
+func (b *bench) user(u schemas.UserID) *streams.Person {
 	b.t.Helper()
 	p, err := b.conn.Directory().Fresh(b.ctx(), u)
 	if err != nil {
@@ -23,24 +24,23 @@ func (b *bench) person(u schemas.UserID) *streams.Person {
 	return p
 }
 
-// newErasure is one without a worker around it, so that the test has the time in
-// its hands.
+// newErasure returns an erasure without a worker, so the test sets the time.
 func (b *bench) newErasure(store Store) (*erasure, *prometheus.Registry) {
 	registry := prometheus.NewRegistry()
 	o, m := Options{Streams: b.conn, Store: store, Log: streamstest.Log(b.t)}, newMetrics(registry)
 	return newErasure(o, m, newRetention(o, m)), registry
 }
 
-// TestDeletedAccountsHistory goes as if she had switched it off; what others keep
-// stays.
-func TestDeletedAccountsHistory(t *testing.T) {
+// TestHistoryOfDeletedAccount: the worker deletes the history of a deleted account, but for
+// the messages that another user keeps.
+func TestHistoryOfDeletedAccount(t *testing.T) {
 	for name, remove := range map[string]func(*bench){
 		"deleted": func(b *bench) {
 			if _, err := b.conn.DeleteAccount(b.ctx(), "alice", 0); err != nil {
 				b.t.Fatal(err)
 			}
 		},
-		"cut short": func(b *bench) { streamstest.Tombstone(b.t, b.server, "alice") }, // her settings still say that she keeps it
+		"interrupted": func(b *bench) { streamstest.Tombstone(b.t, b.server, "alice") }, // her settings still switch history on
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -54,7 +54,7 @@ func TestDeletedAccountsHistory(t *testing.T) {
 			remove(b)
 			b.wantStored("alice", "bob", "[]")
 			b.wantHistory("carol", "alice", "both keep it")
-			b.post("alice", "bob", "was on its way")
+			b.post("alice", "bob", "was in flight")
 			b.post("carol", "alice", "carol keeps it")
 			b.wantHistory("carol", "alice", "carol keeps it", "both keep it")
 			if got := b.stored("alice", "bob"); got != "[]" {
@@ -64,9 +64,9 @@ func TestDeletedAccountsHistory(t *testing.T) {
 	}
 }
 
-// TestErasureCompletesADeletion that was cut short, once nobody stores anything for
-// her any more, and not before history is deleted.
-func TestErasureCompletesADeletion(t *testing.T) {
+// TestErasureCompletesDeletion: the worker completes an interrupted deletion, not before
+// streams.EraseSettle has passed and history is deleted.
+func TestErasureCompletesDeletion(t *testing.T) {
 	b := newBench(t)
 	b.keep("alice", 90)
 	b.device("alice", 0)
@@ -82,70 +82,70 @@ func TestErasureCompletesADeletion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for u, record := range map[schemas.UserID]schemas.Devices{"bob": {}, "carol": {DeletedAt: 1, Erased: true}} {
-		if e.changed(u, record); len(e.due) != 1 {
-			t.Errorf("nothing is to be deleted of %s, and %v are due", u, e.due)
+		if e.devicesChanged(u, record); len(e.due) != 1 {
+			t.Errorf("after the record of %s, %v are due, want one user", u, e.due)
 		}
 	}
 	deleted := time.Now()
-	e.complete(b.ctx(), deleted)
-	if !b.person("alice").Deleted {
-		t.Fatal("the name is free before others know")
+	e.eraseDue(b.ctx(), deleted)
+	if !b.user("alice").Deleted {
+		t.Fatal("the name is free before all processes know of the deletion")
 	}
 	if s, err := b.conn.Directory().Settings(b.ctx(), "alice"); err != nil || !s.KeepsHistory() {
-		t.Errorf("erased again before others know: %+v, %v", s, err)
+		t.Errorf("erased before all processes know of the deletion: %+v, %v", s, err)
 	}
 	later := deleted.Add(streams.EraseSettle)
-	e.complete(b.ctx(), later)
-	if !b.person("alice").Deleted {
-		t.Fatal("the name is free though history is not deleted")
+	e.eraseDue(b.ctx(), later)
+	if !b.user("alice").Deleted {
+		t.Fatal("the name is free although history is not deleted")
 	}
 	if s, err := b.conn.Directory().Settings(b.ctx(), "alice"); err != nil || s.KeepsHistory() {
-		t.Errorf("her settings are still there: %+v, %v", s, err)
+		t.Errorf("the settings are not deleted: %+v, %v", s, err)
 	}
-	broken.mended = true
-	e.complete(b.ctx(), later.Add(sweepRetry-time.Millisecond))
-	if !b.person("alice").Deleted {
-		t.Fatal("tried again too early")
+	broken.repaired = true
+	e.eraseDue(b.ctx(), later.Add(sweepRetry-time.Millisecond))
+	if !b.user("alice").Deleted {
+		t.Fatal("the retry was too early")
 	}
-	e.complete(b.ctx(), later.Add(sweepRetry))
-	if p := b.person("alice"); p.Deleted || p.Exists || p.TokensAfter == 0 {
-		t.Errorf("she is %+v", p)
+	e.eraseDue(b.ctx(), later.Add(sweepRetry))
+	if u := b.user("alice"); u.Deleted || u.Exists || u.TokensAfter == 0 {
+		t.Errorf("the user is %+v", u)
 	}
 	if got := b.stored("alice", "bob"); got != "[]" || counter(t, registry, "accounts_erased_total") != 1 || len(e.due) != 0 {
-		t.Errorf("the store has %s, %v are counted, %v are due", got, counter(t, registry, "accounts_erased_total"), e.due)
+		t.Errorf("the store has %s, the metric counts %v, %v are due", got, counter(t, registry, "accounts_erased_total"), e.due)
 	}
 	for _, at := range []time.Duration{streams.MinEraseMemory - time.Hour, streams.MinEraseMemory + time.Hour} {
 		if err := k.round(b.ctx(), deleted.Add(at)); err != nil {
 			t.Fatal(err)
 		}
-		if known := b.person("alice").TokensAfter != 0; known != (at < streams.MinEraseMemory) {
-			t.Errorf("after %s she is remembered: %t", at, known)
+		if known := b.user("alice").TokensAfter != 0; known != (at < streams.MinEraseMemory) {
+			t.Errorf("after %s the record exists: %t", at, known)
 		}
 	}
 }
 
-// By whatever clock an account was deleted, others have had their time to hear of it from
-// when the worker has.
-func TestErasureWithAClockThatIsBehind(t *testing.T) {
+// TestErasureWithSlowClock: the clock of the gateway that deleted the account may be slow.
+// The worker waits for streams.EraseSettle by its own clock.
+func TestErasureWithSlowClock(t *testing.T) {
 	b := newBench(t)
 	b.device("alice", 0)
 	if _, err := b.conn.DeleteAccount(b.ctx(), "alice", 0); err != nil {
 		t.Fatal(err)
 	}
 	e, _ := b.newErasure(b.store)
-	e.changed("alice", schemas.Devices{DeletedAt: schemas.Now() - 3600_000})
-	heard := time.Now()
+	e.devicesChanged("alice", schemas.Devices{DeletedAt: schemas.Now() - 3600_000})
+	learned := time.Now()
 	for _, after := range []time.Duration{0, streams.EraseSettle - time.Second, streams.EraseSettle} {
-		e.complete(b.ctx(), heard.Add(after))
-		if free := !b.person("alice").Deleted; free != (after == streams.EraseSettle) {
+		e.eraseDue(b.ctx(), learned.Add(after))
+		if free := !b.user("alice").Deleted; free != (after == streams.EraseSettle) {
 			t.Errorf("after %s the name is free: %t", after, free)
 		}
 	}
 }
 
-// A deleted account is remembered while messages of it may still arrive, however long
-// they wait.
-func TestErasureIsRememberedWhileMessagesWait(t *testing.T) {
+// TestErasedRecordOutlivesItsMessages: the record of an erased account stays while inboxes may
+// still hold messages of it.
+func TestErasedRecordOutlivesItsMessages(t *testing.T) {
 	const wait = 60 * 24 * time.Hour
 	b := newBench(t)
 	b.conn = streamstest.Connect(t, b.server, streams.Topology{InboxMaxAge: wait})
@@ -161,14 +161,15 @@ func TestErasureIsRememberedWhileMessagesWait(t *testing.T) {
 		if err := k.round(b.ctx(), time.Now().Add(at)); err != nil {
 			t.Fatal(err)
 		}
-		if known := b.person("alice").TokensAfter != 0; known != (at <= wait) {
-			t.Errorf("after %s she is remembered: %t", at, known)
+		if known := b.user("alice").TokensAfter != 0; known != (at <= wait) {
+			t.Errorf("after %s the record exists: %t", at, known)
 		}
 	}
 }
 
-// A record with a reserved name outlives the tokens of the account.
-func TestReservedNamesAreRemembered(t *testing.T) {
+// TestErasedRecordKeepsReservedName: the record of an erased account stays while its name is
+// reserved, even after its tokens have expired.
+func TestErasedRecordKeepsReservedName(t *testing.T) {
 	b := newBench(t)
 	b.device("alice", 0)
 	const reserved = 2 * streams.MinEraseMemory
@@ -183,14 +184,15 @@ func TestReservedNamesAreRemembered(t *testing.T) {
 		if err := k.round(b.ctx(), time.Now().Add(at)); err != nil {
 			t.Fatal(err)
 		}
-		if known := b.person("alice").TokensAfter != 0; known != (at < reserved) {
-			t.Errorf("after %s she is remembered: %t", at, known)
+		if known := b.user("alice").TokensAfter != 0; known != (at < reserved) {
+			t.Errorf("after %s the record exists: %t", at, known)
 		}
 	}
 }
 
-// A user who gets a message of a deleted account later is told in the next round.
-func TestLatePeersHearOfADeletion(t *testing.T) {
+// TestLateReceiverLearnsOfDeletion: if a user receives a message of a deleted account after the
+// deletion, the next round sends a user_deleted entry to that user.
+func TestLateReceiverLearnsOfDeletion(t *testing.T) {
 	b := newBench(t)
 	b.device("alice", 0)
 	bob := b.device("bob", 0)
@@ -217,14 +219,14 @@ func TestLatePeersHearOfADeletion(t *testing.T) {
 	}
 }
 
-// noChats is a store that does not answer until it is mended.
+// noChats is a store whose Chats fails until it is repaired.
 type noChats struct {
 	Store
-	mended bool
+	repaired bool
 }
 
 func (s *noChats) Chats(ctx context.Context, u schemas.UserID) ([]schemas.ChatID, error) {
-	if !s.mended {
+	if !s.repaired {
 		return nil, errors.New("not now")
 	}
 	return s.Store.Chats(ctx, u)

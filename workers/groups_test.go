@@ -56,14 +56,14 @@ func (b *bench) keepGroup(id schemas.GroupID, days int) {
 	})
 }
 
-// nextMillisecond waits until what comes next is later than all before.
+// nextMillisecond waits until the clock is past the newest message id.
 func (b *bench) nextMillisecond() {
 	b.t.Helper()
 	before := b.conn.Clock().Next().Time()
 	b.eventually("the next millisecond", func() bool { return schemas.Now() > before })
 }
 
-// postGroup puts a message of alice to a group into MESSAGES.
+// postGroup stores a message from alice to a group in MESSAGES.
 func (b *bench) postGroup(to schemas.GroupID, content string) {
 	b.t.Helper()
 	id := b.conn.Clock().Next()
@@ -71,7 +71,7 @@ func (b *bench) postGroup(to schemas.GroupID, content string) {
 		SenderDeviceID: schemas.DeviceID(b.conn.Clock().NextULID()), MessageIDByClient: 1})
 }
 
-// wantGroup waits until somebody's page of a group is of these contents.
+// wantGroup waits until a user's page of a group has these contents.
 func (b *bench) wantGroup(as schemas.UserID, id schemas.GroupID, whole bool, want ...string) {
 	b.t.Helper()
 	var got []string
@@ -79,9 +79,9 @@ func (b *bench) wantGroup(as schemas.UserID, id schemas.GroupID, whole bool, wan
 		reply, err := b.conn.HistoryPage(b.ctx(), schemas.HistoryRequest{UserID: as, Chat: string(id), Whole: whole})
 		got = nil
 		if err != nil {
-			var told *schemas.Error
-			if errors.As(err, &told) {
-				got = []string{string(told.Code)}
+			var answer *schemas.Error
+			if errors.As(err, &answer) {
+				got = []string{string(answer.Code)}
 			}
 		}
 		for _, m := range reply.Messages {
@@ -100,7 +100,7 @@ func TestGroupHistoryFollowsMembershipAndSettings(t *testing.T) {
 	id := b.group("alice", "bob")
 	b.postGroup(id, "1")
 	b.wantGroup("bob", id, false, "1")
-	b.wantGroup("alice", id, false) // keeps none, and nor does the group
+	b.wantGroup("alice", id, false) // neither alice nor the group keeps history
 	b.wantGroup("carol", id, false, "not_a_member")
 	b.wantGroup("carol", id, true, "not_a_member")
 	b.wantGroup("alice", id, true, "history_off")
@@ -119,9 +119,9 @@ func TestGroupHistoryFollowsMembershipAndSettings(t *testing.T) {
 	b.add(id, "carol")
 	b.postGroup(id, "5")
 	b.wantGroup("bob", id, false, "5", "4", "3", "1")
-	b.wantGroup("alice", id, false, "5", "4") // by the group's choice, since it was made
-	b.wantGroup("carol", id, false, "5")      // since she joined
-	b.wantGroup("carol", id, true, "5", "4")  // all that the group keeps
+	b.wantGroup("alice", id, false, "5", "4") // what the group keeps
+	b.wantGroup("carol", id, false, "5")      // what the group keeps since carol joined
+	b.wantGroup("carol", id, true, "5", "4")  // what the group keeps
 
 	b.remove(id, "carol")
 	b.postGroup(id, "6")
@@ -129,14 +129,14 @@ func TestGroupHistoryFollowsMembershipAndSettings(t *testing.T) {
 	b.wantGroup("carol", id, true, "not_a_member")
 	b.wantGroup("carol", id, false, "5")
 	b.remove(id, "bob")
-	b.remove(id, "alice") // and with her the group
+	b.remove(id, "alice") // the last member: the group is deleted
 	b.wantGroup("bob", id, false, "6", "5", "4", "3", "1")
 	b.wantGroup("alice", id, false)
 	b.wantGroup("alice", id, true, "not_found")
 }
 
-// TestGroupsAmongChats: of a person's chats are the groups that they were ever a
-// member of, whether or not they sent there or keep history themselves.
+// TestGroupsAmongChats: the chats of a user include every group of which the user was ever a
+// member, even if the user sent nothing there and keeps no history.
 func TestGroupsAmongChats(t *testing.T) {
 	b := newBench(t)
 	b.run(b.store)
@@ -154,7 +154,7 @@ func TestGroupsAmongChats(t *testing.T) {
 		if fmt.Sprint(reply.Chats) != fmt.Sprint(want) {
 			t.Errorf("the chats of %s are %v, want %v", u, reply.Chats, want)
 		}
-		for _, chat := range reply.Chats { // none of them ends an export
+		for _, chat := range reply.Chats { // an export must not fail at any of them
 			if _, err := b.conn.HistoryPage(b.ctx(), schemas.HistoryRequest{UserID: u, Chat: chat}); err != nil {
 				t.Errorf("%s of %s: %v", chat, u, err)
 			}
@@ -171,12 +171,12 @@ func TestGroupsAmongChats(t *testing.T) {
 	chats("bob", one, two)
 	chats("carol")
 	if reply, err := b.conn.HistoryChats(b.ctx(), schemas.ChatsRequest{UserID: "bob", After: string(min(one, two))}); err != nil || fmt.Sprint(reply.Chats) != fmt.Sprintf("[%s]", max(one, two)) {
-		t.Errorf("behind the first: %v, %v", reply, err)
+		t.Errorf("after the first: %v, %v", reply, err)
 	}
 }
 
-// TestGroupPages: a page goes over spans, and has all that it may of the
-// millisecond in which one ends.
+// TestGroupPages: a page covers several spans. It has exactly the messages of a span, even if
+// other messages have the millisecond in which the span begins or ends.
 func TestGroupPages(t *testing.T) {
 	b := newBench(t)
 	h := &history{store: b.store, directory: b.conn.Directory(), groups: b.conn.Groups()}
@@ -201,7 +201,7 @@ func TestGroupPages(t *testing.T) {
 	third := post(at+20, 5)
 	v := view{chat: chat, since: 1, upTo: schemas.Now(), spans: []schemas.Span{
 		{From: first[3], To: first[9]},   // 5 to 9
-		{From: second[1], To: second[8]}, // 13 to 18, and behind them many of that time
+		{From: second[1], To: second[8]}, // 13 to 18; many more have the same millisecond
 		{From: third[1]},                 // 213 to 215
 	}}
 	page, err := h.read(b.ctx(), v)
@@ -221,6 +221,6 @@ func TestGroupPages(t *testing.T) {
 	}
 	v.since = 0
 	if page, err = h.read(b.ctx(), v); err != nil || len(page) != 0 {
-		t.Errorf("who keeps nothing gets %d messages, %v", len(page), err)
+		t.Errorf("a reader who keeps no history gets %d messages, %v", len(page), err)
 	}
 }

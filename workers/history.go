@@ -9,8 +9,8 @@ import (
 	"roost/streams"
 )
 
-// history answers requests for pages. Who sees what follows from the reader's
-// settings and memberships now, not from what the store has.
+// history answers requests for history. The reader's current settings and memberships
+// decide which messages of the store a page shows.
 type history struct {
 	store     Store
 	directory *streams.Directory
@@ -19,10 +19,11 @@ type history struct {
 
 var _ streams.HistoryHandler = (*history)(nil)
 
-// Chats implements [streams.HistoryHandler]. A reader who keeps no history has no
-// chats of two. Groups are those of which they were ever a member: the store knows
-// who has sent to a group, and not who has read, and the group may keep what the
-// reader does not. Of a chat there may be nothing to see.
+// Chats implements [streams.HistoryHandler]. It returns the reader's 1:1 chats, if the
+// reader keeps history, and every group that the reader was ever a member of. The store
+// cannot tell the groups: it knows the senders of a group, and not its readers. A group
+// may also keep history that the reader does not. A chat of the answer may have no
+// message that the reader can see.
 func (h *history) Chats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error) {
 	reply := schemas.ChatsReply{Chats: []string{}}
 	settings, err := h.directory.Settings(ctx, req.UserID)
@@ -41,11 +42,11 @@ func (h *history) Chats(ctx context.Context, req schemas.ChatsRequest) (schemas.
 	var all []schemas.ChatID
 	if settings.KeepsHistory() {
 		if all, err = h.store.Chats(ctx, req.UserID); err != nil {
-			return reply, storeAway(err)
+			return reply, storeUnavailable(err)
 		}
 	}
 	for _, chat := range all {
-		if name, ok := nameOf(chat, req.UserID); ok && name > req.After {
+		if name, ok := peerOf(chat, req.UserID); ok && name > req.After {
 			reply.Chats = append(reply.Chats, name)
 		}
 	}
@@ -54,8 +55,8 @@ func (h *history) Chats(ctx context.Context, req schemas.ChatsRequest) (schemas.
 	return reply, nil
 }
 
-// nameOf is how a user names one of their chats of two.
-func nameOf(chat schemas.ChatID, u schemas.UserID) (string, bool) {
+// peerOf returns the other user of a 1:1 chat of u.
+func peerOf(chat schemas.ChatID, u schemas.UserID) (string, bool) {
 	a, b, ok := chat.Users()
 	if a == u {
 		return string(b), ok
@@ -77,9 +78,9 @@ func (h *history) Page(ctx context.Context, req schemas.HistoryRequest) (schemas
 	}
 	switch {
 	case chat.Group == "" && req.Whole:
-		return reply, schemas.InvalidField("whole", "is about groups.")
+		return reply, schemas.InvalidField("whole", "applies to groups only.")
 	case chat.Group == "":
-		err = h.viewOfUser(ctx, req.UserID, &v)
+		err = h.viewOfDirect(ctx, req.UserID, &v)
 	case req.Whole:
 		err = h.viewOfGroup(ctx, req.UserID, chat.Group, &v)
 	default:
@@ -90,26 +91,26 @@ func (h *history) Page(ctx context.Context, req schemas.HistoryRequest) (schemas
 	}
 	states, err := h.states(ctx, v)
 	if err != nil {
-		return reply, storeAway(err)
+		return reply, storeUnavailable(err)
 	}
 	reply.Messages = append(reply.Messages, states...)
 	return reply, nil
 }
 
-// view is what of a chat somebody sees.
+// view selects the messages of a chat that a reader can see.
 type view struct {
 	chat   schemas.ChatID
-	since  schemas.Timestamp // 0: nothing
-	upTo   schemas.Timestamp
-	before schemas.MessageID // messages with a smaller id alone; empty: no such bound
-	spans  []schemas.Span    // oldest first
+	since  schemas.Timestamp // the first; 0: no message
+	upTo   schemas.Timestamp // the last
+	before schemas.MessageID // only smaller ids; empty: no bound
+	spans  []schemas.Span    // of the reader's membership, oldest first
 }
 
-// always is a span that has every message.
+// always is the span that contains every message.
 var always = []schemas.Span{{}}
 
-// viewOfUser is that of one of two.
-func (h *history) viewOfUser(ctx context.Context, u schemas.UserID, v *view) error {
+// viewOfDirect sets the view of a 1:1 chat: what the reader keeps.
+func (h *history) viewOfDirect(ctx context.Context, u schemas.UserID, v *view) error {
 	settings, err := h.directory.Settings(ctx, u)
 	if err != nil {
 		return schemas.Unavailable(err)
@@ -121,8 +122,8 @@ func (h *history) viewOfUser(ctx context.Context, u schemas.UserID, v *view) err
 	return nil
 }
 
-// viewOfMember is what a person saw of a group: while they were a member, and as
-// long as they or the group keep history.
+// viewOfMember sets a member's view of a group: the messages of the spans of the
+// membership, as far as the user or the group keeps history.
 func (h *history) viewOfMember(ctx context.Context, u schemas.UserID, id schemas.GroupID, v *view) error {
 	group, err := h.groups.Peek(ctx, id)
 	if err != nil && !errors.Is(err, streams.ErrNoGroup) {
@@ -148,7 +149,7 @@ func (h *history) viewOfMember(ctx context.Context, u schemas.UserID, id schemas
 	return nil
 }
 
-// viewOfGroup is what the group keeps, for who is a member now.
+// viewOfGroup sets the view of all messages that a group keeps. Only current members get it.
 func (h *history) viewOfGroup(ctx context.Context, u schemas.UserID, id schemas.GroupID, v *view) error {
 	group, err := h.groups.Peek(ctx, id)
 	if errors.Is(err, streams.ErrNoGroup) {
@@ -161,7 +162,7 @@ func (h *history) viewOfGroup(ctx context.Context, u schemas.UserID, id schemas.
 		return notAMember(group)
 	}
 	if !group.KeepsHistory() {
-		return schemas.Errorf(schemas.CodeHistoryOff, "This group keeps no history; its owner or an admin can switch it on.")
+		return schemas.Errorf(schemas.CodeHistoryOff, "This group keeps no history. Its owner or an admin can switch it on.")
 	}
 	v.since, v.spans = group.HistorySince, always
 	return nil
@@ -169,20 +170,20 @@ func (h *history) viewOfGroup(ctx context.Context, u schemas.UserID, id schemas.
 
 func notAMember(group *schemas.Group) error {
 	if group == nil {
-		return schemas.Errorf(schemas.CodeNotFound, "There is no such group.")
+		return schemas.Errorf(schemas.CodeNotFound, "This group does not exist.")
 	}
 	return schemas.Errorf(schemas.CodeNotAMember, "You are not a member of that group.")
 }
 
-// shows says whether the view has what an update does: always where it deletes, else
-// where it was made within what the view has.
+// shows reports whether the view applies an update: every deletion, and any other
+// update that was sent within the view.
 func (v *view) shows(u *schemas.Message) bool {
 	return u.Change == schemas.ChangeDelete || u.Timestamp >= v.since &&
 		slices.ContainsFunc(v.spans, func(s schemas.Span) bool { return s.Has(u.MessageID) })
 }
 
-// states reads a page, and then what was done to its messages: so a deletion that
-// comes in between is seen.
+// states reads a page and then the updates of its messages. In this order it does not
+// miss a deletion that is stored between the two reads.
 func (h *history) states(ctx context.Context, v view) ([]schemas.MessageState, error) {
 	messages, err := h.read(ctx, v)
 	if err != nil || len(messages) == 0 {
@@ -200,7 +201,7 @@ func (h *history) states(ctx context.Context, v view) ([]schemas.MessageState, e
 	return schemas.Fold(messages, updates), nil
 }
 
-// read reads a page of what the view has, newest first.
+// read reads a page of the view, newest message first.
 func (h *history) read(ctx context.Context, v view) (page []schemas.Message, err error) {
 	if v.since == 0 {
 		return nil, nil
@@ -215,9 +216,9 @@ func (h *history) read(ctx context.Context, v view) (page []schemas.Message, err
 	return page, nil
 }
 
-// readSpan reads the newest limit messages of a span. The store knows times and no
-// ids, so it is asked for more where messages of the millisecond in which the span,
-// or the view, begins or ends do not belong to it.
+// readSpan reads the newest messages of a span, at most limit. The store selects by
+// time, but a span and a view begin and end at a message id. If messages of the same
+// millisecond lie outside, readSpan asks the store for more.
 func (h *history) readSpan(ctx context.Context, v view, s schemas.Span, limit int) ([]schemas.Message, error) {
 	since, upTo := max(v.since, s.From.Time()), v.upTo
 	if s.To != "" {
@@ -244,9 +245,9 @@ func (h *history) readSpan(ctx context.Context, v view, s schemas.Span, limit in
 	}
 }
 
-func storeAway(cause error) error {
+func storeUnavailable(cause error) error {
 	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: cause,
-		Message: "The history store does not answer. Try again later; messages flow on without it."}
+		Message: "The history store does not answer. Try again later. You can still send and receive messages."}
 }
 
 // Ready implements [streams.HistoryHandler].

@@ -27,7 +27,7 @@ func Handler(registry *prometheus.Registry, conn *streams.Conn, store Store) htt
 		status, body := http.StatusOK, schemas.Answer{Status: schemas.StatusSuccess}
 		if ready.Ready = len(ready.Missing) == 0; !ready.Ready {
 			status, body.Status = http.StatusServiceUnavailable, schemas.StatusFailed
-			body.Error = &schemas.AnswerError{Code: schemas.CodeUnavailable, Message: "This worker cannot work now; data.missing says why."}
+			body.Error = &schemas.AnswerError{Code: schemas.CodeUnavailable, Message: "This worker is not ready. See data.missing for the reasons."}
 		}
 		body.Data = schemas.Encode(ready)
 		answer(w, status, body)
@@ -39,5 +39,5 @@ func Handler(registry *prometheus.Registry, conn *streams.Conn, store Store) htt
 func answer(w http.ResponseWriter, status int, body schemas.Answer) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(schemas.Encode(body)) // the asker went away
+	_, _ = w.Write(schemas.Encode(body)) // it fails if the client closed the connection
 }

@@ -10,60 +10,61 @@ import (
 	"roost/streams"
 )
 
-// source is where the mirror's messages come from; *streams.Jobs is one.
+// source delivers messages to the mirror. *streams.Jobs implements it.
 type source interface {
 	Fetch(ctx context.Context, n int, wait time.Duration) ([]streams.Job, error)
 	RemoveDone(ctx context.Context) error
 }
 
-// mirror copies messages that somebody keeps from MESSAGES into history.
+// mirror copies the messages that a user or group keeps from MESSAGES into history.
 type mirror struct {
 	source    source
 	store     Store
 	directory *streams.Directory
 	metrics   *metrics
 	log       *slog.Logger
-	settled   atomic.Bool // since removeDone looked last
+	answered  atomic.Bool // the mirror answered jobs after the last run of removeDone
 }
 
 const (
 	batchSize = 500
 	fetchWait = 5 * time.Second
-	// storeTimeout bounds one write. It is shorter than the consumer's ack wait,
-	// so a slow store does not get the same batch twice at a time.
+	// storeTimeout bounds one write. It is shorter than the consumer's ack wait, so a
+	// slow store never works on the same batch twice at the same time.
 	storeTimeout = 30 * time.Second
 	minPause     = 250 * time.Millisecond
 	maxPause     = 15 * time.Second
-	// removeEvery is how often what every consumer has leaves MESSAGES.
+	// removeEvery is the time between two removals from MESSAGES.
 	removeEvery = 2 * time.Second
 )
 
-// outcome is what became of one job; settle alone turns it into an answer.
+// outcome is the result of one job. Only answer turns it into an acknowledgement.
 type outcome int
 
 const (
-	done      outcome = iota // stored, or nobody keeps it
-	postponed                // the store did not take it: again later
-	poison                   // can never be stored
+	done      outcome = iota // it is stored, or no user keeps it
+	postponed                // the store did not accept it: retry later
+	poison                   // it can never be stored
 )
 
-// run mirrors until fetch ends; work ends later, so that a batch is finished.
+// run mirrors messages until fetch ends. The context work ends later, so the mirror can
+// finish its batch.
 func (m *mirror) run(fetch, work context.Context) {
 	pause := minPause
 	for fetch.Err() == nil {
 		jobs, err := m.source.Fetch(fetch, batchSize, fetchWait)
 		if err != nil && fetch.Err() == nil {
-			m.log.Warn("messages for history could not be fetched; it is tried again", "error", err)
+			m.log.Warn("failed to fetch messages for history; the worker retries", "error", err)
 		}
 		healthy := err == nil
 		if len(jobs) > 0 {
 			outcomes, storeErr := m.handle(work, jobs)
 			if storeErr != nil {
 				healthy = false
-				m.log.Warn("history did not take messages; they wait in MESSAGES", "messages", len(jobs), "error", storeErr)
+				m.log.Warn("the history store did not accept messages; they wait in MESSAGES", "messages", len(jobs), "error", storeErr)
 			}
-			m.settle(jobs, outcomes, pause)
-			m.settled.Store(true)
+			m.answer(jobs, outcomes, pause)
+			m.answered.Store(true)
 		}
 		if healthy {
 			pause = minPause
@@ -77,7 +78,8 @@ func (m *mirror) run(fetch, work context.Context) {
 	}
 }
 
-// removeDone keeps MESSAGES short until ctx ends, on the caller's goroutine.
+// removeDone removes from MESSAGES, until ctx ends, the messages that every consumer has
+// acknowledged.
 func (m *mirror) removeDone(ctx context.Context) {
 	tick := time.NewTicker(removeEvery)
 	defer tick.Stop()
@@ -87,20 +89,21 @@ func (m *mirror) removeDone(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		settled := m.settled.Swap(false)
-		if !settled && !again {
+		answered := m.answered.Swap(false)
+		if !answered && !again {
 			continue
 		}
-		again = settled // the last acknowledgements may be on their way
+		again = answered // the last acknowledgements may be in flight
 		if err := m.source.RemoveDone(ctx); err != nil && ctx.Err() == nil {
 			again = true
-			m.log.Warn("messages that every consumer has stay in MESSAGES; it is tried again", "error", err)
+			m.log.Warn("failed to remove acknowledged messages from MESSAGES; the worker retries", "error", err)
 		}
 	}
 }
 
-// handle stores what is to be stored. Where the batch fails though the store
-// answers, each message is tried alone, so that one does not hold up the others.
+// handle stores the messages of a batch that are to be kept. If the store answers but
+// the batch fails, handle stores each message alone, so one message does not block the
+// others.
 func (m *mirror) handle(ctx context.Context, jobs []streams.Job) ([]outcome, error) {
 	outcomes := make([]outcome, len(jobs))
 	var messages []schemas.Message
@@ -112,7 +115,7 @@ func (m *mirror) handle(ctx context.Context, jobs []streams.Job) ([]outcome, err
 		msg, err := schemas.DecodeMessage(j.Data)
 		if err != nil {
 			outcomes[i] = poison
-			m.log.Error("a message can never be stored and is terminated", "sequence", j.Sequence, "error", err)
+			m.log.Error("failed to decode a message; it is terminated", "sequence", j.Sequence, "error", err)
 			continue
 		}
 		kept, err := m.kept(ctx, &msg)
@@ -143,11 +146,10 @@ func (m *mirror) handle(ctx context.Context, jobs []streams.Job) ([]outcome, err
 	return outcomes, err
 }
 
-// kept says whether a participant still keeps history: one who switched it off a
-// moment ago does not want what was on its way, not even having switched it on
-// again. Of a group, whose settings and members are many, the gateway that took the
-// message has said so. An update is kept where its target is, and expires with it: what
-// it says of its own end counts in the store, where the target is not known.
+// kept reports whether a participant keeps the message now. A user who has switched
+// history off since it was sent does not, even if history is on again. For a group
+// message the gateway that accepted it has decided. An update is kept if its target is
+// kept, and expires with it; only the store knows the target.
 func (m *mirror) kept(ctx context.Context, msg *schemas.Message) (bool, error) {
 	if !msg.IsUpdate() && msg.Expired(schemas.Now()) {
 		return false, nil
@@ -177,9 +179,9 @@ func (m *mirror) append(ctx context.Context, messages []schemas.Message) error {
 	return m.store.Append(ctx, messages)
 }
 
-// settle answers the stream. An answer that gets lost only means that the
-// message comes again, and the store knows it already.
-func (m *mirror) settle(jobs []streams.Job, outcomes []outcome, pause time.Duration) {
+// answer acknowledges, postpones or terminates each job. If an answer is lost, the
+// stream redelivers the message, and Append ignores it.
+func (m *mirror) answer(jobs []streams.Job, outcomes []outcome, pause time.Duration) {
 	for i, j := range jobs {
 		var err error
 		switch outcomes[i] {
@@ -193,7 +195,7 @@ func (m *mirror) settle(jobs []streams.Job, outcomes []outcome, pause time.Durat
 			err = j.Drop("not a message of the schema")
 		}
 		if err != nil {
-			m.log.Debug("an answer to the stream was not sent; the message comes again", "sequence", j.Sequence, "error", err)
+			m.log.Debug("failed to answer the stream; it will redeliver the message", "sequence", j.Sequence, "error", err)
 		}
 	}
 }

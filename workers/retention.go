@@ -8,101 +8,105 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"roost/schemas"
 	"roost/streams"
 )
 
-// retention deletes what nobody may see any more: what is older than
-// schemas.HistoryDays or has disappeared, and of the chats of people, and of groups, that
-// switched history off what nobody else keeps.
+// retention deletes history that no user can see any more:
+//
+//   - messages older than schemas.HistoryDays, and disappearing messages that expired;
+//   - messages of users and groups that switched history off, unless another
+//     participant keeps them.
 type retention struct {
 	streams *streams.Conn
 	store   Store
 	metrics *metrics
 	log     *slog.Logger
 
-	wake chan struct{} // 1; written by those who follow, read by sweep; full means sweep will look anyway
+	wake chan struct{} // capacity 1; planNow writes, sweep reads; if it is full, sweep will look at due anyway
 
-	mu  sync.Mutex // guards the rest
-	due map[schemas.Participant]visit
-	off map[schemas.GroupID]schemas.Timestamp // the history_until of groups that a visit was planned for
+	planned *lru.Cache[schemas.GroupID, schemas.Timestamp] // the history_until of each group with a planned sweep
+
+	mu  sync.Mutex // guards due
+	due map[schemas.Participant]plannedSweep
 }
 
-// visit is when the history of a person or group is to be swept, and whether once more after.
-type visit struct {
-	at    time.Time
-	again bool
+// plannedSweep is the time to sweep the history of a user or group.
+type plannedSweep struct {
+	at     time.Time
+	repeat bool // sweep once more, after sweepRepeat
 }
 
 const (
-	// expireEvery is for how long at most what has disappeared, and is not shown any
-	// more, is still on the disk.
+	// expireEvery bounds the time that an expired message stays on the disk. Pages
+	// do not show it any more.
 	expireEvery = time.Minute
 	sweepTick   = time.Second
-	// sweepAgain is when a history is swept a second time: messages that were on
-	// their way into the store at the first, for storeTimeout at most, have arrived
-	// by then. Within a minute all is gone.
-	sweepAgain = 45 * time.Second
-	sweepRetry = 5 * time.Second
-	// lately is for how long after history was switched on it is looked whether it
-	// was on before: the choice in between may have been seen by nobody.
-	lately = time.Hour
-	maxOff = 100_000
+	// sweepRepeat is the time from the first sweep of a history to the second. During
+	// the first, the mirror may still write messages, for at most storeTimeout. The
+	// second sweep deletes those too, within a minute.
+	sweepRepeat = 45 * time.Second
+	sweepRetry  = 5 * time.Second
+	// recentChange is for how long after history was switched on retention checks for
+	// older messages. It may have been off before, and no worker may have seen that.
+	recentChange = time.Hour
+	// maxPlanned bounds planned. An evicted group may be swept once more.
+	maxPlanned = 100_000
 )
 
 func newRetention(opts Options, m *metrics) *retention {
-	return &retention{streams: opts.Streams, store: opts.Store, metrics: m, log: opts.Log,
-		wake: make(chan struct{}, 1), due: make(map[schemas.Participant]visit), off: make(map[schemas.GroupID]schemas.Timestamp)}
-}
-
-// followSettings notes who keeps no history, or none of before. It begins with everybody
-// who ever chose, so a choice made while no worker ran is carried out as well.
-func (r *retention) followSettings(ctx context.Context) {
-	r.follow(ctx, "settings", func() error {
-		return r.streams.WatchSettings(ctx, func(u schemas.UserID, s schemas.Settings) {
-			if !s.KeepsHistory() || time.Since(s.HistorySince.Time()) <= lately {
-				r.planNow(schemas.Participant{User: u})
-			}
-		})
-	})
-}
-
-// followGroups notes which groups stopped keeping history, or were deleted, as long as
-// there may be something of before.
-func (r *retention) followGroups(ctx context.Context) {
-	r.follow(ctx, "groups", func() error {
-		return r.streams.WatchGroups(ctx, func(id schemas.GroupID, g *schemas.Group, at time.Time) {
-			until := schemas.TimestampOf(at)
-			if g != nil {
-				until = g.HistoryUntil
-			}
-			if until != 0 && time.Since(until.Time()) < schemas.HistoryDays*24*time.Hour && r.isNews(id, until) {
-				r.planNow(schemas.Participant{Group: id})
-			}
-		})
-	})
-}
-
-// isNews says whether no visit was planned for that end of a group's history.
-func (r *retention) isNews(id schemas.GroupID, until schemas.Timestamp) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known := r.off[id]
-	if len(r.off) >= maxOff {
-		clear(r.off) // at worst one more visit of each
+	planned, err := lru.New[schemas.GroupID, schemas.Timestamp](maxPlanned)
+	if err != nil {
+		panic(err) // maxPlanned is positive
 	}
-	r.off[id] = until
-	return known != until
+	return &retention{streams: opts.Streams, store: opts.Store, metrics: m, log: opts.Log,
+		wake: make(chan struct{}, 1), planned: planned, due: make(map[schemas.Participant]plannedSweep)}
 }
 
-// follow watches again where that failed, until ctx ends.
-func (r *retention) follow(ctx context.Context, what string, watch func() error) {
+// watchSettings plans a sweep for each user who keeps no history, or switched it on
+// recently. It begins with all stored settings, so it finds changes that were made while
+// no worker ran.
+func (r *retention) watchSettings(ctx context.Context) {
+	r.watch(ctx, "settings", func() error { return r.streams.WatchSettings(ctx, r.settingsChanged) })
+}
+
+func (r *retention) settingsChanged(u schemas.UserID, s schemas.Settings) {
+	if !s.KeepsHistory() || time.Since(s.HistorySince.Time()) <= recentChange {
+		r.planNow(schemas.Participant{User: u})
+	}
+}
+
+// watchGroups plans a sweep for each group that switched history off or was deleted,
+// while messages of the time before may exist.
+func (r *retention) watchGroups(ctx context.Context) {
+	r.watch(ctx, "groups", func() error { return r.streams.WatchGroups(ctx, r.groupChanged) })
+}
+
+func (r *retention) groupChanged(id schemas.GroupID, g *schemas.Group, at time.Time) {
+	until := schemas.TimestampOf(at)
+	if g != nil {
+		until = g.HistoryUntil
+	}
+	if until == 0 || time.Since(until.Time()) >= schemas.HistoryDays*24*time.Hour {
+		return
+	}
+	if planned, ok := r.planned.Get(id); ok && planned == until {
+		return
+	}
+	r.planned.Add(id, until)
+	r.planNow(schemas.Participant{Group: id})
+}
+
+// watch runs a watch until ctx ends. It starts the watch again after a failure.
+func (r *retention) watch(ctx context.Context, subject string, watch func() error) {
 	for ctx.Err() == nil {
 		err := watch()
 		if err == nil {
 			continue
 		}
-		r.log.Warn(what+" could not be followed; it is tried again", "error", err)
+		r.log.Warn("failed to watch the "+subject+"; the worker retries", "error", err)
 		select {
 		case <-time.After(sweepRetry):
 		case <-ctx.Done():
@@ -110,31 +114,31 @@ func (r *retention) follow(ctx context.Context, what string, watch func() error)
 	}
 }
 
-func (r *retention) planNow(of schemas.Participant) {
-	r.plan(of, visit{at: time.Now(), again: true})
+func (r *retention) planNow(owner schemas.Participant) {
+	r.plan(owner, plannedSweep{at: time.Now(), repeat: true})
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (r *retention) plan(of schemas.Participant, v visit) {
+func (r *retention) plan(owner schemas.Participant, p plannedSweep) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.due[of] = v
+	r.due[owner] = p
 }
 
-// planUnlessNews is plan after a visit: what was planned during it is for a choice that
-// the visit may not have seen.
-func (r *retention) planUnlessNews(of schemas.Participant, v visit) {
+// planNext plans the next sweep after one. It keeps a sweep that was planned meanwhile,
+// because the finished one may have missed the change that caused it.
+func (r *retention) planNext(owner schemas.Participant, p plannedSweep) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.due[of]; !ok {
-		r.due[of] = v
+	if _, ok := r.due[owner]; !ok {
+		r.due[owner] = p
 	}
 }
 
-// sweep deletes what is due until ctx ends.
+// sweep runs the planned sweeps, and deletes expired messages, until ctx ends.
 func (r *retention) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepTick)
 	defer tick.Stop()
@@ -153,7 +157,7 @@ func (r *retention) sweep(ctx context.Context) {
 				r.metrics.deleted.Add(float64(n))
 			} else if ctx.Err() == nil {
 				expire = now.Add(sweepRetry)
-				r.log.Warn("expired messages could not be deleted; it is tried again", "error", err)
+				r.log.Warn("failed to delete expired messages; the worker retries", "error", err)
 			}
 		}
 	}
@@ -161,32 +165,33 @@ func (r *retention) sweep(ctx context.Context) {
 
 func (r *retention) sweepDue(ctx context.Context, now time.Time) {
 	r.mu.Lock()
-	today := make(map[schemas.Participant]visit)
-	for of, v := range r.due {
-		if !v.at.After(now) {
-			today[of] = v
-			delete(r.due, of)
+	due := make(map[schemas.Participant]plannedSweep)
+	for owner, p := range r.due {
+		if !p.at.After(now) {
+			due[owner] = p
+			delete(r.due, owner)
 		}
 	}
 	r.mu.Unlock()
-	for of, v := range today {
-		n, err := r.sweepOf(ctx, of)
+	for owner, p := range due {
+		n, err := r.sweepOwner(ctx, owner)
 		r.metrics.deleted.Add(float64(n))
 		switch {
 		case err != nil && ctx.Err() == nil:
-			r.log.Warn("history that was switched off could not be deleted; it is tried again", "error", err)
-			r.planUnlessNews(of, visit{at: now.Add(sweepRetry), again: v.again})
-		case v.again:
-			r.planUnlessNews(of, visit{at: now.Add(sweepAgain)})
+			r.log.Warn("failed to delete history that was switched off; the worker retries", "error", err)
+			r.planNext(owner, plannedSweep{at: now.Add(sweepRetry), repeat: p.repeat})
+		case p.repeat:
+			r.planNext(owner, plannedSweep{at: now.Add(sweepRepeat)})
 		}
 	}
 }
 
-// sweepOf deletes what nobody sees any more of the chats of a person, or of a group.
-func (r *retention) sweepOf(ctx context.Context, of schemas.Participant) (deleted int, err error) {
-	chats := []schemas.ChatID{schemas.ChatWith("", of)}
-	if of.Group == "" {
-		if chats, err = r.chats(ctx, of.User); err != nil {
+// sweepOwner deletes the messages that no user sees any more from the chats of a user,
+// or from a group.
+func (r *retention) sweepOwner(ctx context.Context, owner schemas.Participant) (deleted int, err error) {
+	chats := []schemas.ChatID{schemas.ChatWith("", owner)}
+	if owner.Group == "" {
+		if chats, err = r.chats(ctx, owner.User); err != nil {
 			return 0, err
 		}
 	}
@@ -200,8 +205,8 @@ func (r *retention) sweepOf(ctx context.Context, of schemas.Participant) (delete
 	return deleted, nil
 }
 
-// chats are those of which a person may have kept something: where they sent, or were
-// sent, something, and their groups.
+// chats returns the chats that may hold history of a user: those in which the user sent
+// or received a message, and the user's groups.
 func (r *retention) chats(ctx context.Context, u schemas.UserID) ([]schemas.ChatID, error) {
 	chats, err := r.store.Chats(ctx, u)
 	if err != nil {
@@ -219,12 +224,12 @@ func (r *retention) chats(ctx context.Context, u schemas.UserID) ([]schemas.Chat
 	return chats, nil
 }
 
-// period is a time in which somebody keeps a chat: from is in it, to is not.
+// period is a time in which a user or group keeps a chat, from included and to excluded.
 type period struct{ from, to schemas.Timestamp }
 
-// sweepChat deletes what of a chat is in nobody's period.
+// sweepChat deletes the messages of a chat that lie in no period.
 func (r *retention) sweepChat(ctx context.Context, chat schemas.ChatID) (deleted int, err error) {
-	now := schemas.Now() + 1 // before the choices are read: who switches history on after it keeps what comes then
+	now := schemas.Now() + 1 // before the settings are read: a user who switches history on later keeps later messages
 	kept, err := r.kept(ctx, chat, now)
 	if err != nil {
 		return 0, err
@@ -244,7 +249,7 @@ func (r *retention) sweepChat(ctx context.Context, chat schemas.ChatID) (deleted
 	return deleted, nil
 }
 
-// kept are the periods up to now in which somebody keeps a chat, in any order.
+// kept returns the periods up to now in which a participant keeps a chat, in any order.
 func (r *retention) kept(ctx context.Context, chat schemas.ChatID, now schemas.Timestamp) (kept []period, err error) {
 	a, b, ok := chat.Users()
 	if !ok {
@@ -262,9 +267,9 @@ func (r *retention) kept(ctx context.Context, chat schemas.ChatID, now schemas.T
 	return kept, nil
 }
 
-// keptOfGroup are those in which the group keeps history, or somebody who was a member then.
+// keptOfGroup returns the periods in which the group, or a member of that time, keeps history.
 func (r *retention) keptOfGroup(ctx context.Context, id schemas.GroupID, now schemas.Timestamp) (kept []period, err error) {
-	// The group first: who leaves it afterwards is among the memberships.
+	// The group first: the memberships hold a user who leaves it after the read.
 	group, err := r.streams.Groups().Peek(ctx, id)
 	if err != nil && !errors.Is(err, streams.ErrNoGroup) {
 		return nil, err
@@ -298,15 +303,15 @@ func (r *retention) keptOfGroup(ctx context.Context, id schemas.GroupID, now sch
 	return kept, nil
 }
 
-// keepsSince is since when a user keeps history, if at all: whoever deleted the
-// account does not, whatever is left of the settings.
+// keepsSince returns whether and since when a user keeps history. A deleted account
+// keeps none, even if its settings still exist.
 func (r *retention) keepsSince(ctx context.Context, u schemas.UserID) (since schemas.Timestamp, keeps bool, err error) {
 	settings, err := r.streams.Directory().Settings(ctx, u)
 	if err != nil || !settings.KeepsHistory() {
 		return 0, false, err
 	}
-	person, err := r.streams.Directory().Fresh(ctx, u)
-	if err != nil || !person.Exists {
+	user, err := r.streams.Directory().Fresh(ctx, u)
+	if err != nil || !user.Exists {
 		return 0, false, err
 	}
 	return settings.HistorySince, true, nil

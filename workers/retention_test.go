@@ -13,7 +13,7 @@ import (
 	"roost/streams/streamstest"
 )
 
-// stored is what the store has of a chat, newest first, whoever may see it.
+// stored returns the messages of a 1:1 chat in the store, newest first.
 func (b *bench) stored(of, with schemas.UserID) string {
 	b.t.Helper()
 	return b.storedOf(schemas.ChatWith(of, schemas.Participant{User: with}))
@@ -34,18 +34,19 @@ func (b *bench) storedOf(chat schemas.ChatID) string {
 
 func (b *bench) wantStored(of, with schemas.UserID, want string) {
 	b.t.Helper()
-	b.eventually(fmt.Sprintf("of %s and %s the store has %s", of, with, want), func() bool { return b.stored(of, with) == want })
+	b.eventually(fmt.Sprintf("the store has %s of %s and %s", want, of, with), func() bool { return b.stored(of, with) == want })
 }
 
-// TestSwitchedOffLeavesTheOthers: what the other one keeps stays, and no more.
-func TestSwitchedOffLeavesTheOthers(t *testing.T) {
+// TestHistoryOffKeepsWhatThePeerKeeps: after a user switches history off, the store has exactly
+// the messages that the other user of the chat keeps.
+func TestHistoryOffKeepsWhatThePeerKeeps(t *testing.T) {
 	b := newBench(t)
 	b.run(b.store)
 	b.keep("alice", 90)
 	b.post("alice", "bob", "before bob kept any")
 	b.wantStored("alice", "bob", "[before bob kept any]")
 	for since := b.keep("bob", 90).HistorySince; schemas.Now() <= since; {
-		runtime.Gosched() // the next message is of a later one
+		runtime.Gosched() // until the next message has a later timestamp
 	}
 	b.post("alice", "bob", "both keep it")
 	b.post("alice", "alice", "a note")
@@ -59,11 +60,12 @@ func TestSwitchedOffLeavesTheOthers(t *testing.T) {
 	b.wantStored("alice", "bob", "[]")
 }
 
-// TestSwitchedOffAndOnAgain: the choice in between counts, though no worker saw it.
-func TestSwitchedOffAndOnAgain(t *testing.T) {
+// TestHistoryOffAndOnAgain: the worker deletes history from before it was switched off, even if
+// it is on again before the worker runs.
+func TestHistoryOffAndOnAgain(t *testing.T) {
 	b := newBench(t)
 	b.keep("alice", 90)
-	m := b.post("alice", "bob", "of before")
+	m := b.post("alice", "bob", "before")
 	if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {
 		t.Fatal(err)
 	}
@@ -74,12 +76,12 @@ func TestSwitchedOffAndOnAgain(t *testing.T) {
 	b.keep("alice", 90)
 	b.run(b.store)
 	b.wantStored("alice", "bob", "[]")
-	b.post("alice", "bob", "of now")
-	b.wantHistory("alice", "bob", "of now")
+	b.post("alice", "bob", "after")
+	b.wantHistory("alice", "bob", "after")
 }
 
-// TestGroupHistoryIsDeleted: of a group nobody keeps what was sent while neither it kept
-// history, nor anybody who was a member then.
+// TestGroupHistoryIsDeleted: the worker deletes the messages of a group that were sent while
+// neither the group nor any member of that time kept history.
 func TestGroupHistoryIsDeleted(t *testing.T) {
 	b := newBench(t)
 	b.run(b.store)
@@ -117,14 +119,14 @@ func TestGroupHistoryIsDeleted(t *testing.T) {
 	want("[6, both 2, bob]")
 	b.remove(id, "bob")
 	b.remove(id, "carol")
-	b.remove(id, "alice") // and with her the group
+	b.remove(id, "alice") // the last member: the group is deleted
 	b.keep("bob", 0)
 	want("[]")
 }
 
-// TestGroupHistoryOfBefore: what a group stopped keeping, or a deleted group had, while
-// no worker ran.
-func TestGroupHistoryOfBefore(t *testing.T) {
+// TestGroupHistoryOffWithoutWorker: a worker deletes the history of groups that were deleted, or
+// switched it off, before the worker started.
+func TestGroupHistoryOffWithoutWorker(t *testing.T) {
 	b := newBench(t)
 	off, gone, on := b.group("alice", "bob"), b.group("alice"), b.group("alice")
 	for _, id := range []schemas.GroupID{off, gone, on} {
@@ -138,7 +140,7 @@ func TestGroupHistoryOfBefore(t *testing.T) {
 	}
 	b.nextMillisecond()
 	b.keepGroup(off, 0)
-	b.keepGroup(off, schemas.HistoryDays) // from now on
+	b.keepGroup(off, schemas.HistoryDays) // on again, for later messages
 	b.remove(gone, "alice")
 	b.run(b.store)
 	for id, want := range map[schemas.GroupID]string{off: "[]", gone: "[]", on: "[hello]"} {
@@ -146,63 +148,112 @@ func TestGroupHistoryOfBefore(t *testing.T) {
 	}
 }
 
-// choosing is a store in which somebody chooses while their history is swept.
-type choosing struct {
+// hookedStore calls duringSweep during each sweep.
+type hookedStore struct {
 	Store
-	choose func()
+	duringSweep func()
 }
 
-func (s *choosing) Chats(ctx context.Context, u schemas.UserID) ([]schemas.ChatID, error) {
-	s.choose()
+func (s *hookedStore) Chats(ctx context.Context, u schemas.UserID) ([]schemas.ChatID, error) {
+	s.duringSweep()
 	return s.Store.Chats(ctx, u)
 }
 
-// TestChoiceDuringASweep: it is carried out at once, and not when the sweep that did not
-// see it would have come again.
-func TestChoiceDuringASweep(t *testing.T) {
+// TestChangeDuringSweep: a sweep that is planned during another one runs at its own time, and
+// not when the other one repeats.
+func TestChangeDuringSweep(t *testing.T) {
 	b := newBench(t)
-	store := &choosing{Store: b.store}
+	store := &hookedStore{Store: b.store}
 	r := newRetention(Options{Streams: b.conn, Store: store, Log: streamstest.Log(t)}, newMetrics(prometheus.NewRegistry()))
 	alice, now := schemas.Participant{User: "alice"}, time.Now()
-	planned := visit{at: now.Add(time.Millisecond), again: true}
-	store.choose = func() { r.plan(alice, planned) }
-	r.plan(alice, visit{at: now, again: true})
+	planned := plannedSweep{at: now.Add(time.Millisecond), repeat: true}
+	store.duringSweep = func() { r.plan(alice, planned) }
+	r.plan(alice, plannedSweep{at: now, repeat: true})
 	r.sweepDue(b.ctx(), now)
 	if r.due[alice] != planned {
-		t.Errorf("the next visit is %+v, not %+v", r.due[alice], planned)
+		t.Errorf("the next sweep is %+v, not %+v", r.due[alice], planned)
 	}
-	store.choose = func() {}
+	store.duringSweep = func() {}
 	r.sweepDue(b.ctx(), planned.at)
-	if want := (visit{at: planned.at.Add(sweepAgain)}); r.due[alice] != want {
-		t.Errorf("the visit behind it is %+v, not %+v", r.due[alice], want)
+	if want := (plannedSweep{at: planned.at.Add(sweepRepeat)}); r.due[alice] != want {
+		t.Errorf("the sweep after it is %+v, not %+v", r.due[alice], want)
 	}
 }
 
-// TestLateMessageIsSweptAsWell: one that was on its way into the store when its
-// owner switched history off.
-func TestLateMessageIsSweptAsWell(t *testing.T) {
-	if sweepAgain <= storeTimeout || sweepAgain+2*sweepTick > time.Minute {
-		t.Errorf("the second sweep, after %s, is too early or too late", sweepAgain)
+// TestSecondSweepDeletesLateMessage: the mirror may store a message after the first sweep. The
+// second sweep deletes it.
+func TestSecondSweepDeletesLateMessage(t *testing.T) {
+	if sweepRepeat <= storeTimeout || sweepRepeat+2*sweepTick > time.Minute {
+		t.Errorf("the second sweep, after %s, is too early or too late", sweepRepeat)
 	}
 	b := newBench(t)
 	b.keep("alice", 0)
 	r := newRetention(Options{Streams: b.conn, Store: b.store, Log: streamstest.Log(t)}, newMetrics(prometheus.NewRegistry()))
 	now := time.Now()
-	r.plan(schemas.Participant{User: "alice"}, visit{at: now, again: true})
+	r.plan(schemas.Participant{User: "alice"}, plannedSweep{at: now, repeat: true})
 	r.sweepDue(b.ctx(), now)
 	m := b.post("alice", "bob", "late")
 	if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {
 		t.Fatal(err)
 	}
-	r.sweepDue(b.ctx(), now.Add(sweepAgain-time.Millisecond))
+	r.sweepDue(b.ctx(), now.Add(sweepRepeat-time.Millisecond))
 	if got := b.stored("alice", "bob"); got != "[late]" {
-		t.Errorf("before its time the store has %s", got)
+		t.Errorf("before the second sweep the store has %s", got)
 	}
-	r.sweepDue(b.ctx(), now.Add(sweepAgain))
+	r.sweepDue(b.ctx(), now.Add(sweepRepeat))
 	if got := b.stored("alice", "bob"); got != "[]" {
-		t.Errorf("after it the store has %s", got)
+		t.Errorf("after the second sweep the store has %s", got)
 	}
 	if len(r.due) != 0 {
 		t.Errorf("a third sweep is due: %v", r.due)
 	}
+}
+
+func TestSwitchingHistoryOffDeletes(t *testing.T) {
+	b := newBench(t)
+	registry := b.run(b.store)
+	b.keep("alice", 90)
+	b.keep("bob", 90)
+	b.post("alice", "bob", "both keep it")
+	b.post("alice", "carol", "only alice keeps it")
+	b.wantHistory("alice", "bob", "both keep it")
+	b.wantHistory("alice", "carol", "only alice keeps it")
+	b.keep("alice", 0)
+	b.eventually("her chat with carol is deleted", func() bool {
+		page, err := b.store.Page(b.ctx(), schemas.ChatWith("alice", schemas.Participant{User: "carol"}), 1, schemas.Now(), 10)
+		return err == nil && len(page) == 0
+	})
+	b.wantHistory("bob", "alice", "both keep it")
+	b.eventually("the message is counted", func() bool { return counter(t, registry, "messages_deleted_total") == 1 })
+	if got := b.history("alice", "bob"); len(got) != 0 {
+		t.Errorf("alice still sees %v", got)
+	}
+}
+
+// TestHistoryOffWithoutWorker: a worker deletes the history of a user who switched it off before
+// the worker started.
+func TestHistoryOffWithoutWorker(t *testing.T) {
+	b := newBench(t)
+	b.keep("alice", 0)
+	id := schemas.MessageID(b.conn.Clock().Next())
+	m := schemas.Message{MessageID: id, SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: id.Time()}
+	if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	b.run(b.store)
+	b.eventually("the message is deleted", func() bool {
+		chats, err := b.store.Chats(b.ctx(), "alice")
+		return err == nil && len(chats) == 0
+	})
+}
+
+func TestExpiredIsDeleted(t *testing.T) {
+	b := newBench(t)
+	old := schemas.TimestampOf(time.Now().AddDate(0, 0, -schemas.HistoryDays-1))
+	m := schemas.Message{MessageID: schemas.MessageIDAt(old), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: old}
+	if err := b.store.Append(b.ctx(), []schemas.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	registry := b.run(b.store)
+	b.eventually("the message is deleted", func() bool { return counter(t, registry, "messages_deleted_total") == 1 })
 }

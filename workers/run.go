@@ -18,20 +18,20 @@ type Options struct {
 	Streams *streams.Conn
 	// Store keeps history; the caller closes it afterwards.
 	Store Store
-	// DeviceMaxIdle is for how long a device may stay unused before it is removed,
+	// DeviceMaxIdle bounds how long a device may stay unused before upkeep removes it,
 	// at least two days. Default 0: for ever.
 	DeviceMaxIdle time.Duration
-	// Registry gets the metrics. Default: a new one.
+	// Registry registers the metrics. Default: a new one.
 	Registry prometheus.Registerer
-	// Log gets failures. Default slog.Default().
+	// Log receives failures. Default slog.Default().
 	Log *slog.Logger
 }
 
-// stopTimeout bounds the work that is finished after the context ended.
+// stopTimeout bounds how long the mirror works on its batch after the context ended.
 const stopTimeout = 8 * time.Second
 
-// Run does the work of a worker until ctx ends, and returns once all of it has
-// stopped. An error means that it could not begin.
+// Run does the work of a worker until ctx ends, and returns after all its goroutines
+// have ended. It returns an error only if it fails to start.
 func Run(ctx context.Context, opts Options) error {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
@@ -49,7 +49,8 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("failed to serve history: %w", err)
 	}
-	// Work outlives fetching: what was fetched is stored and acknowledged.
+	// The context work ends later than ctx: the mirror stores and acknowledges the
+	// messages that it fetched.
 	work, cancelWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelWork()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, cancelWork) })()
@@ -57,18 +58,18 @@ func Run(ctx context.Context, opts Options) error {
 	mirror := &mirror{source: jobs, store: opts.Store, directory: directory, metrics: m, log: opts.Log}
 	retention := newRetention(opts, m)
 	erasure := newErasure(opts, m, retention)
-	directory.OnDevices(erasure.changed)
+	directory.OnDevices(erasure.devicesChanged)
 	var wg sync.WaitGroup
 	wg.Go(func() { mirror.run(ctx, work) })
 	wg.Go(func() { mirror.removeDone(ctx) })
-	wg.Go(func() { retention.followSettings(ctx) })
-	wg.Go(func() { retention.followGroups(ctx) })
+	wg.Go(func() { retention.watchSettings(ctx) })
+	wg.Go(func() { retention.watchGroups(ctx) })
 	wg.Go(func() { retention.sweep(ctx) })
 	wg.Go(func() { erasure.run(ctx) })
 	wg.Go(func() { newUpkeep(opts, m, erasure).run(ctx) })
 	wg.Wait()
 	if err := stop(); err != nil {
-		opts.Log.Debug("the history service did not stop in order", "error", err)
+		opts.Log.Debug("failed to stop the history service in order", "error", err)
 	}
 	return nil
 }
@@ -85,11 +86,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return c
 	}
 	return &metrics{
-		stored:      counter("messages_stored_total", "Messages that history has, repeats included."),
-		unstorable:  counter("messages_unstorable_total", "Messages that could not be decoded and were terminated."),
-		postponed:   counter("messages_postponed_total", "Messages that the store did not take and that are tried again."),
-		deactivated: counter("devices_deactivated_total", "Devices that were removed because nobody used them."),
-		erased:      counter("accounts_erased_total", "Deleted accounts of which everything is deleted now."),
-		deleted:     counter("messages_deleted_total", "Messages that history deleted: expired, or of nobody any more."),
+		stored:      counter("messages_stored_total", "Messages that the history store accepted, redeliveries included."),
+		unstorable:  counter("messages_unstorable_total", "Messages that failed to decode and were terminated."),
+		postponed:   counter("messages_postponed_total", "Messages that the history store did not accept and that are retried."),
+		deactivated: counter("devices_deactivated_total", "Devices that were removed because they were unused."),
+		erased:      counter("accounts_erased_total", "Deleted accounts whose erasure is complete."),
+		deleted:     counter("messages_deleted_total", "Messages deleted from history: they expired, or no user keeps them any more."),
 	}
 }

@@ -6,49 +6,51 @@ import (
 	"roost/schemas"
 )
 
-// Store keeps history. Adapters are in workers/sqlite and workers/mongo, and
-// both pass workers/historytest. All methods may be called concurrently, respect
-// ctx, and return an error only where the store failed or ctx ended: "nothing
-// there" is an empty result.
+// Store keeps history. Packages workers/sqlite and workers/mongo implement it, and both
+// pass workers/historytest. All methods may be called concurrently and respect ctx. They
+// return an error only if the store fails or ctx ends. If they find nothing, they return
+// an empty result.
 type Store interface {
-	// Append stores messages, each once: a message whose id is there already is
-	// left as it is, so the same batch may come again, whole or in part. When it
-	// returns nil all of them are on disk (and, in a cluster, on a majority).
-	// On error any part of them may be stored.
+	// Append stores messages and updates. It ignores an id that is stored already, so
+	// it may get the same batch again, whole or in part. After it returns nil, all of
+	// them are on the disk (in a cluster, on those of a majority). After an error, any
+	// part of them may be stored.
 	//
-	// Updates may stand among them, before or behind the messages that they change,
-	// or without. In whichever order and how often batches come, what is stored
-	// in the end is the same: of each (target, sender, change) in a chat the update with
-	// the largest id. An edit or deletion by who did not send the target is not kept once
-	// the target is known. A deletion by who did takes the content out of the
-	// message, and all other updates of it.
+	// An update may come before its target, after it, or without it. The order and the
+	// repetition of batches do not change what is stored in the end:
+	//
+	//  1. Of each (target, sender, change) in a chat the store keeps the update with
+	//     the largest id.
+	//  2. After the target is stored, it keeps no edit or deletion that another user
+	//     than the sender of the target sent.
+	//  3. A deletion by the sender removes the content of the target and all its other
+	//     updates.
 	Append(ctx context.Context, messages []schemas.Message) error
 
-	// Page returns the newest messages of a chat whose timestamp is in
-	// [since, upTo], newest first by message id, at most limit: no updates. Messages
-	// older than schemas.HistoryDays, and those that have disappeared, are never
-	// returned. The content of one that was deleted is empty.
+	// Page returns the newest messages of a chat with a timestamp in [since, upTo],
+	// newest first by message id, at most limit. It returns no updates, no messages
+	// older than schemas.HistoryDays, and no expired messages. The content of a
+	// deleted message is empty.
 	Page(ctx context.Context, chat schemas.ChatID, since, upTo schemas.Timestamp, limit int) ([]schemas.Message, error)
 
-	// Updates returns what was done in a chat to those messages, in any order,
-	// without ExpiresAt: an update is there as long as its target. One that has just
-	// been replaced by a newer one may be among them.
+	// Updates returns the updates of these messages of a chat, in any order. It leaves
+	// ExpiresAt empty, because an update expires with its target. The result may hold
+	// an update that a newer one has just replaced.
 	Updates(ctx context.Context, chat schemas.ChatID, targets []schemas.MessageID) ([]schemas.Message, error)
 
-	// Chats returns the chats in which the user has sent or received something that
-	// is stored, be it an update whose target is not, in any order: so whoever
-	// deletes chat by chat finds everything.
+	// Chats returns, in any order, the chats with a stored message or update that the
+	// user sent or received. So a caller that deletes chat by chat finds everything.
 	Chats(ctx context.Context, user schemas.UserID) ([]schemas.ChatID, error)
 
-	// DeleteBetween deletes the messages of a chat whose timestamp is from or later and
-	// before to, with the updates of messages of that time, and returns how many messages.
+	// DeleteBetween deletes the messages of a chat with a timestamp in [from, to), and
+	// the updates of messages of that time. It returns the number of deleted messages.
 	DeleteBetween(ctx context.Context, chat schemas.ChatID, from, to schemas.Timestamp) (int, error)
 
-	// DeleteExpired deletes what is older than schemas.HistoryDays at the time now,
-	// or has disappeared by then, with its updates, and returns how many messages. It
-	// is called every minute and looks at nothing else.
+	// DeleteExpired deletes the messages that are older than schemas.HistoryDays or
+	// have expired at the time now, and their updates. It returns the number of
+	// deleted messages. Workers call it every minute, so it reads only what it deletes.
 	DeleteExpired(ctx context.Context, now schemas.Timestamp) (int, error)
 
-	// Ping says whether the store can serve.
+	// Ping reports whether the store can serve.
 	Ping(ctx context.Context) error
 }

@@ -11,7 +11,7 @@ import (
 	"roost/schemas"
 )
 
-// put puts a message into MESSAGES, with what edit sets.
+// put stores a message in MESSAGES, with the fields that edit sets.
 func (b *bench) put(from schemas.UserID, edit func(*schemas.Message)) schemas.Message {
 	b.t.Helper()
 	id := b.conn.Clock().Next()
@@ -21,7 +21,7 @@ func (b *bench) put(from schemas.UserID, edit func(*schemas.Message)) schemas.Me
 	return m
 }
 
-// update puts an update by somebody of a message into MESSAGES.
+// update stores in MESSAGES an update of a message, sent by a user.
 func (b *bench) update(of schemas.Message, by schemas.UserID, change schemas.MessageChange, content string) schemas.Message {
 	b.t.Helper()
 	return b.put(by, func(m *schemas.Message) {
@@ -33,7 +33,7 @@ func (b *bench) update(of schemas.Message, by schemas.UserID, change schemas.Mes
 	})
 }
 
-// shown is a page as text, newest first: what became of each message.
+// shown formats a page, newest message first, with the updates of each.
 func shown(states []schemas.MessageState) string {
 	var all []string
 	for _, s := range states {
@@ -52,7 +52,7 @@ func shown(states []schemas.MessageState) string {
 	return strings.Join(all, ", ")
 }
 
-// wantShown waits until somebody's page is of that text.
+// wantShown waits until a user's page has that text.
 func (b *bench) wantShown(as schemas.UserID, chat string, whole bool, want string) []schemas.MessageState {
 	b.t.Helper()
 	var got []schemas.MessageState
@@ -60,14 +60,14 @@ func (b *bench) wantShown(as schemas.UserID, chat string, whole bool, want strin
 	for shown(got) != want || got == nil {
 		reply, err := b.conn.HistoryPage(b.ctx(), schemas.HistoryRequest{UserID: as, Chat: chat, Whole: whole})
 		if got = reply.Messages; time.Now().After(deadline) {
-			b.t.Fatalf("%s sees of %s (whole: %v)\n %q, error %v, want\n %q", as, chat, whole, shown(got), err, want)
+			b.t.Fatalf("the page of %s for %s (whole: %v) is\n %q, error %v, want\n %q", chat, as, whole, shown(got), err, want)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	return got
 }
 
-// inStore is what the store has of the chat of a message, and of what was done to it.
+// inStore returns the stored messages of a message's chat, and the updates of the message.
 func (b *bench) inStore(m schemas.Message) (messages, updates []schemas.Message) {
 	b.t.Helper()
 	messages, err := b.store.Page(b.ctx(), m.Chat(), 1, schemas.Now(), 100)
@@ -80,7 +80,7 @@ func (b *bench) inStore(m schemas.Message) (messages, updates []schemas.Message)
 	return messages, updates
 }
 
-func TestHistoryShowsWhatBecameOfMessages(t *testing.T) {
+func TestHistoryShowsUpdates(t *testing.T) {
 	b := newBench(t)
 	b.run(b.store)
 	b.keep("alice", 90)
@@ -104,7 +104,7 @@ func TestHistoryShowsWhatBecameOfMessages(t *testing.T) {
 	if page[0].ExpiresAt != soon.ExpiresAt || page[2].EditedAt != last.Timestamp {
 		t.Errorf("expires_at %d and edited_at %d, want %d and %d", page[0].ExpiresAt, page[2].EditedAt, soon.ExpiresAt, last.Timestamp)
 	}
-	// The export says the same.
+	// The export has the same messages.
 	var exported []schemas.MessageState
 	err := b.conn.Export(b.ctx(), "alice", func(l schemas.ExportLine) error {
 		if l.Kind == schemas.ExportMessage {
@@ -130,7 +130,7 @@ func TestHistoryShowsWhatBecameOfMessages(t *testing.T) {
 	}
 }
 
-// TestPageCountsMessages: what was done to them takes no place.
+// TestPageCountsMessages: updates do not count towards the size of a page.
 func TestPageCountsMessages(t *testing.T) {
 	b := newBench(t)
 	b.run(b.store)
@@ -145,9 +145,9 @@ func TestPageCountsMessages(t *testing.T) {
 	b.wantShown("alice", "bob", false, strings.Join(want[:schemas.HistoryPageSize], ", "))
 }
 
-// TestDeletionOvertakesItsMessage: batches are redelivered, and parts of them
-// postponed, so the mirror may see the deletion first.
-func TestDeletionOvertakesItsMessage(t *testing.T) {
+// TestDeletionBeforeItsMessage: the stream redelivers parts of a batch, so the mirror may store
+// a deletion before its target.
+func TestDeletionBeforeItsMessage(t *testing.T) {
 	b := newBench(t)
 	store := &picky{Store: b.store, refuses: "secret"}
 	b.run(store)
@@ -167,8 +167,8 @@ func TestDeletionOvertakesItsMessage(t *testing.T) {
 	}
 }
 
-// TestUpdatesOfWhatNobodyKeeps: an update is kept where its message is.
-func TestUpdatesOfWhatNobodyKeeps(t *testing.T) {
+// TestUpdateIsKeptWithItsTarget: the mirror stores an update only if a user keeps its target.
+func TestUpdateIsKeptWithItsTarget(t *testing.T) {
 	b := newBench(t)
 	registry := b.run(b.store)
 	b.keep("alice", 0)
@@ -183,7 +183,7 @@ func TestUpdatesOfWhatNobodyKeeps(t *testing.T) {
 	if _, updates := b.inStore(before); len(updates) != 0 {
 		t.Errorf("the store has %+v", updates)
 	}
-	// With the chat what was done in it is deleted.
+	// The worker deletes the updates of a chat with its messages.
 	b.keep("alice", 0)
 	b.eventually("nothing is stored", func() bool {
 		messages, updates := b.inStore(after)
@@ -192,9 +192,9 @@ func TestUpdatesOfWhatNobodyKeeps(t *testing.T) {
 	b.eventually("the message is counted", func() bool { return counter(t, registry, "messages_deleted_total") == 1 })
 }
 
-func TestDisappearedMessages(t *testing.T) {
+func TestExpiredMessages(t *testing.T) {
 	if expireEvery > time.Minute {
-		t.Errorf("what has disappeared stays on the disk for %s", expireEvery)
+		t.Errorf("an expired message stays on the disk for %s", expireEvery)
 	}
 	b := newBench(t)
 	registry := b.run(b.store)
@@ -205,7 +205,7 @@ func TestDisappearedMessages(t *testing.T) {
 		})
 	}
 	over := expiring("over", -time.Millisecond)
-	// Updates that say they are over, of it and of messages that are not.
+	// Expired updates, of an expired message and of messages that are not expired.
 	edit := func(of schemas.Message, change schemas.MessageChange, content string) {
 		b.put("alice", func(m *schemas.Message) {
 			m.ReceiverID, m.Change, m.TargetMessageID, m.Content, m.ExpiresAt = "bob", change, of.MessageID, content, m.Timestamp
@@ -217,10 +217,10 @@ func TestDisappearedMessages(t *testing.T) {
 	gone := expiring("for long", time.Hour)
 	edit(gone, schemas.ChangeDelete, "")
 	b.wantShown("alice", "bob", false, "deleted, late (edited)")
-	b.eventually("5 messages and updates are counted, without the one that is over", func() bool {
+	b.eventually("the metric counts 5 messages and updates, without the expired message", func() bool {
 		return counter(t, registry, "messages_stored_total") == 5
 	})
-	// One that disappeared in the store is not shown, and whoever sweeps next deletes it.
+	// A message that expired in the store is not shown. The next sweep of a worker deletes it.
 	soon := over
 	soon.MessageID, soon.ExpiresAt = b.conn.Clock().Next(), schemas.Now()-1
 	liked := schemas.Message{MessageID: b.conn.Clock().Next(), SenderID: "bob", ReceiverID: "alice", Content: "👍", Timestamp: soon.Timestamp,
@@ -233,15 +233,15 @@ func TestDisappearedMessages(t *testing.T) {
 	b.eventually("the message is deleted", func() bool {
 		return counter(t, registry, "messages_deleted_total")+counter(t, next, "messages_deleted_total") == 1
 	})
-	b.eventually("what was done to it is deleted", func() bool {
+	b.eventually("its updates are deleted", func() bool {
 		_, updates := b.inStore(soon)
 		_, more := b.inStore(over)
 		return len(updates) == 0 && len(more) == 0
 	})
 }
 
-// TestGroupUpdatesFollowMembership: an update is shown to who was a member when it
-// was made, a deletion to everybody.
+// TestGroupUpdatesFollowMembership: users see an update if they were members when it was sent.
+// All readers see a deletion.
 func TestGroupUpdatesFollowMembership(t *testing.T) {
 	b := newBench(t)
 	b.run(b.store)
@@ -267,9 +267,9 @@ func TestGroupUpdatesFollowMembership(t *testing.T) {
 	b.wantShown("bob", string(id), true, "deleted, 2, while bob was out (edited) alice:🦉, 1 alice:👎")
 }
 
-// TestUpdatesOfBefore: one from before somebody kept history, by a clock that was
-// behind, is not theirs.
-func TestUpdatesOfBefore(t *testing.T) {
+// TestUpdateOlderThanHistory: a reader does not see an update that is older than the reader's
+// history. Its timestamp may be older than the target's if the clock of its gateway is behind.
+func TestUpdateOlderThanHistory(t *testing.T) {
 	b := newBench(t)
 	h := &history{store: b.store, directory: b.conn.Directory(), groups: b.conn.Groups()}
 	at := schemas.Now() - 1000

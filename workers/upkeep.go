@@ -10,9 +10,10 @@ import (
 	"roost/streams/subject"
 )
 
-// upkeep goes round all people: it removes the devices that nobody uses, completes
-// removals that were cut short, and forgets accounts that were deleted long ago. Any number of workers may do so at
-// once: each change is a compare-and-set.
+// upkeep visits all users in rounds. It removes unused devices, completes interrupted
+// removals of devices, and purges the records of accounts that were deleted long ago.
+// Each change is a compare-and-set, so any number of workers may run rounds at the same
+// time.
 type upkeep struct {
 	streams *streams.Conn
 	metrics *metrics
@@ -22,11 +23,11 @@ type upkeep struct {
 }
 
 const (
-	// roundsAnIdle is how many rounds there are in the time that a device may stay
-	// unused, so a device is removed at most a part in so many late.
-	roundsAnIdle = 30
-	maxRound     = 24 * time.Hour
-	// roundRetry is the pause after a round that failed.
+	// roundsPerIdle is the number of rounds in the time that a device may stay unused.
+	// So upkeep removes a device at most 1/roundsPerIdle of that time too late.
+	roundsPerIdle = 30
+	maxRound      = 24 * time.Hour
+	// roundRetry is the pause after a failed round.
 	roundRetry = time.Minute
 )
 
@@ -34,17 +35,17 @@ func newUpkeep(opts Options, m *metrics, e *erasure) *upkeep {
 	return &upkeep{streams: opts.Streams, metrics: m, log: opts.Log, maxIdle: opts.DeviceMaxIdle, erasure: e}
 }
 
-// run goes round until ctx ends.
+// run runs rounds until ctx ends.
 func (k *upkeep) run(ctx context.Context) {
 	every := maxRound
 	if k.maxIdle > 0 {
-		every = min(k.maxIdle/roundsAnIdle, maxRound)
+		every = min(k.maxIdle/roundsPerIdle, maxRound)
 	}
 	for {
 		pause := every
 		if err := k.round(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			pause = min(pause, roundRetry)
-			k.log.Warn("not all people were looked at; it is tried again", "error", err)
+			k.log.Warn("failed to check all users; the worker retries", "error", err)
 		}
 		select {
 		case <-time.After(pause):
@@ -54,8 +55,7 @@ func (k *upkeep) run(ctx context.Context) {
 	}
 }
 
-// round looks at everybody once. What fails for one person is no reason to leave
-// out the others.
+// round checks each user once. A failure for one user does not stop the round.
 func (k *upkeep) round(ctx context.Context, now time.Time) error {
 	memory, err := k.streams.EraseMemory(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func (k *upkeep) round(ctx context.Context, now time.Time) error {
 	}
 	var failed error
 	err = k.streams.EachPerson(ctx, func(u schemas.UserID, record schemas.Devices) error {
-		if err := k.lookAt(ctx, u, record, now, memory); err != nil {
+		if err := k.check(ctx, u, record, now, memory); err != nil {
 			failed = err
 		}
 		return ctx.Err()
@@ -74,15 +74,15 @@ func (k *upkeep) round(ctx context.Context, now time.Time) error {
 	return failed
 }
 
-// lookAt does what is due of one person. memory is how long deleted accounts are remembered.
-func (k *upkeep) lookAt(ctx context.Context, u schemas.UserID, record schemas.Devices, now time.Time, memory time.Duration) error {
+// check does what is due for one user. The record of an erased account is kept for memory.
+func (k *upkeep) check(ctx context.Context, u schemas.UserID, record schemas.Devices, now time.Time, memory time.Duration) error {
 	switch {
-	case record.Erased && now.Sub(record.DeletedAt.Time()) <= memory: // users who got a message of theirs since are told
+	case record.Erased && now.Sub(record.DeletedAt.Time()) <= memory: // it also tells users who received a late message
 		return k.streams.RequestErasure(ctx, u)
 	case record.Erased && !record.Taken(schemas.TimestampOf(now)):
 		return k.streams.ForgetAccount(ctx, u)
 	case record.Deleted():
-		k.erasure.changed(u, record)
+		k.erasure.devicesChanged(u, record)
 		return nil
 	case k.maxIdle > 0:
 		if err := k.deactivate(ctx, u, record, now); err != nil {
@@ -92,17 +92,17 @@ func (k *upkeep) lookAt(ctx context.Context, u schemas.UserID, record schemas.De
 	return k.streams.FinishRemovals(ctx, u, record)
 }
 
-// deactivate removes the devices of one person that nobody used for so long.
+// deactivate removes the devices that a user has not used for maxIdle.
 func (k *upkeep) deactivate(ctx context.Context, u schemas.UserID, record schemas.Devices, now time.Time) error {
 	before := schemas.TimestampOf(now.Add(-k.maxIdle))
 	for _, d := range record.Devices {
 		if !d.Idle(before) {
 			continue
 		}
-		gone, err := k.streams.Deactivate(ctx, subject.Address{User: u, Device: d.DeviceID}, before)
-		if gone {
+		removed, err := k.streams.Deactivate(ctx, subject.Address{User: u, Device: d.DeviceID}, before)
+		if removed {
 			k.metrics.deactivated.Inc()
-			k.log.Info("a device that nobody used was removed", "device", d.DeviceID, "last_active", d.LastActive.Time())
+			k.log.Info("removed an unused device", "device", d.DeviceID, "last_active", d.LastActive.Time())
 		}
 		if err != nil {
 			return err
