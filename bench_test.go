@@ -65,7 +65,7 @@ func TestBenchSteady(t *testing.T) {
 			if flat != (code == exitOK) || !flat && code != exitFault {
 				t.Errorf("it ended with %d:\n%s\n%s", code, stdout, stderr)
 			}
-			for _, want := range []string{"0 missing, 0 duplicate, 0 corrupt", "acknowledged entries that came again", "messages in INBOX"} {
+			for _, want := range []string{"0 missing, 0 duplicate, 0 corrupt", "redelivered acknowledged entries", "messages in INBOX"} {
 				if !strings.Contains(stdout, want) {
 					t.Errorf("it does not say %q:\n%s", want, stdout)
 				}

@@ -33,7 +33,7 @@ type commands struct {
 	Worker   cmd.Worker   `cmd:"" help:"Run the workers against a NATS cluster and a MongoDB."`
 	Streams  cmd.Streams  `cmd:"" help:"Set up the streams of a NATS cluster."`
 	Config   cmd.Config   `cmd:"" help:"Print the effective configuration of serve, secrets masked."`
-	Bench    cmd.Bench    `cmd:"" help:"Load a server and report what it did."`
+	Bench    cmd.Bench    `cmd:"" help:"Load a server and report the measurements."`
 	Capacity cmd.Capacity `cmd:"" help:"Compute how many machines a load takes."`
 	Chat     cmd.Chat     `cmd:"" help:"Chat in the terminal."`
 	Version  cmd.Version  `cmd:"" help:"Print the version."`

@@ -19,17 +19,17 @@ type AllOptions struct {
 	Few      int
 	Settle   time.Duration // rest before memory is read
 	Steady   time.Duration // of the steady load
-	Window   time.Duration // for how long streams of one server keep ids
+	Window   time.Duration // how long streams of one server keep message ids
 }
 
 // step is one scenario of a run.
 type step struct {
-	key string // names the result among the others
+	key string // the key of the result
 	run func(context.Context, *Env) (Result, error)
 }
 
-// All runs every scenario, each group on a server of its own, and hands each result
-// to done as it comes, under the key that [Rows] knows.
+// All runs every scenario, each group on its own server, and hands each result to done under
+// the key of [Rows].
 func (x Launcher) All(ctx context.Context, o AllOptions, progress Progress, done func(key string, r Result)) error {
 	if progress == nil {
 		progress = func(string, int, int) {}
@@ -96,7 +96,7 @@ type rawStep struct {
 	options RawOptions
 }
 
-// RawClients and RawSize are those of the design's measurements.
+// RawClients and RawSize are the parameters of the first measurements of JetStream.
 const (
 	RawClients = 8
 	RawSize    = 200
@@ -130,7 +130,7 @@ func (o AllOptions) groups() [][]step {
 		{keyManyPairs, closed(500, 16)},
 		{keyOneAtATime, closed(50, 1)},
 		{keyMixed, func(ctx context.Context, env *Env) (Result, error) {
-			return Mixed(ctx, env, MixedOptions{Rate: o.Mixed, People: 1000, Size: o.Size, Warmup: o.Warmup, Duration: o.Duration})
+			return Mixed(ctx, env, MixedOptions{Rate: o.Mixed, Users: 1000, Size: o.Size, Warmup: o.Warmup, Duration: o.Duration})
 		}},
 		{keyDrain, func(ctx context.Context, env *Env) (Result, error) {
 			return Drain(ctx, env, DrainOptions{Devices: 10, Backlog: 1000, Size: o.Size})
@@ -157,7 +157,7 @@ const (
 	steadyRate      = 1500
 	steadySenders   = 50
 	steadyReceivers = 300
-	// steadySamples is how many times such a load is read.
+	// steadySamples is the number of readings of such a load.
 	steadySamples = 12
 )
 
@@ -199,7 +199,7 @@ func Rows(results map[string]Result) []Row {
 		{Figure: "messages end to end, 500 pairs × 16", Unit: "/s", Least: 12_000, Aim: 20_000, Value: figure(keyManyPairs, FigureDelivered)},
 		{Figure: "messages end to end, 50 pairs × 1", Unit: "/s", Least: 5_000, Aim: 10_000, Value: figure(keyOneAtATime, FigureDelivered)},
 		{Figure: "server CPU per message, 50 pairs × 16", Unit: "ms", Least: 0.10, Aim: 0.07, Lower: true, Value: figure(keyClosed, FigureCPU)},
-		{Figure: "the same at many devices ÷ at few", Least: 1.25, Aim: 1.1, Lower: true, Value: figure(keyScale, FigureRatio)},
+		{Figure: "the same with many devices ÷ with few", Least: 1.25, Aim: 1.1, Lower: true, Value: figure(keyScale, FigureRatio)},
 		{Figure: "accepted sends ÷ raw publishes without fsync", Least: 0.25, Aim: 0.5, Value: ratio},
 		{Figure: "end to end p50, open loop", Unit: "ms", Least: 1, Aim: 0.7, Lower: true, Value: latency(func(l Latency) float64 { return l.P50 })},
 		{Figure: "end to end p99, open loop", Unit: "ms", Least: 8, Aim: 3, Lower: true, Value: latency(func(l Latency) float64 { return l.P99 })},
@@ -207,8 +207,8 @@ func Rows(results map[string]Result) []Row {
 		{Figure: "server CPU per connect", Unit: "ms", Least: 0.4, Aim: 0.25, Lower: true, Value: figure(keyIdle, FigureConnectCPU)},
 		{Figure: "reconnect storm, devices", Unit: "/s", Least: 2_000, Aim: 5_000, Value: figure(keyStorm, FigureConnects)},
 		{Figure: "backlog of 1,000, connect to drained", Unit: "ms", Least: 60, Aim: 20, Lower: true, Value: figure(keyDrain, FigureBacklog)},
-		{Figure: "throughput kept with history for everybody", Unit: "%", Least: 50, Aim: 75, Value: figure(keyHistory, FigureKept)},
-		{Figure: "steady load, what is not flat of it", Least: 0, Aim: 0, Lower: true, Value: figure(keySteady, FigureReasons)},
-		{Figure: "acknowledged load that comes again after a cut", Unit: "s", Least: 1, Aim: 0.5, Lower: true, Value: figure(keySteady, FigureAgainSeconds)},
+		{Figure: "throughput kept with history of every user", Unit: "%", Least: 50, Aim: 75, Value: figure(keyHistory, FigureKept)},
+		{Figure: "steady load, reasons why it is not flat", Least: 0, Aim: 0, Lower: true, Value: figure(keySteady, FigureReasons)},
+		{Figure: "acknowledged load redelivered after a cut", Unit: "s", Least: 1, Aim: 0.5, Lower: true, Value: figure(keySteady, FigureRedeliveredSeconds)},
 	}
 }

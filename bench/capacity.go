@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 )
 
-// CapacityInputs are what one machine can do and what is asked of all of them.
+// CapacityInputs are the costs on one machine, and the load of all machines.
 type CapacityInputs struct {
 	// Measured on one machine.
 	CPUPerMessage float64 // ms of one core: accepted, delivered, acknowledged, receipted, removed
@@ -17,18 +17,18 @@ type CapacityInputs struct {
 	// Machines.
 	Cores    int
 	RAM      float64 // GiB
-	Headroom float64 // share of a machine that stays free, 0 to below 1
+	Headroom float64 // share of a machine to keep free, 0 to below 1
 	Replicas int     // copies of every message
-	// Asked for.
+	// The load.
 	Users       float64 // a day
 	Messages    float64 // of each user a day
 	PeakSends   float64 // a second, of all users
 	Connections float64 // at once
 	Sessions    float64 // of each user a day: connects
-	Receivers   float64 // devices that a send is delivered to
+	Receivers   float64 // devices that get a message
 }
 
-// Capacity is how many machines that takes, and why.
+// Capacity is the number of machines for a load, and its derivation.
 type Capacity struct {
 	DailyMessages    float64 // a day
 	AverageSends     float64 // a second
@@ -39,7 +39,7 @@ type Capacity struct {
 	MachinesCPU      int
 	MachinesMemory   int
 	Machines         int    // the larger one
-	Bound            string // what decides: "processors" or "memory"
+	Bound            string // the scarce resource: "processors" or "memory"
 	SendsPerMachine  float64
 	PerMachineOnline float64 // connections
 }
@@ -52,11 +52,11 @@ func (in CapacityInputs) Compute() (Capacity, error) {
 	for _, v := range []float64{in.CPUPerMessage, in.CPUPerConnect, in.Memory, float64(in.Cores), in.RAM, float64(in.Replicas),
 		in.Users, in.Messages, in.PeakSends, in.Connections, in.Sessions, in.Receivers} {
 		if !(v > 0) || math.IsInf(v, 0) {
-			return Capacity{}, errors.New("every input is more than 0")
+			return Capacity{}, errors.New("every input must be above 0")
 		}
 	}
 	if !(in.Headroom >= 0 && in.Headroom < 1) {
-		return Capacity{}, errors.New("--headroom is at least 0 and below 1")
+		return Capacity{}, errors.New("--headroom must be at least 0 and below 1")
 	}
 	var c Capacity
 	c.DailyMessages = in.Users * in.Messages
@@ -77,14 +77,14 @@ func (in CapacityInputs) Compute() (Capacity, error) {
 	return c, nil
 }
 
-// PeakFor is the sends a second at peak of users who send so many messages a day,
-// where the peak is factor times the average.
+// PeakFor returns the sends a second at peak, factor times the average of users who each send
+// a number of messages a day.
 func PeakFor(users, messages, factor float64) float64 {
 	return users * messages / secondsPerDay * factor
 }
 
-// FromReport takes what a report of `roost bench all` measured; what it does not
-// have stays as it is.
+// FromReport takes over the figures of a report of `roost bench all`. Inputs without a figure
+// do not change.
 func (in *CapacityInputs) FromReport(r *Report) {
 	closed := false // the first closed loop counts: 50 pairs × 16 in a report of all
 	for i := range r.Results {

@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// Check is what became of the messages of a scenario.
+// Check counts the outcomes of the messages of a scenario.
 type Check struct {
 	Sent       int64 `json:"sent"`
 	Accepted   int64 `json:"accepted"`   // answered with message_received
 	Refused    int64 `json:"refused"`    // answered with error
 	Unanswered int64 `json:"unanswered"` // not answered within the wait at the end
-	Arrived    int64 `json:"arrived"`    // at the receiver, each counted once
-	Repeated   int64 `json:"repeated"`   // came again before it was acknowledged: allowed
+	Arrived    int64 `json:"arrived"`    // at the receiver, each message once
+	Repeated   int64 `json:"repeated"`   // redelivered before the acknowledgement: allowed
 	OutOfOrder int64 `json:"out_of_order"`
-	Late       int64 `json:"late"`       // arrived, though the receiver was connected for 5 s before it did
+	Late       int64 `json:"late"`       // arrived after the receiver had been connected for 5 s
 	Missing    int64 `json:"missing"`    // accepted, and did not arrive
-	Duplicates int64 `json:"duplicates"` // came again after it was acknowledged
-	Corrupt    int64 `json:"corrupt"`    // other content, number, sender or receiver than sent
+	Duplicates int64 `json:"duplicates"` // redelivered after the acknowledgement
+	Corrupt    int64 `json:"corrupt"`    // with another content, number, sender or receiver
 }
 
-// Err says what is wrong with the messages: nil where each accepted one arrived,
-// once and unaltered.
+// Err returns nil if each accepted message arrived once and unaltered, else an error with the
+// counts.
 func (c Check) Err() error {
 	var wrong []string
 	for _, part := range []struct {

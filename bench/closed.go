@@ -10,51 +10,51 @@ import (
 // ClosedOptions are the parameters of [Closed].
 type ClosedOptions struct {
 	Pairs    int           // of one sender and one receiver
-	Window   int           // sends outstanding of each sender, 1 to 64
+	Window   int           // unanswered sends of each sender, 1 to 64
 	Size     int           // bytes of content, MinContent to MaxContent
-	Warmup   time.Duration // before anything is measured
+	Warmup   time.Duration // load before the measurement
 	Duration time.Duration // of the measurement
 }
 
-// Closed has each sender keep a window of sends outstanding: an answer lets the
-// next one go. Each receiver acknowledges each message.
+// Closed measures a closed loop: each sender keeps a window of sends unanswered, and sends
+// the next one after an answer. Each receiver acknowledges each message.
 func Closed(ctx context.Context, env *Env, o ClosedOptions) (Result, error) {
-	r := Result{Name: "closed", Title: fmt.Sprintf("closed loop, %d pairs × %d outstanding, %d bytes", o.Pairs, o.Window, o.Size)}
-	people, err := env.need(ctx, 2*o.Pairs)
+	r := Result{Name: "closed", Title: fmt.Sprintf("closed loop, %d pairs × %d unanswered, %d bytes", o.Pairs, o.Window, o.Size)}
+	users, err := env.need(ctx, 2*o.Pairs)
 	if err != nil {
 		return r, err
 	}
-	t := newTraffic(env.people)
+	t := newTraffic(env.users)
 	t.onAnswer = func(l *link) {
 		if t.until.Load() == math.MaxInt64 {
-			l.send(partner(people, l.person), o.Size, sinceEpoch())
+			l.send(partner(users, l.user), o.Size, sinceEpoch())
 		}
 	}
 	c := newCrowd(ctx, env, t)
-	err = c.connect(people, connecting)
+	err = c.connect(users, connecting)
 	if err == nil {
-		err = closedLoop(c, people, o, &r)
+		err = closedLoop(c, users, o, &r)
 	}
 	t.until.Store(sinceEpoch())
-	return r, c.finish(err, people, &r)
+	return r, c.finish(err, users, &r)
 }
 
-// closedLoop fills the windows, lets the loops turn and measures them.
-func closedLoop(c *crowd, people []*person, o ClosedOptions, r *Result) error {
-	for i := 0; i < len(people); i += 2 {
-		l := c.link(people[i])
+// closedLoop fills the windows and measures the loops.
+func closedLoop(c *crowd, users []*user, o ClosedOptions, r *Result) error {
+	for i := 0; i < len(users); i += 2 {
+		l := c.link(users[i])
 		if l == nil {
 			return c.err()
 		}
 		for range o.Window {
-			l.send(people[i+1], o.Size, sinceEpoch())
+			l.send(users[i+1], o.Size, sinceEpoch())
 		}
-		_ = l.flush() // the reader finds out
+		_ = l.flush() // the reader gets the error
 	}
 	return c.span(o.Warmup, o.Duration, r)
 }
 
-// span measures the traffic that goes on, after a warm-up.
+// span measures the running traffic after a warm-up.
 func (c *crowd) span(warmup, duration time.Duration, r *Result) error {
 	if err := c.wait("warming up", warmup); err != nil {
 		return err
@@ -71,18 +71,17 @@ func (c *crowd) span(warmup, duration time.Duration, r *Result) error {
 	return c.endSpan(s, r)
 }
 
-// connecting is how many links are opened at once, where nothing else is said.
+// connecting is how many links connect at once by default.
 const connecting = 64
 
-// partner is the other one of a pair: neighbours by index.
-func partner(people []*person, p *person) *person { return people[p.index^1] }
+// partner returns the other user of a pair: its neighbour by index.
+func partner(users []*user, p *user) *user { return users[p.index^1] }
 
-// finish concludes a scenario that went well, and ends the crowd of one that did
-// not.
-func (c *crowd) finish(err error, people []*person, r *Result) error {
+// finish concludes a scenario. After an error it only ends the crowd.
+func (c *crowd) finish(err error, users []*user, r *Result) error {
 	if err != nil {
-		_ = c.close() // err says more
+		_ = c.close() // err has the cause
 		return err
 	}
-	return c.conclude(people, r)
+	return c.conclude(users, r)
 }

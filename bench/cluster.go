@@ -18,7 +18,7 @@ const (
 )
 
 // StartCluster runs three NATS nodes with everything replicated on all of them, and
-// two gateways. There is no worker: nobody keeps history.
+// two gateways. There is no worker, so there is no history.
 func (x Launcher) StartCluster(ctx context.Context) (*Launched, error) {
 	l, err := x.prepare()
 	if err != nil {
@@ -42,8 +42,8 @@ func (x Launcher) StartCluster(ctx context.Context) (*Launched, error) {
 	return l, nil
 }
 
-// plan enters the processes of a cluster: each node, the set-up of the streams, which
-// also waits until the nodes have found each other, and the gateways.
+// plan adds the processes of a cluster: the nodes, the set-up of the streams, which waits
+// until the nodes have found each other, and the gateways.
 func (l *Launched) plan(clients, routes, args []string) {
 	urls := ""
 	for i, client := range clients {
@@ -75,7 +75,7 @@ func (l *Launched) plan(clients, routes, args []string) {
 // clusterPause is between tries while a cluster elects its leaders.
 const clusterPause = 500 * time.Millisecond
 
-// untilDone tries again what fails, for as long as a process may take to start.
+// untilDone retries do for as long as a process may take to start.
 func untilDone(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -12,7 +12,7 @@ const (
 	MaxContent = 1000 // the protocol's limit; contents are ASCII
 )
 
-// noise is the text that contents are cut from: letters and digits, so that JSON
+// noise is the source of all contents: letters and digits, so that JSON
 // never escapes them.
 var noise = func() []byte {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -24,8 +24,8 @@ var noise = func() []byte {
 	return text
 }()
 
-// appendContent appends the content of a message: who sent it, its number, its
-// size, and text that follows from them.
+// appendContent appends the content of a message: its sender, number and size, and a text
+// that follows from them.
 func appendContent(dst []byte, sender int, number int64, size int) []byte {
 	begin := len(dst)
 	dst = append(dst, 'b')
@@ -38,8 +38,7 @@ func appendContent(dst []byte, sender int, number int64, size int) []byte {
 	return append(dst, textOf(sender, number, size-(len(dst)-begin))...)
 }
 
-// readContent is the inverse of appendContent; false where any byte differs from
-// what was sent.
+// readContent is the inverse of appendContent. It returns false if any byte is wrong.
 func readContent(content []byte) (sender int, number int64, ok bool) {
 	if len(content) == 0 || content[0] != 'b' {
 		return 0, 0, false

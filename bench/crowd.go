@@ -11,39 +11,38 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// crowd is the links of a scenario. close ends it; a link that breaks ends its
-// context, whose cause says why.
+// crowd is the set of links of a scenario. close ends it. A link that breaks ends the context
+// of the crowd, with the cause.
 type crowd struct {
 	// Static.
 	env     *Env
 	traffic *traffic
 	ctx     context.Context
-	retries int // of a connect that failed, with a growing pause between
+	retries int // of a failed connect, with growing pauses
 	cancel  context.CancelCauseFunc
 	wg      sync.WaitGroup // readers, heartbeats
 
 	retried atomic.Int64
 
 	mu    sync.Mutex // guards links
-	links map[*person]*link
+	links map[*user]*link
 }
 
-// heartbeatEvery is how often silent links are looked for.
+// heartbeatEvery is the interval of the look for silent links.
 const heartbeatEvery = time.Second
 
 func newCrowd(ctx context.Context, env *Env, t *traffic) *crowd {
-	c := &crowd{env: env, traffic: t, links: make(map[*person]*link)}
+	c := &crowd{env: env, traffic: t, links: make(map[*user]*link)}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	c.wg.Go(c.heartbeats)
 	return c
 }
 
-// connect connects people, so many at a time, and returns once all inboxes are
-// drained.
-func (c *crowd) connect(people []*person, parallel int) error {
+// connect connects users, parallel at a time, and returns after all inboxes are drained.
+func (c *crowd) connect(users []*user, parallel int) error {
 	group, ctx := errgroup.WithContext(c.ctx)
 	group.SetLimit(parallel)
-	for _, p := range people {
+	for _, p := range users {
 		if ctx.Err() != nil {
 			break
 		}
@@ -59,7 +58,7 @@ func (c *crowd) connect(people []*person, parallel int) error {
 }
 
 // persist is join with retries.
-func (c *crowd) persist(ctx context.Context, p *person) error {
+func (c *crowd) persist(ctx context.Context, p *user) error {
 	pause := 100 * time.Millisecond
 	for try := 0; ; try++ {
 		_, err := c.join(ctx, p)
@@ -76,9 +75,8 @@ func (c *crowd) persist(ctx context.Context, p *person) error {
 	}
 }
 
-// join connects one person, waits until the inbox is drained, and leaves the
-// reading to a goroutine.
-func (c *crowd) join(ctx context.Context, p *person) (*link, error) {
+// join connects one user, waits until the inbox is drained, and starts the reader.
+func (c *crowd) join(ctx context.Context, p *user) (*link, error) {
 	l, err := dial(ctx, c.env.endpoint(p.index), p, c.traffic)
 	if err != nil {
 		return nil, err
@@ -96,7 +94,7 @@ func (c *crowd) join(ctx context.Context, p *person) (*link, error) {
 		defer close(l.ended)
 		err := l.read()
 		_ = l.conn.Close()
-		p.stayed(stay{l.since, sinceEpoch()})
+		p.connectedFor(period{l.since, sinceEpoch()})
 		c.mu.Lock()
 		if c.links[p] == l {
 			delete(c.links, p)
@@ -109,8 +107,8 @@ func (c *crowd) join(ctx context.Context, p *person) (*link, error) {
 	return l, nil
 }
 
-// link is the connection of a person, or nil.
-func (c *crowd) link(p *person) *link {
+// link returns the connection of a user, or nil.
+func (c *crowd) link(p *user) *link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.links[p]
@@ -139,13 +137,13 @@ func (c *crowd) heartbeats() {
 		now := sinceEpoch()
 		for _, l := range c.all() {
 			if now-l.spoke.Load() > int64(l.beat)-int64(2*heartbeatEvery) && !l.leaving.Load() {
-				_ = l.heartbeat() // the reader finds out
+				_ = l.heartbeat() // the reader gets the error
 			}
 		}
 	}
 }
 
-// close ends all links in order and waits for them. It returns what broke one
+// close ends all links in order and waits for them. It returns the error of a link that broke
 // before.
 func (c *crowd) close() error {
 	err := c.err()
@@ -164,7 +162,7 @@ func (c *crowd) cut() {
 	}
 }
 
-// err is what broke a link, or ended the whole run; else nil.
+// err returns the error of a link that broke, or of the end of the run; else nil.
 func (c *crowd) err() error {
 	if c.ctx.Err() == nil {
 		return nil
@@ -172,7 +170,7 @@ func (c *crowd) err() error {
 	return context.Cause(c.ctx)
 }
 
-// wait waits until d is over, and shows it as progress.
+// wait waits for d and shows the progress.
 func (c *crowd) wait(what string, d time.Duration) error {
 	if d <= 0 {
 		return c.err()
@@ -195,16 +193,16 @@ func (c *crowd) wait(what string, d time.Duration) error {
 	}
 }
 
-// settleEvery is how often quiet looks.
-const settleEvery = 20 * time.Millisecond
+// pollInterval is the pause between two looks at pending messages.
+const pollInterval = 20 * time.Millisecond
 
-// quiet waits, at most so long, until every send is answered and every accepted
-// message has arrived. What is not there then is counted by the check.
-func (c *crowd) quiet(people []*person, most time.Duration) error {
+// quiet waits until every send is answered and every accepted message has arrived, at most
+// for the given time. The check counts the rest.
+func (c *crowd) quiet(users []*user, most time.Duration) error {
 	deadline := time.Now().Add(most)
 	for {
 		var open int64
-		for _, p := range people {
+		for _, p := range users {
 			unanswered, missing := p.pending()
 			open += unanswered + missing
 		}
@@ -214,7 +212,7 @@ func (c *crowd) quiet(people []*person, most time.Duration) error {
 		select {
 		case <-c.ctx.Done():
 			return context.Cause(c.ctx)
-		case <-time.After(settleEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }
@@ -222,17 +220,17 @@ func (c *crowd) quiet(people []*person, most time.Duration) error {
 // mostNamed bounds the missing messages that a report names.
 const mostNamed = 5
 
-// missing names accepted messages that have not arrived, and says whether their
-// receiver is connected: a server cannot be blamed for one who is not.
-func (c *crowd) missing(people []*person) (notes []string) {
-	for _, p := range people {
+// missing names accepted messages that have not arrived, and says whether their receiver is
+// connected: if not, the server is not at fault.
+func (c *crowd) missing(users []*user) (notes []string) {
+	for _, p := range users {
 		for _, lost := range p.missing() {
-			to := c.traffic.people[lost.to]
+			to := c.traffic.users[lost.to]
 			where := "connected"
 			if c.link(to) == nil {
 				where = "not connected"
 			}
-			if notes = append(notes, fmt.Sprintf("missing: number %d of %s to %s, who is %s", lost.number, p.user, to.user, where)); len(notes) == mostNamed {
+			if notes = append(notes, fmt.Sprintf("missing: number %d of %s to %s, which is %s", lost.number, p.id, to.id, where)); len(notes) == mostNamed {
 				return notes
 			}
 		}

@@ -14,38 +14,37 @@ import (
 	"roost/schemas"
 )
 
-// Server is a deployment under load. It runs on this machine, or PIDs is empty
-// and the figures of CPU and memory are missing.
+// Server is a deployment under load. If it runs on another machine, PIDs is empty and the
+// figures of CPU and memory are missing.
 type Server struct {
-	// URLs of its gateways, http://host:port, at least one. People are spread
-	// over them.
+	// URLs of its gateways, http://host:port, at least one. Users are spread over them.
 	URLs []string
 	// PIDs of all its processes.
 	PIDs []int
 	// Tokens of its built-in accounts.
 	Tokens *auth.Tokens
-	// Restart starts it anew on the same data. nil: it cannot be.
+	// Restart starts it again on the same data. nil: it cannot be restarted.
 	Restart func(context.Context) error
-	// Kill ends all its processes with SIGKILL and starts it anew on the same data.
-	// nil: it cannot be.
+	// Kill ends all its processes with SIGKILL and starts it again on the same data. nil:
+	// it cannot be killed.
 	Kill func(context.Context) error
 }
 
-// Env is a server and the people registered there. It is not for concurrent use.
+// Env is a server and the users registered there. It is not for concurrent use.
 type Env struct {
 	server *Server
 	shown  Progress
-	prefix string // of user ids, another in each run
-	// patience bounds the wait for messages under way when a scenario ends.
+	prefix string // of user ids, different in each run
+	// patience bounds the wait for messages in flight when a scenario ends.
 	patience time.Duration
-	people   []*person
+	users    []*user
 }
 
-// Progress shows how far something is: done of total. It is called from one
+// Progress shows progress: done of total. It is called from one
 // goroutine at a time.
 type Progress func(what string, done, total int)
 
-// NewEnv returns an Env without people. A nil progress shows nothing.
+// NewEnv returns an Env without users. A nil progress shows nothing.
 func NewEnv(s *Server, progress Progress) *Env {
 	if progress == nil {
 		progress = func(string, int, int) {}
@@ -56,14 +55,14 @@ func NewEnv(s *Server, progress Progress) *Env {
 func (e *Env) progress(what string, done, total int) { e.shown(what, done, total) }
 
 const (
-	// registering is how many people are registered at once.
+	// registering is how many users register at once.
 	registering = 128
 	// portsPerSource is how many links leave from one source address; the kernel
 	// has about 28,000 ports for each.
 	portsPerSource = 10_000
 )
 
-// endpoint is where the person with that index connects.
+// endpoint returns the endpoint of the user with that index.
 func (e *Env) endpoint(index int) endpoint {
 	u, err := url.Parse(e.server.URLs[index%len(e.server.URLs)])
 	if err != nil {
@@ -76,14 +75,14 @@ func (e *Env) endpoint(index int) endpoint {
 	return at
 }
 
-// need registers people until there are n, and returns the first n. That is not
-// part of any measurement.
-func (e *Env) need(ctx context.Context, n int) ([]*person, error) {
+// need registers users until there are n, and returns the first n. No measurement includes
+// that.
+func (e *Env) need(ctx context.Context, n int) ([]*user, error) {
 	if err := e.name(n); err != nil {
 		return nil, err
 	}
-	var added []*person
-	for _, p := range e.people[:n] {
+	var added []*user
+	for _, p := range e.users[:n] {
 		if p.device == "" {
 			added = append(added, p)
 		}
@@ -91,7 +90,7 @@ func (e *Env) need(ctx context.Context, n int) ([]*person, error) {
 	const batch = 1000
 	for done := 0; done < len(added); done += batch {
 		e.progress("registering devices", done, len(added))
-		c := newCrowd(ctx, e, newTraffic(e.people))
+		c := newCrowd(ctx, e, newTraffic(e.users))
 		c.retries = connectRetries
 		err := c.connect(added[done:min(done+batch, len(added))], registering)
 		if closed := c.close(); err == nil {
@@ -101,26 +100,26 @@ func (e *Env) need(ctx context.Context, n int) ([]*person, error) {
 			return nil, fmt.Errorf("failed to register devices: %w", err)
 		}
 	}
-	return e.people[:n], nil
+	return e.users[:n], nil
 }
 
-// name makes people until there are n, without devices.
+// name creates users until there are n, without devices.
 func (e *Env) name(n int) error {
-	for len(e.people) < n {
-		p := &person{index: len(e.people)}
-		p.user = schemas.UserID(fmt.Sprint(e.prefix, "-", p.index))
-		token, err := e.server.Tokens.Issue(p.user)
+	for len(e.users) < n {
+		p := &user{index: len(e.users)}
+		p.id = schemas.UserID(fmt.Sprint(e.prefix, "-", p.index))
+		token, err := e.server.Tokens.Issue(p.id)
 		if err != nil {
 			return err
 		}
 		p.token = token.Token
-		e.people = append(e.people, p)
+		e.users = append(e.users, p)
 	}
 	return nil
 }
 
 // hello appends the first frame of a connection.
-func (p *person) hello(b []byte) []byte {
+func (p *user) hello(b []byte) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return appendFrame(b, ws.OpText, func(b []byte) []byte {

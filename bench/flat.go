@@ -7,52 +7,52 @@ import (
 	"time"
 )
 
-// Flatness says whether a load can go on for ever: nothing grows, and nothing waits.
+// Flatness says whether a load can go on for ever: nothing grows, and no backlog stays.
 type Flatness struct {
 	Flat    bool     `json:"flat"`
 	Warmup  float64  `json:"warmup_s"`          // the load before the first reading
-	Bounds  []string `json:"bounds"`            // what was looked at: the measured value and its bound
+	Bounds  []string `json:"bounds"`            // each measured value with its bound
 	Reasons []string `json:"reasons,omitempty"` // why it is not flat
 }
 
-// bound is what a series must keep to.
+// bound is the bound of a series.
 type bound struct {
 	series string
 	// share and least: the trend may grow by this share of the mean an hour, or by
 	// least if that is more.
 	share, least float64
-	// noise is growth within the readings, by the trend, that counts as none: what a
-	// collection of garbage or a batch leaves.
+	// noise is the growth within the readings, by the trend, that does not count: a garbage
+	// collection or a batch may cause it.
 	noise float64
-	// most is a value that no reading exceeds; 0: any.
+	// most bounds each reading; 0: no bound.
 	most float64
 }
 
 const (
-	// memoryNoise is two blocks of a stream, 8 MiB each, and the garbage that may come on
-	// top of them, half as much. NATS holds blocks in memory while removal reads them, and
+	// memoryNoise is two blocks of a stream, 8 MiB each, and half as much garbage on top of
+	// them. NATS holds blocks in memory while removal reads them, and
 	// their number changes with the moment.
 	memoryNoise = 24
-	// leastAccepted is the share of the rate asked for that has to be accepted.
+	// leastAccepted is the smallest accepted share of the requested rate.
 	leastAccepted = 0.99
-	// mostAgain is how many seconds of load may come again after a cut.
-	mostAgain = 1.0
-	// removedWithin is within which time an acknowledged entry has to be removed, or
-	// while so few wait for one device.
+	// mostRedelivered bounds the redelivered entries after a cut, in seconds of load.
+	mostRedelivered = 1.0
+	// removedWithin bounds the time from an acknowledgement to the removal of the entry,
+	// unless the device has fewer than removedEntries to remove.
 	removedWithin  = 5 * time.Second
 	removedEntries = 256
-	// significant is how many standard errors a trend has to differ from 0.
+	// significant is the smallest difference of a trend from 0, in standard errors.
 	significant = 2
 )
 
-// toRemove is how many acknowledged entries may wait to be removed: those of
-// removedWithin, and removedEntries of each receiver but at most as many again.
+// toRemove bounds the acknowledged entries that are not removed yet: those of removedWithin,
+// and removedEntries of each receiver but at most as many.
 func (o SteadyOptions) toRemove() float64 {
 	recent := o.Rate * removedWithin.Seconds()
 	return recent + math.Min(recent, removedEntries*float64(o.Receivers))
 }
 
-// bounds are those of a load.
+// bounds returns the bounds of a load.
 func (o SteadyOptions) bounds() []bound {
 	list := []bound{
 		{series: seriesMemory, share: 0.1, least: 32, noise: memoryNoise},
@@ -60,8 +60,8 @@ func (o SteadyOptions) bounds() []bound {
 		{series: seriesDescriptors, share: 0.1, least: 100, noise: 20},
 		{series: seriesNotRemoved, least: o.toRemove(), noise: 2 * o.Rate, most: o.toRemove()},
 	}
-	// A stream may hold what waits to be removed, the last sends of each sender and
-	// one receipt for each receiver.
+	// A stream may hold the entries to remove, the last sends of each sender and one
+	// receipt for each receiver.
 	kept := o.toRemove() + float64(64*o.Senders+o.Receivers)
 	for _, name := range streamSeries {
 		list = append(list, bound{series: messagesOf(name), least: kept, noise: 2 * o.Rate})
@@ -84,7 +84,7 @@ func judge(o SteadyOptions, all []Series) Flatness {
 	return f
 }
 
-// look enters a bound that was looked at, and the reason if it is not kept.
+// look adds a bound, and the reason if it is exceeded.
 func (f *Flatness) look(kept bool, format string, values ...any) {
 	text := fmt.Sprintf(format, values...)
 	f.Bounds = append(f.Bounds, text)
@@ -94,14 +94,14 @@ func (f *Flatness) look(kept bool, format string, values ...any) {
 }
 
 const (
-	// leastReadings is how many readings a verdict needs of a series.
+	// leastReadings is how many readings of a series a verdict needs.
 	leastReadings = 3
-	// LeastSamples is how many times its Sample a load lasts at least, so that a trend
-	// differs from noise.
+	// LeastSamples is the shortest load in units of its Sample, so that a trend differs from
+	// noise.
 	LeastSamples = 8
 )
 
-// keeps compares a series with its bound. A series that was not read keeps none.
+// keeps compares a series with its bound. A series without readings exceeds it.
 func (f *Flatness) keeps(b bound, s Series) {
 	readings := s.Readings
 	if len(readings) < leastReadings {
@@ -116,24 +116,24 @@ func (f *Flatness) keeps(b bound, s Series) {
 		b.series, text(level, s.Unit), signed(hourly, s.Unit), signed(grown, s.Unit), text(may, s.Unit), text(b.noise, s.Unit))
 	if b.most > 0 {
 		highest := most(readings)
-		f.look(highest <= b.most, "%s: %s at most, may be %s", b.series, text(highest, s.Unit), text(b.most, s.Unit))
+		f.look(highest <= b.most, "%s: %s at most, bound %s", b.series, text(highest, s.Unit), text(b.most, s.Unit))
 	}
 }
 
-// accepts compares what was accepted with what was offered, and that with the rate.
+// accepts compares the accepted sends with the offered ones, and these with the rate.
 func (f *Flatness) accepts(o SteadyOptions, offered, accepted Series) {
 	in, out := mean(offered.Readings), mean(accepted.Readings)
-	f.look(in >= leastAccepted*o.Rate, "offered: %s, has to be %.0f %% of the rate asked for, %s", text(in, "/s"), 100*leastAccepted, text(o.Rate, "/s"))
-	f.look(out >= leastAccepted*in && in > 0, "accepted: %s, has to be %.0f %% of what is offered, %s", text(out, "/s"), 100*leastAccepted, text(in, "/s"))
+	f.look(in >= leastAccepted*o.Rate, "offered: %s, at least %.0f %% of the requested rate, %s", text(in, "/s"), 100*leastAccepted, text(o.Rate, "/s"))
+	f.look(out >= leastAccepted*in && in > 0, "accepted: %s, at least %.0f %% of the offered rate, %s", text(out, "/s"), 100*leastAccepted, text(in, "/s"))
 }
 
-// returned compares what came again after the cut with its bound.
-func (f *Flatness) returned(seconds float64) {
-	f.look(seconds <= mostAgain, "acknowledged entries that came again: %s of load, may be %s", text(seconds, "s"), text(mostAgain, "s"))
+// redelivers compares the redelivered entries after the cut with their bound.
+func (f *Flatness) redelivers(seconds float64) {
+	f.look(seconds <= mostRedelivered, "redelivered acknowledged entries: %s of load, at most %s", text(seconds, "s"), text(mostRedelivered, "s"))
 	f.Flat = len(f.Reasons) == 0
 }
 
-// Err says why it is not flat; nil if it is, or was not judged.
+// Err returns the reasons why the load is not flat; nil if it is, or has no verdict.
 func (f *Flatness) Err() error {
 	if f == nil || f.Flat {
 		return nil
@@ -141,7 +141,7 @@ func (f *Flatness) Err() error {
 	return fmt.Errorf("not flat: %s", strings.Join(f.Reasons, "; "))
 }
 
-// Verdict is the verdict in words.
+// Verdict returns the verdict in words.
 func (f *Flatness) Verdict() string {
 	if f.Flat {
 		return "flat"

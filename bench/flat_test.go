@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// line is a series of a minute, a reading every 5 s: value at 0, and what it grows by
-// a second.
+// line is a series of a minute with a reading every 5 s: its value at 0, and its growth in a
+// second.
 func line(name string, value, perSecond float64) Series {
 	s := Series{Name: name}
 	for at := 0.0; at <= 60; at += 5 {
@@ -25,8 +25,7 @@ func saw(s Series, by float64) Series {
 	return s
 }
 
-// TestFit: the trend of a line is its slope, and what is beside the line makes it
-// uncertain.
+// TestFit: the trend of a line is its slope, and readings beside the line make it uncertain.
 func TestFit(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -41,7 +40,7 @@ func TestFit(t *testing.T) {
 		{"flat", line("", 5, 0).Readings, 0, 0},
 		{"a line", line("", 100, -2.5).Readings, -2.5, 0},
 		{"late", line("", 100, 2).Readings[6:], 2, 0},
-		// By hand: the slope of 0, 3, 3, 6 at 0, 1, 2, 3 is 9/5, the squares beside it sum
+		// By hand: the slope of 0, 3, 3, 6 at 0, 1, 2, 3 is 9/5, the squares of the rest sum
 		// up to 1.8, and the error is √(1.8/2/5).
 		{"with noise", []Reading{{0, 0}, {1, 3}, {2, 3}, {3, 6}}, 1.8, math.Sqrt(0.18)},
 	} {
@@ -53,7 +52,8 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// TestJudge: the verdict names what grows, what waits, and what was not read.
+// TestJudge: the verdict names the series that grow, that exceed a bound, or that were not
+// read.
 func TestJudge(t *testing.T) {
 	o := SteadyOptions{Rate: 1000, Senders: 50, Receivers: 300, Duration: time.Minute, Sample: 5 * time.Second}
 	flat := func() map[string]Series {
@@ -70,7 +70,7 @@ func TestJudge(t *testing.T) {
 	}
 	high := line(seriesNotRemoved, 3000, 0)
 	high.Readings[2].Value = 10_001
-	jump := line(seriesMemory, 200, 0) // at the last reading, which is no trend yet
+	jump := line(seriesMemory, 200, 0) // in the last reading alone, which is no trend
 	jump.Readings[len(jump.Readings)-1].Value = 500
 	for _, c := range []struct {
 		name string
@@ -90,8 +90,8 @@ func TestJudge(t *testing.T) {
 		{"descriptors leak", []Series{line(seriesDescriptors, 500, 1)}, seriesDescriptors},
 		{"the inbox grows", []Series{line(messagesOf("INBOX"), 4000, 300)}, "INBOX"},
 		{"another stream grows", []Series{line(messagesOf(otherStreams), 4000, 300)}, otherStreams},
-		{"removal falls behind once", []Series{high}, "10,001 at most, may be 10,000"},
-		{"removal was not told", []Series{{Name: seriesNotRemoved}}, seriesNotRemoved + ": 0 readings"},
+		{"removal falls behind once", []Series{high}, "10,001 at most, bound 10,000"},
+		{"removal was not read", []Series{{Name: seriesNotRemoved}}, seriesNotRemoved + ": 0 readings"},
 		{"too little is accepted", []Series{line(seriesAccepted, 989, 0)}, "accepted: 989.0/s"},
 		{"too little is offered", []Series{line(seriesOffered, 989, 0), line(seriesAccepted, 989, 0)}, "offered: 989.0/s"},
 		{"nothing is accepted", []Series{{Name: seriesAccepted}}, "accepted: 0/s"},
@@ -119,11 +119,11 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestJudgeReturned: a second of acknowledged entries may come again, and no more.
-func TestJudgeReturned(t *testing.T) {
+// TestJudgeRedelivered: at most a second of acknowledged entries may be redelivered.
+func TestJudgeRedelivered(t *testing.T) {
 	for seconds, flat := range map[float64]bool{0: true, 1: true, 1.01: false} {
 		f := Flatness{Flat: true}
-		if f.returned(seconds); f.Flat != flat || (f.Err() == nil) != flat {
+		if f.redelivers(seconds); f.Flat != flat || (f.Err() == nil) != flat {
 			t.Errorf("%v s: %+v", seconds, f)
 		}
 	}
@@ -132,8 +132,8 @@ func TestJudgeReturned(t *testing.T) {
 	}
 }
 
-// TestFill: the warm-up lasts a minute, or until the streams keep as many ids as ever and
-// a gateway remembers as many messages of each receiver as ever.
+// TestFill: the warm-up lasts a minute, or until the streams keep the most ids and a gateway
+// keeps the most messages of each receiver.
 func TestFill(t *testing.T) {
 	for _, c := range []struct {
 		rate      float64

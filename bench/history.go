@@ -12,21 +12,20 @@ import (
 	"roost/schemas"
 )
 
-// History is the closed loop without history, then with history for everybody.
-// What the mirror has not stored yet when the load ends is named, since it is work
-// that is still to be done.
+// History runs the closed loop without history, then with history of every user. The result
+// names the messages that the mirror has not stored yet, because that work is still due.
 func History(ctx context.Context, env *Env, o ClosedOptions) (Result, error) {
-	r := Result{Name: "history", Title: fmt.Sprintf("history for everybody, closed loop, %d pairs × %d outstanding", o.Pairs, o.Window)}
+	r := Result{Name: "history", Title: fmt.Sprintf("history of every user, closed loop, %d pairs × %d unanswered", o.Pairs, o.Window)}
 	without, err := Closed(ctx, env, o)
 	r.Check.add(without.Check)
 	if err != nil {
 		return r, err
 	}
-	people, err := env.need(ctx, 2*o.Pairs)
+	users, err := env.need(ctx, 2*o.Pairs)
 	if err != nil {
 		return r, err
 	}
-	if err := env.keepHistory(ctx, people); err != nil {
+	if err := env.keepHistory(ctx, users); err != nil {
 		return r, err
 	}
 	before, known := env.stored(ctx)
@@ -44,18 +43,18 @@ func History(ctx context.Context, env *Env, o ClosedOptions) (Result, error) {
 		r.add(FigureKept, 100*b/a, "%")
 	}
 	if after, ok := env.stored(ctx); ok && known {
-		r.add("messages that history is behind at the end", max(float64(with.Check.Accepted)-(after-before), 0), "")
+		r.add("messages that history lacks at the end", max(float64(with.Check.Accepted)-(after-before), 0), "")
 	}
 	return r, nil
 }
 
-// keepHistory switches history on for people.
-func (e *Env) keepHistory(ctx context.Context, people []*person) error {
+// keepHistory switches on the history of users.
+func (e *Env) keepHistory(ctx context.Context, users []*user) error {
 	client := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connecting}, Timeout: connectTimeout}
 	defer client.CloseIdleConnections()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(connecting)
-	for _, p := range people {
+	for _, p := range users {
 		group.Go(func() error {
 			at := e.server.URLs[p.index%len(e.server.URLs)] + "/user/settings"
 			req, err := http.NewRequestWithContext(ctx, http.MethodPut, at, strings.NewReader(`{"history_storage":90}`))
@@ -69,7 +68,7 @@ func (e *Env) keepHistory(ctx context.Context, people []*person) error {
 				return fmt.Errorf("failed to switch history on: %w", err)
 			}
 			defer resp.Body.Close()
-			_, _ = io.Copy(io.Discard, resp.Body) // lets the connection be used again
+			_, _ = io.Copy(io.Discard, resp.Body) // the connection can be used again
 			if resp.StatusCode != http.StatusOK {
 				return fmt.Errorf("failed to switch history on: the server answers %s", resp.Status)
 			}
@@ -79,8 +78,7 @@ func (e *Env) keepHistory(ctx context.Context, people []*person) error {
 	return group.Wait()
 }
 
-// stored is how many messages the workers have stored; false where the server does
-// not say.
+// stored returns how many messages the workers have stored; false if the metrics do not say.
 func (e *Env) stored(ctx context.Context) (float64, bool) {
 	m, err := scrape(ctx, e.server.URLs[0])
 	if err != nil {

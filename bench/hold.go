@@ -11,18 +11,18 @@ type HoldOptions struct {
 	Devices int
 }
 
-// Hold connects devices of new users and keeps them connected until ctx ends. It
-// calls ready once all are there. It is how one machine connects more devices than
-// one process may have files.
+// Hold connects devices of new users and keeps them connected until ctx ends. It calls ready
+// after the last connect. With it one machine connects more devices than one process may
+// have files.
 func Hold(ctx context.Context, s *Server, o HoldOptions, ready func()) error {
 	env := NewEnv(s, nil)
 	env.prefix = o.Prefix
 	if err := env.name(o.Devices); err != nil {
 		return err
 	}
-	c := newCrowd(ctx, env, newTraffic(env.people))
+	c := newCrowd(ctx, env, newTraffic(env.users))
 	c.retries = connectRetries
-	err := c.connect(env.people, registering)
+	err := c.connect(env.users, registering)
 	if err == nil {
 		ready()
 		<-c.ctx.Done()
@@ -30,7 +30,7 @@ func Hold(ctx context.Context, s *Server, o HoldOptions, ready func()) error {
 			err = nil
 		}
 	}
-	c.cut() // nothing is under way, and the server may be gone
+	c.cut() // no message is in flight, and the server may be gone
 	if closed := c.close(); err == nil && ctx.Err() == nil {
 		err = closed
 	}

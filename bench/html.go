@@ -41,10 +41,10 @@ Linux {{.Report.Machine.Kernel}}, {{.Report.Machine.Go}}<br><code>roost {{.Repor
 {{end}}
 `))
 
-// CheckText is the check in one line.
+// CheckText returns the check in one line.
 func (r Result) CheckText() string { return r.Check.text() }
 
-// WriteHTML writes the report as one page that needs nothing else.
+// WriteHTML writes the report as one page without other files.
 func (r *Report) WriteHTML(w io.Writer) error {
 	var plots []template.HTML
 	draws := []func() (*plot.Plot, error){r.rowsPlot, r.latencyPlot, r.throughputPlot}
@@ -72,7 +72,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	return page.Execute(w, map[string]any{"Report": r, "Plots": plots, "Wrong": wrong})
 }
 
-// inline is a plot as an SVG element.
+// inline returns a plot as an SVG element.
 func inline(p *plot.Plot) (template.HTML, error) {
 	to, err := p.WriterTo(9*vg.Inch, 4*vg.Inch, "svg")
 	if err != nil {
@@ -89,7 +89,7 @@ func inline(p *plot.Plot) (template.HTML, error) {
 	return template.HTML(svg), nil // of the plot library, which escapes texts
 }
 
-// latencyPlot has one line for each distribution; nil where there is none.
+// latencyPlot draws a line for each distribution; it returns nil without any.
 func (r *Report) latencyPlot() (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = "Latency, end to end", "percentile", "ms"
@@ -125,8 +125,8 @@ func percentileTicks() plot.ConstantTicks {
 	return ticks
 }
 
-// throughputPlot has a bar for each scenario that counts messages; nil where there
-// is none.
+// throughputPlot draws a bar for each scenario that counts messages; it returns nil without
+// any.
 func (r *Report) throughputPlot() (*plot.Plot, error) {
 	var values plotter.Values
 	var names []string
@@ -140,7 +140,7 @@ func (r *Report) throughputPlot() (*plot.Plot, error) {
 	return bars("Messages a second", values, names, nil)
 }
 
-// rowsPlot shows each row as a share of its target; nil where there is no table.
+// rowsPlot draws each row as a share of its target; it returns nil without a table.
 func (r *Report) rowsPlot() (*plot.Plot, error) {
 	var values plotter.Values
 	var names []string
@@ -158,7 +158,7 @@ func (r *Report) rowsPlot() (*plot.Plot, error) {
 	return bars("Figures as multiples of “at least” (more is better, cut at 4)", values, names, &reached)
 }
 
-// bars is a plot of horizontal bars, the first on top, with a line at a target.
+// bars draws a plot of horizontal bars, the first on top, with a line at a target.
 func bars(title string, values plotter.Values, names []string, target *float64) (*plot.Plot, error) {
 	if len(values) == 0 {
 		return nil, nil

@@ -10,38 +10,37 @@ import (
 type IdleOptions struct {
 	Devices  int
 	Parallel int           // connects at once
-	Settle   time.Duration // rest before memory is read, so that garbage of connecting is gone
+	Settle   time.Duration // rest before memory is read, to collect the garbage of the connects
 }
 
-// Idle connects devices that are registered already and have empty inboxes, and
-// measures what a connect and a silent connection cost the server. A server that
-// was started here is started anew after the registrations, so that their memory
-// does not count, nor hide anything.
+// Idle connects registered devices with empty inboxes, and measures the cost of a connect
+// and of a silent connection. If the bench started the server, it restarts it after the
+// registrations, so that their memory does not count.
 func Idle(ctx context.Context, env *Env, o IdleOptions) (Result, error) {
 	r := Result{Name: "idle", Title: fmt.Sprintf("idle, %d devices", o.Devices)}
-	people, err := env.need(ctx, o.Devices)
+	users, err := env.need(ctx, o.Devices)
 	if err != nil {
 		return r, err
 	}
 	if env.server.Restart != nil {
-		env.progress("starting the server anew", 0, 0)
+		env.progress("restarting the server", 0, 0)
 		if err := env.server.Restart(ctx); err != nil {
 			return r, err
 		}
 	}
-	c := newCrowd(ctx, env, newTraffic(env.people))
+	c := newCrowd(ctx, env, newTraffic(env.users))
 	c.retries = connectRetries
-	err = c.idle(people, o, &r)
+	err = c.idle(users, o, &r)
 	if closed := c.close(); err == nil {
 		err = closed
 	}
 	return r, err
 }
 
-// connectRetries is how often a connect is tried again, as a client would.
+// connectRetries bounds the retries of a connect, as a client would retry.
 const connectRetries = 5
 
-func (c *crowd) idle(people []*person, o IdleOptions, r *Result) error {
+func (c *crowd) idle(users []*user, o IdleOptions, r *Result) error {
 	if err := c.wait("the server at rest", o.Settle); err != nil {
 		return err
 	}
@@ -49,7 +48,7 @@ func (c *crowd) idle(people []*person, o IdleOptions, r *Result) error {
 	if err != nil {
 		return err
 	}
-	if err := c.connectShown(people, o.Parallel); err != nil {
+	if err := c.connectShown(users, o.Parallel); err != nil {
 		return err
 	}
 	connected, err := measure(c.env.server.PIDs)
@@ -63,7 +62,7 @@ func (c *crowd) idle(people []*person, o IdleOptions, r *Result) error {
 	if err != nil {
 		return err
 	}
-	n := float64(len(people))
+	n := float64(len(users))
 	took := connected.moment.Sub(before.moment)
 	r.Seconds = took.Seconds()
 	r.add(FigureConnects, n/took.Seconds(), "/s")
@@ -80,12 +79,12 @@ func (c *crowd) idle(people []*person, o IdleOptions, r *Result) error {
 	return nil
 }
 
-// connectShown connects in sequential batches, so that progress can be shown.
-func (c *crowd) connectShown(people []*person, parallel int) error {
+// connectShown connects in batches, to show the progress.
+func (c *crowd) connectShown(users []*user, parallel int) error {
 	const batch = 500
-	for done := 0; done < len(people); done += batch {
-		c.env.progress("connecting", done, len(people))
-		if err := c.connect(people[done:min(done+batch, len(people))], parallel); err != nil {
+	for done := 0; done < len(users); done += batch {
+		c.env.progress("connecting", done, len(users))
+		if err := c.connect(users[done:min(done+batch, len(users))], parallel); err != nil {
 			return err
 		}
 	}
@@ -94,6 +93,6 @@ func (c *crowd) connectShown(people []*person, parallel int) error {
 
 func (c *crowd) noteRetries(r *Result) {
 	if n := c.retried.Load(); n > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%d connects failed and were tried again", n))
+		r.Notes = append(r.Notes, fmt.Sprintf("%d connects failed and were retried", n))
 	}
 }

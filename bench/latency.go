@@ -18,7 +18,8 @@ func newLatency() *latency {
 	return &latency{hist: hdrhistogram.New(1, int64(5*time.Minute/time.Microsecond), 3)}
 }
 
-// record enters nanoseconds; more than the histogram holds counts as its most.
+// record adds a duration in nanoseconds. A longer one than the histogram holds counts as the
+// longest.
 func (l *latency) record(ns int64) {
 	us := min(max(ns/1000, 1), l.hist.HighestTrackableValue())
 	l.mu.Lock()
@@ -26,7 +27,7 @@ func (l *latency) record(ns int64) {
 	l.mu.Unlock()
 }
 
-// take is summary, and empties the histogram.
+// take returns the summary and empties the histogram.
 func (l *latency) take() Latency {
 	l.mu.Lock()
 	defer l.mu.Unlock()

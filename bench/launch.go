@@ -26,28 +26,28 @@ type Launcher struct {
 	Args []string
 }
 
-// Launched is a server that was started here. Stop ends it.
+// Launched is a server of this bench. Stop ends it.
 type Launched struct {
 	Server
-	// NATS is where its embedded server listens, host:port; empty: nowhere.
+	// NATS is the address of its embedded server, host:port; empty: it does not listen.
 	NATS string
 
 	dir   string
-	parts []func(context.Context) error // start its processes, in this order
+	parts []func(context.Context) error // the starts of its processes, in order
 	child []*child
 }
 
 // KeyFile is the file with the secret of its tokens.
 func (l *Launched) KeyFile() string { return filepath.Join(l.dir, "token.key") }
 
-// prepare makes the data directory of a server that has no processes yet.
+// prepare creates the data directory of a server without processes.
 func (x Launcher) prepare() (*Launched, error) {
 	if err := os.MkdirAll(x.Parent, 0o700); err != nil {
-		return nil, fmt.Errorf("failed to make the data directory: %w", err)
+		return nil, fmt.Errorf("failed to create the data directory: %w", err)
 	}
 	dir, err := os.MkdirTemp(x.Parent, "roost-bench-")
 	if err != nil {
-		return nil, fmt.Errorf("failed to make the data directory: %w", err)
+		return nil, fmt.Errorf("failed to create the data directory: %w", err)
 	}
 	l := &Launched{dir: dir}
 	l.Restart = func(ctx context.Context) error {
@@ -61,8 +61,7 @@ func (x Launcher) prepare() (*Launched, error) {
 	return l, nil
 }
 
-// Start runs `roost serve` in a new data directory, with as many gateways of their
-// own besides.
+// Start runs `roost serve` in a new data directory, together with a number of gateways.
 func (x Launcher) Start(ctx context.Context, gateways int) (*Launched, error) {
 	l, err := x.prepare()
 	if err != nil {
@@ -100,7 +99,7 @@ func (l *Launched) start(ctx context.Context) error {
 	return nil
 }
 
-// launch adds one process that serves clients.
+// launch starts one process that serves clients.
 func (l *Launched) launch(ctx context.Context, args []string) error {
 	c, err := l.run(ctx, args, urlLine)
 	if err != nil {
@@ -113,7 +112,7 @@ func (l *Launched) launch(ctx context.Context, args []string) error {
 	return err
 }
 
-// run adds one process, which is ready when it prints a line.
+// run starts one process, which is ready when it prints a line.
 func (l *Launched) run(ctx context.Context, args []string, ready *regexp.Regexp) (*child, error) {
 	c, err := startChild(ctx, args, ready, startTimeout)
 	if err != nil {
@@ -152,7 +151,7 @@ func (l *Launched) Stop() {
 
 // ReadTokens reads the file with the secret of a server's tokens.
 func ReadTokens(path string) (*auth.Tokens, error) {
-	if _, err := os.Stat(path); err != nil { // LoadSecret would make one
+	if _, err := os.Stat(path); err != nil { // LoadSecret would create it
 		return nil, fmt.Errorf("failed to read the token secret: %w", err)
 	}
 	secret, err := auth.LoadSecret(path)
@@ -165,8 +164,8 @@ func ReadTokens(path string) (*auth.Tokens, error) {
 // child is a process of this program.
 type child struct {
 	cmd    *exec.Cmd
-	said   string        // what the line that it was waited for says
-	exited chan struct{} // closed once it has ended
+	said   string        // the text of the awaited line
+	exited chan struct{} // closed after its end
 	log    *childLog
 }
 
@@ -196,7 +195,7 @@ func startChild(ctx context.Context, args []string, line *regexp.Regexp, most ti
 	}
 	go func() {
 		defer close(c.exited)
-		_ = c.cmd.Wait() // its log says why
+		_ = c.cmd.Wait() // its log has the cause
 	}()
 	select {
 	case c.said = <-c.log.found:
@@ -204,7 +203,7 @@ func startChild(ctx context.Context, args []string, line *regexp.Regexp, most ti
 	case <-c.exited:
 		return nil, fmt.Errorf("roost %s ended at once: %s", args[0], c.log.tail())
 	case <-time.After(most):
-		err = errors.New("it does not answer")
+		err = errors.New("no answer in time")
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -223,7 +222,7 @@ func (c *child) stop() {
 	}
 }
 
-// childLog keeps the end of what a child prints and finds a line in it.
+// childLog keeps the end of the output of a child, and finds a line in it.
 type childLog struct {
 	line  *regexp.Regexp
 	found chan string // 1; written once, by Write
@@ -249,7 +248,7 @@ func (b *childLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// tail is the last line.
+// tail returns the last line.
 func (b *childLog) tail() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -257,7 +256,7 @@ func (b *childLog) tail() string {
 	return string(text[bytes.LastIndexByte(text, '\n')+1:])
 }
 
-// freeAddress is a loopback address that nobody listens on.
+// freeAddress returns a free loopback address.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

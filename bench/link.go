@@ -18,44 +18,44 @@ import (
 const (
 	// connectTimeout bounds a connect, from the first packet to inbox_drained.
 	connectTimeout = time.Minute
-	// firstBuffer is what a link reads into; it grows with the frames.
+	// firstBuffer is the first size of the read buffer, which grows with the frames.
 	firstBuffer = 512
-	// busyBuffer is the same once a link has had more than that at once.
+	// busyBuffer is its size after a read of more than firstBuffer.
 	busyBuffer = 16 << 10
 )
 
-// link is one connection of a person.
+// link is one connection of a user.
 type link struct {
 	// Static.
-	person  *person
+	user    *user
 	conn    net.Conn
 	traffic *traffic
-	beat    time.Duration // say something at least this often
-	before  stay          // the person's connection before this one
-	ended   chan struct{} // closed once a link that was joined has ended and left the crowd
+	beat    time.Duration // the longest pause between frames
+	before  period        // the connection before this one
+	ended   chan struct{} // closed after a joined link has ended and left the crowd
 
 	// Owned by the reader: connect, and then its goroutine.
 	in         []byte
-	start, end int // what is in in and not handled yet
+	start, end int // the bytes of in that are not handled yet
 	drained    bool
-	since      int64 // since epoch: when the inbox was drained
+	since      int64 // since epoch: the time of inbox_drained
 
 	wmu     sync.Mutex // guards out, closed and the order of writes
-	out     []byte     // what the next flush writes; bounded by what one read asks for
-	closed  bool       // a close frame was queued: what comes behind it is not heard
+	out     []byte     // the bytes of the next flush; bounded by the answers to one read
+	closed  bool       // a close frame is queued: the server ignores frames after it
 	queued  atomic.Bool
-	spoke   atomic.Int64 // since epoch, the last flush
-	leaving atomic.Bool  // an end of the connection is expected
+	spoke   atomic.Int64 // since epoch: the last flush
+	leaving atomic.Bool  // the end of the connection is expected
 }
 
-// endpoint is where a link connects to, and from where.
+// endpoint is the destination and the source of a link.
 type endpoint struct {
 	url    *url.URL // ws://host:port/ws
 	source net.IP   // nil: any
 }
 
-// dial opens the socket and says hello. It does not wait for the answer.
-func dial(ctx context.Context, at endpoint, p *person, t *traffic) (*link, error) {
+// dial opens the socket and sends hello. It does not wait for the answer.
+func dial(ctx context.Context, at endpoint, p *user, t *traffic) (*link, error) {
 	dialer := net.Dialer{Timeout: connectTimeout, KeepAlive: -1}
 	if at.source != nil {
 		dialer.LocalAddr = &net.TCPAddr{IP: at.source}
@@ -71,7 +71,7 @@ func dial(ctx context.Context, at endpoint, p *person, t *traffic) (*link, error
 		_ = conn.Close()
 		return nil, fmt.Errorf("failed to open the WebSocket: %w", err)
 	}
-	l := &link{person: p, conn: conn, traffic: t, before: p.lastStay(), ended: make(chan struct{}), in: make([]byte, firstBuffer)}
+	l := &link{user: p, conn: conn, traffic: t, before: p.lastPeriod(), ended: make(chan struct{}), in: make([]byte, firstBuffer)}
 	l.push(p.hello)
 	if err := l.flush(); err != nil {
 		_ = conn.Close()
@@ -80,8 +80,8 @@ func dial(ctx context.Context, at endpoint, p *person, t *traffic) (*link, error
 	return l, nil
 }
 
-// lateBind leaves the choice of the port to connect, which knows the other end:
-// without it, all ports of an address are soon taken.
+// lateBind leaves the choice of the source port to connect, which knows the destination.
+// Without it, an address soon runs out of ports.
 func lateBind(_, _ string, c syscall.RawConn) error {
 	const ipBindAddressNoPort = 24
 	var failed error
@@ -107,8 +107,8 @@ func (l *link) untilDrained() error {
 	return l.conn.SetDeadline(time.Time{})
 }
 
-// waited is for how long the person was connected since a moment, on this link and
-// on the one before: for so long the server could have delivered what was sent then.
+// waited returns how long the device was connected since a moment, on this link and the
+// previous one: for so long the server could have delivered a message of that moment.
 func (l *link) waited(at int64) time.Duration {
 	took := max(0, l.before.until-max(at, l.before.from))
 	if l.drained {
@@ -117,7 +117,7 @@ func (l *link) waited(at int64) time.Duration {
 	return time.Duration(took)
 }
 
-// read handles frames until the connection ends; nil where that is expected.
+// read handles frames until the connection ends. It returns nil if that is expected.
 func (l *link) read() error {
 	for {
 		err := l.handle()
@@ -128,13 +128,12 @@ func (l *link) read() error {
 			if l.leaving.Load() {
 				return nil
 			}
-			return fmt.Errorf("the connection of %s broke: %w", l.person.user, err)
+			return fmt.Errorf("the connection of %s broke: %w", l.user.id, err)
 		}
 	}
 }
 
-// handle handles all whole frames that are there, then writes what they asked
-// for, at once.
+// handle handles all whole frames of the buffer, then writes the answers in one write.
 func (l *link) handle() error {
 	for {
 		op, payload, size, err := cutFrame(l.in[l.start:l.end])
@@ -155,7 +154,7 @@ func (l *link) handle() error {
 	return nil
 }
 
-// fill makes room and reads once.
+// fill makes room in the buffer and reads once.
 func (l *link) fill() error {
 	if l.start == l.end {
 		l.start, l.end = 0, 0
@@ -186,7 +185,7 @@ type closedBy struct {
 }
 
 func (c closedBy) Error() string {
-	return fmt.Sprintf("the server closed it: %d %s", c.code, c.reason)
+	return fmt.Sprintf("the server closed the connection: %d %s", c.code, c.reason)
 }
 
 func (l *link) frame(op ws.OpCode, payload []byte) error {
@@ -228,22 +227,22 @@ func (l *link) text(frame []byte) error {
 		l.traffic.refusal(code, message)
 		l.traffic.answer(l, number, false)
 	case "reconnect":
-		return errors.New("the server stops")
+		return errors.New("the server shuts down")
 	}
 	return nil
 }
 
 func (l *link) welcome(frame []byte) {
 	l.beat = time.Duration(numberField(frame, fieldHeartbeat)) * time.Millisecond
-	l.person.mu.Lock()
-	defer l.person.mu.Unlock()
-	if l.person.device == "" {
-		l.person.device = deviceOf(frame)
-		l.person.base = numberField(frame, fieldLast)
+	l.user.mu.Lock()
+	defer l.user.mu.Unlock()
+	if l.user.device == "" {
+		l.user.device = deviceOf(frame)
+		l.user.base = numberField(frame, fieldLast)
 	}
 }
 
-// push appends to what the next flush writes.
+// push adds a frame to the next flush.
 func (l *link) push(build func([]byte) []byte) {
 	l.wmu.Lock()
 	l.out = build(l.out)
@@ -251,7 +250,7 @@ func (l *link) push(build func([]byte) []byte) {
 	l.queued.Store(true)
 }
 
-// flush writes what was pushed.
+// flush writes the queued frames.
 func (l *link) flush() error {
 	l.wmu.Lock()
 	defer l.wmu.Unlock()
@@ -268,25 +267,26 @@ func (l *link) flush() error {
 	return nil
 }
 
-// send queues a message to a person. Its latency counts from at.
-func (l *link) send(to *person, size int, at int64) {
-	p := l.person
+// send queues a message to a user. Its latency counts from at.
+func (l *link) send(to *user, size int, at int64) {
+	p := l.user
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.write(`receiver_id`, string(to.user), p.note(to, at), size)
+	l.write(`receiver_id`, string(to.id), p.note(to, at), size)
 }
 
 // sendGroup queues a message to a group. Its latency counts from at.
 func (l *link) sendGroup(to *group, size int, at int64) {
-	p := l.person
+	p := l.user
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.write(`group_id`, to.id, p.noteGroup(to, at), size)
 }
 
-// write queues a send, with the person's lock held, so that numbers go out in order.
+// write queues a send. The caller holds the lock of the user, so that numbers go out in
+// order.
 func (l *link) write(field, to string, number int64, size int) {
-	p := l.person
+	p := l.user
 	now := time.Now().UnixMilli()
 	l.push(func(b []byte) []byte {
 		return appendFrame(b, ws.OpText, func(b []byte) []byte {
@@ -305,8 +305,8 @@ func (l *link) write(field, to string, number int64, size int) {
 	})
 }
 
-// delivered queues the acknowledgement of a message; false where the server would
-// not hear it any more.
+// delivered queues the acknowledgement of a message. It returns false if the server would
+// ignore it.
 func (l *link) delivered(id []byte) bool {
 	now := time.Now().UnixMilli()
 	l.wmu.Lock()
@@ -332,8 +332,8 @@ func (l *link) heartbeat() error {
 	return l.flush()
 }
 
-// leave asks the server to end the connection, so that all that was written
-// before is handled. The reader ends with the server's answer.
+// leave asks the server to end the connection after all earlier frames. The reader ends with
+// the server's answer.
 func (l *link) leave() {
 	l.leaving.Store(true)
 	_ = l.conn.SetDeadline(time.Now().Add(leaveTimeout))
@@ -349,7 +349,7 @@ func (l *link) leave() {
 // leaveTimeout bounds the wait for the server's close frame.
 const leaveTimeout = 10 * time.Second
 
-// cut drops the connection without a word: the server sees a reset.
+// cut resets the connection.
 func (l *link) cut() {
 	l.leaving.Store(true)
 	if tcp, ok := l.conn.(*net.TCPConn); ok {

@@ -7,11 +7,11 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// usage is what processes have used so far.
+// usage is the CPU and the memory of processes.
 type usage struct {
 	cpu    time.Duration // user and system
 	rss    int64         // bytes resident
-	anon   int64         // bytes of them that are no files
+	anon   int64         // bytes of rss without files
 	moment time.Time
 }
 

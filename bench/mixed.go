@@ -10,74 +10,74 @@ import (
 
 // MixedOptions are the parameters of [Mixed].
 type MixedOptions struct {
-	People   int
+	Users    int
 	Rate     float64       // sends a second, together
-	Stay     time.Duration // connected or away, on average; 0: 2 minutes
+	Stay     time.Duration // connected or offline, on average; 0: 2 minutes
 	Size     int
 	Warmup   time.Duration
 	Duration time.Duration
 }
 
 const (
-	contactsEach  = 20
-	onlineShare   = 0.75            // of the people, at any time
-	toOnline      = 0.85            // of the sends
-	lateShare     = 0.1             // of the people acknowledge late
-	lateEvery     = time.Second     // by so much
-	stayFor       = 2 * time.Minute // default of MixedOptions.Stay
-	cutShare      = 0.25            // of those who go lose the connection without a word
-	mostUnsettled = 16              // sends without an answer, beyond which a person waits
+	contactsEach   = 20
+	onlineShare    = 0.75            // of the users, at any time
+	toOnline       = 0.85            // of the sends
+	lateShare      = 0.1             // of the users acknowledge late
+	lateEvery      = time.Second     // the delay
+	stayFor        = 2 * time.Minute // the default of MixedOptions.Stay
+	cutShare       = 0.25            // of the disconnects are resets
+	mostUnanswered = 16              // bounds the sends of a user without an answer
 )
 
-// Mixed is a day in a chat app at a rate: people come and go, write to their
-// contacts, most of whom are there, and some acknowledge late. Latencies are from
-// the due time, end to end only where the receiver was connected.
+// Mixed is a day in a chat app at a rate. Users connect and disconnect, and write to their
+// contacts, most of whom are online. Some acknowledge late. Latencies count from the due
+// time, end to end only if the receiver was connected.
 func Mixed(ctx context.Context, env *Env, o MixedOptions) (Result, error) {
 	if o.Stay == 0 {
 		o.Stay = stayFor
 	}
-	r := Result{Name: "mixed", Title: fmt.Sprintf("a day in a chat app, %d people, %.0f/s", o.People, o.Rate)}
+	r := Result{Name: "mixed", Title: fmt.Sprintf("a day in a chat app, %d users, %.0f/s", o.Users, o.Rate)}
 	r.add(FigureRate, o.Rate, "/s")
-	people, err := env.need(ctx, o.People)
+	users, err := env.need(ctx, o.Users)
 	if err != nil {
 		return r, err
 	}
-	m := &mixed{people: people, size: o.Size, random: rand.New(rand.NewPCG(1, 2)), late: make(map[*link][]lateAck)}
-	t := newTraffic(env.people)
-	t.keep = m.keep
+	m := &mixed{users: users, size: o.Size, random: rand.New(rand.NewPCG(1, 2)), late: make(map[*link][]lateAck)}
+	t := newTraffic(env.users)
+	t.delay = m.delay
 	m.crowd = newCrowd(ctx, env, t)
 	m.crowd.retries = connectRetries
-	first := int(float64(len(people)) * onlineShare)
-	err = m.crowd.connect(people[:first], connecting)
+	first := int(float64(len(users)) * onlineShare)
+	err = m.crowd.connect(users[:first], connecting)
 	if err == nil {
 		err = m.run(o, &r)
 	}
-	if err == nil { // all come back for what waits for them
-		err = m.crowd.connect(m.away(), connecting)
+	if err == nil { // all reconnect for their inboxes
+		err = m.crowd.connect(m.offline(), connecting)
 	}
-	m.endOfDay()
-	return r, m.crowd.finish(err, people, &r)
+	m.stopDelaying()
+	return r, m.crowd.finish(err, users, &r)
 }
 
 // mixed is the state of a day.
 type mixed struct {
 	// Static.
-	crowd  *crowd
-	people []*person
-	size   int
+	crowd *crowd
+	users []*user
+	size  int
 
-	going  sync.Mutex // held while somebody sends, comes or goes; guards random
+	going  sync.Mutex // held while a user sends, connects or leaves; guards random
 	random *rand.Rand
 
 	mu   sync.Mutex // guards the rest
 	late map[*link][]lateAck
-	done bool // the day is over: nothing is put off any more
+	done bool // the day is over: no acknowledgement is delayed any more
 }
 
-// lateAck is an acknowledgement that waits.
+// lateAck is a delayed acknowledgement.
 type lateAck struct {
 	id, cursor string
-	sender     *person
+	sender     *user
 	number     int64
 }
 
@@ -86,58 +86,57 @@ func (m *mixed) run(o MixedOptions, r *Result) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer close(stop)
-	wg.Go(func() { pace(o.Rate, stop, m.write) })
-	wg.Go(func() { every(max(o.Stay/time.Duration(o.People), time.Nanosecond), stop, m.comeOrGo) })
+	wg.Go(func() { pace(o.Rate, stop, m.send) })
+	wg.Go(func() { every(max(o.Stay/time.Duration(o.Users), time.Nanosecond), stop, m.connectOrLeave) })
 	wg.Go(func() { every(lateEvery, stop, m.acknowledge) })
 	return m.crowd.span(o.Warmup, o.Duration, r)
 }
 
-// write has somebody who is connected write to a contact.
-func (m *mixed) write(due int64) {
+// send sends a message from a connected user to a contact.
+func (m *mixed) send(due int64) {
 	m.going.Lock()
 	defer m.going.Unlock()
-	l := m.someone()
+	l := m.pick()
 	if l == nil {
 		return
 	}
 	online := m.random.Float64() < toOnline
-	to := m.contact(l.person)
+	to := m.contact(l.user)
 	for range contactsEach {
 		if (m.crowd.link(to) != nil) == online {
 			break
 		}
-		to = m.contact(l.person)
+		to = m.contact(l.user)
 	}
 	l.send(to, m.size, due)
-	_ = l.flush() // the reader finds out
+	_ = l.flush() // the reader gets the error
 }
 
-// someone is a connected person who does not wait for many answers.
-func (m *mixed) someone() *link {
+// pick returns a connected user with few unanswered sends.
+func (m *mixed) pick() *link {
 	for range 4 * contactsEach {
-		l := m.crowd.link(m.people[m.random.IntN(len(m.people))])
+		l := m.crowd.link(m.users[m.random.IntN(len(m.users))])
 		if l == nil || l.leaving.Load() {
 			continue
 		}
-		if unanswered, _ := l.person.pending(); unanswered < mostUnsettled {
+		if unanswered, _ := l.user.pending(); unanswered < mostUnanswered {
 			return l
 		}
 	}
 	return nil
 }
 
-// contact is one of the people whom p knows: those that follow in the list.
-func (m *mixed) contact(p *person) *person {
-	return m.people[(p.index+1+m.random.IntN(min(contactsEach, len(m.people)-1)))%len(m.people)]
+// contact returns a contact of p: one of the users that follow in the list.
+func (m *mixed) contact(p *user) *user {
+	return m.users[(p.index+1+m.random.IntN(min(contactsEach, len(m.users)-1)))%len(m.users)]
 }
 
-// comeOrGo connects somebody who is away, or has somebody go who waits for no
-// answer, and waits until that is done. Were somebody still on the way out when the
-// day ends, away would not have them, and nobody would bring them back for what
-// waits for them.
-func (m *mixed) comeOrGo() {
+// connectOrLeave connects an offline user, or disconnects a user without unanswered sends,
+// and waits for the end of it. A user who is still leaving when the day ends would be
+// missing in offline, and would not reconnect for its inbox.
+func (m *mixed) connectOrLeave() {
 	m.going.Lock()
-	p := m.people[m.random.IntN(len(m.people))]
+	p := m.users[m.random.IntN(len(m.users))]
 	come := m.random.Float64() < onlineShare
 	l := m.crowd.link(p)
 	goes := false
@@ -161,10 +160,11 @@ func (m *mixed) comeOrGo() {
 	}
 }
 
-// away are those who are not connected. It is exact while nobody comes or goes.
-func (m *mixed) away() []*person {
-	var list []*person
-	for _, p := range m.people {
+// offline returns the users without a connection. It is exact while no user connects or
+// leaves.
+func (m *mixed) offline() []*user {
+	var list []*user
+	for _, p := range m.users {
 		if m.crowd.link(p) == nil {
 			list = append(list, p)
 		}
@@ -172,9 +172,9 @@ func (m *mixed) away() []*person {
 	return list
 }
 
-// keep puts the acknowledgements of some people off.
-func (m *mixed) keep(l *link, a lateAck) bool {
-	if float64(l.person.index%100) >= 100*lateShare {
+// delay delays the acknowledgements of some users.
+func (m *mixed) delay(l *link, a lateAck) bool {
+	if float64(l.user.index%100) >= 100*lateShare {
 		return false
 	}
 	m.mu.Lock()
@@ -186,16 +186,16 @@ func (m *mixed) keep(l *link, a lateAck) bool {
 	return true
 }
 
-// endOfDay acknowledges all that was put off, and from now on everything at once.
-func (m *mixed) endOfDay() {
+// stopDelaying sends the delayed acknowledgements, and ends the delay of later ones.
+func (m *mixed) stopDelaying() {
 	m.mu.Lock()
 	m.done = true
 	m.mu.Unlock()
 	m.acknowledge()
 }
 
-// acknowledge sends what was put off. What belongs to a link that has ended comes
-// again on the next one.
+// acknowledge sends the delayed acknowledgements. Messages of a link that has ended are
+// redelivered on the next one.
 func (m *mixed) acknowledge() {
 	m.mu.Lock()
 	late := m.late
@@ -209,11 +209,11 @@ func (m *mixed) acknowledge() {
 		}
 		for _, a := range list {
 			if l.delivered([]byte(a.id)) {
-				a.sender.acknowledge(a.number, l.person)
-				l.person.have([]byte(a.cursor))
+				a.sender.acknowledge(a.number, l.user)
+				l.user.keepCursor([]byte(a.cursor))
 			}
 		}
-		_ = l.flush() // the reader finds out
+		_ = l.flush() // the reader gets the error
 	}
 }
 

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// TestWhoGoesIsGone: somebody who leaves, or whose connection breaks, is not
-// connected any more when the day goes on. Who was still leaving when it ended was
-// not brought back, and what waited for them was counted as missing.
-func TestWhoGoesIsGone(t *testing.T) {
+// TestLeavingEndsFirst: the day goes on after a user who leaves, or whose connection breaks,
+// has no connection any more. Else the user would not reconnect at the end, and the entries
+// of its inbox would count as missing.
+func TestLeavingEndsFirst(t *testing.T) {
 	env := newEnv(t)
-	people, err := env.need(within(t), 8)
+	users, err := env.need(within(t), 8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCrowd(within(t), env, newTraffic(env.people))
-	m := &mixed{crowd: c, people: people, random: rand.New(rand.NewPCG(1, 2))}
+	c := newCrowd(within(t), env, newTraffic(env.users))
+	m := &mixed{crowd: c, users: users, random: rand.New(rand.NewPCG(1, 2))}
 	came, went := 0, 0
 	for range 200 {
 		before := len(c.all())
-		m.comeOrGo()
+		m.connectOrLeave()
 		switch after := len(c.all()); {
 		case after > before:
 			came++
@@ -29,11 +29,11 @@ func TestWhoGoesIsGone(t *testing.T) {
 		}
 		for _, l := range c.all() {
 			if l.leaving.Load() {
-				t.Fatalf("after %d came and %d went, one is still on the way out", came, went)
+				t.Fatalf("after %d came and %d went, one is still leaving", came, went)
 			}
 		}
-		if len(m.away())+len(c.all()) != len(people) {
-			t.Fatalf("%d are connected and %d away, of %d", len(c.all()), len(m.away()), len(people))
+		if len(m.offline())+len(c.all()) != len(users) {
+			t.Fatalf("%d are connected and %d offline, of %d", len(c.all()), len(m.offline()), len(users))
 		}
 	}
 	if err := c.close(); err != nil {
@@ -56,11 +56,11 @@ func TestWaited(t *testing.T) {
 		want time.Duration
 	}{
 		{"while connected", &link{drained: true, since: ago(60)}, ago(7), 7 * time.Second},
-		{"while away", &link{drained: true, since: ago(2)}, ago(30), 2 * time.Second},
-		{"backlog, sent while away", &link{before: stay{ago(60), ago(40)}}, ago(30), 0},
-		{"backlog, sent before they went", &link{before: stay{ago(60), ago(40)}}, ago(46), 6 * time.Second},
-		{"backlog, sent before they came", &link{before: stay{ago(60), ago(40)}}, ago(70), 20 * time.Second},
-		{"over two connections", &link{before: stay{ago(60), ago(40)}, drained: true, since: ago(3)}, ago(46), 9 * time.Second},
+		{"while offline", &link{drained: true, since: ago(2)}, ago(30), 2 * time.Second},
+		{"backlog, sent while offline", &link{before: period{ago(60), ago(40)}}, ago(30), 0},
+		{"backlog, sent before it left", &link{before: period{ago(60), ago(40)}}, ago(46), 6 * time.Second},
+		{"backlog, sent before it connected", &link{before: period{ago(60), ago(40)}}, ago(70), 20 * time.Second},
+		{"over two connections", &link{before: period{ago(60), ago(40)}, drained: true, since: ago(3)}, ago(46), 9 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.link.waited(c.sent); got < c.want || got > c.want+slack {

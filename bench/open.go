@@ -18,37 +18,36 @@ type OpenOptions struct {
 	Duration time.Duration
 }
 
-// Open sends at a fixed rate, whatever the server does. Latencies count from the
-// moment at which a message was due, so a server that stalls is charged for all
-// that should have been sent meanwhile.
+// Open sends at a fixed rate, whatever the server does. Latencies count from the due time of
+// a message, so the time of a stall counts for all messages that were due in it.
 func Open(ctx context.Context, env *Env, o OpenOptions) (Result, error) {
 	r := Result{Name: "open", Title: fmt.Sprintf("open loop, %.0f/s, %d pairs, %d bytes", o.Rate, o.Pairs, o.Size)}
 	r.add(FigureRate, o.Rate, "/s")
-	people, err := env.need(ctx, 2*o.Pairs)
+	users, err := env.need(ctx, 2*o.Pairs)
 	if err != nil {
 		return r, err
 	}
-	t := newTraffic(env.people)
+	t := newTraffic(env.users)
 	c := newCrowd(ctx, env, t)
-	err = c.connect(people, connecting)
+	err = c.connect(users, connecting)
 	if err == nil {
-		err = c.steady(people, o, &r)
+		err = c.steady(users, o, &r)
 	}
-	return r, c.finish(err, people, &r)
+	return r, c.finish(err, users, &r)
 }
 
 // steady sends at the rate for the warm-up and the measurement.
-func (c *crowd) steady(people []*person, o OpenOptions, r *Result) error {
+func (c *crowd) steady(users []*user, o OpenOptions, r *Result) error {
 	stop := make(chan struct{})
 	var pacing sync.WaitGroup
 	next := 0
 	pacing.Go(func() {
 		pace(o.Rate, stop, func(due int64) {
-			p := people[next*2%len(people)]
+			p := users[next*2%len(users)]
 			next++
 			if l := c.link(p); l != nil {
-				l.send(partner(people, p), o.Size, due)
-				_ = l.flush() // the reader finds out
+				l.send(partner(users, p), o.Size, due)
+				_ = l.flush() // the reader gets the error
 			}
 		})
 	})
@@ -57,9 +56,9 @@ func (c *crowd) steady(people []*person, o OpenOptions, r *Result) error {
 	return c.span(o.Warmup, o.Duration, r)
 }
 
-// pace calls do at a rate until stop is closed, with the moment at which each call
-// was due. It catches up where do was slow. It sleeps in the kernel, since timers
-// of the runtime are up to a millisecond late.
+// pace calls do at a rate until stop is closed, with the due time of each call. It catches up
+// after a slow call. It sleeps in the kernel, because timers of the runtime are up to a
+// millisecond late.
 func pace(rate float64, stop <-chan struct{}, do func(due int64)) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -7,7 +7,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// Bar returns a Progress that draws a bar, and a function that takes it away.
+// Bar returns a Progress that draws a bar, and a function that removes it.
 func Bar(w io.Writer) (Progress, func()) {
 	var bar *progressbar.ProgressBar
 	var shown string
@@ -22,7 +22,7 @@ func Bar(w io.Writer) (Progress, func()) {
 			clear()
 			shown, of = what, total
 			if total == 0 {
-				total = -1 // how long is not known
+				total = -1 // the total is unknown
 			}
 			bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
 				progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())

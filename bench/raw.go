@@ -15,8 +15,8 @@ import (
 type RawOptions struct {
 	Clients  int
 	Batch    int  // messages of an atomic batch; 0: one by one, asynchronously
-	AsInbox  bool // with ids and bounded subjects, like what Roost stores; not with Batch
-	Sync     bool // every message on disk before it is acknowledged
+	AsInbox  bool // with message ids and bounded subjects, like the inboxes of Roost; not with Batch
+	Sync     bool // sync every message to disk before its acknowledgement
 	Size     int  // bytes of a message
 	Warmup   time.Duration
 	Duration time.Duration
@@ -38,16 +38,16 @@ func (o RawOptions) title() string {
 
 var natsLine = regexp.MustCompile(`nats listens url=(nats://\S+)`)
 
-// Raw measures the limit: JetStream itself, in a process of its own with the
-// settings of the embedded server, over TCP.
+// Raw measures the limit: JetStream itself over TCP, in its own process with the settings of
+// the embedded server.
 func (x Launcher) Raw(ctx context.Context, o RawOptions, progress Progress) (Result, error) {
 	r := Result{Name: "raw", Title: o.title()}
 	if err := os.MkdirAll(x.Parent, 0o700); err != nil {
-		return r, fmt.Errorf("failed to make the data directory: %w", err)
+		return r, fmt.Errorf("failed to create the data directory: %w", err)
 	}
 	dir, err := os.MkdirTemp(x.Parent, "roost-bench-")
 	if err != nil {
-		return r, fmt.Errorf("failed to make the data directory: %w", err)
+		return r, fmt.Errorf("failed to create the data directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	address, err := freeAddress()

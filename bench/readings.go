@@ -21,8 +21,8 @@ const (
 	seriesAccepted    = "accepted"
 )
 
-// streamSeries are the streams that have series of their own, partitions together; the
-// rest is one.
+// streamSeries are the streams with their own series, all partitions together; the others
+// share one.
 var streamSeries = []string{"INBOX", "SENT", "KV_RECEIPTS", otherStreams}
 
 const otherStreams = "other streams"
@@ -30,11 +30,11 @@ const otherStreams = "other streams"
 func messagesOf(stream string) string { return "messages in " + stream }
 func bytesOf(stream string) string    { return "bytes in " + stream }
 
-// metricNotRemoved is what gateways say of entries that devices acknowledged and that
-// are still in the stream.
+// metricNotRemoved counts the entries of a gateway that devices acknowledged and that are
+// still in the stream.
 const metricNotRemoved = "roost_gateway_entries_not_removed"
 
-// readings are the series of a load as they grow.
+// readings collects the series of a load.
 type readings struct {
 	// Static.
 	load   *steady
@@ -43,13 +43,13 @@ type readings struct {
 	order  []string
 	byName map[string]*Series
 	// Of the last reading.
-	began             bool // there was one
+	began             bool // after the first reading
 	at                time.Duration
 	offered, accepted int64
-	missing           map[string]missed // by what could not be read
+	missing           map[string]missed // by the name of the figure
 }
 
-// missed is how often something could not be read, and the last error if there was one.
+// missed counts the failed reads of a figure, with the last error if there was one.
 type missed struct {
 	times int
 	err   error
@@ -60,8 +60,8 @@ func newReadings(s *steady) *readings {
 		offered: s.offered.Load(), accepted: s.crowd.traffic.accepted.Load()}
 }
 
-// read takes one reading of everything. What a gateway does not tell is left out and
-// noted.
+// read takes one reading of all series. It leaves out and notes the metrics that a gateway
+// does not have.
 func (r *readings) read(ctx context.Context, at time.Duration) error {
 	enter := func(panel, name, unit string, value float64) {
 		s := r.byName[name]
@@ -92,8 +92,8 @@ func (r *readings) read(ctx context.Context, at time.Duration) error {
 
 type enterReading func(panel, name, unit string, value float64)
 
-// rates enters what was offered and accepted since the last reading, and its
-// latencies. The first reading only sets the moment.
+// rates adds the offered and the accepted sends since the last reading, with their latencies.
+// The first reading only sets the moment.
 func (r *readings) rates(at time.Duration, enter enterReading) {
 	t := r.load.crowd.traffic
 	offered, accepted := r.load.offered.Load(), t.accepted.Load()
@@ -109,7 +109,7 @@ func (r *readings) rates(at time.Duration, enter enterReading) {
 	r.began, r.at, r.offered, r.accepted = true, at, offered, accepted
 }
 
-// processes enters what the server's processes use.
+// processes adds the memory and the open files of the server's processes.
 func (r *readings) processes(enter enterReading) error {
 	used, err := measure(r.server.PIDs)
 	if err != nil {
@@ -132,7 +132,7 @@ func (r *readings) processes(enter enterReading) error {
 	return nil
 }
 
-// sums enters what each gateway tells of itself, all of them together.
+// sums adds the metrics of all gateways, summed up.
 func (r *readings) sums(gateways []metrics, enter enterReading) {
 	for _, one := range []struct {
 		metric, panel, name, unit string
@@ -157,8 +157,7 @@ func (r *readings) sums(gateways []metrics, enter enterReading) {
 	}
 }
 
-// streams enters the sizes of streams. All gateways tell of the same streams, so the
-// first is asked.
+// streams adds the sizes of the streams, from the first gateway: all have the same streams.
 func (r *readings) streams(gateways []metrics, enter enterReading) {
 	messages, bytes := make(map[string]float64), make(map[string]float64)
 	found := false
@@ -189,7 +188,7 @@ func cutLabel(key, metric string) (stream string, ok bool) {
 	return strings.TrimSuffix(rest, "}"), ok
 }
 
-// streamOf is the series that a stream belongs to.
+// streamOf returns the series of a stream.
 func streamOf(name string) string {
 	for _, series := range streamSeries {
 		if name == series || strings.HasPrefix(name, series+"_") {
@@ -213,13 +212,13 @@ func (r *readings) miss(what string, err error) {
 	r.missing[what] = missed{m.times + 1, err}
 }
 
-// notes says what could not be read.
+// notes lists the failed reads.
 func (r *readings) notes() []string {
 	var list []string
 	for what, m := range r.missing {
-		note := fmt.Sprintf("%s could not be read, %d times", what, m.times)
+		note := fmt.Sprintf("%s could not be read %d times", what, m.times)
 		if m.err != nil {
-			note += fmt.Sprintf("; at last: %v", m.err)
+			note += fmt.Sprintf("; the last error: %v", m.err)
 		}
 		list = append(list, note)
 	}

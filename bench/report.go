@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// Report is what `roost bench` writes.
+// Report is the output of `roost bench`.
 type Report struct {
 	Started time.Time `json:"started"`
 	Version string    `json:"version"`
 	Command string    `json:"command"`
 	Machine Machine   `json:"machine"`
 	Results []Result  `json:"results"`
-	Rows    []Row     `json:"rows,omitempty"` // against the targets; only where all of them ran
+	Rows    []Row     `json:"rows,omitempty"` // against the targets; only after all scenarios
 }
 
-// Machine is what the figures were measured on.
+// Machine describes the machine of the measurements.
 type Machine struct {
 	CPU    string `json:"cpu"`
 	Cores  int    `json:"cores"`
@@ -50,7 +50,7 @@ func ThisMachine() Machine {
 	return m
 }
 
-// Err joins what is wrong with the messages of all results.
+// Err joins the errors of the checks of all results.
 func (r *Report) Err() error {
 	var all []error
 	for _, result := range r.Results {
@@ -69,7 +69,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
-// ReadReport reads what WriteJSON wrote.
+// ReadReport reads the output of WriteJSON.
 func ReadReport(in io.Reader) (*Report, error) {
 	var r Report
 	if err := json.NewDecoder(in).Decode(&r); err != nil {
@@ -121,14 +121,13 @@ func (r *Result) write(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// text is the check in one line: the counts that have to be known, and what was
-// not zero of the others.
+// text returns the check in one line: the main counts, and the others that are not zero.
 func (c Check) text() string {
 	text := fmt.Sprintf("%d accepted, %d arrived, %d missing, %d duplicate, %d corrupt", c.Accepted, c.Arrived, c.Missing, c.Duplicates, c.Corrupt)
 	for _, part := range []struct {
 		n    int64
 		name string
-	}{{c.Late, "late"}, {c.OutOfOrder, "out of order"}, {c.Repeated, "repeated before acknowledged"}, {c.Refused, "refused"}, {c.Unanswered, "unanswered"}} {
+	}{{c.Late, "late"}, {c.OutOfOrder, "out of order"}, {c.Repeated, "redelivered before the acknowledgement"}, {c.Refused, "refused"}, {c.Unanswered, "unanswered"}} {
 		if part.n > 0 {
 			text += fmt.Sprintf(", %d %s", part.n, part.name)
 		}
@@ -136,7 +135,7 @@ func (c Check) text() string {
 	return text
 }
 
-// Text is the figure with its unit.
+// Text returns the figure with its unit.
 func (f Figure) Text() string { return number(f.Value) + unit(f.Unit) }
 
 func unit(u string) string {

@@ -67,7 +67,7 @@ func sample() (map[string]Result, *Report) {
 		keyStorm:   result("storm", Figure{FigureConnects, 3000, "/s"}),
 		keyDrain:   result("drain", Figure{FigureBacklog, 50, "ms"}),
 		keyHistory: result("history", Figure{FigureKept, 60, "%"}),
-		keySteady:  result("steady", Figure{FigureReasons, 0, ""}, Figure{FigureAgainSeconds, 0.4, "s"}),
+		keySteady:  result("steady", Figure{FigureReasons, 0, ""}, Figure{FigureRedeliveredSeconds, 0.4, "s"}),
 	}
 	r := &Report{Started: time.Unix(0, 0).UTC(), Version: "v", Command: "bench", Rows: Rows(results)}
 	for _, key := range []string{keyClosed, keyOpen, keyIdle} {

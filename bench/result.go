@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Result is what one scenario measured.
+// Result has the measurements of one scenario.
 type Result struct {
 	Name    string             `json:"name"`
 	Title   string             `json:"title"` // with the parameters
@@ -14,7 +14,7 @@ type Result struct {
 	Latency map[string]Latency `json:"latency,omitempty"`
 	Check   Check              `json:"check"`
 	Notes   []string           `json:"notes,omitempty"`
-	// Series and Flatness are of loads that are judged by what grows.
+	// Series and Flatness belong to a steady load.
 	Series   []Series  `json:"series,omitempty"`
 	Flatness *Flatness `json:"flatness,omitempty"`
 }
@@ -26,7 +26,7 @@ type Figure struct {
 	Unit  string  `json:"unit"`
 }
 
-// Names of figures that rows of the report and the capacity are computed from.
+// Names of figures that the rows of the report and the capacity need.
 const (
 	FigureSends      = "accepted sends"
 	FigureDelivered  = "delivered"
@@ -42,11 +42,11 @@ const (
 	FigureKept       = "throughput kept"
 	FigurePublishes  = "acknowledged publishes"
 	FigurePublishCPU = "server CPU per publish"
-	FigureRate       = "rate asked for"
+	FigureRate       = "requested rate"
 
-	FigureAgain        = "acknowledged entries that came again"
-	FigureAgainSeconds = "the same in seconds of load"
-	FigureReasons      = "reasons why it is not flat"
+	FigureRedelivered        = "redelivered acknowledged entries"
+	FigureRedeliveredSeconds = "the same in seconds of load"
+	FigureReasons            = "reasons why it is not flat"
 )
 
 // Names of latencies.
@@ -59,7 +59,7 @@ func (r *Result) add(name string, value float64, unit string) {
 	r.Figures = append(r.Figures, Figure{name, value, unit})
 }
 
-// Figure returns a figure by its name; false where the scenario has none.
+// Figure returns a figure by its name; false if the scenario has no such figure.
 func (r *Result) Figure(name string) (float64, bool) {
 	for _, f := range r.Figures {
 		if f.Name == name {
@@ -69,7 +69,7 @@ func (r *Result) Figure(name string) (float64, bool) {
 	return 0, false
 }
 
-// span is a stretch of time over which counts and CPU are compared.
+// span is the begin of a measurement of counts and CPU.
 type span struct {
 	begin                         usage
 	accepted, delivered, receipts int64
@@ -81,7 +81,7 @@ func (c *crowd) startSpan() (span, error) {
 	return span{begin, t.accepted.Load(), t.delivered.Load(), t.receipts.Load()}, err
 }
 
-// endSpan adds what happened since the start to the result.
+// endSpan adds the figures of a span to the result.
 func (c *crowd) endSpan(s span, r *Result) error {
 	end, err := measure(c.env.server.PIDs)
 	if err != nil {
@@ -104,16 +104,15 @@ func (c *crowd) endSpan(s span, r *Result) error {
 	return nil
 }
 
-// conclude waits for stragglers, ends the crowd, and adds latencies and the
-// check.
-func (c *crowd) conclude(people []*person, r *Result) error {
-	c.env.progress("waiting for stragglers", 0, 0)
+// conclude waits for the last messages, ends the crowd, and adds latencies and the check.
+func (c *crowd) conclude(users []*user, r *Result) error {
+	c.env.progress("waiting for the last messages", 0, 0)
 	begin := time.Now()
-	err := c.quiet(people, c.env.patience)
+	err := c.quiet(users, c.env.patience)
 	if took := time.Since(begin); took > noteworthy {
-		r.Notes = append(r.Notes, fmt.Sprintf("the last message was waited for %.0f s after the load ended", took.Seconds()))
+		r.Notes = append(r.Notes, fmt.Sprintf("the last message arrived %.0f s after the end of the load", took.Seconds()))
 	}
-	r.Notes = append(r.Notes, c.missing(people)...)
+	r.Notes = append(r.Notes, c.missing(users)...)
 	if closed := c.close(); err == nil {
 		err = closed
 	}
@@ -130,9 +129,9 @@ func (c *crowd) conclude(people []*person, r *Result) error {
 }
 
 const (
-	// stragglers is for how long messages are waited for that are under way when a
-	// scenario ends. The server looks once a minute for messages whose live copy was lost.
+	// stragglers bounds the wait for messages in flight when a scenario ends. Once a minute
+	// the server looks for entries whose live copy was lost.
 	stragglers = 90 * time.Second
-	// noteworthy is a wait for a message that the report mentions.
+	// noteworthy is the shortest wait for a message that the report mentions.
 	noteworthy = 5 * time.Second
 )

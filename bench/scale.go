@@ -14,8 +14,7 @@ type ScaleOptions struct {
 	Load      OpenOptions
 }
 
-// devicesPerProcess keeps clear of the limit of open files of one process, 20,000
-// where it cannot be raised.
+// devicesPerProcess stays below a limit of 20,000 open files.
 const devicesPerProcess = 18_000
 
 // Rest before the CPU of silent connections is measured, and for how long.
@@ -24,7 +23,7 @@ const (
 	idleSpan    = 5 * time.Second
 )
 
-// gateways is how many processes besides `roost serve` the devices need.
+// gateways returns how many gateways the devices need beside `roost serve`.
 func (o ScaleOptions) gateways() int { return (o.Many - 1) / devicesPerProcess }
 
 // Scale runs the same open loop twice against one deployment: with few devices
@@ -89,7 +88,7 @@ var holdLine = regexp.MustCompile(`holds ([0-9]+) devices`)
 // devices.
 const holdTimeout = 4 * time.Minute
 
-// idleCPU is what the server takes, in cores, while nobody writes.
+// idleCPU returns the CPU of the server, in cores, without any sends.
 func idleCPU(ctx context.Context, env *Env) (float64, error) {
 	c := newCrowd(ctx, env, newTraffic(nil))
 	defer c.close()
@@ -107,8 +106,8 @@ func idleCPU(ctx context.Context, env *Env) (float64, error) {
 	return (end.cpu - begin.cpu).Seconds() / end.moment.Sub(begin.moment).Seconds(), err
 }
 
-// compare enters both loads. The ratio is gross: heartbeats of the silent devices
-// are in it.
+// compare adds the figures of both loads. The ratio includes the heartbeats of the silent
+// devices.
 func (r *Result) compare(few, many Result, idle float64) {
 	r.Latency, r.Notes, r.Seconds = many.Latency, append(few.Notes, many.Notes...), few.Seconds+many.Seconds
 	a, _ := few.Figure(FigureCPU)
@@ -121,7 +120,7 @@ func (r *Result) compare(few, many Result, idle float64) {
 	if a > 0 {
 		r.add(FigureRatio, b/a, "")
 		if rate > 0 {
-			r.add("ratio without what silent devices take", (b-idle*1000/rate)/a, "")
+			r.add("ratio without the CPU of silent devices", (b-idle*1000/rate)/a, "")
 		}
 	}
 }

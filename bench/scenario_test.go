@@ -88,7 +88,7 @@ func TestScenarios(t *testing.T) {
 		{"history", func(ctx context.Context) (Result, error) { return History(ctx, env, closed) },
 			[]string{FigureKept, FigureSends}, true},
 		{"mixed", func(ctx context.Context) (Result, error) {
-			return Mixed(ctx, env, MixedOptions{People: 12, Rate: 200, Size: 100, Warmup: moment, Duration: moment})
+			return Mixed(ctx, env, MixedOptions{Users: 12, Rate: 200, Size: 100, Warmup: moment, Duration: moment})
 		}, []string{FigureRate, FigureSends}, true},
 		{"fanout", func(ctx context.Context) (Result, error) {
 			return Fanout(ctx, env, FanoutOptions{Groups: 2, Members: 6, Window: 3, Size: 100, Warmup: moment, Duration: moment})
@@ -152,7 +152,7 @@ func TestWrongMessages(t *testing.T) {
 			if got := c.wrong(r.Check); got != 1 {
 				t.Errorf("1 message was spoiled, %d were found: %s", got, r.Check.text())
 			}
-			if named := strings.Contains(strings.Join(r.Notes, "\n"), "who is connected"); named != (r.Check.Missing > 0) {
+			if named := strings.Contains(strings.Join(r.Notes, "\n"), "which is connected"); named != (r.Check.Missing > 0) {
 				t.Errorf("%d are missing, and the notes are %q", r.Check.Missing, r.Notes)
 			}
 			report := Report{Results: []Result{r}}

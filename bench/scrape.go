@@ -14,7 +14,7 @@ import (
 // scrapeTimeout bounds one GET /metrics.
 const scrapeTimeout = 10 * time.Second
 
-// metrics are gauges and counters by name. One with the label stream alone is named
+// metrics are gauges and counters by name. With the label stream alone, the name is
 // name{stream}. Metrics with other labels are left out.
 type metrics map[string]float64
 

@@ -2,12 +2,12 @@ package bench
 
 import "math"
 
-// Series is a figure that was read again and again while a load ran.
+// Series is a figure with readings at many moments of a load.
 type Series struct {
 	Panel    string    `json:"panel"` // the plot that it is in, with others of its unit
 	Name     string    `json:"name"`
 	Unit     string    `json:"unit"`
-	Readings []Reading `json:"readings"` // in the order of time; what could not be read is left out
+	Readings []Reading `json:"readings"` // in the order of time, without failed reads
 }
 
 // Reading is the value of a series at one moment.
@@ -40,8 +40,8 @@ func mean(readings []Reading) float64 {
 // trend is a straight line through readings, by least squares.
 type trend struct {
 	perSecond float64
-	// deviation is the standard error of perSecond: what is left of the readings beside
-	// the line makes it uncertain. +Inf for fewer than three readings.
+	// deviation is the standard error of perSecond, from the distances of the readings to
+	// the line. +Inf for fewer than three readings.
 	deviation float64
 }
 

@@ -15,41 +15,41 @@ import (
 type SteadyOptions struct {
 	Rate      float64 // sends a second, of all senders together
 	Senders   int
-	Receivers int           // one connected device each, which acknowledges everything
+	Receivers int           // each with one connected device that acknowledges everything
 	Size      int           // bytes of content
 	Warmup    time.Duration // see [SteadyOptions.Fill]
 	Duration  time.Duration
 	Sample    time.Duration // between readings
-	// Kill ends the server with SIGKILL at the end, and starts it anew before the
-	// receivers come back.
+	// Kill ends the server with SIGKILL at the end, and starts it again before the
+	// receivers reconnect.
 	Kill bool
 }
 
-// Steady sends at a fixed rate, reads meanwhile what may grow, and says whether the
-// load can go on for ever. At the end it cuts all receivers off, connects them again
-// without a cursor, and counts the acknowledged entries that come again.
+// Steady sends at a fixed rate, reads the figures that may grow, and says whether the load
+// can go on for ever. At the end it cuts all receivers off, connects them again without a
+// cursor, and counts the acknowledged entries that are redelivered.
 func Steady(ctx context.Context, env *Env, o SteadyOptions) (Result, error) {
 	r := Result{Name: "steady", Title: o.title()}
 	r.add(FigureRate, o.Rate, "/s")
 	if o.Kill && env.server.Kill == nil {
-		return r, errors.New("a server that was not started here cannot be killed")
+		return r, errors.New("only a server of this bench can be killed; leave --url out")
 	}
-	people, err := env.need(ctx, o.Senders+o.Receivers)
+	users, err := env.need(ctx, o.Senders+o.Receivers)
 	if err != nil {
 		return r, err
 	}
-	t := newTraffic(env.people)
+	t := newTraffic(env.users)
 	t.recentAck, t.recentEndToEnd = newLatency(), newLatency()
-	s := &steady{options: o, crowd: newCrowd(ctx, env, t), senders: people[:o.Senders], receivers: people[o.Senders:]}
+	s := &steady{options: o, crowd: newCrowd(ctx, env, t), senders: users[:o.Senders], receivers: users[o.Senders:]}
 	s.crowd.retries = connectRetries
-	err = s.crowd.connectShown(people, connecting)
+	err = s.crowd.connectShown(users, connecting)
 	if err == nil {
 		err = s.load(&r)
 	}
 	if err == nil {
-		err = s.comeBack(&r)
+		err = s.reconnect(&r)
 	}
-	err = s.crowd.finish(err, people, &r)
+	err = s.crowd.finish(err, users, &r)
 	r.Check.add(s.done)
 	if err == nil {
 		s.conclude(&r)
@@ -76,23 +76,23 @@ func (o SteadyOptions) Fill(window time.Duration) time.Duration {
 	return max(leastFill, window, time.Duration(recent*float64(time.Second)))
 }
 
-// steady is the state of one such load.
+// steady is the state of a steady load.
 type steady struct {
 	// Static.
 	options            SteadyOptions
 	crowd              *crowd
-	senders, receivers []*person
+	senders, receivers []*user
 
 	offered atomic.Int64
 	next    int // owned by the pacer: counts sends
 
 	// Owned by the goroutine of the scenario.
 	readings *readings
-	done     Check // what became of the messages of which the records were dropped
+	done     Check // the outcomes of dropped records
 }
 
-// write sends the next message. Each receiver is next in turn, and always has the
-// same sender, so that the pairs that have receipts are as many as the receivers.
+// write sends the next message. The receivers take turns, each with the same sender always,
+// so that there are as many receipts as receivers.
 func (s *steady) write(due int64) {
 	to := s.next % len(s.receivers)
 	s.next++
@@ -102,10 +102,10 @@ func (s *steady) write(due int64) {
 	}
 	s.offered.Add(1)
 	l.send(s.receivers[to], s.options.Size, due)
-	_ = l.flush() // the reader finds out
+	_ = l.flush() // the reader gets the error
 }
 
-// load sends at the rate, and samples after the warm-up.
+// load sends at the rate, and takes readings after the warm-up.
 func (s *steady) load(r *Result) error {
 	stop := make(chan struct{})
 	var pacing sync.WaitGroup
@@ -128,11 +128,11 @@ func (s *steady) load(r *Result) error {
 	return c.endSpan(begin, r)
 }
 
-// keepRecords is for how long the records of messages that are done with are kept, so
-// that memory of the generator does not grow with the duration.
+// keepRecords is how long the records of complete messages are kept. It bounds the memory of
+// the generator.
 const keepRecords = time.Minute
 
-// sample reads everything at regular moments until the load is over.
+// sample takes a reading at regular moments until the end of the load.
 func (s *steady) sample(title string) error {
 	s.readings = newReadings(s)
 	begin := time.Now()
@@ -159,17 +159,17 @@ func (s *steady) sample(title string) error {
 // answerTimeout bounds the wait for the answers to the last sends before the cut.
 const answerTimeout = 5 * time.Second
 
-// comeBack cuts the receivers off at once, without a word, and connects them again as
-// devices that have no cursor.
-func (s *steady) comeBack(r *Result) error {
+// reconnect resets the connections of all receivers at once, and connects them again without
+// a cursor.
+func (s *steady) reconnect(r *Result) error {
 	if err := s.answered(); err != nil {
 		return err
 	}
 	c := s.crowd
 	back := s.receivers
 	if s.options.Kill {
-		back = append(append([]*person(nil), s.senders...), s.receivers...)
-		c.env.progress("the server is killed, and starts anew", 0, 0)
+		back = append(append([]*user(nil), s.senders...), s.receivers...)
+		c.env.progress("killing and restarting the server", 0, 0)
 	}
 	links := make([]*link, 0, len(back))
 	for _, p := range back {
@@ -180,7 +180,7 @@ func (s *steady) comeBack(r *Result) error {
 	}
 	if s.options.Kill {
 		if err := c.env.server.Kill(c.ctx); err != nil {
-			return fmt.Errorf("failed to start the server after it was killed: %w", err)
+			return fmt.Errorf("failed to restart the killed server: %w", err)
 		}
 	}
 	for _, l := range links {
@@ -193,7 +193,7 @@ func (s *steady) comeBack(r *Result) error {
 		p.cut()
 	}
 	for _, p := range back {
-		p.forgetCursor()
+		p.dropCursor()
 	}
 	c.traffic.cut.Store(true)
 	begin := time.Now()
@@ -205,8 +205,8 @@ func (s *steady) comeBack(r *Result) error {
 	return nil
 }
 
-// answered waits until no send is without an answer, or no longer. After a kill nobody
-// would answer it.
+// answered waits until every send has its answer, at most answerTimeout. After a kill, an
+// answer would not come.
 func (s *steady) answered() error {
 	ctx, cancel := context.WithTimeout(s.crowd.ctx, answerTimeout)
 	defer cancel()
@@ -222,20 +222,20 @@ func (s *steady) answered() error {
 		select {
 		case <-ctx.Done():
 			return s.crowd.err()
-		case <-time.After(settleEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }
 
-// conclude adds the series, what came again, and the verdict.
+// conclude adds the series, the redelivered entries, and the verdict.
 func (s *steady) conclude(r *Result) {
-	again := float64(s.crowd.traffic.again.Load())
-	r.add(FigureAgain, again, "")
-	r.add(FigureAgainSeconds, again/s.options.Rate, "s")
+	redelivered := float64(s.crowd.traffic.redelivered.Load())
+	r.add(FigureRedelivered, redelivered, "")
+	r.add(FigureRedeliveredSeconds, redelivered/s.options.Rate, "s")
 	r.Series = s.readings.list()
 	r.Notes = append(r.Notes, s.readings.notes()...)
 	f := judge(s.options, r.Series)
-	f.returned(again / s.options.Rate)
+	f.redelivers(redelivered / s.options.Rate)
 	r.Flatness = &f
 	r.add(FigureReasons, float64(len(f.Reasons)), "")
 }

@@ -43,7 +43,7 @@ func TestSteady(t *testing.T) {
 	if r.Flatness == nil || r.Flatness.Warmup != o.Warmup.Seconds() {
 		t.Fatalf("the verdict is %+v", r.Flatness)
 	}
-	for _, name := range []string{FigureAgain, FigureAgainSeconds, FigureReasons, FigureConnects, FigureSends, FigureCPU} {
+	for _, name := range []string{FigureRedelivered, FigureRedeliveredSeconds, FigureReasons, FigureConnects, FigureSends, FigureCPU} {
 		if _, ok := r.Figure(name); !ok {
 			t.Errorf("the result has no %q", name)
 		}
@@ -58,12 +58,12 @@ func TestSteady(t *testing.T) {
 	}
 }
 
-// TestSteadyCountsWhatComesAgain: an entry that was acknowledged before the cut counts
-// as come again once. During the load, or a second time, it is a duplicate.
-func TestSteadyCountsWhatComesAgain(t *testing.T) {
-	sender, receiver := &person{index: 0, user: "s"}, &person{index: 1}
-	traffic := newTraffic([]*person{sender, receiver})
-	l := &link{person: receiver}
+// TestSteadyCountsRedelivered: an entry that was acknowledged before the cut counts as
+// redelivered once. During the load, or a second time, it is a duplicate.
+func TestSteadyCountsRedelivered(t *testing.T) {
+	sender, receiver := &user{index: 0, id: "s"}, &user{index: 1}
+	traffic := newTraffic([]*user{sender, receiver})
+	l := &link{user: receiver}
 	number := sender.note(receiver, 0)
 	sender.answer(number, true)
 	frame := []byte(`{"type":"incoming_message","message_id":"m","sender_id":"s","message_id_by_client":1,"content":"`)
@@ -71,8 +71,8 @@ func TestSteadyCountsWhatComesAgain(t *testing.T) {
 	come := func(again, duplicates int64) {
 		t.Helper()
 		traffic.incoming(l, frame)
-		if a, d := traffic.again.Load(), traffic.duplicates.Load(); a != again || d != duplicates {
-			t.Errorf("%d came again and %d are duplicate, want %d and %d", a, d, again, duplicates)
+		if a, d := traffic.redelivered.Load(), traffic.duplicates.Load(); a != again || d != duplicates {
+			t.Errorf("%d are redelivered and %d duplicate, want %d and %d", a, d, again, duplicates)
 		}
 	}
 	come(0, 0)
@@ -81,37 +81,37 @@ func TestSteadyCountsWhatComesAgain(t *testing.T) {
 	traffic.cut.Store(true)
 	come(1, 1)
 	come(1, 2)
-	later := sender.note(receiver, 0) // acknowledged after the cut alone
+	later := sender.note(receiver, 0) // acknowledged only after the cut
 	sender.answer(later, true)
 	frame = []byte(`{"type":"incoming_message","message_id":"m","sender_id":"s","message_id_by_client":2,"content":"`)
 	frame = append(appendContent(frame, 0, later, MinContent), `"}`...)
 	come(1, 2)
 	come(1, 3)
 	sender.trim(1, &Check{})
-	come(2, 3) // of a record that was dropped it is not known whether it came before
+	come(2, 3) // a dropped record does not say whether it is the second time
 }
 
-// TestForgetCursor: a device that came back without its cursor asks for everything.
-func TestForgetCursor(t *testing.T) {
-	p := &person{token: "t", device: "d"}
+// TestDropCursor: hello of a device without a cursor resumes from none.
+func TestDropCursor(t *testing.T) {
+	p := &user{token: "t", device: "d"}
 	resumes := func() bool {
 		frame := p.hello(nil)
 		mask := [4]byte(frame[2:6])
 		ws.Cipher(frame[6:], mask, 0)
 		return bytes.Contains(frame, []byte("resume_after"))
 	}
-	p.have([]byte("c"))
+	p.keepCursor([]byte("c"))
 	if !resumes() {
 		t.Error("with a cursor, hello does not name it")
 	}
-	if p.forgetCursor(); resumes() {
-		t.Error("hello names a cursor that was forgotten")
+	if p.dropCursor(); resumes() {
+		t.Error("hello names a dropped cursor")
 	}
 }
 
-// TestTrim drops the records of what is done with, and counts them.
+// TestTrim: trim counts and drops the records of complete messages.
 func TestTrim(t *testing.T) {
-	p, to := &person{}, &person{index: 1}
+	p, to := &user{}, &user{index: 1}
 	for at := range int64(5) {
 		number := p.note(to, at)
 		if at == 1 {
@@ -133,7 +133,7 @@ func TestTrim(t *testing.T) {
 	if want := (Check{Sent: 3, Accepted: 2, Refused: 1, Arrived: 2}); c != want || p.base != 3 || len(p.records) != 2 {
 		t.Errorf("%+v, %d records after %d", c, len(p.records), p.base)
 	}
-	p.settle(&c)
+	p.finish(&c)
 	if want := (Check{Sent: 5, Accepted: 4, Refused: 1, Arrived: 3, Missing: 1}); c != want {
 		t.Errorf("in all %+v, want %+v", c, want)
 	}
@@ -163,7 +163,7 @@ func TestScrape(t *testing.T) {
 	}
 }
 
-// TestSteadyNotKillable: a server that was not started by the bench is not killed.
+// TestSteadyNotKillable: the bench kills no server of --url.
 func TestSteadyNotKillable(t *testing.T) {
 	env := NewEnv(&Server{URLs: []string{"http://127.0.0.1:1"}}, nil)
 	if _, err := Steady(context.Background(), env, SteadyOptions{Kill: true, Duration: time.Second}); err == nil {

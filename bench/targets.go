@@ -2,12 +2,12 @@ package bench
 
 import "fmt"
 
-// Row is one line of the table of targets: a figure, and what it has to reach.
+// Row is one line of the table of targets: a figure with its targets.
 type Row struct {
 	Figure string   `json:"figure"`
 	Unit   string   `json:"unit"`
 	Value  *float64 `json:"value,omitempty"` // absent: not measured
-	Least  float64  `json:"at_least"`        // at most, where Lower
+	Least  float64  `json:"at_least"`        // at most, if Lower
 	Aim    float64  `json:"aim"`
 	Lower  bool     `json:"lower_is_better"`
 }
@@ -40,7 +40,7 @@ func (r Row) reaches(target float64) bool {
 	return *r.Value >= target
 }
 
-// Measured is the figure as text.
+// Measured returns the figure as text.
 func (r Row) Measured() string {
 	if r.Value == nil {
 		return "–"
@@ -48,7 +48,7 @@ func (r Row) Measured() string {
 	return Figure{Value: *r.Value, Unit: r.Unit}.Text()
 }
 
-// Bound is a target as text.
+// Bound returns a target as text.
 func (r Row) Bound(target float64) string {
 	sign := "≥ "
 	if r.Lower {

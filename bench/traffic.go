@@ -8,25 +8,25 @@ import (
 	"sync/atomic"
 )
 
-// traffic is what the links of a scenario have in common: what they count, and
-// what they do beyond acknowledging.
+// traffic is common to the links of a scenario: their counters, and what they do beside
+// acknowledging.
 type traffic struct {
 	// Static.
-	people   []*person   // by index; senders of what comes in are looked up here
+	users    []*user     // by index; has the senders of incoming messages
 	onAnswer func(*link) // after message_received or error of a send; nil: nothing
-	// keep takes over the acknowledgement of a message where it returns true. nil:
-	// each message is acknowledged at once.
-	keep func(l *link, m lateAck) bool
-	// recentAck and recentEndToEnd have the latencies since somebody took them. nil:
-	// nobody does.
+	// delay takes over the acknowledgement of a message if it returns true. nil: links
+	// acknowledge each message at once.
+	delay func(l *link, m lateAck) bool
+	// recentAck and recentEndToEnd have the latencies since they were last read. nil:
+	// they are not needed.
 	recentAck, recentEndToEnd *latency
 
 	accepted, refused, delivered, receipts    atomic.Int64
 	repeated, duplicates, corrupt, outOfOrder atomic.Int64
 	late                                      atomic.Int64
-	again                                     atomic.Int64 // acknowledged before the cut, came again after it
-	cut                                       atomic.Bool  // all receivers were cut off, see person.cut
-	from, until                               atomic.Int64 // since epoch; latencies are of messages sent between
+	redelivered                               atomic.Int64 // acknowledged before the cut, redelivered after it
+	cut                                       atomic.Bool  // all receivers were cut off, see user.cut
+	from, until                               atomic.Int64 // since epoch; latencies are of messages in between
 	ack, endToEnd                             *latency
 	mu                                        sync.Mutex // guards codes
 	codes                                     map[string]refusals
@@ -38,24 +38,24 @@ type refusals struct {
 	example string
 }
 
-func newTraffic(people []*person) *traffic {
-	t := &traffic{people: people, ack: newLatency(), endToEnd: newLatency(), codes: make(map[string]refusals)}
+func newTraffic(users []*user) *traffic {
+	t := &traffic{users: users, ack: newLatency(), endToEnd: newLatency(), codes: make(map[string]refusals)}
 	t.from.Store(math.MaxInt64)
 	t.until.Store(math.MaxInt64)
 	return t
 }
 
-// measured says whether a message sent at that time counts in the latencies.
+// measured says whether a message of that time counts in the latencies.
 func (t *traffic) measured(at int64) bool { return at >= t.from.Load() && at < t.until.Load() }
 
-// answer enters what the server said of a send.
-func (t *traffic) answer(l *link, number int64, taken bool) {
-	at, ok := l.person.answer(number, taken)
+// answer records the server's answer to a send.
+func (t *traffic) answer(l *link, number int64, accepted bool) {
+	at, ok := l.user.answer(number, accepted)
 	if !ok {
-		t.corrupt.Add(1) // an answer to what was not asked
+		t.corrupt.Add(1) // an answer without a send
 		return
 	}
-	if taken {
+	if accepted {
 		t.accepted.Add(1)
 		if t.measured(at) {
 			t.ack.record(sinceEpoch() - at)
@@ -79,7 +79,7 @@ func (t *traffic) refusal(code, message string) {
 	t.codes[code] = refusals{count: r.count + 1, example: message}
 }
 
-// notes says which errors there were.
+// notes lists the errors.
 func (t *traffic) notes() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,22 +95,22 @@ func (t *traffic) notes() []string {
 func (t *traffic) incoming(l *link, frame []byte) {
 	id := textField(frame, fieldMessageID)
 	index, number, ok := readContent(textField(frame, fieldContent))
-	if !ok || index >= len(t.people) || number != numberField(frame, fieldNumber) {
+	if !ok || index >= len(t.users) || number != numberField(frame, fieldNumber) {
 		t.corrupt.Add(1)
 		l.delivered(id)
 		return
 	}
-	sender := t.people[index]
-	if string(textField(frame, fieldSender)) != string(sender.user) {
+	sender := t.users[index]
+	if string(textField(frame, fieldSender)) != string(sender.id) {
 		t.corrupt.Add(1)
 		l.delivered(id)
 		return
 	}
-	at, what := sender.arrive(number, l.person)
+	at, what := sender.arrive(number, l.user)
 	switch what {
 	case fresh:
 		t.delivered.Add(1)
-		if l.drained && at >= l.since { // not what waited for a device that was away
+		if l.drained && at >= l.since { // without the backlog of a device that was offline
 			if t.measured(at) {
 				t.endToEnd.record(sinceEpoch() - at)
 			}
@@ -121,14 +121,14 @@ func (t *traffic) incoming(l *link, frame []byte) {
 		if l.waited(at) > noteworthy {
 			t.late.Add(1)
 		}
-		if !l.person.inOrder(index, number) {
+		if !l.user.inOrder(index, number) {
 			t.outOfOrder.Add(1)
 		}
 	case repeated:
 		t.repeated.Add(1)
 	case duplicate:
-		if t.cut.Load() && sender.again(number) {
-			t.again.Add(1)
+		if t.cut.Load() && sender.redelivered(number) {
+			t.redelivered.Add(1)
 		} else {
 			t.duplicates.Add(1)
 		}
@@ -136,22 +136,22 @@ func (t *traffic) incoming(l *link, frame []byte) {
 		t.corrupt.Add(1)
 	}
 	cursor := textField(frame, fieldCursor)
-	if t.keep != nil && t.keep(l, lateAck{string(id), string(cursor), sender, number}) {
+	if t.delay != nil && t.delay(l, lateAck{string(id), string(cursor), sender, number}) {
 		return
 	}
 	if l.delivered(id) {
-		sender.acknowledge(number, l.person)
-		l.person.have(cursor)
+		sender.acknowledge(number, l.user)
+		l.user.keepCursor(cursor)
 	}
 }
 
-// check adds what the links saw to what the records of the people say, and
-// forgets the records.
+// check adds up the counters of the links and the records of the users, and drops the
+// records.
 func (t *traffic) check() Check {
 	c := Check{Repeated: t.repeated.Load(), Duplicates: t.duplicates.Load(),
 		Corrupt: t.corrupt.Load(), OutOfOrder: t.outOfOrder.Load(), Late: t.late.Load()}
-	for _, p := range t.people {
-		p.settle(&c)
+	for _, p := range t.users {
+		p.finish(&c)
 	}
 	return c
 }

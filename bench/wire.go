@@ -42,8 +42,8 @@ func appendFrame(dst []byte, op ws.OpCode, build func([]byte) []byte) []byte {
 
 var errMasked = errors.New("the server sent a masked or fragmented frame")
 
-// cutFrame takes the first frame off buf. size is 0 while it is not complete, and
-// the bytes it takes otherwise.
+// cutFrame takes the first frame off buf. size is its length in buf, or 0 while it is
+// incomplete.
 func cutFrame(buf []byte) (op ws.OpCode, payload []byte, size int, err error) {
 	if len(buf) < 2 {
 		return 0, nil, 0, nil
@@ -70,7 +70,7 @@ func cutFrame(buf []byte) (op ws.OpCode, payload []byte, size int, err error) {
 	return ws.OpCode(buf[0] & 0x0f), buf[head : head+length], head + length, nil
 }
 
-// Names of fields as they stand in a frame.
+// Names of fields as they occur in a frame.
 var (
 	fieldType      = []byte(`"type":"`)
 	fieldMessageID = []byte(`"message_id":"`)
@@ -85,8 +85,8 @@ var (
 	fieldLast      = []byte(`"last_message_id_by_client":`)
 )
 
-// textField is the text of a field, up to the next quote: ids and contents of
-// this package have none. nil where the field is missing.
+// textField returns the text of a field up to the next quote: ids and contents of this
+// package contain none. It returns nil if the field is missing.
 func textField(frame, name []byte) []byte {
 	at := bytes.Index(frame, name)
 	if at < 0 {
@@ -100,7 +100,7 @@ func textField(frame, name []byte) []byte {
 	return rest[:end]
 }
 
-// numberField is a field of digits; 0 where it is missing.
+// numberField returns a field of digits, or 0 if it is missing.
 func numberField(frame, name []byte) int64 {
 	at := bytes.Index(frame, name)
 	if at < 0 {

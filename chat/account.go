@@ -59,8 +59,8 @@ const (
 	retryMax = 30 * time.Second
 )
 
-// retry repeats an attempt while the server answers unavailable, until ctx ends. Each
-// attempt has callTimeout. The first pause is announced.
+// retry makes an attempt again while the server answers unavailable, until ctx ends. Each
+// attempt has callTimeout. The screen shows the first pause.
 func (a *account) retry(ctx context.Context, attempt func(context.Context) error) error {
 	for pause, said := retryMin, false; ; pause = min(2*pause, retryMax) {
 		once, cancel := context.WithTimeout(ctx, callTimeout)

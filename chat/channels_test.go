@@ -9,7 +9,7 @@ import (
 	"roost/schemas"
 )
 
-// Two people in a channel see what the other one writes, and their own lines once.
+// Two users in a channel see the lines of each other, and their own lines once.
 func TestInAChannel(t *testing.T) {
 	srv := chatServer(t, func(o *gateway.Options) { o.GroupPushLimit = 2 })
 	srv.Account("carol", "correct horse")
@@ -71,7 +71,7 @@ func TestUpdatesInAChannel(t *testing.T) {
 	alice.sees(`\[..:..\] bob in town: Ten`)
 	for _, p := range []*chatter{alice, bob} {
 		p.types("/blocks")
-		p.sees(`You block nobody\.`)
+		p.sees(`You block no user\.`)
 		for _, once := range []string{" in town edited", " in town reacted", " took a reaction", " in town deleted"} {
 			if n := strings.Count(p.saw(), once); n > 1 || p == alice && strings.Contains(p.saw(), "you"+once) {
 				t.Errorf("%q is shown %d times", once, n)

@@ -40,7 +40,7 @@ func TestChat(t *testing.T) {
 	}
 	bob.sees(`✓✓ So: gladly`)
 
-	alice.types("/to nobody", "Anyone?")
+	alice.types("/to zoe", "Anyone?")
 	alice.sees(`✗ Anyone\?: not sent: there is no such user\. Nothing was stored`)
 	long := strings.Repeat("x", schemas.MaxContentRunes+1)
 	alice.types(long)
@@ -80,7 +80,7 @@ func TestCommands(t *testing.T) {
 		{"/set receipts off", `history on, lastseen nobody, receipts off`},
 		{"/set history 7", `say on or off`},
 		{"/set receipts maybe", `say on or off`},
-		{"/set lastseen friends", `it is "everyone" or "nobody"`},
+		{"/set lastseen friends", `it is "everyone" or .*`},
 		{"/set colour blue", `usage:`},
 		{"/to bob", `You write to bob\.`},
 		{"/history", `No history with bob is stored.*`},
@@ -90,10 +90,10 @@ func TestCommands(t *testing.T) {
 		{"/group list", `You are in no group.*`},
 		{"/group open Dinner", `you are in no group Dinner; .*`},
 		{"/group", `  /group create NAME .*`},
-		{"/watch", `You watch nobody.*`},
+		{"/watch", `You watch no user.*`},
 		{"/watch g-x", `g-x: a user id does not start with.*`},
 		{"/unwatch bob", `you do not watch bob; .*`},
-		{"/blocks", `You block nobody\.`},
+		{"/blocks", `You block no user\.`},
 		{"/block alice", `the user is you; you cannot block yourself`},
 		{"/block carol", `there is no such user`},
 		{"/block", `  /block USER .*`},
@@ -187,7 +187,7 @@ func TestEndsWhileTheServerIsAway(t *testing.T) {
 	srv.start(srv.address())
 	again := startChat(t, srv.URL, "alice", func(o *Options) { o.State = state })
 	again.types("/blocks")
-	if text := again.until(`You block nobody\.`); strings.Contains(text, "retried") {
+	if text := again.until(`You block no user\.`); strings.Contains(text, "retried") {
 		t.Errorf("what was not sent is:\n%s", text)
 	}
 }
@@ -304,7 +304,8 @@ func TestDeviceRemoved(t *testing.T) {
 	}
 }
 
-// A state folder is of one device: no other name, and nobody else, connects by it.
+// A state folder belongs to one device: no other device name and no other user connects with
+// it.
 func TestStateOfAnotherDevice(t *testing.T) {
 	srv := chatServer(t)
 	state := filepath.Join(t.TempDir(), "state")
@@ -321,7 +322,7 @@ func TestStateOfAnotherDevice(t *testing.T) {
 		}
 	}
 	laptop.types("/quit")
-	if err := laptop.ends(); err != nil { // nobody took it over
+	if err := laptop.ends(); err != nil { // no other device took it over
 		t.Errorf("the laptop: %v", err)
 	}
 	unnamed := startChat(t, srv.URL, "alice", func(o *Options) { o.Device, o.State = "", state })

@@ -79,7 +79,7 @@ func (p *chatter) saw() string {
 	return p.whole.String()
 }
 
-// sees waits for a line that matches, and forgets all up to it.
+// sees waits for a line that matches, and drops all up to it.
 func (p *chatter) sees(pattern string) {
 	p.t.Helper()
 	p.until(pattern)

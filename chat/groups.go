@@ -191,7 +191,7 @@ func (g *groups) updated(u client.GroupUpdate) {
 	what := ""
 	switch u.Change {
 	case schemas.GroupCreated:
-		what = fmt.Sprintf("%s made the group %s", by, now)
+		what = fmt.Sprintf("%s created the group %s", by, now)
 	case schemas.GroupRenamed:
 		what = fmt.Sprintf("%s renamed %s to %s", by, before, now)
 	case schemas.GroupHistory:

@@ -107,7 +107,7 @@ func (c *messageCommands) reply(_ context.Context, args args) error {
 	_, text = cutWord(args.text)
 	n, err := strconv.Atoi(args.words[0])
 	if err != nil || n < 1 {
-		return errors.New("give a number: 1 is the newest message of others here, 2 the one before")
+		return errors.New("give a number: 1 is the newest message of others here, 2 the message before it")
 	}
 	id, ok := c.newest(func(_ int, s schemas.MessageState) bool {
 		if s.SenderID != c.view.me {

@@ -98,8 +98,8 @@ func (o *openChat) shown(chat schemas.Participant, mark readMark) {
 	}
 }
 
-// read reports how far the user has read a chat. Without a terminal it reports nothing:
-// nobody is known to read.
+// read reports how far the user has read a chat. Without a terminal it reports nothing,
+// because there may be no reader.
 func (o *openChat) read(chat schemas.Participant, mark readMark) {
 	delete(o.unread, chat)
 	if o.screen.term != nil {

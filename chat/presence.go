@@ -70,7 +70,7 @@ func (p *presence) watch(_ context.Context, args args) error {
 			delete(p.online, user) // show the answer, whatever it is
 		}
 	case len(p.watched) == 0:
-		p.screen.line("You watch nobody. /watch USER starts it.")
+		p.screen.line("You watch no user. /watch USER starts it.")
 	default:
 		p.screen.line("You watch %s.", joinUsers(p.watched))
 	}

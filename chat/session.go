@@ -115,7 +115,7 @@ func (s *session) run(ctx context.Context, lines func() (string, error)) error {
 	return err
 }
 
-// readLines reads until there are no more lines. Nothing waits for its goroutine: a read
+// readLines reads until the end of stdin. Nothing waits for its goroutine: a read
 // from a terminal cannot be interrupted, and ends with the process.
 func readLines(ctx context.Context, next func() (string, error)) <-chan string {
 	lines := make(chan string) // unbuffered; closed at the end of stdin

@@ -121,7 +121,7 @@ func TestReadAndTyping(t *testing.T) {
 	alice.sees(`\[\d\d:\d\d\] bob: so gladly`)
 	bob.sees(`.*✓✓ so gladly`)
 	bob.types("/to zoe", "/blocks")
-	bob.sees(`.*You block nobody\.`)
+	bob.sees(`.*You block no user\.`)
 	bob.types("Anyone?")
 	bob.sees(`.*✗ Anyone\?: not sent: .*`)
 	if text := bob.saw(); strings.Contains(text, "The server says") {
@@ -136,7 +136,7 @@ func TestReadAndTyping(t *testing.T) {
 	}
 }
 
-// The same in a group, whose members all hear of it.
+// The same in a group: all members see it.
 func TestReadAndTypingInAGroup(t *testing.T) {
 	srv := chatServer(t)
 	bob := startTerminalChat(t, srv.URL, "bob")
@@ -156,7 +156,7 @@ func TestReadAndTypingInAGroup(t *testing.T) {
 	bob.types("Still here?") // the keys tell the group, which is no error of its own
 	bob.sees(`.*✗ Still here\?: not sent: .*`)
 	bob.types("/blocks")
-	if text := bob.until(`.*You block nobody\.`); strings.Contains(bob.saw(), "The server says") {
+	if text := bob.until(`.*You block no user\.`); strings.Contains(bob.saw(), "The server says") {
 		t.Errorf("bob saw:\n%s", text)
 	}
 	alice.types("/quit")

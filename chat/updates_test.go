@@ -12,7 +12,7 @@ import (
 	"roost/schemas"
 )
 
-// What was sent is edited, reacted to and deleted, and the other one sees it.
+// A user edits, reacts and deletes, and the other user sees it.
 func TestUpdates(t *testing.T) {
 	srv := chatServer(t)
 	bob := startChat(t, srv.URL, "bob", nil)
@@ -55,7 +55,7 @@ func TestUpdates(t *testing.T) {
 	bob.sees(`\[..:..\] alice deleted a message of \d\d:\d\d`)
 	for _, p := range []*chatter{alice, bob} {
 		p.types("/messages", "/blocks")
-		text := p.until(`You block nobody\.`)
+		text := p.until(`You block no user\.`)
 		if strings.Count(text, "alice: (deleted)\n") != 2 || !strings.Contains(text, "bob (re: a deleted message): Gladly") {
 			t.Errorf("what is left:\n%s", text)
 		}
@@ -104,7 +104,7 @@ func TestUpdatesOfWhatWasNotSeen(t *testing.T) {
 	alice.sees(`✓ one`)
 	phone := startChat(t, srv.URL, "alice", func(o *Options) { o.Device = "phone" })
 	phone.sees(`You are alice on phone.*`)
-	bob := startChat(t, srv.URL, "bob", nil) // his first device gets what waited
+	bob := startChat(t, srv.URL, "bob", nil) // his first device gets the messages from before
 	bob.sees(`\[..:..\] alice in team: one`)
 	alice.types("/edit two")
 	phone.sees(`\[..:..\] you in team edited \(re: an earlier message\): two`)
@@ -247,7 +247,7 @@ func TestKnowsUpdatesInAnyOrder(t *testing.T) {
 		t.Errorf("%d messages are known, %d updates wait", len(c.known), len(c.early))
 	}
 	if c.add(chatMessage(0, "alice", "bob", "x")).Deleted || !c.add(chatMessage(maxKnown, "alice", "bob", "x")).Deleted {
-		t.Error("not the oldest is forgotten")
+		t.Error("another one than the oldest is dropped")
 	}
 }
 

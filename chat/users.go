@@ -26,7 +26,7 @@ func (b *blocks) block(ctx context.Context, args args) error {
 }
 
 func (b *blocks) unblock(ctx context.Context, args args) error {
-	return b.change(ctx, args, (*client.API).Unblock, "You do not block %s any more. New messages come again.")
+	return b.change(ctx, args, (*client.API).Unblock, "You do not block %s any more. It can send you messages again.")
 }
 
 func (b *blocks) change(ctx context.Context, args args, request func(*client.API, context.Context, schemas.UserID) error, done string) error {
@@ -52,7 +52,7 @@ func (b *blocks) list(ctx context.Context, _ args) error {
 	case err != nil:
 		return err
 	case len(users) == 0:
-		b.screen.line("You block nobody.")
+		b.screen.line("You block no user.")
 	default:
 		b.screen.line("You block %s.", joinUsers(users))
 	}

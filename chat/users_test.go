@@ -24,7 +24,7 @@ func TestGroup(t *testing.T) {
 	alice, bob, carol := people["alice"], people["bob"], people["carol"]
 	alice.types("/group create Dinner club")
 	alice.sees(`You write to Dinner club\.`)
-	alice.sees(`\[..:..\] \* you made the group Dinner club`)
+	alice.sees(`\[..:..\] \* you created the group Dinner club`)
 	alice.types("/group add bob carol")
 	bob.sees(`\[..:..\] \* alice added you to Dinner club; /group open Dinner club`)
 	bob.sees(`\[..:..\] \* alice added carol to Dinner club`)
@@ -39,10 +39,10 @@ func TestGroup(t *testing.T) {
 	alice.sees(`\[..:..\] bob in Dinner club \(re: Eight\?\): Nine`)
 	carol.sees(`\[..:..\] bob in Dinner club \(re: Eight\?\): Nine`)
 
-	bob.types("/group rename Lunch", "/group role carol admin", "/group add nobody", "/group history on")
+	bob.types("/group rename Lunch", "/group role carol admin", "/group add zoe", "/group history on")
 	bob.sees(`The owner and the admins of the group may do this.*`)
 	bob.sees(`The owner of the group alone may do this`)
-	bob.sees(`nobody: There is no user "nobody".*`)
+	bob.sees(`zoe: There is no user "zoe".*`)
 	bob.sees(`The owner and the admins of the group may do this.*`)
 	bob.types("/group members")
 	bob.sees(`alice, the owner, since \d{4}-\d\d-\d\d`)
@@ -97,7 +97,7 @@ func TestHistory(t *testing.T) {
 	page := func(command string) string {
 		t.Helper()
 		alice.types(command, "/blocks")
-		return alice.until(`You block nobody\.`)
+		return alice.until(`You block no user\.`)
 	}
 	if text := page("/history"); strings.Count(text, "alice: ") != 20 || strings.Contains(text, "the first") {
 		t.Errorf("the newest page:\n%s", text)
@@ -107,7 +107,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("the page before:\n%s", text)
 	}
 	if text := page("/history older"); !strings.Contains(text, "Nothing older is stored.") {
-		t.Errorf("behind the end:\n%s", text)
+		t.Errorf("after the end:\n%s", text)
 	}
 	alice.types("/group create Dinner", "/history")
 	alice.sees(`No history of Dinner is stored.*`)
@@ -123,7 +123,7 @@ func TestHistory(t *testing.T) {
 func shows(p *chatter, command, text string) bool {
 	p.t.Helper()
 	p.types(command, "/blocks")
-	return strings.Contains(p.until(`You block nobody\.`), text)
+	return strings.Contains(p.until(`You block no user\.`), text)
 }
 
 // Who is watched, blocked, and let in again.
@@ -145,7 +145,7 @@ func TestPeople(t *testing.T) {
 	alice.types("Hello?")
 	alice.sees(`✓ Hello\?`)
 	bob.types("/unblock alice")
-	bob.sees(`You do not block alice any more\. New messages come again\.`)
+	bob.sees(`You do not block alice any more\. It can send you messages again\.`)
 	alice.sees(`bob is online\.`)
 	alice.types("Again")
 	bob.sees(`\[..:..\] alice: Again`)
@@ -154,7 +154,7 @@ func TestPeople(t *testing.T) {
 	}
 	alice.types("/unwatch bob", "/watch")
 	alice.sees(`You do not watch bob any more\.`)
-	alice.sees(`You watch nobody.*`)
+	alice.sees(`You watch no user.*`)
 }
 
 // A device is removed from another one, and says so.

@@ -14,12 +14,12 @@ import (
 	"roost/workers"
 )
 
-// shutdownTimeout bounds the drain. With what the workers take to finish, the
-// process is gone within 20 s.
+// shutdownTimeout bounds the drain. The workers need some time after it; both together
+// stay below exitWithin.
 const shutdownTimeout = 10 * time.Second
 
-// addGateway adds the gateway, and the HTTP server in front of it. Interrupted, the
-// listener closes first, then the connections are drained.
+// addGateway adds the gateway and the HTTP server in front of it. The interrupt closes the
+// listener first, then drains the connections.
 func addGateway(group *run.Group, end *shutdown, g *gateway.Server, front *edge.Server) {
 	end.addParts(group, "the gateway", func() error {
 		if err := g.Start(context.Background()); err != nil {
@@ -50,10 +50,10 @@ func addWorkers(group *run.Group, end *shutdown, o workers.Options) {
 	end.add(group, "the workers", func(ctx context.Context) error { return workers.Run(ctx, o) })
 }
 
-// errStopped ends the group in order.
+// errStopped is the outcome of the actor that a signal ends: no error of the process.
 var errStopped = errors.New("stopped")
 
-// untilSignal is the actor that ends with the process's context.
+// untilSignal returns the actor that ends with the context of the process.
 func untilSignal(process context.Context, log *slog.Logger) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {

@@ -14,31 +14,31 @@ import (
 	"roost/bench"
 )
 
-// Bench is `roost bench`: load, and a report of what it did.
+// Bench is `roost bench`: it loads a server and reports the measurements.
 type Bench struct {
-	All     benchAll     `cmd:"" default:"withargs" help:"Everything that the table of targets needs (the default)."`
-	Closed  benchClosed  `cmd:"" help:"Senders with so many sends outstanding each."`
-	Open    benchOpen    `cmd:"" help:"A fixed rate; latency from the due time."`
+	All     benchAll     `cmd:"" default:"withargs" help:"All scenarios of the table of targets (the default)."`
+	Closed  benchClosed  `cmd:"" help:"A closed loop: senders that keep a number of sends unanswered."`
+	Open    benchOpen    `cmd:"" help:"An open loop: a fixed rate, with latency from the due time."`
 	Idle    benchIdle    `cmd:"" help:"Silent connections: memory of each, CPU of a connect."`
-	Storm   benchStorm   `cmd:"" help:"All devices are cut off and come back at once."`
-	Drain   benchDrain   `cmd:"" help:"Backlogs: of one device after the other, and of many at once."`
-	Scale   benchScale   `cmd:"" help:"CPU a message with few and with many devices connected."`
-	History benchHistory `cmd:"" help:"Throughput kept with history for everybody."`
+	Storm   benchStorm   `cmd:"" help:"All devices lose their connections and reconnect at once."`
+	Drain   benchDrain   `cmd:"" help:"Backlogs of one device after the other, and of many at once."`
+	Scale   benchScale   `cmd:"" help:"CPU of a message with few and with many connected devices."`
+	History benchHistory `cmd:"" help:"Throughput with history of every user."`
 	Mixed   benchMixed   `cmd:"" help:"A day in a chat app, at a rate."`
-	Fanout  benchFanout  `cmd:"" help:"Messages to groups."`
-	Steady  benchSteady  `kong:"cmd,set='duration=5m',set='warmup=0s',set='warmup_note=; 0s lasts until bounded memory is full, at least a minute',help='A rate for long: whether memory, streams and backlogs stay flat.'"`
+	Fanout  benchFanout  `cmd:"" help:"Fan-out of messages to groups."`
+	Steady  benchSteady  `kong:"cmd,set='duration=5m',set='warmup=0s',set='warmup_note=; 0s lasts until bounded memory is full, at least a minute',help='A constant rate for long: whether memory, streams and backlogs stay flat.'"`
 	Raw     benchRaw     `cmd:"" help:"The limit: JetStream itself."`
-	Hold    benchHold    `cmd:"" hidden:"" help:"Hold silent devices; used by scale."`
-	NATS    benchNATS    `cmd:"" hidden:"" name:"nats" help:"A NATS server alone; used by raw."`
+	Hold    benchHold    `cmd:"" hidden:"" help:"Hold silent devices; scale uses it."`
+	NATS    benchNATS    `cmd:"" hidden:"" name:"nats" help:"A NATS server without Roost; raw uses it."`
 }
 
-// benchFlags are those of every scenario.
+// benchFlags are the flags of every scenario.
 type benchFlags struct {
-	URL       []string      `help:"Load this server instead of one started for the purpose: http://HOST:PORT of its gateways." placeholder:"URL"`
-	PID       []int         `name:"pid" help:"Its processes, for CPU and memory." placeholder:"PID"`
-	TokenKey  string        `help:"Its file token.key, to make tokens with." type:"path" placeholder:"FILE"`
-	DataDir   string        `help:"Where the server that is started keeps its data: decides which disk is measured." default:"." type:"path"`
-	ServeArgs string        `help:"More flags for the server that is started, separated by spaces." placeholder:"FLAGS"`
+	URL       []string      `help:"Load this server instead of a new one: http://HOST:PORT of each gateway." placeholder:"URL"`
+	PID       []int         `name:"pid" help:"Processes of that server, for CPU and memory." placeholder:"PID"`
+	TokenKey  string        `help:"The file token.key of that server, to make tokens with." type:"path" placeholder:"FILE"`
+	DataDir   string        `help:"Directory for the data of the new server: it decides which disk is measured." default:"." type:"path"`
+	ServeArgs string        `help:"More flags for the new server, separated by spaces." placeholder:"FLAGS"`
 	Duration  time.Duration `help:"How long each measurement takes." default:"${duration}"`
 	Warmup    time.Duration `help:"Load before a measurement${warmup_note}." default:"${warmup}"`
 	Size      int           `help:"Bytes of a message's content, 32 to 1000." default:"100"`
@@ -66,7 +66,7 @@ func (f benchFlags) launcher() bench.Launcher {
 	return bench.Launcher{Parent: f.DataDir, Args: strings.Fields(f.ServeArgs)}
 }
 
-// server starts a server, or is the one that the flags name.
+// server returns the server of the flags, or starts one.
 func (f benchFlags) server(ctx context.Context) (*bench.Server, func(), error) {
 	if len(f.URL) == 0 {
 		start := func(ctx context.Context) (*bench.Launched, error) { return f.launcher().Start(ctx, 0) }
@@ -86,8 +86,7 @@ func (f benchFlags) server(ctx context.Context) (*bench.Server, func(), error) {
 	return &bench.Server{URLs: f.URL, PIDs: f.PID, Tokens: tokens}, func() {}, nil
 }
 
-// reported runs scenarios and writes the report of what they measured, also where
-// one of them failed.
+// reported runs scenarios and writes the report, even if one of them fails.
 func (f benchFlags) reported(ctx context.Context, p Process, run func(report *bench.Report, progress bench.Progress) error) error {
 	raiseFileLimit(newLog(logFlags{LogLevel: "warn"}, p.Stderr))
 	debug.SetGCPercent(benchGCPercent)
@@ -105,11 +104,11 @@ func (f benchFlags) reported(ctx context.Context, p Process, run func(report *be
 	return errors.Join(err, report.WriteTable(p.Stdout), f.write(report), report.Err())
 }
 
-// benchGCPercent leaves the processor to the server: the generator has little
-// garbage.
+// benchGCPercent makes the collector of the generator run less often, which leaves the
+// processor to the server.
 const benchGCPercent = 400
 
-// write writes the files that were asked for.
+// write writes the files of --json and --html.
 func (f benchFlags) write(report *bench.Report) error {
 	var failed error
 	if f.JSON != "" && f.JSON == f.HTML {
@@ -161,8 +160,8 @@ func (f benchFlags) against(ctx context.Context, p Process, scenarios ...scenari
 	})
 }
 
-// alone runs a scenario that starts what it needs.
-func (f benchFlags) alone(ctx context.Context, p Process, run func(bench.Progress) (bench.Result, error)) error {
+// starting runs a scenario that starts its own servers.
+func (f benchFlags) starting(ctx context.Context, p Process, run func(bench.Progress) (bench.Result, error)) error {
 	if err := errors.Join(f.validate(), f.own()); err != nil {
 		return cannotStart(err)
 	}
@@ -171,7 +170,7 @@ func (f benchFlags) alone(ctx context.Context, p Process, run func(bench.Progres
 	})
 }
 
-// own says that a scenario cannot use a server that runs already.
+// own returns an error if the flags name a server for a scenario that starts its own.
 func (f benchFlags) own() error {
 	if len(f.URL) > 0 {
 		return errors.New("this scenario starts servers of its own: leave --url out")

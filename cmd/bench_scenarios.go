@@ -14,13 +14,13 @@ import (
 	"roost/streams/embedded"
 )
 
-// The commands below `roost bench`: flags to the parameters of a scenario.
+// The commands below `roost bench`: each turns flags into the options of a scenario.
 
 type benchAll struct {
 	benchFlags
 	Rate    float64       `help:"Sends a second of the open loops." default:"2000"`
 	Mixed   float64       `help:"Sends a second of the day in a chat app." default:"1000"`
-	Idle    int           `help:"Silent connections to one process; it may have 20,000 files where that cannot be raised." default:"19000"`
+	Idle    int           `help:"Silent connections to one process, within its limit of open files." default:"19000"`
 	Devices int           `help:"Devices of the reconnect storm." default:"10000"`
 	Few     int           `help:"Devices of the comparison with many." default:"500"`
 	Many    int           `help:"Devices of the comparison with few." default:"50000"`
@@ -31,12 +31,12 @@ type benchAll struct {
 type benchClosed struct {
 	benchFlags
 	Pairs  int `help:"Pairs of a sender and a receiver." default:"50"`
-	Window int `help:"Sends outstanding of each sender, 1 to 64." default:"16"`
+	Window int `help:"Unanswered sends of each sender, 1 to 64." default:"16"`
 }
 
 type benchOpen struct {
 	benchFlags
-	Rate  float64 `help:"Sends a second, together." default:"2000"`
+	Rate  float64 `help:"Sends a second, of all senders together." default:"2000"`
 	Pairs int     `help:"Pairs of a sender and a receiver." default:"50"`
 }
 
@@ -49,7 +49,7 @@ type benchIdle struct {
 
 type benchStorm struct {
 	benchFlags
-	Devices  int `help:"Devices that come back." default:"10000"`
+	Devices  int `help:"Devices that reconnect." default:"10000"`
 	Parallel int `help:"Connects at once." default:"256"`
 }
 
@@ -58,13 +58,13 @@ type benchDrain struct {
 	Backlog     int `help:"Messages for one device." default:"1000"`
 	Times       int `help:"Devices with such a backlog, one after the other." default:"10"`
 	ManyBacklog int `help:"Messages for each of many devices." default:"20"`
-	Devices     int `help:"The many devices." default:"500"`
+	Devices     int `help:"Number of those devices." default:"500"`
 }
 
 type benchScale struct {
 	benchFlags
 	Few  int     `help:"Connected devices, all of them active." default:"500"`
-	Many int     `help:"The same and silent ones." default:"50000"`
+	Many int     `help:"Connected devices of the second run; the additional ones are silent." default:"50000"`
 	Rate float64 `help:"Sends a second." default:"2000"`
 }
 
@@ -72,24 +72,24 @@ type benchHistory struct{ benchClosed }
 
 type benchMixed struct {
 	benchFlags
-	Rate   float64       `help:"Sends a second, together." default:"1000"`
-	People int           `help:"People, of whom three in four are connected." default:"1000"`
-	Stay   time.Duration `help:"How long a person stays connected or away, on average." default:"2m"`
+	Rate  float64       `help:"Sends a second, of all senders together." default:"1000"`
+	Users int           `help:"Users, of whom three in four are connected." default:"1000"`
+	Stay  time.Duration `help:"How long a user stays connected or offline, on average." default:"2m"`
 }
 
 type benchFanout struct {
 	benchFlags
-	Groups  int `help:"Groups, of different people." default:"10"`
+	Groups  int `help:"Groups, with different members." default:"10"`
 	Members int `help:"Members of each group, all of them connected; at most 1024." default:"100"`
-	Window  int `help:"Sends outstanding in each group, 1 to 64." default:"4"`
+	Window  int `help:"Unanswered sends in each group, 1 to 64." default:"4"`
 }
 
 type benchRaw struct {
 	benchFlags
 	Clients int  `help:"Connections that publish." default:"8"`
 	Batch   int  `help:"Messages of an atomic batch; 0 publishes one by one." default:"0"`
-	AsInbox bool `help:"With ids and bounded subjects, like what Roost stores."`
-	Sync    bool `help:"Every message on disk before it is acknowledged." default:"true" negatable:""`
+	AsInbox bool `help:"With message ids and bounded subjects, like the inboxes of Roost."`
+	Sync    bool `help:"Sync every message to disk before its acknowledgement." default:"true" negatable:""`
 }
 
 type benchHold struct {
@@ -109,7 +109,7 @@ type benchNATS struct {
 	Routes        []string
 }
 
-// positive refuses a parameter that is not.
+// positive returns an error if the value of a flag is not above 0.
 func positive(flag string, n float64) error {
 	if !(n > 0) {
 		return fmt.Errorf("--%s is more than 0", flag)
@@ -191,18 +191,18 @@ func (c benchScale) Run(ctx context.Context, p Process) error {
 	}
 	o := bench.ScaleOptions{Few: c.Few, Many: c.Many,
 		Load: bench.OpenOptions{Rate: c.Rate, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}}
-	return c.alone(ctx, p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Scale(ctx, o, progress) })
+	return c.starting(ctx, p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Scale(ctx, o, progress) })
 }
 
 // Run implements `roost bench mixed`.
 func (c benchMixed) Run(ctx context.Context, p Process) error {
-	if c.People < 2 || !(c.Rate > 0) {
-		return cannotStart(errors.New("--people is at least 2, --rate more than 0"))
+	if c.Users < 2 || !(c.Rate > 0) {
+		return cannotStart(errors.New("--users is at least 2, --rate more than 0"))
 	}
 	if err := positive("stay", float64(c.Stay)); err != nil {
 		return cannotStart(err)
 	}
-	o := bench.MixedOptions{Rate: c.Rate, People: c.People, Stay: c.Stay, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
+	o := bench.MixedOptions{Rate: c.Rate, Users: c.Users, Stay: c.Stay, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration}
 	return c.against(ctx, p, func(ctx context.Context, env *bench.Env) (bench.Result, error) { return bench.Mixed(ctx, env, o) })
 }
 
@@ -224,7 +224,7 @@ func (c benchRaw) Run(ctx context.Context, p Process) error {
 		return cannotStart(errors.New("--as-inbox is for publishes one by one, without --batch"))
 	}
 	o := bench.RawOptions{Clients: c.Clients, Batch: c.Batch, AsInbox: c.AsInbox, Sync: c.Sync, Size: 2 * c.Size, Warmup: c.Warmup, Duration: c.Duration}
-	return c.alone(ctx, p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Raw(ctx, o, progress) })
+	return c.starting(ctx, p, func(progress bench.Progress) (bench.Result, error) { return c.launcher().Raw(ctx, o, progress) })
 }
 
 // Run implements `roost bench all`.
@@ -248,7 +248,7 @@ func (c benchAll) Run(ctx context.Context, p Process) error {
 	})
 }
 
-// Run holds devices until the process is told to stop.
+// Run holds devices until the process gets a signal.
 func (c benchHold) Run(ctx context.Context, p Process) error {
 	log := newLog(logFlags{LogLevel: "info"}, p.Stderr)
 	raiseFileLimit(log)
@@ -262,7 +262,7 @@ func (c benchHold) Run(ctx context.Context, p Process) error {
 	})
 }
 
-// cluster is what the flags say of a cluster; nil if it is none.
+// cluster returns the cluster of the flags, or nil without one.
 func (c benchNATS) cluster() (*embedded.Cluster, error) {
 	if c.ClusterListen == "" {
 		return nil, nil
@@ -282,8 +282,8 @@ func (c benchNATS) cluster() (*embedded.Cluster, error) {
 	return cluster, nil
 }
 
-// Run runs NATS as `roost serve` would, or as a node of a cluster, until the process
-// is told to stop.
+// Run runs NATS as `roost serve` would, or as a node of a cluster, until the process gets a
+// signal.
 func (c benchNATS) Run(ctx context.Context, p Process) error {
 	host, port, err := splitAddress(c.Listen)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 type benchSteady struct {
 	benchFlags
 	Rate      float64       `help:"Sends a second, together." default:"1500"`
-	Receivers int           `help:"Receivers, with one device each, which acknowledges everything." default:"300"`
+	Receivers int           `help:"Receivers, each with one device that acknowledges everything." default:"300"`
 	Senders   int           `help:"Connections that send." default:"50"`
 	Sample    time.Duration `help:"Time between two readings." default:"5s"`
-	Kill      bool          `help:"Kill the server at the end and start it anew, before the receivers come back."`
+	Kill      bool          `help:"Kill the server at the end and start it again, before the receivers reconnect."`
 	Cluster   bool          `help:"Start three NATS nodes with three replicas and two gateways, instead of one server."`
 }
 
-// options are the parameters, if they can be.
+// options returns the options of the scenario.
 func (c benchSteady) options() (bench.SteadyOptions, error) {
 	o := bench.SteadyOptions{Rate: c.Rate, Senders: c.Senders, Receivers: c.Receivers, Size: c.Size,
 		Warmup: c.Warmup, Duration: c.Duration, Sample: c.Sample, Kill: c.Kill}
@@ -31,15 +31,15 @@ func (c benchSteady) options() (bench.SteadyOptions, error) {
 	switch {
 	case err != nil:
 	case c.Duration < bench.LeastSamples*c.Sample:
-		err = errors.New("--duration is at least eight times --sample, or there is no trend")
+		err = errors.New("--duration is at least eight times --sample, to show a trend")
 	case len(c.URL) > 0 && (c.Kill || c.Cluster):
-		err = errors.New("--kill and --cluster are for a server that is started here: leave --url out")
+		err = errors.New("--kill and --cluster need a new server: leave --url out")
 	}
 	return o, err
 }
 
-// window is for how long the streams of the server keep ids. A server that runs already
-// may be a cluster.
+// window returns how long the streams of the server keep message ids. A server of --url may
+// be a cluster.
 func (c benchSteady) window() time.Duration {
 	if c.Cluster || len(c.URL) > 0 {
 		return streams.DefaultDuplicateWindow

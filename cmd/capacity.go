@@ -8,11 +8,10 @@ import (
 	"roost/bench"
 )
 
-// Capacity is `roost capacity`: how many machines a load takes. The
-// defaults of what is measured are the targets of one machine; docs/capacity.md
-// explains the arithmetic.
+// Capacity is `roost capacity`: how many machines a load takes. The default costs are the
+// targets of one machine; docs/capacity.md explains the arithmetic.
 type Capacity struct {
-	Report string `help:"JSON report of roost bench: its figures take the place of the next three." type:"path" placeholder:"FILE"`
+	Report string `help:"JSON report of roost bench; its figures replace the next three flags." type:"path" placeholder:"FILE"`
 
 	CPUPerMessage float64 `name:"cpu-per-message" help:"Milliseconds of one core for a message." default:"0.10"`
 	CPUPerConnect float64 `name:"cpu-per-connect" help:"Milliseconds of one core for a connect." default:"0.4"`
@@ -20,16 +19,16 @@ type Capacity struct {
 
 	Cores    int     `help:"Cores of a machine." default:"16"`
 	RAM      float64 `name:"ram" help:"GiB of memory of a machine." default:"64"`
-	Headroom float64 `help:"Share of a machine that is kept free, 0 to below 1." default:"0.5"`
+	Headroom float64 `help:"Share of a machine to keep free, 0 to below 1." default:"0.5"`
 	Replicas int     `help:"Copies of every message." default:"3"`
 
-	Users       float64   `help:"Users a day." default:"100000000"`
-	Messages    []float64 `help:"Messages of each user a day; one column each." default:"20,50"`
-	PeakFactor  float64   `help:"The peak is so many times the average." default:"4"`
-	Peak        float64   `help:"One more column: sends a second at peak, of users who send the most of --messages." default:"230000"`
+	Users       float64   `help:"Users of a day." default:"100000000"`
+	Messages    []float64 `help:"Messages a user sends in a day; one column for each value." default:"20,50"`
+	PeakFactor  float64   `help:"The peak rate, as a multiple of the average." default:"4"`
+	Peak        float64   `help:"One more column: sends a second at peak, with the highest of --messages." default:"230000"`
 	Connections float64   `help:"Connections at once." default:"10000000"`
-	Sessions    float64   `help:"Connects of each user a day." default:"10"`
-	Receivers   float64   `help:"Devices that a message goes to." default:"1"`
+	Sessions    float64   `help:"Connects of each user in a day." default:"10"`
+	Receivers   float64   `help:"Devices that get a message." default:"1"`
 }
 
 // Run implements `roost capacity`.

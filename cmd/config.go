@@ -16,8 +16,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// yamlConfig reads the file of --config. A name that is no flag is an error, and
-// a value in the environment beats the file's.
+// yamlConfig reads the file of --config. A name that is no flag is an error. The
+// environment overrides the file.
 func yamlConfig(r io.Reader) (kong.Resolver, error) {
 	values := make(map[string]any)
 	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
@@ -28,7 +28,7 @@ func yamlConfig(r io.Reader) (kong.Resolver, error) {
 
 type fileResolver struct{ values map[string]any }
 
-// Validate implements [kong.Resolver]: it names the setting that nobody knows.
+// Validate implements [kong.Resolver]: it names an unknown setting.
 func (f *fileResolver) Validate(app *kong.Application) error {
 	known := make(map[string]bool)
 	_ = kong.Visit(app, func(node kong.Visitable, next kong.Next) error {

@@ -14,13 +14,13 @@ import (
 	"roost/streams/embedded"
 )
 
-// diskGuard refuses sends while the disk is nearly full. JetStream stops a stream for
-// good at its first failed write: the guard has it opened again. Where that does not
-// help within recoverWithin, the process ends, to be started again.
+// diskGuard refuses sends while the disk is nearly full. JetStream stops a stream for good at
+// its first failed write, so the guard opens the streams again. If that does not help within
+// recoverWithin, the guard ends the process.
 type diskGuard struct {
 	// Static.
 	path   string
-	least  uint64 // bytes that stay free
+	least  uint64 // bytes to keep free
 	server frozenServer
 	log    *slog.Logger
 	gauge  prometheus.GaugeFunc
@@ -29,13 +29,13 @@ type diskGuard struct {
 	low  atomic.Bool
 
 	// Owned by watch.
-	frozenAt time.Time // when a stream stopped first; zero: none did lately
+	frozenAt time.Time // when the first stream stopped; zero: all streams work
 	tried    time.Time // the last try to recover
 }
 
-// frozenServer is what the guard needs of an [embedded.Server].
+// frozenServer has the methods of an [embedded.Server] that the guard needs.
 type frozenServer interface {
-	Frozen() error  // which stream stopped at a failed write, or nil
+	Frozen() error  // names a stream that stopped at a failed write; nil: none did
 	Recover() error // opens the streams again
 }
 
@@ -43,8 +43,8 @@ const (
 	guardEvery = 250 * time.Millisecond
 	// recoverEvery is the pause between two tries to open streams again.
 	recoverEvery = time.Second
-	// recoverWithin is for how long they are tried, and how long streams have to take
-	// writes until the next stop is a new one.
+	// recoverWithin bounds the tries. After streams have worked for so long, the next stop
+	// begins a new series of tries.
 	recoverWithin = time.Minute
 )
 
@@ -60,15 +60,15 @@ func newDiskGuard(path string, least int64, server frozenServer, log *slog.Logge
 func (g *diskGuard) Describe(ch chan<- *prometheus.Desc) { g.gauge.Describe(ch) }
 func (g *diskGuard) Collect(ch chan<- prometheus.Metric) { g.gauge.Collect(ch) }
 
-// refuse says why nothing is accepted now, or nil.
+// refuse returns the reason to refuse sends, or nil.
 func (g *diskGuard) refuse() error {
 	if !g.low.Load() {
 		return nil
 	}
-	return fmt.Errorf("the disk has %d MiB free, and %d stay free; make space", g.free.Load()>>20, g.least>>20)
+	return fmt.Errorf("the disk has %d MiB free, below the minimum of %d MiB; make space", g.free.Load()>>20, g.least>>20)
 }
 
-// watch looks at the disk until ctx ends.
+// watch checks the disk and the streams until ctx ends.
 func (g *diskGuard) watch(ctx context.Context) error {
 	tick := time.NewTicker(guardEvery)
 	defer tick.Stop()
@@ -85,7 +85,7 @@ func (g *diskGuard) watch(ctx context.Context) error {
 	}
 }
 
-// recover opens streams again that stopped, once there is space.
+// recover opens stopped streams again if there is space.
 func (g *diskGuard) recover(now time.Time) error {
 	err := g.server.Frozen()
 	if err == nil {
@@ -102,16 +102,16 @@ func (g *diskGuard) recover(now time.Time) error {
 		g.frozenAt = now
 	}
 	if now.Sub(g.frozenAt) > recoverWithin {
-		return fmt.Errorf("a stream stopped after a failed write, again and again for %v; start roost again when the cause is gone: %w", recoverWithin, err)
+		return fmt.Errorf("a stream keeps stopping after failed writes, for %v; remove the cause and start roost again: %w", recoverWithin, err)
 	}
-	g.log.Error("a stream stopped after a failed write; the streams are opened again", "error", err)
+	g.log.Error("a stream stopped after a failed write; opening the streams again", "error", err)
 	switch err := g.server.Recover(); {
 	case errors.Is(err, embedded.ErrNotYet):
-		g.log.Warn("the streams cannot be opened again yet; sends are answered with unavailable meanwhile", "error", err)
+		g.log.Warn("the streams cannot be opened again yet; sends get unavailable until then", "error", err)
 	case err != nil:
-		return fmt.Errorf("a stream stopped after a failed write and could not be opened again; start roost again: %w", err)
+		return fmt.Errorf("a stream stopped after a failed write and cannot be opened again; start roost again: %w", err)
 	default:
-		g.log.Info("the streams take writes again")
+		g.log.Info("the streams accept writes again")
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (g *diskGuard) look() {
 	low := free < g.least
 	if was := g.low.Swap(low); was != low {
 		if low {
-			g.log.Error("the disk is nearly full; sends are refused until there is space", "free_mib", free>>20)
+			g.log.Error("the disk is nearly full; sends get unavailable until there is space", "free_mib", free>>20)
 		} else {
 			g.log.Info("the disk has space again; sends are accepted", "free_mib", free>>20)
 		}

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// raiseFileLimit lets the process open as many files and sockets as it is allowed to,
-// and returns how many that are.
+// raiseFileLimit raises the limit of open files as far as the system allows, and returns
+// it.
 func raiseFileLimit(log *slog.Logger) int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -25,22 +25,22 @@ func raiseFileLimit(log *slog.Logger) int {
 }
 
 const (
-	// leastFileLimit is what every system allows.
+	// leastFileLimit is a limit that every system allows.
 	leastFileLimit = 1024
-	// filesOfProcess is what a process may need besides clients: databases, connections
-	// to NATS, MongoDB and an issuer, refused connections. It uses some 30 when idle.
+	// filesOfProcess is the reserve for all but clients: databases, connections to NATS,
+	// MongoDB and an issuer, refused connections. An idle process uses some 30.
 	filesOfProcess = 256
-	// filesOfPartition is what the streams of one partition may need: each keeps its
+	// filesOfPartition is the reserve for the streams of one partition: each keeps its
 	// newest block open, and opens others to read.
 	filesOfPartition = 8
 	// natsClients bounds the connections that --nats-listen takes.
 	natsClients = 256
-	// leastConnections is how many clients must be able to connect.
+	// leastConnections is the smallest number of clients to start with.
 	leastConnections = 64
 )
 
-// connectionBound is how many TCP connections may be open: what is asked for, or all
-// that the limit of open files leaves beyond the reserve.
+// connectionBound returns how many TCP connections may be open: the asked number, or if
+// that is 0 all files beyond the reserve.
 func connectionBound(asked, limit, reserve int) (int, error) {
 	left := limit - reserve
 	if left < max(asked, leastConnections) {

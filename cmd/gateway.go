@@ -69,8 +69,8 @@ func (c Gateway) Run(ctx context.Context, p Process) (err error) {
 	return finished(end.wait(group.Run))
 }
 
-// configure fills in what the flags say of a gateway. What it returns ends what
-// checks tokens.
+// configure sets the options of a gateway by the flags. The caller calls closeAuth after the
+// gateway has ended.
 func (f gatewayFlags) configure(o *gateway.Options, secretFile string) (closeAuth func(), err error) {
 	o.MaxDevices, o.MaxGroupMembers, o.GroupPushLimit, o.Events = f.MaxDevices, f.MaxGroupMembers, f.GroupPushLimit, f.Events
 	o.FullInboxIdle, o.ReserveNames = f.FullInboxIdle, f.ReserveNames
@@ -102,7 +102,7 @@ func (f gatewayFlags) configure(o *gateway.Options, secretFile string) (closeAut
 	return func() {}, nil
 }
 
-// tls is the configuration for --tls-cert; nil without it.
+// tls returns the configuration for --tls-cert, or nil without it.
 func (f gatewayFlags) tls(log *slog.Logger) (*tls.Config, error) {
 	if f.TLSCert == "" {
 		return nil, nil
@@ -114,7 +114,7 @@ func (f gatewayFlags) tls(log *slog.Logger) (*tls.Config, error) {
 	return config, nil
 }
 
-// urlOf is where clients reach a listener.
+// urlOf returns the URL of a listener.
 func urlOf(l net.Listener, secure *tls.Config) string {
 	if secure != nil {
 		return "https://" + l.Addr().String()
@@ -122,7 +122,7 @@ func urlOf(l net.Listener, secure *tls.Config) string {
 	return "http://" + l.Addr().String()
 }
 
-// front is the HTTP server of a gateway, on a listener that is open already.
+// front returns the HTTP server of a gateway on an open listener.
 func (f gatewayFlags) front(listener net.Listener, secure *tls.Config, files, reserve int, o *gateway.Options) (*edge.Server, error) {
 	bound, err := connectionBound(f.MaxConnections, files, reserve)
 	if err != nil {

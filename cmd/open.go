@@ -14,8 +14,8 @@ import (
 	"roost/workers/sqlite"
 )
 
-// openStreams connects, sets the streams up where topology is not empty, and
-// opens them.
+// openStreams connects to NATS, applies the topology unless it is empty, and opens the
+// streams.
 func openStreams(ctx context.Context, o streams.Options, t streams.Topology) (*streams.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -36,7 +36,7 @@ func openStreams(ctx context.Context, o streams.Options, t streams.Topology) (*s
 	return conn, nil
 }
 
-// openHistory opens MongoDB where a URI is given, else SQLite at path.
+// openHistory opens the MongoDB of uri, or SQLite at path if uri is empty.
 func openHistory(ctx context.Context, uri, path string, log *slog.Logger) (workers.Store, func(context.Context) error, error) {
 	if uri == "" {
 		store, err := sqlite.Open(path)

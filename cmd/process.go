@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Process is what a command gets of the process that it runs in.
+// Process is the part of the operating system process that a command gets.
 type Process struct {
 	Stdin  io.Reader
 	Stdout io.Writer
@@ -32,7 +32,7 @@ type UsageError struct{ err error }
 func (e *UsageError) Error() string { return e.err.Error() }
 func (e *UsageError) Unwrap() error { return e.err }
 
-// cannotStart marks err as a reason not to begin; nil stays nil.
+// cannotStart makes err a [UsageError]; nil stays nil.
 func cannotStart(err error) error {
 	if err == nil {
 		return nil
@@ -92,7 +92,7 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// splitAddress reads HOST:PORT; an empty one is no address.
+// splitAddress parses HOST:PORT; an empty address gives port 0.
 func splitAddress(address string) (host string, port int, err error) {
 	if address == "" {
 		return "", 0, nil

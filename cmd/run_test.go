@@ -126,7 +126,7 @@ func TestUsageError(t *testing.T) {
 		{[]string{"bench", "storm", "--parallel", "0"}, "--parallel"},
 		{[]string{"bench", "drain", "--backlog", "0"}, "--backlog"},
 		{[]string{"bench", "scale", "--few", "10", "--many", "10"}, "--few"},
-		{[]string{"bench", "mixed", "--people", "1"}, "--people"},
+		{[]string{"bench", "mixed", "--users", "1"}, "--users"},
 		{[]string{"bench", "mixed", "--stay", "0s"}, "--stay"},
 		{[]string{"bench", "fanout", "--members", "1"}, "--members"},
 		{[]string{"bench", "raw", "--batch", "1"}, "--batch"},

@@ -29,7 +29,7 @@ import (
 //	gateway: http.Server, gateway, streams.Conn ──▶ NATS cluster
 //	worker:  workers, streams.Conn ──▶ NATS cluster, MongoDB
 //
-// Each arrow to the right is closed after what stands left of it.
+// The parts close from left to right.
 
 type serveFlags struct {
 	logFlags
@@ -37,24 +37,24 @@ type serveFlags struct {
 	historyFlags
 	deviceFlags
 	topologyFlags
-	DataDir     string        `help:"Directory for everything that is kept." default:"./roost-data" env:"ROOST_DATA_DIR" type:"path"`
-	ACME        string        `name:"acme" help:"Host name for which an ACME authority (Let's Encrypt) gives the TLS certificate; port 443 of the host has to end here." env:"ROOST_ACME" placeholder:"HOST"`
-	MinFreeDisk int64         `help:"MiB that stay free: with less, sends are answered with unavailable." default:"256" env:"ROOST_MIN_FREE_DISK"`
-	StageDir    string        `help:"Directory in memory where batches are staged before they are committed, if it exists; else that is on disk, and slower." default:"/dev/shm" env:"ROOST_STAGE_DIR"`
-	NATSListen  string        `name:"nats-listen" help:"Address for other NATS clients; who connects there may do everything." env:"ROOST_NATS_LISTEN" placeholder:"HOST:PORT"`
-	NATSSync    time.Duration `name:"nats-sync" help:"0 has every message on disk before it is accepted; more loses that much when the machine dies." default:"0s" env:"ROOST_NATS_SYNC"`
+	DataDir     string        `help:"Directory for all data." default:"./roost-data" env:"ROOST_DATA_DIR" type:"path"`
+	ACME        string        `name:"acme" help:"Host name for which an ACME authority (Let's Encrypt) gives the TLS certificate; port 443 of the host must lead to this server." env:"ROOST_ACME" placeholder:"HOST"`
+	MinFreeDisk int64         `help:"MiB of the disk to keep free; with less, sends get unavailable." default:"256" env:"ROOST_MIN_FREE_DISK"`
+	StageDir    string        `help:"Directory in memory that stages batches before their commit. If it does not exist, the disk stages them, which is slower." default:"/dev/shm" env:"ROOST_STAGE_DIR"`
+	NATSListen  string        `name:"nats-listen" help:"Address for other NATS clients, which may do everything. Without it the server runs in single-process mode." env:"ROOST_NATS_LISTEN" placeholder:"HOST:PORT"`
+	NATSSync    time.Duration `name:"nats-sync" help:"0 syncs every message to disk before it is accepted; more risks that much if the machine fails." default:"0s" env:"ROOST_NATS_SYNC"`
 }
 
 type Serve struct{ serveFlags }
 
-// stages says whether batches are staged in memory: where there is such a folder.
+// stages says whether memory stages batches: whether there is such a directory.
 func (f serveFlags) stages() bool {
 	info, err := os.Stat(f.StageDir)
 	return err == nil && info.IsDir()
 }
 
-// singles is where a batch becomes cheaper than single publishes, by the figures
-// in docs/performance.md.
+// singles returns the size below which single publishes are cheaper than a batch, by the
+// figures in docs/performance.md.
 func (f serveFlags) singles() int {
 	if f.stages() {
 		return 6
@@ -149,13 +149,13 @@ func (c Serve) Run(ctx context.Context, p Process) (err error) {
 	return finished(end.wait(group.Run))
 }
 
-// validateACME says what is wrong with --acme, or nil.
+// validateACME returns an error if --acme cannot be used.
 func (f serveFlags) validateACME() error {
 	switch {
 	case f.ACME == "":
 		return nil
 	case f.TLSCert != "":
-		return errors.New("--acme and --tls-cert: only one of them says where the certificate comes from")
+		return errors.New("--acme and --tls-cert: use only one of them")
 	case strings.ContainsAny(f.ACME, ":/*") || !strings.Contains(f.ACME, "."):
 		return errors.New("--acme: takes one host name, as chat.example.com")
 	}

@@ -14,17 +14,15 @@ import (
 )
 
 const (
-	// exitWithin is how long a process takes to stop, whatever hangs.
+	// exitWithin bounds the shutdown of a process, whatever hangs.
 	exitWithin = 20 * time.Second
-	// exitReserve is how long before that a closer gives up on what it waits for, so that
-	// the parts after it end in order.
+	// exitReserve is the time that the deadline of a closer leaves for the parts after it.
 	exitReserve = 3 * time.Second
 )
 
-// shutdown bounds the end of a process. Its parts are actors, which a run group ends, and
-// closers, which run one after the other afterwards, the last pushed first. One deadline
-// is over all of them. At the deadline it logs what did not end and the process exits
-// with 1, though parts of it still run.
+// shutdown ends a process in order and in time. The run group ends the actors; then the
+// closers run one after the other, the last pushed first. All of them share one deadline.
+// At the deadline shutdown logs the parts that still run, and the process exits with 1.
 type shutdown struct {
 	// Static.
 	log    *slog.Logger
@@ -35,11 +33,11 @@ type shutdown struct {
 	mu      sync.Mutex // guards the rest
 	timer   *time.Timer
 	began   time.Time
-	running []string // parts that run now
+	running []string // the parts that run
 	closers []closer
 }
 
-// closer ends one part. It gives up on what it waits for when its context ends.
+// closer ends one part, at the latest when its context ends.
 type closer struct {
 	name  string
 	close func(context.Context) error
@@ -51,7 +49,7 @@ func newShutdown(log *slog.Logger, within time.Duration) *shutdown {
 	return s
 }
 
-// begin starts the deadline; only the first call does.
+// begin starts the time of the deadline at the first call.
 func (s *shutdown) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,14 +59,14 @@ func (s *shutdown) begin() {
 	}
 }
 
-// add adds to group an actor that returns when its context ends.
+// add adds an actor that returns when its context ends.
 func (s *shutdown) add(group *run.Group, name string, execute func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.addParts(group, name, func() error { return execute(ctx) }, cancel)
 }
 
-// addParts adds to group an actor of two parts. The first interrupt of any actor begins
-// the shutdown.
+// addParts adds an actor by its two functions. The first interrupt of any actor begins the
+// shutdown.
 func (s *shutdown) addParts(group *run.Group, name string, execute func() error, interrupt func()) {
 	group.Add(s.watch(name, execute), func(error) {
 		s.begin()
@@ -83,7 +81,7 @@ func (s *shutdown) push(name string, close func(context.Context) error) {
 	s.closers = append(s.closers, closer{name, close})
 }
 
-// watch makes do say that it runs.
+// watch returns do with a note in running while it runs.
 func (s *shutdown) watch(name string, do func() error) func() error {
 	return func() error {
 		s.mu.Lock()
@@ -99,8 +97,8 @@ func (s *shutdown) watch(name string, do func() error) func() error {
 	}
 }
 
-// wait runs do and returns what it does, or at the deadline an error that names what
-// still runs.
+// wait runs do and returns its error. At the deadline it returns an error with the names of
+// the parts that still run.
 func (s *shutdown) wait(do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -110,7 +108,7 @@ func (s *shutdown) wait(do func() error) error {
 	case <-s.ctx.Done():
 	}
 	select {
-	case err := <-done: // at the same moment
+	case err := <-done: // do ended at the deadline
 		return err
 	default:
 	}
@@ -121,8 +119,8 @@ func (s *shutdown) wait(do func() error) error {
 	return fmt.Errorf("not everything ended within %v, and the process exits all the same; still running: %s", s.within, names)
 }
 
-// finish runs the closers and joins their errors with err. After the deadline it runs
-// none: each needs what is closed after it.
+// finish runs the closers and joins their errors with err. After the deadline it runs no
+// closer: each part needs those that are closed after it.
 func (s *shutdown) finish(err *error) {
 	s.begin()
 	ctx, cancel := context.WithDeadline(s.ctx, s.began.Add(s.within-exitReserve))
@@ -145,7 +143,7 @@ func (s *shutdown) finish(err *error) {
 	}
 }
 
-// always is a closer that cannot fail.
+// always returns a closer that cannot fail.
 func always(close func()) func(context.Context) error {
 	return func(context.Context) error {
 		close()

@@ -10,15 +10,15 @@ import (
 
 // Streams is `roost streams`.
 type Streams struct {
-	Plan  streamsPlan  `cmd:"" help:"Say what apply would do."`
-	Apply streamsApply `cmd:"" help:"Create or change streams; refuses what would lose data."`
+	Plan  streamsPlan  `cmd:"" help:"Show the steps of apply without doing them."`
+	Apply streamsApply `cmd:"" help:"Create or change streams; refuses a change that would lose data."`
 }
 
 type streamsPlan struct{ adminFlags }
 
 type streamsApply struct{ adminFlags }
 
-// adminFlags are what plan and apply know of the cluster to be.
+// adminFlags are the flags of plan and apply.
 type adminFlags struct {
 	natsFlags
 	topologyFlags

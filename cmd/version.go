@@ -15,7 +15,7 @@ func (Version) Run(_ context.Context, p Process) error {
 	return err
 }
 
-// version is that of a release, or what the go command knows of the build.
+// version returns the version of the release, or that of the build.
 func (p Process) version() string {
 	if p.Version != "" {
 		return p.Version

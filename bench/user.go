@@ -7,61 +7,60 @@ import (
 	"roost/schemas"
 )
 
-// state of a message that a person sent, as bits.
+// state is the state of a sent message, as bits.
 type state uint8
 
 const (
 	answered state = 1 << iota // by message_received or error
 	accepted                   // by message_received
-	arrived                    // at the receiver; in a group at all of them
-	acked                      // by the receiver; of a group, see copies
-	cutOff                     // acknowledged when all receivers were cut off, and not come again since
+	arrived                    // at the receiver; in a group, at all members
+	acked                      // by the receiver; for a group, copies has it
+	cutOff                     // acknowledged before the cut of all receivers, and not redelivered since
 )
 
-// record is one message that a person sent.
+// record is one message that a user sent.
 type record struct {
-	at    int64 // nanoseconds since epoch: when it was sent, or was due
+	at    int64 // nanoseconds since epoch: the time of the send, or of its due time
 	to    int32 // index of the receiver, or toGroup
 	state state
 }
 
-// toGroup stands in place of a receiver where there are many; copies has them.
+// toGroup replaces the receiver of a message to a group; copies has the members.
 const toGroup = -1
 
-// person is one user with one device, and the record of what that device sent.
-type person struct {
+// user is a user with one device, and the records of the messages that it sent.
+type user struct {
 	// Static.
 	index int
-	user  schemas.UserID
+	id    schemas.UserID
 	token string
 
-	mu      sync.Mutex // guards the rest; held only for moments, and never two at once
+	mu      sync.Mutex // guards the rest; held for moments, and never two at once
 	device  schemas.DeviceID
-	base    int64 // the number before that of records[0]
+	base    int64 // the number before records[0]
 	records []record
-	copies  map[int64]*copies // by number: of the messages to groups
-	highest map[int]int64     // by sender: the newest number that arrived here
-	cursor  []byte            // of the newest message that was acknowledged here; all before it were too
-	last    stay              // of the last link that ended
+	copies  map[int64]*copies // of messages to groups, by number
+	highest map[int]int64     // by sender: the highest number that arrived here
+	cursor  []byte            // of the newest acknowledged message; those before it are acknowledged too
+	last    period            // of the last link that ended
 }
 
-// stay is a time during which a person was connected and had the backlog, since
-// epoch.
-type stay struct{ from, until int64 }
+// period is a time, since epoch, in which a device was connected and its inbox was drained.
+type period struct{ from, until int64 }
 
-// epoch is what times of records count from.
+// epoch is the origin of the times of records.
 var epoch = time.Now()
 
 func sinceEpoch() int64 { return int64(time.Since(epoch)) }
 
-// note enters a new message and returns its number.
-func (p *person) note(to *person, at int64) int64 {
+// note records a new message and returns its number.
+func (p *user) note(to *user, at int64) int64 {
 	p.records = append(p.records, record{at: at, to: int32(to.index)})
 	return p.base + int64(len(p.records))
 }
 
 // noteGroup is note for a message to a group.
-func (p *person) noteGroup(g *group, at int64) int64 {
+func (p *user) noteGroup(g *group, at int64) int64 {
 	p.records = append(p.records, record{at: at, to: toGroup})
 	number := p.base + int64(len(p.records))
 	if p.copies == nil {
@@ -71,9 +70,9 @@ func (p *person) noteGroup(g *group, at int64) int64 {
 	return number
 }
 
-// answer enters the server's answer and returns when the message was sent; false
+// answer records the server's answer and returns when the message was sent. It returns false
 // for a number without a record, or with an answer already.
-func (p *person) answer(number int64, taken bool) (at int64, ok bool) {
+func (p *user) answer(number int64, accept bool) (at int64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.record(number)
@@ -81,13 +80,13 @@ func (p *person) answer(number int64, taken bool) (at int64, ok bool) {
 		return 0, false
 	}
 	r.state |= answered
-	if taken {
+	if accept {
 		r.state |= accepted
 	}
 	return r.at, true
 }
 
-func (p *person) record(number int64) *record {
+func (p *user) record(number int64) *record {
 	i := number - p.base - 1
 	if i < 0 || i >= int64(len(p.records)) {
 		return nil
@@ -95,24 +94,24 @@ func (p *person) record(number int64) *record {
 	return &p.records[i]
 }
 
-// arrival is what a message that came in is.
+// arrival is the kind of an incoming message.
 type arrival int
 
 const (
 	fresh     arrival = iota
-	repeated          // again, not acknowledged before: the protocol allows it
-	duplicate         // again, though it was acknowledged
-	unknown           // never sent, or to somebody else
+	repeated          // redelivered before its acknowledgement: the protocol allows it
+	duplicate         // redelivered after its acknowledgement
+	unknown           // never sent, or to another user
 )
 
-// arrive enters that a message of p came in at a receiver.
-func (p *person) arrive(number int64, at *person) (sent int64, what arrival) {
+// arrive records that a message of p came in at a receiver.
+func (p *user) arrive(number int64, at *user) (sent int64, what arrival) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.record(number)
 	switch {
 	case r == nil && number <= p.base && number > 0:
-		return 0, duplicate // of a scenario that was checked and closed
+		return 0, duplicate // of an earlier scenario, or trimmed
 	case r == nil:
 		return 0, unknown
 	case r.to == toGroup:
@@ -132,8 +131,8 @@ func (p *person) arrive(number int64, at *person) (sent int64, what arrival) {
 	return r.at, fresh
 }
 
-// acknowledge enters that a receiver said it has the message.
-func (p *person) acknowledge(number int64, by *person) {
+// acknowledge records that a receiver acknowledged a message.
+func (p *user) acknowledge(number int64, by *user) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch r := p.record(number); {
@@ -145,28 +144,28 @@ func (p *person) acknowledge(number int64, by *person) {
 	}
 }
 
-// have keeps the cursor to resume with.
-func (p *person) have(cursor []byte) {
+// keepCursor keeps the cursor to resume from.
+func (p *user) keepCursor(cursor []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cursor = append(p.cursor[:0], cursor...)
 }
 
-func (p *person) stayed(s stay) {
+// connectedFor records the last period of the device.
+func (p *user) connectedFor(s period) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = s
 }
 
-func (p *person) lastStay() stay {
+func (p *user) lastPeriod() period {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last
 }
 
-// inOrder says whether a fresh message is newer than all that arrived here from
-// that sender.
-func (p *person) inOrder(sender int, number int64) bool {
+// inOrder says whether a fresh message is newer than all earlier arrivals from its sender.
+func (p *user) inOrder(sender int, number int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.highest == nil {
@@ -179,9 +178,9 @@ func (p *person) inOrder(sender int, number int64) bool {
 	return true
 }
 
-// pending counts the sends without an answer, and the accepted ones that have not
+// pending counts the sends without an answer, and the accepted messages that have not
 // arrived.
-func (p *person) pending() (unanswered, missing int64) {
+func (p *user) pending() (unanswered, missing int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.records {
@@ -201,7 +200,7 @@ type lost struct {
 	to     int32 // index of the receiver
 }
 
-func (p *person) missing() (list []lost) {
+func (p *user) missing() (list []lost) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, r := range p.records {
@@ -217,9 +216,9 @@ func (p *person) missing() (list []lost) {
 	return list
 }
 
-// cut enters that all receivers were cut off: each message that they acknowledged
-// before may come again once.
-func (p *person) cut() {
+// cut records that all receivers were cut off: each message that they acknowledged before may
+// be redelivered once.
+func (p *user) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.records {
@@ -229,10 +228,9 @@ func (p *person) cut() {
 	}
 }
 
-// again says whether a message that came in was acknowledged before the cut, and
-// comes again for the first time. Of a message that trim dropped only the former is
-// known.
-func (p *person) again(number int64) bool {
+// redelivered says whether a message was acknowledged before the cut and is redelivered for
+// the first time. For a message that trim dropped, the second part is unknown.
+func (p *user) redelivered(number int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.record(number)
@@ -244,9 +242,9 @@ func (p *person) again(number int64) bool {
 	return first
 }
 
-// trim adds the oldest records to c and drops them: those sent before a moment, up to
-// the first that is not done with.
-func (p *person) trim(before int64, c *Check) {
+// trim counts the oldest records and drops them: those of sends before a moment, up to the
+// first that is not complete.
+func (p *user) trim(before int64, c *Check) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	done := 0
@@ -262,14 +260,14 @@ func (p *person) trim(before int64, c *Check) {
 	p.records = append(p.records[:0], p.records[done:]...)
 }
 
-// forgetCursor has the next connection begin without one.
-func (p *person) forgetCursor() {
+// dropCursor makes the next connection begin without a cursor.
+func (p *user) dropCursor() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cursor = nil
 }
 
-// count adds what became of the record to c.
+// count adds the outcome of the record to c.
 func (r record) count(c *Check) {
 	c.Sent++
 	switch {
@@ -288,8 +286,8 @@ func (r record) count(c *Check) {
 	}
 }
 
-// settle adds what became of the records to c, and forgets them.
-func (p *person) settle(c *Check) {
+// finish counts all records and drops them.
+func (p *user) finish(c *Check) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.records {
