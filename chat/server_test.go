@@ -74,7 +74,7 @@ func (b *breakable) cut() {
 func chatServer(t *testing.T, change ...func(*gateway.Options)) *chatHouse {
 	t.Helper()
 	nats := streamstest.Server(t, t.TempDir())
-	conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) { o.Alone = true })
+	conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) { o.SingleProcess = true })
 	store, err := sqlite.Open(filepath.Join(t.TempDir(), "history.db"))
 	if err != nil {
 		t.Fatal(err)

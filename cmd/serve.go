@@ -97,7 +97,7 @@ func (c Serve) Run(ctx context.Context, p Process) (err error) {
 		topology.DuplicateWindow = streams.SingleProcessWindow
 	}
 	conn, err := openStreams(ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Singles: c.singles(),
-		Alone: c.NATSListen == "", DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, topology)
+		SingleProcess: c.NATSListen == "", DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, topology)
 	if err != nil {
 		return cannotStart(err)
 	}

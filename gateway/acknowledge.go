@@ -56,7 +56,7 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 			continue
 		}
 		frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, Timestamp: schemas.TimestampOf(now)})
-		s.server.streams.PublishDelivered(s.addr.User, frame)
+		s.server.streams.Bus().PublishDelivered(s.addr.User, frame)
 		sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID)
 		if err != nil {
 			continue // the watermark will tell

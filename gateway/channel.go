@@ -7,6 +7,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/bus"
 )
 
 // isChannel says whether the members of a group pull its messages, because there are
@@ -89,7 +90,7 @@ func (s *session) commitChannel(p *pendingSend, send streams.ChannelSend, t targ
 			s.refuse(p, err)
 			return
 		}
-		s.server.wakes.committed(streams.ChannelNews{Group: m.GroupID, MessageID: m.MessageID, Sequence: seq, Changed: t.group.Changed})
+		s.server.wakes.committed(bus.ChannelNews{Group: m.GroupID, MessageID: m.MessageID, Sequence: seq, Changed: t.group.Changed})
 		s.finish(p, m)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"roost/gateway"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/bus"
 	"roost/streams/publisher"
 	"roost/streams/streamstest"
 )
@@ -147,7 +148,7 @@ func TestChannelNewsThatWasRead(t *testing.T) {
 	js := streamstest.JetStream(t, h.nats)
 	alice, bob := h.connect("alice"), other.connect("bob")
 	id := h.makeGroup("alice", "bob", "carol", "dave")
-	h.server.Heard(streams.ChannelNews{Group: id, MessageID: h.conn.Clock().Next(), Sequence: streamstest.Stored(t, js, "CHANNELS") + 1})
+	h.server.Heard(bus.ChannelNews{Group: id, MessageID: h.conn.Clock().Next(), Sequence: streamstest.Stored(t, js, "CHANNELS") + 1})
 	alice.tellGroup(id, "hello")
 	if w := want[*schemas.WakeUp](bob); w.GroupID != id {
 		t.Errorf("bob was woken for %+v", w)

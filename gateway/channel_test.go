@@ -337,7 +337,7 @@ func TestChannelRetries(t *testing.T) {
 // process that dies in between would store the retry once more.
 func TestChannelRecordFirst(t *testing.T) {
 	nats := streamstest.Server(t, t.TempDir())
-	conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) { o.Alone = true })
+	conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) { o.SingleProcess = true })
 	h := moveIn(t, nats, conn, small)
 	alice, bob := h.connect("alice"), h.connect("bob")
 	id := h.makeGroup("alice", "bob", "carol", "dave")

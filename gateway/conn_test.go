@@ -244,12 +244,12 @@ func testNewestConnectionWins(t *testing.T, nats *house) {
 func TestOlderSessionReplacesNobody(t *testing.T) {
 	h := newHouse(t)
 	alice, bob := h.connect("alice"), h.connect("bob")
-	h.conn.PublishReplaced(addr("alice", alice), "00000000000000000000000000")
+	h.conn.Bus().PublishReplaced(addr("alice", alice), "00000000000000000000000000")
 	accepted := bob.tell("alice", "behind it on the live subject")
 	if m := alice.take(); m.MessageID != accepted.MessageID {
 		t.Errorf("got %+v", m)
 	}
-	h.conn.PublishReplaced(addr("alice", alice), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ")
+	h.conn.Bus().PublishReplaced(addr("alice", alice), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ")
 	alice.wantClose(schemas.CloseReplaced)
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/bus"
 )
 
 // Reach into the package for the tests beside it.
@@ -63,7 +63,7 @@ func SetChannelSlack(d time.Duration) (restore func()) {
 }
 
 // Heard is the news of a channel as a device that connects reads it.
-func (s *Server) Heard(n streams.ChannelNews) { s.wakes.News(n) }
+func (s *Server) Heard(n bus.ChannelNews) { s.wakes.News(n) }
 
 // ForgetAccepted forgets which sends the gateway accepted, as a restart does.
 func (s *Server) ForgetAccepted() {

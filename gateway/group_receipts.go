@@ -58,7 +58,7 @@ func (s *session) tellGroupSender(h schemas.EntryHead, several bool, now time.Ti
 		return
 	}
 	frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, GroupID: h.GroupID, Timestamp: schemas.TimestampOf(now)})
-	s.server.streams.PublishDelivered(s.addr.User, frame)
+	s.server.streams.Bus().PublishDelivered(s.addr.User, frame)
 	if sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID); err == nil && !sender.OfTheOneBefore(h.MessageID) {
 		s.show(h.SenderID, sender, frame)
 	}
@@ -89,7 +89,7 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 	}
 	if shows {
 		if s.server.showsReceipts(group) {
-			s.server.streams.PublishRead(s.addr.User, frame)
+			s.server.streams.Bus().PublishRead(s.addr.User, frame)
 			sender := f.SenderID
 			if head, ok := s.inbox.Find(f.MessageID); ok && sender == "" && head.GroupID == f.GroupID {
 				sender = head.SenderID

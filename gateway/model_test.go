@@ -48,7 +48,7 @@ func TestModel(t *testing.T) {
 		options  streams.Options
 	}{
 		{"two gateways", 2, streams.Topology{Partitions: 2}, streams.Options{}},
-		{"alone", 1, streams.Topology{}, streams.Options{Alone: true}},
+		{"alone", 1, streams.Topology{}, streams.Options{SingleProcess: true}},
 	}
 	if steps := flag.Lookup("rapid.steps"); steps.Value.String() == steps.DefValue {
 		_ = steps.Value.Set("20") // short histories find as much, and more of them
@@ -117,7 +117,7 @@ func (w *world) play(gateways int, played *atomic.Int64) {
 }
 
 func (w *world) open() *house {
-	conn := streamstest.Connect(w.t, w.nats, w.topology, func(o *streams.Options) { o.Alone = w.options.Alone })
+	conn := streamstest.Connect(w.t, w.nats, w.topology, func(o *streams.Options) { o.SingleProcess = w.options.SingleProcess })
 	return moveIn(w.t, w.nats, conn, func(o *gateway.Options) { o.Limits = gateway.Limits{} })
 }
 

@@ -57,7 +57,7 @@ func TestPresence(t *testing.T) {
 	for _, alone := range []bool{false, true} {
 		t.Run(fmt.Sprintf("alone %t", alone), func(t *testing.T) {
 			nats := streamstest.Server(t, t.TempDir())
-			conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) { o.Alone = alone })
+			conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) { o.SingleProcess = alone })
 			testPresence(t, moveIn(t, nats, conn, grace(time.Millisecond)))
 		})
 	}
@@ -287,7 +287,7 @@ func (g *ghost) begin(u schemas.UserID, told bool) (end func()) {
 	}
 	e := schemas.SessionEvent{UserID: u, DeviceID: dev.DeviceID, SessionID: s.SessionID, Gateway: g.name, Online: true, Timestamp: s.ConnectedAt}
 	if told {
-		g.conn.PublishSession(e)
+		g.conn.Bus().PublishSession(e)
 	}
 	return func() {
 		g.t.Helper()

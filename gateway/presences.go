@@ -13,6 +13,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/bus"
 )
 
 const (
@@ -32,7 +33,7 @@ type presences struct {
 	streams        *streams.Conn
 	log            *slog.Logger
 	grace, recheck time.Duration
-	watch          *streams.SessionWatch
+	watch          bus.SessionWatch
 	watched        prometheus.Gauge
 	wake           chan struct{} // 1 long; written by who has news for run; when full it is awake already
 

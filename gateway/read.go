@@ -74,7 +74,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 		return nil // told a moment ago
 	}
 	if shows {
-		s.server.streams.PublishRead(s.addr.User, frame)
+		s.server.streams.Bus().PublishRead(s.addr.User, frame)
 		if from.Settings.ReadReceipts && !from.OfTheOneBefore(id) {
 			s.show(sender, from, frame)
 		}
@@ -87,7 +87,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 func (s *session) show(u schemas.UserID, person *streams.Person, frame []byte) {
 	for _, d := range person.Devices {
 		if a := (subject.Address{User: u, Device: d.DeviceID}); a != s.addr {
-			s.server.streams.PublishFrame(a, frame)
+			s.server.streams.Bus().PublishFrame(a, frame)
 		}
 	}
 }

@@ -346,7 +346,7 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 	}
 	entry := m.StoredMessage()
 	copies := streams.Copies{Message: m, Entry: entry, To: t.to, Log: t.keeps(m) || s.server.opts.Events, Keep: t.keeps(m)}
-	copies.Stored = func(i int, sequence uint64) { s.server.streams.PublishEntry(t.to[i], sequence, entry) }
+	copies.Stored = func(i int, sequence uint64) { s.server.streams.Bus().PublishEntry(t.to[i], sequence, entry) }
 	var full fullInboxes
 	copies.Full = func(i int) { full.add(t.to[i]) }
 	s.server.streams.CommitCopies(copies, func(_ []uint64, err error) {

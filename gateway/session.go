@@ -200,7 +200,7 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 	s.record = schemas.Session{Gateway: c.server.opts.Name, ConnectedAt: schemas.Now(), ReceiptsFrom: device.LastActive}
 	if err := s.open(ctx, device, hello); err != nil {
 		if s.record.SessionID != "" { // the device's record is not of an older connection any more
-			s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
+			s.server.streams.Bus().PublishReplaced(s.addr, s.record.SessionID)
 		}
 		s.end()
 		return nil, err
@@ -254,7 +254,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 		}
 	}
 	s.server.join(s)
-	s.server.streams.PublishReplaced(s.addr, s.record.SessionID)
+	s.server.streams.Bus().PublishReplaced(s.addr, s.record.SessionID)
 	s.announce(true)
 	s.conn.hold()
 	defer s.conn.unhold()
@@ -315,7 +315,7 @@ func (s *session) recordEnd(ctx context.Context) {
 	finish := func(ctx context.Context) error {
 		current, err := on.Presence().EndLate(ctx, addr, ended)
 		if current {
-			on.PublishSession(event) // who read the record in between would go by it
+			on.Bus().PublishSession(event) // who read the record in between would go by it
 		}
 		return err
 	}
@@ -325,7 +325,7 @@ func (s *session) recordEnd(ctx context.Context) {
 	} else {
 		var current bool
 		if current, err = on.Presence().End(ctx, addr, ended, s.rev); current {
-			on.PublishSession(event)
+			on.Bus().PublishSession(event)
 		}
 	}
 	if err != nil {
@@ -334,7 +334,7 @@ func (s *session) recordEnd(ctx context.Context) {
 	}
 }
 
-func (s *session) announce(online bool) { s.server.streams.PublishSession(s.event(online)) }
+func (s *session) announce(online bool) { s.server.streams.Bus().PublishSession(s.event(online)) }
 
 func (s *session) event(online bool) schemas.SessionEvent {
 	return schemas.SessionEvent{UserID: s.addr.User, DeviceID: s.addr.Device,

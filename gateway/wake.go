@@ -13,6 +13,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/bus"
 )
 
 const (
@@ -33,10 +34,10 @@ const (
 // frame, and no more until the person has pulled or a while has passed. One goroutine,
 // run, looks for those who are to be told.
 type wakes struct {
-	server *Server
-	watch  *streams.ChannelWatch
-	sent   prometheus.Counter
-	wake   chan struct{} // 1 long; written by who has news for run; when full it is awake already
+	server    *Server
+	stopWatch func()
+	sent      prometheus.Counter
+	wake      chan struct{} // 1 long; written by who has news for run; when full it is awake already
 
 	mu       sync.Mutex // guards the rest
 	channels map[schemas.GroupID]*wakeChannel
@@ -45,11 +46,11 @@ type wakes struct {
 
 // wakeChannel is what is known of a channel.
 type wakeChannel struct {
-	news        streams.ChannelNews // the newest
-	due         time.Time           // when members are told next; zero: when there is news
-	toldAt      time.Time           // when they were told last
-	publishedAt time.Time           // when other gateways were told last
-	unpublished bool                // of news
+	news        bus.ChannelNews // the newest
+	due         time.Time       // when members are told next; zero: when there is news
+	toldAt      time.Time       // when they were told last
+	publishedAt time.Time       // when other gateways were told last
+	unpublished bool            // of news
 }
 
 // wokenAt is what a connection was told of a channel.
@@ -61,7 +62,7 @@ type wokenAt struct {
 func startWakes(s *Server) (*wakes, error) {
 	w := &wakes{server: s, sent: s.metrics.wakeUps, wake: make(chan struct{}, 1), channels: make(map[schemas.GroupID]*wakeChannel)}
 	var err error
-	w.watch, err = s.streams.WatchChannels(w)
+	w.stopWatch, err = s.streams.WatchChannels(w)
 	return w, err
 }
 
@@ -80,7 +81,7 @@ func (w *wakes) of(id schemas.GroupID) *wakeChannel {
 
 // committed hears of an entry that this gateway has stored, before its sender is
 // answered, and tells the others.
-func (w *wakes) committed(n streams.ChannelNews) {
+func (w *wakes) committed(n bus.ChannelNews) {
 	w.News(n)
 	now := time.Now()
 	w.mu.Lock()
@@ -94,16 +95,16 @@ func (w *wakes) committed(n streams.ChannelNews) {
 	n = c.news
 	w.mu.Unlock()
 	if publish {
-		w.server.streams.PublishChannelNews(n)
+		w.server.streams.Bus().PublishChannelNews(n)
 	} else {
 		w.rouse()
 	}
 }
 
-var _ streams.ChannelListener = (*wakes)(nil)
+var _ bus.ChannelListener = (*wakes)(nil)
 
-// News implements [streams.ChannelListener].
-func (w *wakes) News(n streams.ChannelNews) {
+// News implements [bus.ChannelListener].
+func (w *wakes) News(n bus.ChannelNews) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.of(n.Group)
@@ -126,7 +127,7 @@ func (w *wakes) schedule(c *wakeChannel, at time.Time) {
 	}
 }
 
-// Gap implements [streams.ChannelListener].
+// Gap implements [bus.ChannelListener].
 func (w *wakes) Gap() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -175,7 +176,7 @@ func (w *wakes) pulled(u schemas.UserID, id schemas.GroupID) {
 
 // run tells who is to be told, until ctx ends.
 func (w *wakes) run(ctx context.Context) {
-	defer w.watch.Close()
+	defer w.stopWatch()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -192,7 +193,7 @@ func (w *wakes) run(ctx context.Context) {
 			next = time.Now().Add(wakeEvery)
 		}
 		for _, n := range news {
-			w.server.streams.PublishChannelNews(n)
+			w.server.streams.Bus().PublishChannelNews(n)
 		}
 		rounds, _ := errgroup.WithContext(ctx)
 		rounds.SetLimit(roundsAtOnce)
@@ -205,7 +206,7 @@ func (w *wakes) run(ctx context.Context) {
 }
 
 // due takes what is due now, and says when to look again.
-func (w *wakes) due(now time.Time) (due, publish []streams.ChannelNews, next time.Time) {
+func (w *wakes) due(now time.Time) (due, publish []bus.ChannelNews, next time.Time) {
 	next = now.Add(time.Hour)
 	earlier := func(t time.Time) {
 		if t.Before(next) {
@@ -237,7 +238,7 @@ func (w *wakes) due(now time.Time) (due, publish []streams.ChannelNews, next tim
 
 // round tells the members of a channel who are connected here, and were not told
 // a moment ago.
-func (w *wakes) round(ctx context.Context, n streams.ChannelNews) {
+func (w *wakes) round(ctx context.Context, n bus.ChannelNews) {
 	running := ctx
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -266,7 +267,7 @@ func (w *wakes) round(ctx context.Context, n streams.ChannelNews) {
 
 // toTell are the sessions that do not know of the news. Who was told of older news a
 // while ago, and has not pulled since, is told when that while is over.
-func (w *wakes) toTell(sessions []*session, n streams.ChannelNews, now time.Time) []*session {
+func (w *wakes) toTell(sessions []*session, n bus.ChannelNews, now time.Time) []*session {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	tell := sessions[:0]
@@ -285,7 +286,7 @@ func (w *wakes) toTell(sessions []*session, n streams.ChannelNews, now time.Time
 }
 
 // told notes what a connection was told of; it needs wakes.mu.
-func (s *session) told(n streams.ChannelNews, now time.Time) {
+func (s *session) told(n bus.ChannelNews, now time.Time) {
 	if s.woken == nil {
 		s.woken = make(map[schemas.GroupID]wokenAt, 1)
 	}
@@ -312,7 +313,7 @@ func (w *wakes) readAgain(ctx context.Context) error {
 		return err
 	}
 	for _, e := range newest {
-		w.News(streams.ChannelNews{Group: e.GroupID, MessageID: e.MessageID, Sequence: e.Sequence})
+		w.News(bus.ChannelNews{Group: e.GroupID, MessageID: e.MessageID, Sequence: e.Sequence})
 	}
 	return nil
 }
@@ -369,7 +370,7 @@ func (s *session) wakeForEach(ctx context.Context) error {
 		if !sees(group, s.addr.User, &e.Message) {
 			continue
 		}
-		n := streams.ChannelNews{Group: e.GroupID, MessageID: e.MessageID, Sequence: e.Sequence}
+		n := bus.ChannelNews{Group: e.GroupID, MessageID: e.MessageID, Sequence: e.Sequence}
 		w.News(n)
 		w.mu.Lock()
 		heard := s.woken[n.Group].seq >= n.Sequence

@@ -12,7 +12,7 @@ import (
 	"roost/streams/streamstest"
 )
 
-func alone(o *streams.Options) { o.Alone = true }
+func alone(o *streams.Options) { o.SingleProcess = true }
 
 // Where one process is all there is it knows what it showed: it removes without
 // reading, and yet never what nobody told of.
@@ -72,9 +72,9 @@ func TestAloneShowsLocally(t *testing.T) {
 	}
 	e := d.Send("1")
 	d.device.AwaitMessage(t, e.ID)
-	d.conn.PublishFrame(d.To, []byte(`{"type":"typing"}`))
-	d.conn.PublishDelivered("bob", []byte("{}"))
-	d.conn.PublishSession(schemas.SessionEvent{UserID: "bob"})
+	d.conn.Bus().PublishFrame(d.To, []byte(`{"type":"typing"}`))
+	d.conn.Bus().PublishDelivered("bob", []byte("{}"))
+	d.conn.Bus().PublishSession(schemas.SessionEvent{UserID: "bob"})
 	if err := d.conn.LiveConn().FlushWithContext(timeout(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 // behind commits the records of sends behind their copies, many at a time, so that
 // a send waits for one sync and not for two. It is there where one process alone
-// uses the server, [Options].Alone, with one partition.
+// uses the server, [Options].SingleProcess, with one partition.
 //
 // A copy holds all that the record of its send says. So each accepted send has a
 // durable record, or its copies are still in INBOX_0: who removes entries waits for

@@ -58,7 +58,7 @@ func send(t testing.TB, c *streams.Conn, from, to subject.Address, n int, conten
 		c.CommitCopies(streams.Copies{Message: m, Entry: m.StoredMessage(), To: []subject.Address{to}}, func(seq []uint64, err error) {
 			copied = seq[0]
 			if err == nil {
-				c.PublishEntry(to, seq[0], m.StoredMessage())
+				c.Bus().PublishEntry(to, seq[0], m.StoredMessage())
 			}
 			done <- err
 		})

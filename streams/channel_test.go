@@ -10,6 +10,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/bus"
 	"roost/streams/streamstest"
 )
 
@@ -122,21 +123,21 @@ func TestChannelChanges(t *testing.T) {
 
 // heard notes what a process hears of channels.
 type heard struct {
-	news chan streams.ChannelNews
+	news chan bus.ChannelNews
 	gaps chan struct{}
 }
 
-func (h heard) News(n streams.ChannelNews) { h.news <- n }
-func (h heard) Gap()                       { h.gaps <- struct{}{} }
+func (h heard) News(n bus.ChannelNews) { h.news <- n }
+func (h heard) Gap()                   { h.gaps <- struct{}{} }
 
 func watchChannels(t testing.TB, c *streams.Conn) heard {
 	t.Helper()
-	h := heard{make(chan streams.ChannelNews, 10), make(chan struct{}, 10)}
-	w, err := c.WatchChannels(h)
+	h := heard{make(chan bus.ChannelNews, 10), make(chan struct{}, 10)}
+	stop, err := c.WatchChannels(h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.Close)
+	t.Cleanup(stop)
 	if err := c.LiveConn().FlushWithContext(timeout(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -147,11 +148,11 @@ func watchChannels(t testing.TB, c *streams.Conn) heard {
 // too.
 func TestChannelNews(t *testing.T) {
 	c, other := pair(t)
-	alone := connect(t, onePartition(), func(o *streams.Options) { o.Alone = true })
-	n := streams.ChannelNews{Group: channel, MessageID: c.Clock().Next(), Sequence: 1<<40 + 7, Changed: c.Clock().Next()}
+	alone := connect(t, onePartition(), func(o *streams.Options) { o.SingleProcess = true })
+	n := bus.ChannelNews{Group: channel, MessageID: c.Clock().Next(), Sequence: 1<<40 + 7, Changed: c.Clock().Next()}
 	at, there, here := watchChannels(t, c), watchChannels(t, other), watchChannels(t, alone)
-	c.PublishChannelNews(n)
-	alone.PublishChannelNews(n)
+	c.Bus().PublishChannelNews(n)
+	alone.Bus().PublishChannelNews(n)
 	for _, h := range []heard{at, there, here} {
 		if got := streamstest.Receive(t, h.news); got != n {
 			t.Errorf("got %+v, not %+v", got, n)

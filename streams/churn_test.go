@@ -34,7 +34,7 @@ func testChurn(t *testing.T, kind func(*streams.Options)) {
 	var chosen streams.Options
 	kind(&chosen)
 	for i := range gateways {
-		if i > 0 && chosen.Alone {
+		if i > 0 && chosen.SingleProcess {
 			gateways[i] = gateways[0] // there is no other
 			break
 		}
@@ -101,7 +101,7 @@ func churnWrite(t *testing.T, gateways [2]*churnGateway, devices [churnDevices]*
 						t.Error(err)
 						return
 					}
-					c.PublishEntry(to, sequences[0], entry)
+					c.Bus().PublishEntry(to, sequences[0], entry)
 					mu.Lock()
 					defer mu.Unlock()
 					committed[i] = append(committed[i], m.MessageID)

@@ -77,7 +77,7 @@ func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r removal) (
 			return false, err
 		}
 	}
-	c.PublishRemoved(a)
+	c.Bus().PublishRemoved(a)
 	p := c.partition(a.User)
 	if err := c.purgeAll(ctx, subject.InboxStream(p), subject.Inbox(p, a)); err != nil {
 		return found, fmt.Errorf("failed to delete the inbox: %w", err)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"roost/schemas"
+	"roost/streams/bus"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/publisher"
@@ -37,10 +38,10 @@ type Options struct {
 	// CommitTimeout is how long a commit may stay without an answer before its
 	// outcome is unknown. Default 5 s.
 	CommitTimeout time.Duration
-	// Alone says that no other process can reach the server: every device that is
-	// connected is connected here, so what is shown live takes no way through NATS,
-	// and events have nobody to hear them.
-	Alone bool
+	// SingleProcess says that no other process can reach the server: every connected
+	// device is connected here, so live messages need no way through NATS, and events have
+	// no other service to hear them.
+	SingleProcess bool
 	// Singles is how many entries a stream may have to answer one by one; what
 	// waits behind them goes as one atomic batch once it is more. Default 16.
 	// docs/performance.md has the measured crossovers.
@@ -76,18 +77,18 @@ type Conn struct {
 	room      *semaphore.Weighted // maxReserved, see Reserve
 	ctx       context.Context     // ends with Close
 	cancel    context.CancelFunc
+	losses    losses
 	pressure  *backPressure
-	watching  atomic.Pointer[SessionWatch] // nil while nobody watches
-	hearing   atomic.Pointer[ChannelWatch] // nil while nobody listens
+	watching  atomic.Pointer[sessionWatch] // nil while nobody watches
 	// noChannelAt is when CHANNELS was seen to be empty, or someChannel.
 	noChannelAt atomic.Int64
 
-	// Static after Open; directory and live are written with mu held.
+	// Static after Open.
 	partitions int
 	window     time.Duration // see DuplicateWindow
 	directory  *Directory
 	presence   *Presence
-	live       *live
+	bus        bus.Bus
 	receipts   *receipts
 	groups     *Groups
 	requests   jetstream.KeyValue // REQUESTS, see Request
@@ -131,7 +132,7 @@ func Dial(opts Options) (*Conn, error) {
 		}
 		*one.to = nc
 	}
-	api, err := jsapi.New(c.control, c.reads, c.opts.Alone)
+	api, err := jsapi.New(c.control, c.reads, c.opts.SingleProcess)
 	if err != nil {
 		c.closeConns()
 		return nil, err
@@ -163,9 +164,12 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	c.directory, c.live = directory, startLive(c.lives, c.opts.Alone, c.log)
-	c.mu.Unlock()
+	c.directory = directory
+	c.losses.onReconnect("control", func() {
+		directory.forgetAll()
+		c.tellWatch(SessionListener.Gap)
+	})
+	c.bus = c.newBus()
 	if c.presence, err = openPresence(ctx, c); err != nil {
 		return err
 	}
@@ -181,7 +185,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if _, err := c.api.Stream(ctx, subject.ChannelsStream); err != nil { // of a cluster that was installed before there were any
 		return fmt.Errorf("failed to open stream %s; `roost streams apply` makes it: %w", subject.ChannelsStream, err)
 	}
-	if c.opts.Alone && c.partitions == 1 {
+	if c.opts.SingleProcess && c.partitions == 1 {
 		from, err := c.recoverRecords(ctx)
 		if err != nil {
 			return err
@@ -230,7 +234,7 @@ func (c *Conn) dial(purpose string) (*nats.Conn, error) {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			c.log.Info("reconnected to NATS", "connection", purpose, "server", nc.ConnectedUrlRedacted())
-			c.onReconnect(purpose)
+			c.losses.reconnect(purpose)
 		}),
 	}
 	if c.opts.InProcess != nil {
@@ -265,41 +269,31 @@ func (o Options) where() string {
 	return strings.Join(urls, ",")
 }
 
-// onAsyncError hears of slow consumers: a live subject that lost messages.
+// newBus chooses how live messages go.
+func (c *Conn) newBus() bus.Bus {
+	if c.opts.SingleProcess {
+		local := bus.NewLocal(func(a subject.Address, seq uint64) { c.shown[c.partition(a.User)].add(seq) })
+		c.losses.onReconnect("live", local.Reconnected)
+		return local
+	}
+	live := bus.NewNATS(c.lives, c.partitions, c.log)
+	c.losses.onSlowConsumer(live.SlowConsumer)
+	c.losses.onReconnect("live", live.Reconnected)
+	return live
+}
+
+// Bus delivers live messages.
+func (c *Conn) Bus() bus.Bus { return c.bus }
+
+// onAsyncError hears of slow consumers, whose subscription lost messages, and of denied
+// permissions.
 func (c *Conn) onAsyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
-	if _, live := c.opened(); errors.Is(err, nats.ErrSlowConsumer) && sub != nil && live != nil && live.gap(sub) {
-		return
-	}
-	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && c.watching.Load().gap(sub) {
-		return
-	}
-	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && c.hearing.Load().gap(sub) {
-		return
-	}
-	if errors.Is(err, nats.ErrPermissionViolation) && c.deny(err) {
-		return
-	}
-	c.log.Warn("NATS reported an error", "error", err)
-}
-
-func (c *Conn) onReconnect(purpose string) {
-	directory, live := c.opened()
 	switch {
-	case purpose == "live" && live != nil:
-		live.gapAll()
-		c.tellWatch(SessionListener.Gap)
-		c.hearing.Load().lost()
-	case purpose == "control" && directory != nil:
-		directory.forgetAll()
-		c.tellWatch(SessionListener.Gap)
+	case errors.Is(err, nats.ErrSlowConsumer) && sub != nil && c.losses.slowConsumer(sub):
+	case errors.Is(err, nats.ErrPermissionViolation) && c.deny(err):
+	default:
+		c.log.Warn("NATS reported an error", "error", err)
 	}
-}
-
-// opened is for the callbacks of NATS, which may come before or during Open.
-func (c *Conn) opened() (*Directory, *live) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.directory, c.live
 }
 
 // DuplicateWindow is for how long the streams know the ids of what they stored, as it
@@ -381,8 +375,8 @@ func (c *Conn) Shutdown(ctx context.Context) (err error) {
 		}
 	}
 	c.cancel()
-	if c.live != nil {
-		c.live.close()
+	if c.bus != nil {
+		c.bus.Close()
 	}
 	c.api.Close()
 	c.closeConns()

@@ -168,7 +168,7 @@ func (d *crowd) send(b *testing.B) {
 			b.Error(err)
 			return
 		}
-		d.c.PublishEntry(to.addr, sequences[0], entry)
+		d.c.Bus().PublishEntry(to.addr, sequences[0], entry)
 	})
 }
 

@@ -68,6 +68,7 @@ func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consu
 		if err != nil {
 			return nil, err
 		}
+		c.losses.onReconnect("live", pulls.reconnected)
 		cs.pulls = pulls
 	}
 	cs.ctx, cs.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -119,7 +120,7 @@ func (cs *Consumers) Open(ctx context.Context, a subject.Address, session schema
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	leave, err := cs.c.live.subscribe(p, a, kind)
+	leave, err := cs.c.bus.Subscribe(a, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func (cs *Consumers) Open(ctx context.Context, a subject.Address, session schema
 // firstCheck is the delay of an inbox's first comparison. Where the process is
 // alone it read the stream itself, and no replica.
 func (cs *Consumers) firstCheck() time.Duration {
-	if cs.c.opts.Alone {
+	if cs.c.opts.SingleProcess {
 		return nextCheck()
 	}
 	return checkFirst

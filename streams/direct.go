@@ -55,8 +55,8 @@ func (b *directInbox) Start() {
 	b.catchUp(ctx)
 }
 
-// entry is a live message: delivered at once where nothing stands before it.
-func (b *directInbox) entry(seq uint64, data []byte) {
+// Entry is a live message: delivered at once where nothing stands before it.
+func (b *directInbox) Entry(seq uint64, data []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.newest = max(b.newest, seq)
@@ -82,7 +82,7 @@ func (b *directInbox) entry(seq uint64, data []byte) {
 // advance moves pos without a read, where the process knows that every entry was
 // shown and none of them still waits to be delivered.
 func (b *directInbox) advance() {
-	if !b.c.opts.Alone || b.catching || b.behind {
+	if !b.c.opts.SingleProcess || b.catching || b.behind {
 		return
 	}
 	if upTo, ok := b.c.shown[b.partition].after(b.pos); ok {
@@ -90,8 +90,8 @@ func (b *directInbox) advance() {
 	}
 }
 
-// gap reads the stream again: live messages may have been lost.
-func (b *directInbox) gap() {
+// Gap reads the stream again: live messages may have been lost.
+func (b *directInbox) Gap() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.startCatchUp()

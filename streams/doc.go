@@ -36,11 +36,11 @@
 //
 // A [Conn] runs: one writer per stream that it commits to (package publisher), one for records
 // of sends where a gateway is alone (behind.go), one dispatcher for live subjects
-// (live.go), one watcher each for DEVICES, SETTINGS, BLOCKS and GATEWAYS (package jsapi) and,
+// (package bus), one watcher each for DEVICES, SETTINGS, BLOCKS and GATEWAYS (package jsapi) and,
 // where a gateway runs, one sweeper for all local inboxes (consumers.go), one dispatcher
 // of what their consumers in JetStream send, where the devices have such (pull.go), one
-// dispatcher of the sessions that presence is told of (watch.go), one of the news of
-// channels (channel_watch.go), one dispatcher of requests to erase accounts
+// dispatcher of the sessions that presence is told of (package bus), one of the news of
+// channels (package bus), one dispatcher of requests to erase accounts
 // (tell_deletion.go), and one lease keeper
 // (presence.go). A read of the stream for one device runs in a goroutine of its
 // own, at most 32 at a time. One remover for each INBOX stream removes what local
@@ -53,7 +53,7 @@
 // Core NATS may lose, streams do not: whatever arrives on a live subject is only
 // ever a shortcut to what INBOX_p holds, and nothing leaves INBOX_p before it has
 // been seen in the stream, delivered and acknowledged. A process that is alone,
-// [Options].Alone, shows entries itself and knows which it showed (shown.go): there
+// [Options].SingleProcess, shows entries itself and knows which it showed (shown.go): there
 // none has to be seen in the stream first, and the record of a send may come after
 // its copies, which hold all that it says (behind.go, recover.go). A commit without an
 // answer has an unknown outcome and is reported as such, never guessed. A read that NATS

@@ -72,7 +72,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 		return 0, err
 	}
 	for _, d := range devices { // the record tells as well, a moment later
-		c.PublishRemoved(subject.Address{User: u, Device: d.DeviceID})
+		c.Bus().PublishRemoved(subject.Address{User: u, Device: d.DeviceID})
 	}
 	if record.Erased {
 		return record.DeletedAt, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/bus"
 	"roost/streams/publisher"
 	"roost/streams/subject"
 )
@@ -67,8 +68,14 @@ func Tidying(i Inbox) bool {
 	return b.turn != nil
 }
 
-// Gap is what an inbox hears when live messages were lost.
-func Gap(i Inbox) { i.(listener).gap() }
+// Gap is what an inbox hears when live or pulled messages were lost.
+func Gap(i Inbox) {
+	if b, ok := i.(*jetstreamInbox); ok {
+		b.lost()
+		return
+	}
+	i.(bus.Listener).Gap()
+}
 
 const (
 	AckTimeout   = ackTimeout
@@ -79,7 +86,7 @@ const (
 	Singles      = publisher.DefaultSingles
 	MaxBatch     = publisher.MaxBatch
 	MaxInflight  = publisher.DefaultSingles + publisher.MaxBatch
-	LiveQueue    = liveQueue
+	LiveQueue    = bus.DeviceQueue
 	CacheTTL     = cacheTTL
 	MaxBehind    = maxBehind
 	MaxUnremoved = maxUnremoved
@@ -144,27 +151,27 @@ func (c *Conn) HoldReaders(t testing.TB) (release func()) {
 // blocker keeps the dispatcher of live messages in its first frame.
 type blocker struct{ entered, release chan struct{} }
 
-func (b *blocker) frame([]byte) {
+func (b *blocker) Frame([]byte) {
 	select {
 	case b.entered <- struct{}{}:
 		<-b.release
 	default:
 	}
 }
-func (*blocker) entry(uint64, []byte)       {}
-func (*blocker) replaced(schemas.SessionID) {}
-func (*blocker) removed()                   {}
-func (*blocker) gap()                       {}
+func (*blocker) Entry(uint64, []byte)       {}
+func (*blocker) Replaced(schemas.SessionID) {}
+func (*blocker) Removed()                   {}
+func (*blocker) Gap()                       {}
 
 // BlockLive stops the dispatcher of c until the returned function is called. Live
 // messages for a go to waste meanwhile, and fill the queue.
 func (c *Conn) BlockLive(a subject.Address) (release func(), err error) {
 	b := &blocker{make(chan struct{}), make(chan struct{})}
-	leave, err := c.live.subscribe(c.partition(a.User), a, b)
+	leave, err := c.bus.Subscribe(a, b)
 	if err != nil {
 		return nil, err
 	}
-	c.PublishFrame(a, []byte("{}"))
+	c.Bus().PublishFrame(a, []byte("{}"))
 	<-b.entered
 	return func() {
 		leave()

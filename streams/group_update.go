@@ -19,7 +19,7 @@ func (g *Groups) tell(ctx context.Context, users []schemas.UserID, change *schem
 	if err := g.c.Tell(ctx, users, change.MessageID, entry); err != nil {
 		return err
 	}
-	g.c.publishEvent(subject.GroupEvent(change.GroupID), entry)
+	g.c.bus.PublishGroupChange(change.GroupID, entry)
 	return nil
 }
 
@@ -113,7 +113,7 @@ func (c *Conn) showUpdate(to []subject.Address, outcomes []publisher.Outcome, en
 		case o.Err != nil:
 			return fmt.Errorf("failed to tell a member: %w", o.Err)
 		case !o.Duplicate:
-			c.PublishEntry(to[i], o.Sequence, entry)
+			c.Bus().PublishEntry(to[i], o.Sequence, entry)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/bus"
 	"roost/streams/subject"
 )
 
@@ -153,7 +154,7 @@ type source interface {
 // deviceConsumer is a kind of Inbox.
 type deviceConsumer interface {
 	Inbox
-	listener
+	bus.Listener
 	source
 }
 
@@ -319,7 +320,7 @@ func (b *deviceInbox) cursor() schemas.Cursor {
 	return b.key.encode(p)
 }
 
-func (b *deviceInbox) frame(frame []byte) {
+func (b *deviceInbox) Frame(frame []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.ended {
@@ -327,18 +328,18 @@ func (b *deviceInbox) frame(frame []byte) {
 	}
 }
 
-// replaced hears of another connection of the device. The newer one stays: it
+// Replaced hears of another connection of the device. The newer one stays: it
 // says so again to an older one, which may have begun to listen only now.
-func (b *deviceInbox) replaced(by schemas.SessionID) {
+func (b *deviceInbox) Replaced(by schemas.SessionID) {
 	switch {
 	case by > b.session:
 		b.end(EndReplaced)
 	case by < b.session:
-		b.c.PublishReplaced(b.addr, b.session)
+		b.c.Bus().PublishReplaced(b.addr, b.session)
 	}
 }
 
-func (b *deviceInbox) removed() { b.end(EndRemoved) }
+func (b *deviceInbox) Removed() { b.end(EndRemoved) }
 
 func (b *deviceInbox) end(reason EndReason) {
 	b.mu.Lock()

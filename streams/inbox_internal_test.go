@@ -56,7 +56,7 @@ func content(text string) []byte {
 func TestGoOn(t *testing.T) {
 	b, sink := unconnected()
 	b.catching, sink.full = false, true
-	b.entry(1, content("1"))
+	b.Entry(1, content("1"))
 	if len(sink.got) != 0 || !b.behind {
 		t.Fatalf("without room %v was delivered, behind is %v", sink.got, b.behind)
 	}
@@ -77,7 +77,7 @@ func TestHeldEntriesAreBounded(t *testing.T) {
 	b, _ := unconnected()
 	entry := content(strings.Repeat("x", 1000))
 	for seq := range uint64(schemas.MaxInFlight) {
-		b.entry(seq+1, entry)
+		b.Entry(seq+1, entry)
 	}
 	if b.heldSize > maxHeldBytes || len(b.held) < 50 || !b.again {
 		t.Errorf("%d entries of %d bytes are held, read again: %v", len(b.held), b.heldSize, b.again)
@@ -88,10 +88,10 @@ func TestHeldEntriesAreBounded(t *testing.T) {
 // to be held makes it read again.
 func TestHeldEntries(t *testing.T) {
 	b, sink := unconnected()
-	b.entry(12, content("12"))
-	b.entry(11, content("11"))
-	b.entry(11, content("11"))
-	b.entry(5, content("5"))
+	b.Entry(12, content("12"))
+	b.Entry(11, content("11"))
+	b.Entry(11, content("11"))
+	b.Entry(5, content("5"))
 	if len(sink.got) != 0 {
 		t.Fatalf("%v was delivered during a read", sink.got)
 	}
@@ -105,14 +105,14 @@ func TestHeldEntries(t *testing.T) {
 
 	b, sink = unconnected()
 	for i := range uint64(schemas.MaxInFlight + 1) {
-		b.entry(100+i, content("m"))
+		b.Entry(100+i, content("m"))
 	}
 	if len(b.held) != schemas.MaxInFlight || b.finish() || sink.drained != 0 {
 		t.Errorf("%d entries were held, drained %d times: one was dropped without reading again", len(b.held), sink.drained)
 	}
 
 	b, sink = unconnected()
-	b.gap()
+	b.Gap()
 	if b.finish() || sink.drained != 0 {
 		t.Error("a gap during a read was forgotten")
 	}
@@ -139,7 +139,7 @@ func TestApply(t *testing.T) {
 	b, sink := unconnected()
 	b.catching = false
 	b.resume = position{pos: 0, sent: []uint64{3}}
-	b.entry(2, content("2"))
+	b.Entry(2, content("2"))
 	ok := b.apply([]jsapi.Message{{Sequence: 1, Data: content("1")}, {Sequence: 2, Data: content("2")}, {Sequence: 3, Data: content("3")}})
 	if !ok || b.pos != 3 || !slices.Equal(sink.got, []string{"2", "1"}) {
 		t.Errorf("applied %t up to %d, delivered %v", ok, b.pos, sink.got)
@@ -172,7 +172,7 @@ func TestAdvance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := unconnected()
-			b.c.opts.Alone, b.c.shown = c.alone, make([]shown, 1)
+			b.c.opts.SingleProcess, b.c.shown = c.alone, make([]shown, 1)
 			b.catching, b.behind = c.catching, c.behind
 			for seq := uint64(1); seq < 10; seq++ {
 				b.c.shown[0].add(seq)
@@ -198,7 +198,7 @@ func TestQuiet(t *testing.T) {
 	if !quiet() {
 		t.Error("it is looked at each second with nothing to do")
 	}
-	b.entry(1, content("1"))
+	b.Entry(1, content("1"))
 	if quiet() {
 		t.Error("nobody sees that the device does not acknowledge")
 	}

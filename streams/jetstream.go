@@ -236,11 +236,14 @@ func (b *jetstreamInbox) holds(newest uint64) {
 // verify implements [source]: all of the window was seen in the stream.
 func (b *jetstreamInbox) verify(context.Context) error { return nil }
 
-// entry implements [listener]: entries come from the consumer alone.
-func (b *jetstreamInbox) entry(uint64, []byte) {}
+// Entry implements [bus.Listener]: entries come from the consumer alone.
+func (b *jetstreamInbox) Entry(uint64, []byte) {}
 
-// gap implements [listener]: what was pulled may have been lost.
-func (b *jetstreamInbox) gap() {
+// Gap implements [bus.Listener]: what may be lost is no entry.
+func (b *jetstreamInbox) Gap() {}
+
+// lost gives the consumer up: pulled entries may be lost.
+func (b *jetstreamInbox) lost() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.renew()

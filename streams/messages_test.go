@@ -262,18 +262,18 @@ func TestEvents(t *testing.T) {
 	if _, err := c.LiveConn().ChanSubscribe("evt.>", heard); err != nil {
 		t.Fatal(err)
 	}
-	c.PublishDelivered("bob@example.org", []byte(`{"type":"message_delivered"}`))
+	c.Bus().PublishDelivered("bob@example.org", []byte(`{"type":"message_delivered"}`))
 	if m := streamstest.Receive(t, heard); m.Subject != "evt.delivered.bob=40example=2Eorg" || string(m.Data) != `{"type":"message_delivered"}` {
 		t.Errorf("heard %s on %s", m.Data, m.Subject)
 	}
 	e := schemas.SessionEvent{UserID: "bob", DeviceID: schemas.DeviceID(c.Clock().NextULID()), SessionID: "s", Online: true, Timestamp: 17}
-	c.PublishSession(e)
+	c.Bus().PublishSession(e)
 	m := streamstest.Receive(t, heard)
 	if got, err := schemas.Decode[schemas.SessionEvent](m.Data); err != nil || got != e || m.Subject != "evt.session.bob" {
 		t.Errorf("heard %+v on %s: %v", got, m.Subject, err)
 	}
 	c.Close()
-	c.PublishSession(e) // to nobody, and no harm
+	c.Bus().PublishSession(e) // to nobody, and no harm
 	if c.Ready() == nil {
 		t.Error("a closed process is ready")
 	}

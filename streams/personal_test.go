@@ -127,7 +127,7 @@ func TestExportOfManyChats(t *testing.T) {
 // Each line of an export says whose it is and what is stored, once; what nobody can
 // read, and what is left in place of a key that was deleted, has no line.
 func TestExportSaysWhatIsStored(t *testing.T) {
-	c, ctx := connect(t, onePartition(), func(o *streams.Options) { o.Alone = true }), timeout(t)
+	c, ctx := connect(t, onePartition(), func(o *streams.Options) { o.SingleProcess = true }), timeout(t)
 	people(t, c, "bob")
 	a := settle(t, c, "alice", "bob")
 	id := memberOf(t, c, "alice")[0]

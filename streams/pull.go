@@ -2,14 +2,16 @@ package streams
 
 import (
 	"encoding/json"
-	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"roost/streams/bus"
 	"roost/streams/jsapi"
 )
 
@@ -22,35 +24,41 @@ const pullQueue = 64 << 10
 // and one goroutine for all. The last token of a request's reply subject is the
 // name of the consumer, and what answers it finds the device by that name.
 type pulls struct {
-	nc      *nats.Conn
-	log     *slog.Logger
-	prefix  string // of reply subjects
-	sub     *nats.Subscription
-	queue   chan *nats.Msg // pullQueue; written by NATS, read by run, never closed
-	stop    chan struct{}
-	stopped chan struct{}
+	nc     *nats.Conn
+	log    *slog.Logger
+	prefix string // of reply subjects
+	sub    *nats.Subscription
+	in     *bus.Dispatcher
 
 	mu      sync.RWMutex // guards inboxes
 	inboxes map[string]*jetstreamInbox
 }
 
 func startPulls(nc *nats.Conn, log *slog.Logger) (*pulls, error) {
-	p := &pulls{nc: nc, log: log, prefix: nc.NewInbox() + ".",
-		queue: make(chan *nats.Msg, pullQueue), stop: make(chan struct{}), stopped: make(chan struct{}),
-		inboxes: make(map[string]*jetstreamInbox)}
-	sub, err := nc.ChanSubscribe(p.prefix+"*", p.queue)
+	p := &pulls{nc: nc, log: log, prefix: nc.NewInbox() + ".", inboxes: make(map[string]*jetstreamInbox)}
+	p.in = bus.NewDispatcher(nc, pullQueue, p.dispatch)
+	sub, err := p.in.Subscribe(p.prefix + "*")
 	if err != nil {
-		return nil, fmt.Errorf("failed to subscribe for pulled messages: %w", err)
+		p.in.Close()
+		return nil, err
 	}
 	p.sub = sub
-	go p.run()
 	return p, nil
 }
 
 func (p *pulls) close() {
-	_ = p.sub.Unsubscribe() // fails only where the connection is closed
-	close(p.stop)
-	<-p.stopped
+	_ = p.sub.Unsubscribe() // fails only if the connection is closed
+	p.in.Close()
+}
+
+// reconnected tells all inboxes that pulled messages may be lost.
+func (p *pulls) reconnected() {
+	p.mu.RLock()
+	all := slices.Collect(maps.Values(p.inboxes))
+	p.mu.RUnlock()
+	for _, b := range all {
+		b.lost()
+	}
 }
 
 // register has what a consumer answers go to b; a nil b forgets it.
@@ -93,18 +101,6 @@ func (p *pulls) pull(stream, consumer string, request pullRequest) {
 func (p *pulls) ack(reply string) {
 	if err := p.nc.Publish(reply, nil); err != nil && !jsapi.IsClosed(err) {
 		p.log.Debug("an acknowledgement was not sent", "error", err)
-	}
-}
-
-func (p *pulls) run() {
-	defer close(p.stopped)
-	for {
-		select {
-		case m := <-p.queue:
-			p.dispatch(m)
-		case <-p.stop:
-			return
-		}
 	}
 }
 

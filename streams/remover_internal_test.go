@@ -72,7 +72,7 @@ func TestAckRecord(t *testing.T) {
 	b.key = newCursorKey(b.addr, 1)
 	b.catching = false
 	for seq := uint64(1); seq <= 6; seq++ {
-		b.entry(10*seq, content("m"))
+		b.Entry(10*seq, content("m"))
 	}
 	record := func() (p position) {
 		text, ok := b.ackRecord()

@@ -1,13 +1,15 @@
 package streams
 
-import "sync"
+import (
+	"sync"
+)
 
 // maxAhead bounds the sequences that are shown behind a gap; with more, what is
 // before them counts as unknown.
 const maxAhead = 4096
 
 // shown is, of one inbox stream, up to where every entry was shown to its device's
-// connections. It is kept where one process alone commits and shows, Options.Alone:
+// connections. It is kept where one process alone commits and shows, Options.SingleProcess:
 // there each sequence of the stream is one that this process was answered, and an
 // entry of a connected device that was not shown is a gap here. So an inbox can
 // move its position without reading the stream. A sequence that is never shown,

@@ -47,7 +47,7 @@ func eachKind(t *testing.T, test func(t *testing.T, kind func(*streams.Options))
 	for name, kind := range map[string]func(*streams.Options){
 		"direct":    func(o *streams.Options) { o.DeviceConsumer = streams.DirectConsumer },
 		"jetstream": func(o *streams.Options) { o.DeviceConsumer = streams.JetStreamConsumer },
-		"alone":     func(o *streams.Options) { o.Alone = true },
+		"alone":     func(o *streams.Options) { o.SingleProcess = true },
 	} {
 		t.Run(name, func(t *testing.T) { test(t, kind) })
 	}
@@ -210,7 +210,7 @@ func TestNothingAfterTheEnd(t *testing.T) {
 	streams.Gap(d.device.Inbox) // the read waits, and live entries with it
 	elsewhere := &streamstest.Sender{T: t, Conn: d.conn, From: "alice", To: streamstest.NewAddress(d.conn)}
 	d.Tell(elsewhere.Commit("held")) // as if a replica that lags had not got it yet
-	d.conn.PublishRemoved(d.To)
+	d.conn.Bus().PublishRemoved(d.To)
 	d.device.AwaitEnd(t)
 	release()
 	d.device.Close(t) // tells what came after the end
@@ -272,7 +272,7 @@ func TestSlowConsumerIsAGap(t *testing.T) {
 	}
 	defer release()
 	for range streams.LiveQueue + 100 {
-		writer.PublishFrame(busy, []byte("{}"))
+		writer.Bus().PublishFrame(busy, []byte("{}"))
 	}
 	lost := d.Send("one too many")
 	d.device.AwaitMessage(t, lost.ID) // while the dispatcher still hangs

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"roost/schemas"
+	"roost/streams/bus"
 	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
@@ -141,8 +141,7 @@ const (
 	eraseTimeout = 30 * time.Second
 	// maxErasures bounds the requests that wait for one gateway; those beyond get no
 	// answer, and their workers ask again.
-	maxErasures      = 64
-	maxErasuresBytes = 64 << 10
+	maxErasures = 64
 )
 
 // RequestErasure has a gateway do [Conn.EraseAccount]: a worker may not write to the
@@ -168,26 +167,24 @@ func (c *Conn) RequestErasure(ctx context.Context, u schemas.UserID) error {
 // request in progress.
 func (c *Conn) ServeErasures() (stop func(), err error) {
 	ctx, cancel := context.WithCancel(c.ctx)
-	var mu sync.Mutex // held by the request in progress
-	sub, err := c.control.QueueSubscribe(subject.EraseAccount, eraseQueue, func(m *nats.Msg) {
-		mu.Lock()
-		defer mu.Unlock()
+	requests := bus.NewDispatcher(c.control, maxErasures, func(m *nats.Msg) {
 		if ctx.Err() == nil {
 			c.answerErasure(ctx, m)
 		}
 	})
+	sub, err := requests.QueueSubscribe(subject.EraseAccount, eraseQueue)
 	if err == nil {
-		err = errors.Join(sub.SetPendingLimits(maxErasures, maxErasuresBytes), c.control.FlushTimeout(historyTimeout))
+		err = c.control.FlushTimeout(historyTimeout)
 	}
 	if err != nil {
 		cancel()
+		requests.Close()
 		return nil, fmt.Errorf("failed to serve the erasure of accounts: %w", err)
 	}
 	return func() {
-		_ = sub.Unsubscribe() // fails where the connection is closed, and with it the subscription
+		_ = sub.Unsubscribe() // fails only if the connection is closed, and with it the subscription
 		cancel()
-		mu.Lock()
-		defer mu.Unlock()
+		requests.Close()
 	}, nil
 }
 

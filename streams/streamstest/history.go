@@ -7,10 +7,10 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"roost/schemas"
 	"roost/streams"
-
-	"pgregory.net/rapid"
 )
 
 // testHistories is a device, two writers and a network that loses: any of many
@@ -302,7 +302,7 @@ func (h *history) settle(r *rapid.T) {
 	}
 	for i, sender := range h.senders {
 		frame := fmt.Sprint("settle", i, len(h.committed), r.Name(), h.now.taken)
-		sender.Conn.PublishFrame(sender.To, []byte(frame))
+		sender.Conn.Bus().PublishFrame(sender.To, []byte(frame))
 		if !h.now.await(func() bool {
 			for _, f := range h.now.frames {
 				if f == frame {

@@ -49,7 +49,7 @@ func testBacklogThenLive(t *testing.T, s *stage, to *Sender) {
 	expect(t, d.AwaitDrained(t), backlog...)
 	all := append(backlog, to.Send("4"), to.Send("5"))
 	expect(t, d.Await(t, 5), all...)
-	to.Conn.PublishFrame(to.To, []byte(`{"type":"typing"}`))
+	to.Conn.Bus().PublishFrame(to.To, []byte(`{"type":"typing"}`))
 	d.AwaitFrame(t, `{"type":"typing"}`)
 	d.Close(t)
 	d.Close(t) // a second time is none
@@ -79,7 +79,7 @@ func testInFlight(t *testing.T, s *stage, to *Sender) {
 		if acked == 0 {
 			live := to.Send("while the window is full")
 			all = append(all, live)
-			to.Conn.PublishFrame(to.To, []byte("{}"))
+			to.Conn.Bus().PublishFrame(to.To, []byte("{}"))
 			d.AwaitFrame(t, "{}") // and so the live entry came before
 			expect(t, d.Got(), all[:schemas.MaxInFlight]...)
 		}
@@ -107,7 +107,7 @@ func testNoRoom(t *testing.T, s *stage, to *Sender) {
 	d.Inbox.Start()
 	d.Await(t, first)
 	all = append(all, to.Send("while there is no room"))
-	to.Conn.PublishFrame(to.To, []byte("{}"))
+	to.Conn.Bus().PublishFrame(to.To, []byte("{}"))
 	d.AwaitFrame(t, "{}") // and so the live entry came before
 	if got := d.Got(); len(got) > first+asked {
 		t.Errorf("%d entries came, with room for %d", len(got), first)

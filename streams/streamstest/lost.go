@@ -188,7 +188,7 @@ func testLateLive(t *testing.T, s *stage, to *Sender) {
 	for _, e := range all { // long gone
 		to.Tell(e)
 	}
-	to.Conn.PublishFrame(to.To, []byte("{}"))
+	to.Conn.Bus().PublishFrame(to.To, []byte("{}"))
 	d.AwaitFrame(t, "{}")
 	d.Close(t)
 }
@@ -223,7 +223,7 @@ func testEnds(t *testing.T, s *stage, to *Sender) {
 	newer := s.connect(t, s.gateways[1], to.To, "")
 	newer.AwaitDrained(t)
 	// The older one is late to say that it has the device; the newer one answers.
-	to.Conn.PublishReplaced(to.To, older.Session)
+	to.Conn.Bus().PublishReplaced(to.To, older.Session)
 	if reason := older.AwaitEnd(t); reason != streams.EndReplaced {
 		t.Errorf("ended with %d, not replaced", reason)
 	}
@@ -235,7 +235,7 @@ func testEnds(t *testing.T, s *stage, to *Sender) {
 	expect(t, older.Got(), first)
 	older.Ack(first.ID) // on its way when the end came
 	older.Close(t)
-	to.Conn.PublishRemoved(to.To)
+	to.Conn.Bus().PublishRemoved(to.To)
 	if reason := newer.AwaitEnd(t); reason != streams.EndRemoved {
 		t.Errorf("ended with %d, not removed", reason)
 	}

@@ -156,7 +156,7 @@ func (s *Sender) CommitPoison() Sent {
 }
 
 // Tell publishes a committed entry on the device's live subject.
-func (s *Sender) Tell(e Sent) { s.Conn.PublishEntry(s.To, e.Sequence, e.Entry) }
+func (s *Sender) Tell(e Sent) { s.Conn.Bus().PublishEntry(s.To, e.Sequence, e.Entry) }
 
 // Send is Commit and Tell.
 func (s *Sender) Send(content string) Sent {
