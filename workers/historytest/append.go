@@ -23,13 +23,13 @@ var appendTests = []test{
 		f.append(batch...)
 		wantPage(t, f.all(chatOf(alice, bob)), batch...)
 	}},
-	{"PartlyKnownBatch", func(t *testing.T, f *fixture) {
+	{"PartlyStoredBatch", func(t *testing.T, f *fixture) {
 		batch := series(f.now-day, 6)
 		f.append(batch[1], batch[4])
 		f.append(batch...)
 		wantPage(t, f.all(chatOf(alice, bob)), batch...)
 	}},
-	{"KnownMessageIsLeftAsItIs", func(t *testing.T, f *fixture) {
+	{"StoredMessageDoesNotChange", func(t *testing.T, f *fixture) {
 		first := direct(alice, bob, f.now-day, 1)
 		other := first
 		other.Content, other.Timestamp = "something else", first.Timestamp+1
@@ -59,13 +59,13 @@ var appendTests = []test{
 	{"MoreThanAThousand", func(t *testing.T, f *fixture) {
 		batch := series(f.now-day, 2_500)
 		f.append(batch[:2_400]...)
-		f.append(batch...) // 2,400 known ones, then the new
+		f.append(batch...) // 2,400 stored ones, then the new ones
 		wantPage(t, f.all(chatOf(alice, bob)), batch...)
 	}},
 	{"AllFields", func(t *testing.T, f *fixture) {
 		full := direct(alice, bob, f.now-day, 1)
 		full.ReplyTo = idAt(f.now-2*day, 0)
-		full.MessageIDByClient = 1<<62 + 1 // no float may stand in between
+		full.MessageIDByClient = 1<<62 + 1 // a float would lose digits
 		bare := schemas.Message{MessageID: idAt(f.now-day, 2), SenderID: alice, ReceiverID: bob, Content: "x", Timestamp: f.now - day}
 		inGroup := toGroup(bob, group, f.now-day, 3)
 		f.append(full, bare, inGroup)
@@ -99,8 +99,8 @@ func appendAnyContent(t *testing.T, f *fixture) {
 	wantPage(t, f.all(chatOf(alice, bob)), batch...)
 }
 
-// appendConcurrently has every message appended by several goroutines at once,
-// each in batches of its own cut.
+// appendConcurrently appends every message from several goroutines at once, each with its own
+// size of batches.
 func appendConcurrently(t *testing.T, f *fixture) {
 	const goroutines, total = 6, 600
 	batch := series(f.now-day, total)

@@ -7,7 +7,7 @@ import (
 )
 
 var chatsTests = []test{
-	{"NothingThere", func(t *testing.T, f *fixture) {
+	{"Empty", func(t *testing.T, f *fixture) {
 		wantChats(t, f.chats(alice))
 		f.append(direct(bob, carol, f.now-day, 1))
 		wantChats(t, f.chats(alice))
@@ -24,7 +24,7 @@ var chatsTests = []test{
 		wantChats(t, f.chats(alice), chatOf(alice, bob))
 		wantChats(t, f.chats(bob), chatOf(alice, bob))
 	}},
-	{"OfGroupsThoseWhoSent", func(t *testing.T, f *fixture) {
+	{"GroupsOfSendersOnly", func(t *testing.T, f *fixture) {
 		f.append(toGroup(alice, group, f.now-day, 1), toGroup(bob, group, f.now-day, 2), direct(carol, bob, f.now-day, 3))
 		wantChats(t, f.chats(alice), schemas.ChatID(group))
 		wantChats(t, f.chats(bob), schemas.ChatID(group), chatOf(bob, carol))
@@ -45,7 +45,7 @@ var chatsTests = []test{
 	{"OfStoredMessagesOnly", func(t *testing.T, f *fixture) {
 		at := f.now - day
 		f.append(toGroup(alice, group, at, 1), toGroup(bob, group, at+second, 2), direct(alice, bob, at, 3))
-		f.deleteBefore(schemas.ChatID(group), at+second) // bob's message stays
+		f.deleteBefore(schemas.ChatID(group), at+second) // only bob's message stays
 		wantChats(t, f.chats(alice), chatOf(alice, bob))
 		wantChats(t, f.chats(bob), chatOf(alice, bob), schemas.ChatID(group))
 		f.deleteExpired(at + second + retention)

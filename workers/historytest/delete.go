@@ -36,7 +36,7 @@ var deleteTests = []test{
 		wantPage(t, f.all(chatOf(alice, bob)), m[2_500:]...)
 	}},
 	{"ExpiredByTheClock", func(t *testing.T, f *fixture) {
-		// How many are left to delete is not known here: see the package comment.
+		// The store may have deleted some by itself: see the package comment.
 		f.append(series(f.now-retention-day, 3)...)
 		kept := direct(alice, bob, f.now-day, 9)
 		f.append(kept)
@@ -59,10 +59,10 @@ var deleteTests = []test{
 		m := series(f.now-day, 5)
 		f.append(m...)
 		chat := chatOf(alice, bob)
-		wantCount(t, "deleted of no time", f.deleteBetween(chat, m[2].Timestamp, m[2].Timestamp), 0)
+		wantCount(t, "deleted from an empty range", f.deleteBetween(chat, m[2].Timestamp, m[2].Timestamp), 0)
 		wantCount(t, "deleted from the second to the fourth", f.deleteBetween(chat, m[1].Timestamp, m[3].Timestamp), 2)
 		wantPage(t, f.all(chat), m[0], m[3], m[4])
-		wantCount(t, "deleted behind the last", f.deleteBetween(chat, m[4].Timestamp+1, endless), 0)
+		wantCount(t, "deleted after the last", f.deleteBetween(chat, m[4].Timestamp+1, endless), 0)
 		wantCount(t, "deleted from the last on", f.deleteBetween(chat, m[4].Timestamp, endless), 1)
 		wantPage(t, f.all(chat), m[0], m[3])
 	}},
@@ -76,7 +76,7 @@ var deleteTests = []test{
 		wantPage(t, f.all(chatOf(bob, carol)), others[1])
 		wantPage(t, f.all(schemas.ChatID(group)), others[2])
 		wantPage(t, f.all(chatOf(alice, alice)), others[3])
-		wantCount(t, "deleted of a chat that is not there", f.deleteBefore(chatOf("nobody", "noone"), endless), 0)
+		wantCount(t, "deleted from a chat that does not exist", f.deleteBefore(chatOf("dave", "erin"), endless), 0)
 	}},
 	{"BeforeMoreThanAThousand", func(t *testing.T, f *fixture) {
 		m := series(f.now-day, 2_001)
@@ -84,7 +84,7 @@ var deleteTests = []test{
 		wantCount(t, "deleted", f.deleteBefore(chatOf(alice, bob), m[2_000].Timestamp), 2_000)
 		wantPage(t, f.all(chatOf(alice, bob)), m[2_000])
 	}},
-	{"DeletedMayComeAgain", func(t *testing.T, f *fixture) {
+	{"AppendAfterDelete", func(t *testing.T, f *fixture) {
 		m := series(f.now-day, 2)
 		f.append(m...)
 		f.deleteBefore(chatOf(alice, bob), endless)

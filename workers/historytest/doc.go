@@ -1,15 +1,15 @@
-// Package historytest is the contract of [workers.Store] as tests. An adapter
-// passes all of [Run] or is no adapter:
+// Package historytest tests the contract of [workers.Store]. Every implementation passes
+// [Run]:
 //
 //	func TestContract(t *testing.T) {
 //		historytest.Run(t, func(t *testing.T) workers.Store { return openEmpty(t) })
 //	}
 //
-// The suite asks for a new and empty store in every subtest, so they share
-// nothing. It leaves closing to the cleanup of the function that opened, starts
-// no goroutine that outlives its subtest, and never sleeps.
+// Each subtest opens a new and empty store, so subtests share nothing. The function that
+// opens a store registers a cleanup that closes it. The suite starts no goroutine that
+// outlives its subtest, and never sleeps.
 //
-// A store may delete expired messages by itself at any moment, as MongoDB does
-// with a TTL index. So what is counted as expired is young by the clock of the
-// machine, and DeleteExpired is told a time in the future.
+// A store may delete expired messages by itself at any time, as MongoDB does with a TTL
+// index. So tests that count expired messages use new ones, and pass DeleteExpired a time
+// in the future.
 package historytest

@@ -8,13 +8,13 @@ import (
 )
 
 var pageTests = []test{
-	{"NothingThere", func(t *testing.T, f *fixture) {
+	{"Empty", func(t *testing.T, f *fixture) {
 		wantPage(t, f.all(chatOf(alice, bob)))
 		f.append(direct(alice, carol, f.now-day, 1))
 		wantPage(t, f.all(chatOf(alice, bob)))
 	}},
 	{"NewestFirstByID", func(t *testing.T, f *fixture) {
-		// Ids follow a clock of their own, so they and the timestamps may disagree.
+		// Ids have their own clock, so their order and that of the timestamps may differ.
 		at := f.now - day
 		older, newer := direct(alice, bob, at, 1), direct(bob, alice, at, 2)
 		older.Timestamp, newer.Timestamp = at+5, at
@@ -52,7 +52,7 @@ var pageTests = []test{
 		for _, limit := range []int{1 << 31, 1<<32 + 1, 1 << 40} { // more than 32 bits hold
 			wantPage(t, f.page(chat, 0, endless, limit), m...)
 		}
-		// To some databases 0 and less mean "no limit".
+		// To some databases 0 or a negative number means no limit.
 		wantPage(t, f.page(chat, 0, endless, 0))
 		wantPage(t, f.page(chat, 0, endless, -1))
 	}},
@@ -68,13 +68,13 @@ var pageTests = []test{
 		}
 		wantPage(t, f.page(chatOf(alice, bob), 0, upTo, schemas.HistoryPageSize))
 	}},
-	{"BothSidesNameOneChat", func(t *testing.T, f *fixture) {
+	{"BothUsersNameOneChat", func(t *testing.T, f *fixture) {
 		question, answer := direct(alice, bob, f.now-day, 1), direct(bob, alice, f.now-day+second, 2)
 		f.append(question, answer)
 		wantPage(t, f.all(chatOf(alice, bob)), question, answer)
 		wantPage(t, f.all(chatOf(bob, alice)), question, answer)
 	}},
-	{"WithOneself", func(t *testing.T, f *fixture) {
+	{"ChatWithOneself", func(t *testing.T, f *fixture) {
 		note := direct(alice, alice, f.now-day, 1)
 		f.append(note, direct(alice, bob, f.now-day, 2))
 		wantPage(t, f.all(chatOf(alice, alice)), note)
@@ -86,7 +86,7 @@ var pageTests = []test{
 		wantPage(t, f.all(schemas.ChatID(group)), a, b)
 	}},
 	{"UserIDs", pageOfAnyUser},
-	{"ExpiredIsNeverShown", func(t *testing.T, f *fixture) {
+	{"HidesExpired", func(t *testing.T, f *fixture) {
 		oldest := f.now - retention
 		expired, kept := direct(alice, bob, oldest-second, 1), direct(alice, bob, oldest+60*60*second, 2)
 		f.append(expired, kept)
@@ -96,15 +96,15 @@ var pageTests = []test{
 	}},
 }
 
-// pageOfAnyUser gives users whose ids may be taken for one another, or for syntax,
-// chats with themselves, with their neighbour in the list and with one partner of
-// all. None may see another's.
+// pageOfAnyUser uses ids that a store may confuse with each other, or with syntax. Each user has
+// a chat with itself, one with the next user of the list, and one with a common partner. No page
+// may show a message of another chat.
 func pageOfAnyUser(t *testing.T, f *fixture) {
 	const partner = schemas.UserID("zoe")
 	users := []schemas.UserID{
 		"alice", "Alice", "ALICE", "alic", "alice2", "alice.bob", "bob",
-		"é", "e\u0301", // the same to the eye, two people to us
-		"ß", "ss", "ı", "i", "I", // the same to some collations
+		"é", "e\u0301", // they look the same, but are two users
+		"ß", "ss", "ı", "i", "I", // equal in some collations
 		"张伟", "🦉", "שלום", "a b", " a", "a", "a ",
 		"'; --", `"`, `\`, "%", "_", "*", "$where", "a.b.c", "auth0|123", "user@example.org", "https://id.example/42",
 		"0", "00", "null", "=2E",

@@ -12,8 +12,8 @@ import (
 	"roost/workers"
 )
 
-// Run runs the suite. The function open returns an empty store each time, and
-// registers whatever closes it with t.
+// Run runs the suite. The function open returns an empty store, and registers a cleanup that
+// closes it.
 func Run(t *testing.T, open func(t *testing.T) workers.Store) {
 	for _, group := range []struct {
 		name  string
@@ -22,7 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) workers.Store) {
 		{"Append", appendTests},
 		{"Page", pageTests},
 		{"Updates", updateTests},
-		{"Disappear", disappearTests},
+		{"Disappearing", disappearingTests},
 		{"Delete", deleteTests},
 		{"Chats", chatsTests},
 		{"Whole", wholeTests},
@@ -42,8 +42,7 @@ type test struct {
 	run  func(t *testing.T, f *fixture)
 }
 
-// fixture is an empty store and short words for using it; every word fails the
-// test where the store fails.
+// fixture is an empty store with helpers. Each helper fails the test if the store fails.
 type fixture struct {
 	workers.Store
 	t   *testing.T
@@ -64,12 +63,12 @@ const (
 	group = schemas.GroupID("g-01K5ZZZZZZZZZZZZZZZZZZZZZZ")
 )
 
-// idAt is a message id of that time; n orders the ids of one millisecond.
+// idAt returns a message id of that time. Ids of one millisecond are in the order of n.
 func idAt(t schemas.Timestamp, n int) schemas.MessageID {
 	return schemas.MessageIDAt(t)[:10] + schemas.MessageID(fmt.Sprintf("%016d", n))
 }
 
-// direct is a message from one user to another.
+// direct returns a message from one user to another.
 func direct(from, to schemas.UserID, at schemas.Timestamp, n int) schemas.Message {
 	return schemas.Message{
 		MessageID: idAt(at, n), SenderID: from, ReceiverID: to,
@@ -78,14 +77,14 @@ func direct(from, to schemas.UserID, at schemas.Timestamp, n int) schemas.Messag
 	}
 }
 
-// toGroup is a message from a user to a group.
+// toGroup returns a message from a user to a group.
 func toGroup(from schemas.UserID, to schemas.GroupID, at schemas.Timestamp, n int) schemas.Message {
 	m := direct(from, "", at, n)
 	m.GroupID = to
 	return m
 }
 
-// series is n messages from alice to bob, one a millisecond from a time on.
+// series returns n messages from alice to bob, one per millisecond, the first at from.
 func series(from schemas.Timestamp, n int) []schemas.Message {
 	messages := make([]schemas.Message, n)
 	for i := range messages {
@@ -94,7 +93,7 @@ func series(from schemas.Timestamp, n int) []schemas.Message {
 	return messages
 }
 
-// chatOf is the chat of two users, as the first one names it.
+// chatOf returns the 1:1 chat of two users, as the first one names it.
 func chatOf(owner, other schemas.UserID) schemas.ChatID {
 	return schemas.ChatWith(owner, schemas.Participant{User: other})
 }
@@ -115,13 +114,13 @@ func (f *fixture) page(chat schemas.ChatID, since, upTo schemas.Timestamp, limit
 	return got
 }
 
-// all is everything that Page shows of a chat.
+// all returns everything that Page shows of a chat.
 func (f *fixture) all(chat schemas.ChatID) []schemas.Message {
 	f.t.Helper()
 	return f.page(chat, 0, endless, 100_000)
 }
 
-// update is a change by somebody of a message, in the chat of that message.
+// update returns an update of a message, sent by a user in the chat of that message.
 func update(of schemas.Message, by schemas.UserID, change schemas.MessageChange, content string, n int) schemas.Message {
 	m := direct(by, of.ReceiverID, of.Timestamp+second, n)
 	if of.GroupID != "" {
@@ -133,7 +132,7 @@ func update(of schemas.Message, by schemas.UserID, change schemas.MessageChange,
 	return m
 }
 
-// updates are what was done to messages of one chat, oldest first.
+// updates returns the updates of messages of one chat, oldest first.
 func (f *fixture) updates(messages ...schemas.Message) []schemas.Message {
 	f.t.Helper()
 	var targets []schemas.MessageID
@@ -180,7 +179,7 @@ func (f *fixture) deleteExpired(now schemas.Timestamp) int {
 	return n
 }
 
-// wantPage compares a page with messages given oldest first.
+// wantPage compares a page with messages, which are given oldest first.
 func wantPage(t *testing.T, got []schemas.Message, oldestFirst ...schemas.Message) {
 	t.Helper()
 	want := slices.Clone(oldestFirst)
@@ -207,7 +206,7 @@ func wantUpdates(t *testing.T, got []schemas.Message, want ...schemas.Message) {
 	}
 }
 
-// ids are the ids of at most 20 messages, for failures that can be read.
+// ids returns the ids of the first 20 messages, to keep failures readable.
 func ids(messages []schemas.Message) []schemas.MessageID {
 	var out []schemas.MessageID
 	for _, m := range messages[:min(len(messages), 20)] {
@@ -216,7 +215,7 @@ func ids(messages []schemas.Message) []schemas.MessageID {
 	return out
 }
 
-// wantChats compares chats without regard to order, but to repetition.
+// wantChats compares chats in any order. A repeated chat is a failure.
 func wantChats(t *testing.T, got []schemas.ChatID, want ...schemas.ChatID) {
 	t.Helper()
 	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))

@@ -18,7 +18,7 @@ const (
 )
 
 var updateTests = []test{
-	{"NothingThere", func(t *testing.T, f *fixture) {
+	{"Empty", func(t *testing.T, f *fixture) {
 		m := direct(alice, bob, f.now-day, 1)
 		f.append(m)
 		wantUpdates(t, f.updates(m))
@@ -38,7 +38,7 @@ var updateTests = []test{
 		wantPage(t, f.all(inGroup.Chat()), inGroup)
 		wantPage(t, f.page(m.Chat(), 0, endless, 1), m)
 	}},
-	{"OfThoseThatAreAskedFor", func(t *testing.T, f *fixture) {
+	{"OnlyOfRequestedTargets", func(t *testing.T, f *fixture) {
 		m := series(f.now-day, 3)
 		var all []schemas.Message
 		for i := range m {
@@ -56,7 +56,7 @@ var updateTests = []test{
 		f.append(older, newer)
 		wantUpdates(t, f.updates(m), newer, mine, gone)
 	}},
-	{"DeletionTakesTheContent", func(t *testing.T, f *fixture) {
+	{"DeletionRemovesContent", func(t *testing.T, f *fixture) {
 		m, other := direct(alice, bob, f.now-day, 1), direct(alice, bob, f.now-day, 2)
 		kept := update(other, bob, reaction, "👍", 9)
 		f.append(m, other, update(m, alice, edit, "changed", 3), update(m, bob, reaction, "👍", 4), kept)
@@ -66,7 +66,7 @@ var updateTests = []test{
 		empty.Content = ""
 		wantPage(t, f.all(m.Chat()), empty, other)
 		wantUpdates(t, f.updates(m, other), gone, kept)
-		// What comes behind it, again or late, and the message itself.
+		// Repeated and late updates, and the message itself, after the deletion.
 		f.append(m, update(m, alice, edit, "changed", 3), update(m, bob, reaction, "👎", 6), gone)
 		wantPage(t, f.all(m.Chat()), empty, other)
 		wantUpdates(t, f.updates(m, other), gone, kept)
@@ -82,7 +82,7 @@ var updateTests = []test{
 			wantUpdates(t, f.updates(m), gone)
 		}
 	}},
-	{"OfWhoDidNotSendIt", func(t *testing.T, f *fixture) {
+	{"OfAnotherSender", func(t *testing.T, f *fixture) {
 		for i, m := range []schemas.Message{direct(alice, bob, f.now-day, 1), toGroup(alice, group, f.now-day, 2)} {
 			changed, liked := update(m, alice, edit, "changed", 10+i), update(m, bob, reaction, "👍", 20+i)
 			foreign := []schemas.Message{update(m, bob, edit, "not mine", 30+i), update(m, bob, remove, "", 40+i)}
@@ -100,7 +100,7 @@ var updateTests = []test{
 		m := direct(alice, bob, f.now-day, 1)
 		elsewhere := m
 		elsewhere.ReceiverID = carol
-		// The sender names her message in a chat where it is not.
+		// The sender names her message in another chat.
 		foreign := []schemas.Message{update(elsewhere, alice, remove, "", 5), update(elsewhere, alice, edit, "no", 6), update(elsewhere, alice, reaction, "👎", 7)}
 		changed, liked := update(m, alice, edit, "changed", 2), update(m, alice, reaction, "👍", 3)
 		f.append(foreign...)
@@ -122,11 +122,11 @@ var updateTests = []test{
 		wantCount(t, "deleted", f.deleteBefore(m[0].Chat(), endless), len(m))
 		wantUpdates(t, f.updates(m...))
 	}},
-	{"DeleteBetweenGoesByTheTarget", func(t *testing.T, f *fixture) {
+	{"DeleteBetweenSelectsByTarget", func(t *testing.T, f *fixture) {
 		m := []schemas.Message{direct(alice, bob, f.now-day, 1), direct(alice, bob, f.now-day+1, 2)}
-		a, b := update(m[0], bob, reaction, "👍", 3), update(m[1], bob, reaction, "👍", 4) // both later than either
+		a, b := update(m[0], bob, reaction, "👍", 3), update(m[1], bob, reaction, "👍", 4) // both are later than both messages
 		f.append(m[0], m[1], a, b)
-		wantCount(t, "messages deleted from then on", f.deleteBetween(m[0].Chat(), m[1].Timestamp+1, endless), 0)
+		wantCount(t, "messages deleted from that time", f.deleteBetween(m[0].Chat(), m[1].Timestamp+1, endless), 0)
 		wantUpdates(t, f.updates(m...), a, b)
 		wantCount(t, "messages deleted", f.deleteBefore(m[0].Chat(), m[1].Timestamp), 1)
 		wantUpdates(t, f.updates(m...), b)
@@ -151,7 +151,7 @@ var updateTests = []test{
 		wantUpdates(t, f.updates(other), kept)
 		wantChats(t, f.chats(alice), other.Chat())
 	}},
-	{"ExpiredByTheTarget", func(t *testing.T, f *fixture) {
+	{"ExpireWithTarget", func(t *testing.T, f *fixture) {
 		m := []schemas.Message{direct(alice, bob, f.now-day, 1), direct(alice, bob, f.now-day+1, 2)}
 		lost := []schemas.Message{direct(alice, carol, f.now-day, 3), direct(alice, carol, f.now-day+1, 4)}
 		f.append(m...)
@@ -164,23 +164,23 @@ var updateTests = []test{
 		wantUpdates(t, f.updates(m...), all[1])
 		wantUpdates(t, f.updates(lost...), all[3])
 	}},
-	{"AnyOrderAnyRepeat", anyOrder},
+	{"AnyOrderAnyRepetition", anyOrder},
 	{"ConcurrentOverlappingBatches", updateConcurrently},
 }
 
-var disappearTests = []test{
+var disappearingTests = []test{
 	{"AllFields", func(t *testing.T, f *fixture) {
 		m, last := direct(alice, bob, f.now-day, 1), direct(alice, bob, f.now-day, 2)
 		m.ExpiresAt, last.ExpiresAt = m.Timestamp+7*day, last.Timestamp+retention
 		f.append(m, last)
 		wantPage(t, f.all(m.Chat()), m, last)
 	}},
-	{"IsNeverShown", func(t *testing.T, f *fixture) {
+	{"HidesExpired", func(t *testing.T, f *fixture) {
 		past, soon, never := direct(alice, bob, f.now-day, 1), direct(alice, bob, f.now-day, 2), direct(alice, bob, f.now-day, 3)
 		past.ExpiresAt, soon.ExpiresAt = f.now-1, f.now+60*60*second
 		f.append(past, soon, never)
 		wantPage(t, f.all(past.Chat()), soon, never)
-		wantPage(t, f.page(past.Chat(), 0, past.ExpiresAt-1, 1), never) // whatever is asked for, it is over now
+		wantPage(t, f.page(past.Chat(), 0, past.ExpiresAt-1, 1), never) // it has expired, whatever range is requested
 		wantPage(t, f.page(past.Chat(), 0, endless, 3), soon, never)
 	}},
 	{"DeletedToTheMillisecond", func(t *testing.T, f *fixture) {
@@ -203,7 +203,7 @@ var disappearTests = []test{
 		wantCount(t, "deleted", f.deleteExpired(m[1_199].ExpiresAt), 1_200)
 		wantPage(t, f.all(m[0].Chat()), m[1_200:]...)
 	}},
-	{"WithWhatWasDone", disappearWithUpdates},
+	{"WithUpdates", disappearWithUpdates},
 	{"WithoutTheirMessage", func(t *testing.T, f *fixture) {
 		lost := direct(alice, bob, f.now, 1)
 		changed, gone := update(lost, alice, edit, "changed", 2), update(lost, alice, remove, "", 3)
@@ -211,7 +211,7 @@ var disappearTests = []test{
 		f.append(changed, gone)
 		wantCount(t, "messages deleted", f.deleteExpired(f.now+day-1), 0)
 		wantUpdates(t, f.updates(lost), changed, gone)
-		// The message may be there for longer and still come: the deletion waits for it.
+		// The message may expire later, and may still come: the store keeps the deletion.
 		wantCount(t, "messages deleted", f.deleteExpired(f.now+day), 0)
 		wantUpdates(t, f.updates(lost), gone)
 		wantCount(t, "messages deleted", f.deleteExpired(f.now+retention+1), 0)
@@ -219,8 +219,8 @@ var disappearTests = []test{
 	}},
 }
 
-// disappearWithUpdates: whenever an update says that it disappears, and whichever
-// of the two comes first, it goes with its message.
+// disappearWithUpdates: an update expires with its message, whatever its own ExpiresAt is, and
+// whichever of the two comes first.
 func disappearWithUpdates(t *testing.T, f *fixture) {
 	for i, own := range []schemas.Timestamp{0, f.now + day, f.now + 30*day} {
 		for k, first := range []string{"message", "update", "one batch"} {
@@ -254,15 +254,15 @@ func disappearWithUpdates(t *testing.T, f *fixture) {
 	}
 }
 
-// whatever makes messages of a few chats and updates of them, some by who may not,
-// some in another chat, some of a message that never comes.
-func whatever(r *rand.Rand, at schemas.Timestamp, run int) (messages, updates []schemas.Message) {
+// randomMessages returns messages of a few chats and updates of them. Some updates are forbidden,
+// some are in another chat, and some have a target that never comes.
+func randomMessages(r *rand.Rand, at schemas.Timestamp, run int) (messages, updates []schemas.Message) {
 	n := run * 1_000
 	next := func() int { n++; return n }
-	people := []schemas.UserID{alice, schemas.UserID("b " + idAt(0, run)), schemas.UserID("c " + idAt(0, run))}
+	users := []schemas.UserID{alice, schemas.UserID("b " + idAt(0, run)), schemas.UserID("c " + idAt(0, run))}
 	for range 6 {
-		m := direct(people[r.IntN(2)], "", at, next())
-		if m.ReceiverID = people[1]; m.SenderID == people[1] {
+		m := direct(users[r.IntN(2)], "", at, next())
+		if m.ReceiverID = users[1]; m.SenderID == users[1] {
 			m.ReceiverID = alice
 		}
 		if r.IntN(3) == 0 {
@@ -270,27 +270,27 @@ func whatever(r *rand.Rand, at schemas.Timestamp, run int) (messages, updates []
 		}
 		messages = append(messages, m)
 	}
-	lost := direct(alice, people[1], at, next())
+	lost := direct(alice, users[1], at, next())
 	for range 30 {
 		of := messages[r.IntN(len(messages))]
 		if r.IntN(10) == 0 {
 			of = lost
 		}
-		by, change, content := people[r.IntN(2)], []schemas.MessageChange{edit, edit, reaction, reaction, remove}[r.IntN(5)], "content of an update"
+		by, change, content := users[r.IntN(2)], []schemas.MessageChange{edit, edit, reaction, reaction, remove}[r.IntN(5)], "content of an update"
 		if change == remove {
 			content = ""
 		}
 		u := update(of, by, change, content, next())
 		u.Content += map[bool]string{true: string(u.MessageID), false: ""}[content != ""]
 		if r.IntN(8) == 0 {
-			u.ReceiverID = people[2]
+			u.ReceiverID = users[2]
 		}
 		updates = append(updates, u)
 	}
 	return messages, updates
 }
 
-// wantFolded compares what is stored with what follows from all that was appended.
+// wantFolded compares the store with the fold of everything that was appended.
 func wantFolded(t *testing.T, f *fixture, messages, updates []schemas.Message) {
 	t.Helper()
 	page := f.all(messages[0].Chat())
@@ -305,27 +305,28 @@ func wantFolded(t *testing.T, f *fixture, messages, updates []schemas.Message) {
 	for i := range want {
 		deleted[want[i].MessageID] = want[i].Deleted
 		if want[i].Deleted != (page[i].Content == "") {
-			t.Fatalf("of message %d, deleted: %v, the content is %q", i, want[i].Deleted, page[i].Content)
+			t.Fatalf("message %d (deleted: %v) has the content %q", i, want[i].Deleted, page[i].Content)
 		}
 	}
 	seen := make(map[[3]string]bool)
 	for _, u := range stored {
 		if deleted[u.TargetMessageID] && u.Change != remove {
-			t.Fatalf("of a deleted message there is %+v", u)
+			t.Fatalf("a deleted message has the update %+v", u)
 		}
 		of := [3]string{string(u.TargetMessageID), string(u.SenderID), string(u.Change)}
 		if seen[of] {
-			t.Fatalf("more than one of %v", of)
+			t.Fatalf("more than one update of %v", of)
 		}
 		seen[of] = true
 	}
 }
 
-// anyOrder: whatever comes in whichever order, and however often, leaves the same.
+// anyOrder appends the same messages and updates in random order, some repeatedly. The result is
+// always the same.
 func anyOrder(t *testing.T, f *fixture) {
 	for run := range 12 {
 		r := rand.New(rand.NewPCG(uint64(run), 1))
-		messages, updates := whatever(r, f.now-second, run)
+		messages, updates := randomMessages(r, f.now-second, run)
 		var all []schemas.Message
 		for _, m := range slices.Concat(messages, updates) {
 			for range 1 + r.IntN(3) {
@@ -342,11 +343,10 @@ func anyOrder(t *testing.T, f *fixture) {
 	}
 }
 
-// updateConcurrently has everything appended by several goroutines at once, each in
-// an order of its own.
+// updateConcurrently appends everything from several goroutines at once, each in its own order.
 func updateConcurrently(t *testing.T, f *fixture) {
 	for run := range 4 {
-		messages, updates := whatever(rand.New(rand.NewPCG(uint64(run), 2)), f.now-second, run)
+		messages, updates := randomMessages(rand.New(rand.NewPCG(uint64(run), 2)), f.now-second, run)
 		var appends errgroup.Group
 		for g := range 4 {
 			appends.Go(func() error {

@@ -27,8 +27,8 @@ var wholeTests = []test{
 	}},
 }
 
-// endedContext wants of every method an error that tells a worker which stops
-// from a store which fails, and a store that serves the next caller as before.
+// endedContext: after its context ended, every method returns an error that is want. So a worker
+// can tell its own shutdown from a failure of the store. The store still serves later calls.
 func endedContext(ctx context.Context, t *testing.T, f *fixture, want error) {
 	m := series(f.now-day, 3)
 	f.append(m[0])

@@ -12,11 +12,11 @@ import (
 	"roost/schemas"
 )
 
-// codeDuplicateKey is the answer to a document whose _id is there already.
+// codeDuplicateKey is MongoDB's error for a document whose _id exists.
 const codeDuplicateKey = 11000
 
-// Append stores messages, each once, and updates, as workers.Store says. Its inserts
-// are unordered, so that a known message does not keep the ones after it out.
+// Append implements workers.Store. Its inserts are unordered, so a stored message does not
+// stop the insert of later ones.
 func (s *Store) Append(ctx context.Context, messages []schemas.Message) error {
 	if err := s.ensureIndexes(ctx); err != nil {
 		return fmt.Errorf("failed to append to history in MongoDB: %w", err)
@@ -29,9 +29,10 @@ func (s *Store) Append(ctx context.Context, messages []schemas.Message) error {
 	return nil
 }
 
-// append writes first and then looks what there is besides, and so do others at the
-// same time: of two that belong together the later one sees both. It looks also
-// where all was known, because whoever wrote it may not have come to that.
+// append writes first and then applies the stored updates. Other workers do so at the same
+// time: after they write a message and its update, the later of the two reads both. It
+// applies updates even if the whole batch was stored before, because the worker that
+// stored it may have crashed before it applied them.
 func (s *Store) append(ctx context.Context, batch []schemas.Message) error {
 	var messages, updates []document
 	var ids, targets []schemas.MessageID
@@ -52,7 +53,7 @@ func (s *Store) append(ctx context.Context, batch []schemas.Message) error {
 	if err := insert(ctx, s.updates, updates); err != nil {
 		return err
 	}
-	return s.settle(ctx, append(ids, targets...))
+	return s.applyUpdates(ctx, append(ids, targets...))
 }
 
 func insert(ctx context.Context, into *driver.Collection, documents []document) error {
@@ -63,10 +64,10 @@ func insert(ctx context.Context, into *driver.Collection, documents []document) 
 	return withoutDuplicates(err)
 }
 
-// withoutDuplicates is nil where err says nothing but that some documents were
-// there already, and otherwise the first thing that is more: the whole may be a
-// thousand lines. A write concern that was not met counts even for a batch that
-// was known, because then nobody has said that a majority has it.
+// withoutDuplicates returns nil if err only reports that documents exist. Otherwise it
+// returns the first other error; all of them could fill a thousand lines. An unmet write
+// concern is an error even if the whole batch exists, because then no majority has
+// confirmed it.
 func withoutDuplicates(err error) error {
 	var bulk driver.BulkWriteException
 	if !errors.As(err, &bulk) {

@@ -10,10 +10,10 @@ import (
 	"roost/schemas"
 )
 
-// Chats returns the chats of a user, as workers.Store says.
+// Chats implements workers.Store.
 func (s *Store) Chats(ctx context.Context, user schemas.UserID) ([]schemas.ChatID, error) {
-	// Two questions of each collection, each within one index; a single one with $or
-	// would read documents.
+	// Two queries of each collection, each answered by one index. A single query with
+	// $or would read documents.
 	seen := make(map[schemas.ChatID]struct{})
 	var chats []schemas.ChatID
 	for _, of := range []*driver.Collection{s.messages, s.updates} {
@@ -37,8 +37,8 @@ type chatFound struct {
 	Chat schemas.ChatID `bson:"_id"`
 }
 
-// chatsBy groups and does not ask for the distinct values, because those come
-// as one document of at most 16 MiB.
+// chatsBy groups by chat. It does not use distinct, because MongoDB returns distinct
+// values in one document of at most 16 MiB.
 func chatsBy(ctx context.Context, of *driver.Collection, field string, user schemas.UserID) ([]chatFound, error) {
 	cursor, err := of.Aggregate(ctx, driver.Pipeline{
 		{{Key: "$match", Value: bson.D{{Key: field, Value: user}}}},
@@ -48,6 +48,6 @@ func chatsBy(ctx context.Context, of *driver.Collection, field string, user sche
 		return nil, err
 	}
 	var found []chatFound
-	err = cursor.All(ctx, &found) // which closes the cursor
+	err = cursor.All(ctx, &found) // it also closes the cursor
 	return found, err
 }

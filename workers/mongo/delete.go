@@ -11,7 +11,7 @@ import (
 	"roost/schemas"
 )
 
-// DeleteBetween deletes the messages of a chat of a time, as workers.Store says.
+// DeleteBetween implements workers.Store.
 func (s *Store) DeleteBetween(ctx context.Context, chat schemas.ChatID, from, to schemas.Timestamp) (int, error) {
 	n, err := deleteAll(ctx, s.messages, bson.D{{Key: "chat", Value: chat},
 		{Key: "timestamp", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: to}}}})
@@ -25,8 +25,8 @@ func (s *Store) DeleteBetween(ctx context.Context, chat schemas.ChatID, from, to
 	return n, nil
 }
 
-// DeleteExpired deletes what is expired at now, as workers.Store says, and is
-// not gone already by the TTL index.
+// DeleteExpired implements workers.Store. It does not count what the TTL index has
+// deleted already.
 func (s *Store) DeleteExpired(ctx context.Context, now schemas.Timestamp) (int, error) {
 	past := bson.D{{Key: "expires_at", Value: bson.D{{Key: "$lt", Value: now.Time()}}}}
 	n, err := deleteAll(ctx, s.messages, past)
@@ -43,16 +43,16 @@ type idFound struct {
 	ID schemas.MessageID `bson:"_id"`
 }
 
-// deleteAll deletes what matches, a batch at a time: one command over millions
-// would meet its deadline, and start anew the next time.
+// deleteAll deletes all matches in batches. One command for millions would exceed its
+// deadline, and the next one would start from the beginning.
 func deleteAll(ctx context.Context, of *driver.Collection, filter bson.D) (int, error) {
 	total := 0
 	for {
 		var found []idFound
 		cursor, err := of.Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).
-			SetLimit(batchSize).SetBatchSize(batchSize+1)) // one more, so that the first answer is the last and no cursor stays open
+			SetLimit(batchSize).SetBatchSize(batchSize+1)) // one more than the limit, so the first answer closes the cursor
 		if err == nil {
-			err = cursor.All(ctx, &found) // which closes the cursor anyway
+			err = cursor.All(ctx, &found) // it also closes the cursor
 		}
 		if err != nil || len(found) == 0 {
 			return total, err
@@ -65,8 +65,8 @@ func deleteAll(ctx context.Context, of *driver.Collection, filter bson.D) (int, 
 	}
 }
 
-// deleteBatch names the filter beside the ids: on a sharded cluster the chat in
-// it finds the shard.
+// deleteBatch adds the filter to the ids. On a sharded cluster the chat in the filter
+// selects the shard.
 func deleteBatch(ctx context.Context, of *driver.Collection, filter bson.D, found []idFound) (int, error) {
 	ids := make([]schemas.MessageID, len(found))
 	for i, f := range found {

@@ -6,7 +6,7 @@ import (
 	"roost/schemas"
 )
 
-// document is a message, or an update of one, as MongoDB has it.
+// document is a message or an update in MongoDB.
 type document struct {
 	MessageID         schemas.MessageID       `bson:"_id"`
 	Chat              schemas.ChatID          `bson:"chat"`
@@ -14,15 +14,15 @@ type document struct {
 	ReceiverID        schemas.UserID          `bson:"receiver_id,omitempty"`
 	GroupID           schemas.GroupID         `bson:"group_id,omitempty"`
 	Content           string                  `bson:"content"`
-	Timestamp         schemas.Timestamp       `bson:"timestamp"` // a long, as on the wire
+	Timestamp         schemas.Timestamp       `bson:"timestamp"` // milliseconds, as in a frame
 	ReplyTo           schemas.MessageID       `bson:"reply_to,omitempty"`
 	SenderDeviceID    schemas.DeviceID        `bson:"sender_device_id,omitempty"`
 	MessageIDByClient schemas.ClientMessageID `bson:"message_id_by_client,omitempty"`
 	Change            schemas.MessageChange   `bson:"change,omitempty"`
 	TargetMessageID   schemas.MessageID       `bson:"target_message_id,omitempty"`
-	DisappearsAt      schemas.Timestamp       `bson:"disappears_at,omitempty"` // of a message: ExpiresAt there
-	// ExpiresAt is the last millisecond in which it is kept; of an update, that of the
-	// target where it is known. A date, because a TTL index looks at nothing else.
+	DisappearsAt      schemas.Timestamp       `bson:"disappears_at,omitempty"` // the ExpiresAt of a message
+	// ExpiresAt is the last millisecond in which history keeps it. An update has that of
+	// its target, if the target is known. It is a date, because a TTL index needs one.
 	ExpiresAt time.Time `bson:"expires_at"`
 }
 

@@ -10,8 +10,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// codeNotImplemented is what a server that only speaks like MongoDB answers when
-// asked for an index of a kind that it does not have.
+// codeNotImplemented is the error of a server that is compatible with MongoDB but does
+// not support a kind of index.
 const codeNotImplemented = 238
 
 // index is one index of a collection.
@@ -20,16 +20,15 @@ type index struct {
 	ttl  bool
 }
 
-// indexesOfMessages are one for each question. They keep the names that MongoDB gives
-// them, because one that an operator made beforehand would clash under another.
+// indexesOfMessages has one index for each query. The indexes have MongoDB's default
+// names, because an operator may have created the same index before.
 //
 //   - chat, _id: a page is the last keys of one chat, already in order.
-//   - expires_at: the server deletes by itself what is past it, and the sweep
-//     that makes sure finds the rest.
-//   - sender_id, chat and receiver_id, chat: Chats is answered from the index
-//     alone, one key per chat at best and never a document. Two indexes and not
-//     one over an array of both users, because an index over an array does not cover
-//     a question about that array.
+//   - expires_at: the server deletes expired messages by itself, and DeleteExpired
+//     finds the rest.
+//   - sender_id, chat and receiver_id, chat: these serve Chats without reading a
+//     document, at best with one key per chat. An index over an array of both users
+//     would not do, because it does not cover a query of that array.
 var indexesOfMessages = []index{
 	{keys: bson.D{{Key: "chat", Value: 1}, {Key: "_id", Value: -1}}},
 	{keys: bson.D{{Key: "expires_at", Value: 1}}, ttl: true},
@@ -37,8 +36,9 @@ var indexesOfMessages = []index{
 	{keys: bson.D{{Key: "receiver_id", Value: 1}, {Key: "chat", Value: 1}}},
 }
 
-// indexesOfUpdates differ in the first: target_message_id is for what was done to
-// messages, and chat, target_message_id for what goes with those from before a time.
+// indexesOfUpdates differ in the first two. The index on target_message_id finds the
+// updates of messages. The one on chat, target_message_id finds the updates that
+// DeleteBetween deletes.
 var indexesOfUpdates = []index{
 	{keys: bson.D{{Key: "target_message_id", Value: 1}}},
 	{keys: bson.D{{Key: "chat", Value: 1}, {Key: "target_message_id", Value: 1}}},
@@ -47,8 +47,8 @@ var indexesOfUpdates = []index{
 	{keys: bson.D{{Key: "receiver_id", Value: 1}, {Key: "chat", Value: 1}}},
 }
 
-// createIndexes makes the indexes that are missing, each by a command of its
-// own: a command makes all of its indexes or none.
+// createIndexes creates the missing indexes, each with its own command, because a command
+// creates all of its indexes or none.
 func (s *Store) createIndexes(ctx context.Context) error {
 	var noTTL error
 	for _, of := range []struct {
@@ -72,7 +72,7 @@ func (s *Store) createIndexes(ctx context.Context) error {
 		}
 	}
 	if noTTL != nil {
-		s.log.WarnContext(ctx, "The database server has no TTL indexes; expired history goes only when it is swept.", "error", noTTL)
+		s.log.WarnContext(ctx, "the database server has no TTL indexes; only the sweeps of a worker delete expired history", "error", noTTL)
 	}
 	return nil
 }

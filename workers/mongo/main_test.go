@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestContract(t *testing.T) {
 	uri := os.Getenv(mongotest.URIEnv)
 	if uri == "" {
-		t.Skipf("not run: it needs a MongoDB. Name one in %s, as in mongodb://localhost:27017/?replicaSet=rs0.", mongotest.URIEnv)
+		t.Skipf("not run: it needs a MongoDB. Set %s, for example to mongodb://localhost:27017/?replicaSet=rs0.", mongotest.URIEnv)
 	}
 	historytest.Run(t, func(t *testing.T) workers.Store {
 		s, err := mongo.Open(t.Context(), mongotest.Database(t, uri), mongo.Options{})

@@ -23,30 +23,28 @@ const (
 	defaultDatabase = "roost"
 	defaultTimeout  = 10 * time.Second
 
-	// batchSize bounds one command, so that it ends well within its deadline.
+	// batchSize bounds one command, so it ends well before its deadline.
 	batchSize = 1000
 )
 
-// Options of a Store. The zero value is right.
+// Options of a Store. The zero value is useful.
 type Options struct {
-	// Timeout ends an operation whose ctx has no deadline. 10 s by default; a
-	// timeoutMS in the URI goes before it. A long Append or delete is many
-	// operations.
+	// Timeout bounds an operation whose ctx has no deadline. A long Append or delete
+	// is many operations. A timeoutMS in the URI overrides it. Default: 10 s.
 	Timeout time.Duration
 
-	// Logger is told of an index that the server cannot make. slog.Default() by
-	// default.
+	// Logger receives warnings. Default: slog.Default().
 	Logger *slog.Logger
 
-	// Monitor sees every command and answer, none by default. They hold what
-	// people wrote: do not log them.
+	// Monitor receives every command and answer. These contain the messages of users:
+	// do not log them. Default: none.
 	Monitor *event.CommandMonitor
 
-	// Now is the clock that Page goes by. schemas.Now by default.
+	// Now is the clock of Page. Default: schemas.Now.
 	Now func() schemas.Timestamp
 }
 
-// Store is history in MongoDB. It satisfies workers.Store.
+// Store keeps history in MongoDB. It implements workers.Store.
 type Store struct {
 	client   *driver.Client
 	messages *driver.Collection
@@ -54,14 +52,14 @@ type Store struct {
 	now      func() schemas.Timestamp
 	log      *slog.Logger
 
-	mu      sync.Mutex // guards indexed, and is held while indexes are made
+	mu      sync.Mutex // guards indexed; its holder creates the indexes
 	indexed bool
 }
 
-// Open connects to the server of the URI and makes the indexes that are missing.
-// Where the server does not answer it returns all the same: messages flow without
-// history, and the first Append that gets through makes the indexes. What waiting
-// does not mend, such as a wrong URI or password, is an error.
+// Open connects to the server of the URI and creates the missing indexes. If the server
+// does not answer, Open still returns a Store, because users can exchange messages
+// without history. Then the first Append that succeeds creates the indexes. Open returns
+// an error that a retry cannot fix, for example a wrong URI or password.
 func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 	s, err := connect(uri, &opts)
 	if err != nil {
@@ -69,7 +67,7 @@ func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 	}
 	err = s.ensureIndexes(ctx)
 	if err != nil && ctx.Err() == nil && (driver.IsTimeout(err) || driver.IsNetworkError(err)) {
-		s.log.WarnContext(ctx, "MongoDB does not answer; history waits for it.", "error", err)
+		s.log.WarnContext(ctx, "MongoDB does not answer; history is unavailable until it does", "error", err)
 		return s, nil
 	}
 	if err != nil {
@@ -79,7 +77,7 @@ func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// ensureIndexes makes the indexes that are missing, once.
+// ensureIndexes creates the missing indexes, once.
 func (s *Store) ensureIndexes(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,9 +128,9 @@ func connect(uri string, opts *Options) (*Store, error) {
 	return &Store{client: client, messages: collection("messages"), updates: collection("updates"), now: opts.Now, log: opts.Logger}, nil
 }
 
-// databaseName is the path of a MongoDB URI. The driver reads it as well, but
-// tells it only through its package x, which may change at any time. What is
-// wrong elsewhere in the URI the driver says.
+// databaseName returns the path of a MongoDB URI. The driver parses it too, but exposes it
+// only in its package x, which may change at any time. It leaves other faults of the URI
+// to the driver.
 func databaseName(uri string) (string, error) {
 	_, rest, _ := strings.Cut(uri, "://")
 	rest, _, _ = strings.Cut(rest, "?")
@@ -142,12 +140,12 @@ func databaseName(uri string) (string, error) {
 	}
 	name, err := url.PathUnescape(path)
 	if err != nil {
-		return "", fmt.Errorf("the database name %q in the URI is not well escaped", path)
+		return "", fmt.Errorf("the database name %q in the URI is not escaped correctly", path)
 	}
 	return name, nil
 }
 
-// Close ends the connections. It may be called again.
+// Close closes the connections. It may be called again.
 func (s *Store) Close(ctx context.Context) error {
 	err := s.client.Disconnect(ctx)
 	if err != nil && !errors.Is(err, driver.ErrClientDisconnected) {
@@ -156,7 +154,7 @@ func (s *Store) Close(ctx context.Context) error {
 	return nil
 }
 
-// Ping says whether there is a primary that answers.
+// Ping implements workers.Store. It asks the primary.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.client.Ping(ctx, readpref.Primary()); err != nil {
 		return fmt.Errorf("failed to reach MongoDB: %w", err)

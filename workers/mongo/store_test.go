@@ -52,14 +52,14 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
-// TestOpenWithoutServer: port 1 is reserved, and nobody listens there.
+// TestOpenWithoutServer: port 1 is reserved, so no server listens there.
 func TestOpenWithoutServer(t *testing.T) {
 	s, err := Open(t.Context(), "mongodb://127.0.0.1:1/", Options{Timeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Append(t.Context(), nil); err == nil {
-		t.Error("Append found somebody")
+		t.Error("Append succeeded without a server")
 	}
 	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -80,7 +80,7 @@ func TestCloseTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.Ping(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Ping of nobody: %v", err)
+		t.Errorf("Ping without a server: %v", err)
 	}
 	for range 2 {
 		if err := s.Close(t.Context()); err != nil {
@@ -98,7 +98,7 @@ func TestDocument(t *testing.T) {
 	soon := bare
 	soon.ExpiresAt = 1_001
 	liked := schemas.Message{MessageID: full.MessageID, SenderID: "alice", ReceiverID: "bob", Content: "👍", Timestamp: 2,
-		Change: schemas.ChangeReaction, TargetMessageID: "00000000010000000000000000"} // of the first millisecond
+		Change: schemas.ChangeReaction, TargetMessageID: "00000000010000000000000000"} // in the first millisecond
 	for _, tt := range []struct {
 		message schemas.Message
 		want    string // canonical extended JSON, which shows the types

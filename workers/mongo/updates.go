@@ -13,7 +13,7 @@ import (
 	"roost/schemas"
 )
 
-// Updates returns what was done to messages, as workers.Store says.
+// Updates implements workers.Store.
 func (s *Store) Updates(ctx context.Context, chat schemas.ChatID, targets []schemas.MessageID) ([]schemas.Message, error) {
 	if len(targets) == 0 {
 		return nil, nil
@@ -26,10 +26,10 @@ func (s *Store) Updates(ctx context.Context, chat schemas.ChatID, targets []sche
 	return messagesOf(found), nil
 }
 
-// head is what settle needs to know of a message or an update.
+// head names the fields of a message or an update that applyUpdates reads.
 var head = []string{"chat", "sender_id", "change", "target_message_id", "expires_at"}
 
-// expireWithTargets has updates expire with their targets, as far as these are there.
+// expireWithTargets sets each update to expire with its target, if the target is stored.
 func (s *Store) expireWithTargets(ctx context.Context, updates []document, targets []schemas.MessageID) error {
 	if len(updates) == 0 {
 		return nil
@@ -46,7 +46,7 @@ func (s *Store) expireWithTargets(ctx context.Context, updates []document, targe
 	return nil
 }
 
-// heads are those of the messages that are there.
+// heads reads the head of each stored message.
 func (s *Store) heads(ctx context.Context, ids []schemas.MessageID) (map[schemas.MessageID]document, error) {
 	found, err := find(ctx, s.messages, oneOf("_id", ids), head...)
 	if err != nil {
@@ -59,8 +59,8 @@ func (s *Store) heads(ctx context.Context, ids []schemas.MessageID) (map[schemas
 	return known, nil
 }
 
-// settle brings messages and their updates together, whichever of them is new.
-func (s *Store) settle(ctx context.Context, ids []schemas.MessageID) error {
+// applyUpdates applies the stored updates of messages.
+func (s *Store) applyUpdates(ctx context.Context, ids []schemas.MessageID) error {
 	updates, err := find(ctx, s.updates, oneOf("target_message_id", ids), head...)
 	if err != nil || len(updates) == 0 {
 		return err
@@ -73,19 +73,19 @@ func (s *Store) settle(ctx context.Context, ids []schemas.MessageID) error {
 	if err != nil {
 		return err
 	}
-	v := judge(updates, known)
-	if len(v.deleted) > 0 {
-		filter := append(oneOf("_id", v.deleted), bson.E{Key: "content", Value: bson.D{{Key: "$ne", Value: ""}}})
+	e := effectsOf(updates, known)
+	if len(e.empty) > 0 {
+		filter := append(oneOf("_id", e.empty), bson.E{Key: "content", Value: bson.D{{Key: "$ne", Value: ""}}})
 		if err := set(ctx, s.messages, filter, "content", ""); err != nil {
 			return err
 		}
 	}
-	if len(v.dropped) > 0 {
-		if _, err := s.updates.DeleteMany(ctx, oneOf("_id", v.dropped)); err != nil {
+	if len(e.remove) > 0 {
+		if _, err := s.updates.DeleteMany(ctx, oneOf("_id", e.remove)); err != nil {
 			return err
 		}
 	}
-	for end, of := range v.expire {
+	for end, of := range e.expire {
 		if err := set(ctx, s.updates, oneOf("_id", of), "expires_at", end); err != nil {
 			return err
 		}
@@ -93,14 +93,14 @@ func (s *Store) settle(ctx context.Context, ids []schemas.MessageID) error {
 	return nil
 }
 
-// verdict is what follows from messages and updates that are there.
-type verdict struct {
-	deleted []schemas.MessageID               // messages to be left without content
-	dropped []schemas.MessageID               // updates that do not count any more
-	expire  map[time.Time][]schemas.MessageID // updates that expire at another time
+// effects are the changes that stored updates require.
+type effects struct {
+	empty  []schemas.MessageID               // deleted messages: remove their content
+	remove []schemas.MessageID               // forbidden or superseded updates
+	expire map[time.Time][]schemas.MessageID // updates whose time to expire changes
 }
 
-// slot is what one update of each counts for.
+// slot is the key of an update: of several with the same slot, only the newest applies.
 type slot struct {
 	chat   schemas.ChatID
 	target schemas.MessageID
@@ -108,41 +108,44 @@ type slot struct {
 	change schemas.MessageChange
 }
 
-func judge(updates []document, known map[schemas.MessageID]document) verdict {
+// effectsOf decides what applyUpdates changes. It reads the heads of updates and of their
+// known targets.
+func effectsOf(updates []document, known map[schemas.MessageID]document) effects {
 	newest := make(map[slot]schemas.MessageID)
 	deleted := make(map[schemas.MessageID]bool)
 	for _, u := range updates {
 		at := slot{u.Chat, u.TargetMessageID, u.SenderID, u.Change}
 		newest[at] = max(newest[at], u.MessageID)
-		if u.Change == schemas.ChangeDelete && counts(u, known) && known[u.TargetMessageID].MessageID != "" {
+		if u.Change == schemas.ChangeDelete && allowed(u, known) && known[u.TargetMessageID].MessageID != "" {
 			deleted[u.TargetMessageID] = true
 		}
 	}
-	v := verdict{expire: make(map[time.Time][]schemas.MessageID)}
+	e := effects{expire: make(map[time.Time][]schemas.MessageID)}
 	for id := range deleted {
-		v.deleted = append(v.deleted, id)
+		e.empty = append(e.empty, id)
 	}
 	for _, u := range updates {
-		target, there := known[u.TargetMessageID]
+		target, stored := known[u.TargetMessageID]
 		switch {
-		case !counts(u, known),
+		case !allowed(u, known),
 			newest[slot{u.Chat, u.TargetMessageID, u.SenderID, u.Change}] != u.MessageID,
 			deleted[u.TargetMessageID] && u.Change != schemas.ChangeDelete:
-			v.dropped = append(v.dropped, u.MessageID)
-		case there && !u.ExpiresAt.Equal(target.ExpiresAt):
-			v.expire[target.ExpiresAt] = append(v.expire[target.ExpiresAt], u.MessageID)
+			e.remove = append(e.remove, u.MessageID)
+		case stored && !u.ExpiresAt.Equal(target.ExpiresAt):
+			e.expire[target.ExpiresAt] = append(e.expire[target.ExpiresAt], u.MessageID)
 		}
 	}
-	return v
+	return e
 }
 
-// counts says whether the update may be made, as far as its target is known.
-func counts(u document, known map[schemas.MessageID]document) bool {
-	target, there := known[u.TargetMessageID]
-	return !there || target.Chat == u.Chat && (u.Change.Window() == 0 || target.SenderID == u.SenderID)
+// allowed reports whether the sender of the update may change its target. An update whose
+// target is unknown is allowed for now.
+func allowed(u document, known map[schemas.MessageID]document) bool {
+	target, stored := known[u.TargetMessageID]
+	return !stored || target.Chat == u.Chat && (u.Change.Window() == 0 || target.SenderID == u.SenderID)
 }
 
-// oneOf names each id once.
+// oneOf returns a filter for documents whose field has one of the ids.
 func oneOf(field string, ids []schemas.MessageID) bson.D {
 	each := slices.Compact(slices.Sorted(slices.Values(ids)))
 	return bson.D{{Key: field, Value: bson.D{{Key: "$in", Value: each}}}}
@@ -153,7 +156,7 @@ func set(ctx context.Context, of *driver.Collection, filter bson.D, field string
 	return err
 }
 
-// find reads all that matches: the fields that are named, or whole documents.
+// find reads all matches: the named fields, or whole documents.
 func find(ctx context.Context, of *driver.Collection, filter bson.D, fields ...string) (found []document, err error) {
 	opts := options.Find()
 	if len(fields) > 0 {
@@ -165,7 +168,7 @@ func find(ctx context.Context, of *driver.Collection, filter bson.D, fields ...s
 	}
 	cursor, err := of.Find(ctx, filter, opts)
 	if err == nil {
-		err = cursor.All(ctx, &found) // which closes it
+		err = cursor.All(ctx, &found) // it also closes the cursor
 	}
 	return found, err
 }

@@ -23,7 +23,7 @@ type participant struct {
 	chat schemas.ChatID
 }
 
-// Append stores messages, each once, and updates, as workers.Store says.
+// Append implements workers.Store.
 func (s *Store) Append(ctx context.Context, messages []schemas.Message) error {
 	for batch := range slices.Chunk(messages, batchSize) {
 		err := s.write(ctx, func(tx *sql.Tx) error { return appendBatch(ctx, tx, batch) })
@@ -77,5 +77,5 @@ func appendBatch(ctx context.Context, tx *sql.Tx, batch []schemas.Message) error
 			return err
 		}
 	}
-	return settle(ctx, tx, added, targets)
+	return applyUpdates(ctx, tx, added, targets)
 }

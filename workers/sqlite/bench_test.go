@@ -8,7 +8,7 @@ import (
 	"roost/schemas"
 )
 
-// benchMessages makes n messages of 200 bytes in 200 chats, from number start on.
+// benchMessages returns n messages of 200 bytes in 200 chats. The first has the number start.
 func benchMessages(from schemas.Timestamp, start, n int) []schemas.Message {
 	content := fmt.Sprintf("%0200d", start)
 	messages := make([]schemas.Message, n)

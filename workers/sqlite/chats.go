@@ -7,14 +7,14 @@ import (
 	"roost/schemas"
 )
 
-// In a chat of two any message is a match; in a group the search goes on to the
-// first message, or update, of that user.
+// selectChats reads one message of each 1:1 chat: any of them matches. In a group it reads
+// up to the first message or update of the user.
 const selectChats = `
 	SELECT chat FROM participants AS p WHERE user_id = ? AND (
 		EXISTS (SELECT 1 FROM messages WHERE chat = p.chat AND (sender_id = p.user_id OR receiver_id = p.user_id))
 		OR EXISTS (SELECT 1 FROM updates WHERE chat = p.chat AND (sender_id = p.user_id OR receiver_id = p.user_id)))`
 
-// Chats returns the chats of a user, as workers.Store says.
+// Chats implements workers.Store.
 func (s *Store) Chats(ctx context.Context, user schemas.UserID) ([]schemas.ChatID, error) {
 	chats, err := s.chats(ctx, user)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"roost/schemas"
 )
 
-// Deletes go in batches, so that Append gets its turn in between.
+// The queries delete in batches, so Append can write between two of them.
 const (
 	deleteBetween = `
 		DELETE FROM messages WHERE rowid IN (
@@ -31,7 +31,7 @@ const (
 			AND NOT EXISTS (SELECT 1 FROM updates WHERE chat = ?1)`
 )
 
-// DeleteBetween deletes the messages of a chat of a time, as workers.Store says.
+// DeleteBetween implements workers.Store.
 func (s *Store) DeleteBetween(ctx context.Context, chat schemas.ChatID, from, to schemas.Timestamp) (int, error) {
 	n, err := s.deleteAll(ctx, deleteBetween, chat, from, to, batchSize)
 	if err == nil {
@@ -43,7 +43,7 @@ func (s *Store) DeleteBetween(ctx context.Context, chat schemas.ChatID, from, to
 	return n, nil
 }
 
-// DeleteExpired deletes what is expired at now, as workers.Store says.
+// DeleteExpired implements workers.Store.
 func (s *Store) DeleteExpired(ctx context.Context, now schemas.Timestamp) (int, error) {
 	n, err := s.deleteExpired(ctx, now)
 	if err != nil {
@@ -84,7 +84,8 @@ func (s *Store) deleteAll(ctx context.Context, query string, args ...any) (int, 
 	}
 }
 
-// deleteBatch deletes messages or updates, and the participants of chats that it empties.
+// deleteBatch deletes messages or updates, and the participants of the chats that become
+// empty.
 func deleteBatch(ctx context.Context, tx *sql.Tx, query string, args []any) (int, error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {

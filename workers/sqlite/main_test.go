@@ -67,8 +67,8 @@ func count(t *testing.T, s *sqlite.Store) int {
 	return len(page)
 }
 
-// startChild starts a second process that appends message 1000, 1001, … to the
-// file, one at a time, and says a line for each that it has appended.
+// startChild starts a second process. It appends messages 1000, 1001, … to the file, one at a
+// time, and prints a line after each.
 func startChild(t *testing.T, path string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -96,7 +96,7 @@ func child(path string) int {
 			return 1
 		}
 		if _, err := fmt.Println(n); err != nil {
-			return 0 // nobody listens any more
+			return 0 // the parent has closed the pipe
 		}
 	}
 }

@@ -20,25 +20,25 @@ import (
 
 const (
 	readers     = 4
-	readTimeout = 5 * time.Second // for the lock of a process that puts the log in order after a crash
+	readTimeout = 5 * time.Second // for the lock of a process that recovers the log after a crash
 	lockTimeout = 30 * time.Second
 
-	// batchSize bounds a transaction, so that nobody waits long for the one
-	// connection that writes.
+	// batchSize bounds a transaction, so no call waits long for the one connection
+	// that writes.
 	batchSize = 1000
 )
 
-// Store is history in a SQLite file. It satisfies workers.Store.
+// Store keeps history in a SQLite file. It implements workers.Store.
 type Store struct {
 	writer *sql.DB // one connection: SQLite has one writer at a time, and a queue here respects ctx
 	reader *sql.DB
 	now    func() schemas.Timestamp
 }
 
-// Open opens the history in the file at path, and creates it where there is
-// none; its directory must be there. It refuses a file that is no SQLite
-// database, belongs to another program, or was written by a newer Roost. Any
-// number of Stores, in any number of processes, may have one file open.
+// Open opens the history file at path, and creates it if it does not exist. The
+// directory must exist. Open refuses a file that is not a SQLite database, belongs to
+// another program, or was written by a newer Roost. Any number of Stores, in any number
+// of processes, may open the same file.
 func Open(path string) (*Store, error) {
 	s, err := open(path)
 	if err != nil {
@@ -65,10 +65,9 @@ func open(path string) (*Store, error) {
 	return &Store{writer: writer, reader: reader, now: schemas.Now}, nil
 }
 
-// create makes the file, because SQLite itself would make it readable to all.
-// It must not open a file that is there: closing it again would drop the locks
-// that this process holds on it, see https://www.sqlite.org/howtocorrupt.html,
-// section 2.2.
+// create creates the file, because SQLite itself would let every user of the machine
+// read it. It must not open an existing file: closing that would release the locks that
+// this process holds on it, see https://www.sqlite.org/howtocorrupt.html, section 2.2.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -76,7 +75,7 @@ func create(path string) error {
 	}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
-		return pathErr.Err // the path is in the message already
+		return pathErr.Err // the message of Open names the path
 	}
 	if err != nil {
 		return err
@@ -91,7 +90,7 @@ func connect(path string, connections int, query url.Values) (*sql.DB, error) {
 	}
 	query.Set("mode", "rw")
 	query.Set("_synchronous", "FULL")
-	query.Set("_error_rc", "1") // no text of another error beside a code
+	query.Set("_error_rc", "1") // without it, a code may come with the text of another error
 	name := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {
@@ -102,17 +101,16 @@ func connect(path string, connections int, query url.Values) (*sql.DB, error) {
 	return db, nil
 }
 
-// Close ends the store. It may be called again.
+// Close closes the connections. It may be called again.
 func (s *Store) Close() error {
-	// The last connection to close folds the log into the file, which only a
-	// writer can.
+	// The last connection to close copies the log into the file. Only a writer can.
 	if err := errors.Join(s.reader.Close(), s.writer.Close()); err != nil {
 		return fmt.Errorf("failed to close the history file: %w", err)
 	}
 	return nil
 }
 
-// Ping says whether the file can be read.
+// Ping implements workers.Store. It reads from the file.
 func (s *Store) Ping(ctx context.Context) error {
 	var n int
 	err := s.reader.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM messages LIMIT 1)").Scan(&n)
@@ -122,7 +120,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// write runs do in a transaction that holds the write lock from its start: one
+// write runs do in a transaction that holds the write lock from its start. A transaction
 // that begins as a reader could not wait for the lock later.
 func (s *Store) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	return inTx(ctx, s.writer, do)
@@ -137,16 +135,16 @@ func inTx(ctx context.Context, db *sql.DB, do func(tx *sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	defer func() { _ = tx.Rollback() }() // it does nothing after Commit
 	if err := do(tx); err != nil {
 		return err
 	}
 	return tx.Commit()
 }
 
-// untilUnlocked runs do until nobody else holds the lock that it needs, for
-// lockTimeout at most. SQLite's own waiting asks every 100 ms in the end, and so
-// may never meet the moment between two transactions of a busy neighbour.
+// untilUnlocked repeats do while another process holds the lock that it needs, for at
+// most lockTimeout. SQLite's own wait tries only every 100 ms after a while. So it may
+// never find the moment between two transactions of a busy process.
 func untilUnlocked(ctx context.Context, do func() error) error {
 	for start := time.Now(); ; {
 		err := do()
@@ -161,7 +159,7 @@ func untilUnlocked(ctx context.Context, do func() error) error {
 	}
 }
 
-// oldest is the timestamp of the oldest message that is not expired at now.
+// oldest returns the timestamp of the oldest message that is not expired at now.
 func oldest(now schemas.Timestamp) schemas.Timestamp {
 	return schemas.TimestampOf(now.Time().Add(-schemas.HistoryDays * 24 * time.Hour))
 }

@@ -43,7 +43,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a damaged page", "it is not a SQLite database", damaged},
 		{"another program's database", "it is the database of another program", run("CREATE TABLE recipes (name TEXT)")},
 		{"another program's version", "it is the database of another program", run("PRAGMA user_version = 1")},
-		{"a newer version", "it was written by a newer version (schema 1000, this one knows 2)",
+		{"a newer version", "a newer version wrote it (schema 1000, this version knows 2)",
 			run("CREATE TABLE messages (x); PRAGMA application_id = 0x526f6f73; PRAGMA user_version = 1000")},
 		{"a directory", "unable to open database file", func(t *testing.T, path string) {
 			if err := os.Mkdir(path, 0o700); err != nil {
@@ -62,7 +62,7 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.arrange(t, path)
-			before, _ := os.ReadFile(path) // of a directory or of nothing there is none
+			before, _ := os.ReadFile(path) // it fails for a directory or a missing file
 			s, err := Open(path)
 			if err == nil {
 				_ = s.Close()
@@ -73,13 +73,13 @@ func TestOpenRefuses(t *testing.T) {
 				t.Errorf("got  %q\nwant one line with the path and %q", got, tt.want)
 			}
 			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
-				t.Error("the file was refused, and changed")
+				t.Error("Open refused the file, but changed it")
 			}
 		})
 	}
 }
 
-// damaged makes a good history whose first page, after the header, is noise.
+// damaged creates a history file with random bytes in its first page, after the header.
 func damaged(t *testing.T, path string) {
 	s, err := Open(path)
 	if err != nil {
@@ -123,15 +123,15 @@ func TestDurabilitySettings(t *testing.T) {
 	}
 	var overwrites bool
 	if err := s.writer.QueryRow("PRAGMA secure_delete").Scan(&overwrites); err != nil || !overwrites {
-		t.Errorf("what is deleted stands in the file (error %v)", err)
+		t.Errorf("secure_delete is off (error %v)", err)
 	}
 	if _, err := s.reader.Exec("DELETE FROM messages"); err == nil {
-		t.Error("a connection for reading wrote")
+		t.Error("a connection for reads can write")
 	}
 }
 
-// TestQueryPlans holds every query to the index that was made for it: the
-// contract suite would pass without any.
+// TestQueryPlans checks that every query uses its index. The contract suite would pass
+// without any index.
 func TestQueryPlans(t *testing.T) {
 	s := openTemp(t)
 	for _, tt := range []struct {
@@ -161,7 +161,7 @@ func TestQueryPlans(t *testing.T) {
 	} {
 		plan := explainPlan(t, s.writer, tt.query, tt.args)
 		if !strings.Contains(plan, tt.want) || strings.Contains(plan, "SCAN") || strings.Contains(plan, "TEMP B-TREE") {
-			t.Errorf("%s\nis planned as\n%s\nwant %q, no SCAN and no TEMP B-TREE", tt.query, plan, tt.want)
+			t.Errorf("%s\nhas the plan\n%s\nwant %q, no SCAN and no TEMP B-TREE", tt.query, plan, tt.want)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestPageEndsAtRetentionToTheMillisecond(t *testing.T) {
 	}
 }
 
-func TestPageEndsWhereAMessageDisappearsToTheMillisecond(t *testing.T) {
+func TestPageHidesExpiredToTheMillisecond(t *testing.T) {
 	s := openTemp(t)
 	now := schemas.Now()
 	s.now = func() schemas.Timestamp { return now }
@@ -223,8 +223,8 @@ func TestPageEndsWhereAMessageDisappearsToTheMillisecond(t *testing.T) {
 	}
 }
 
-// TestDeletesLeaveNoParticipants is about what the contract suite cannot see, and
-// the disk can.
+// TestDeletesLeaveNoParticipants: deletes remove the participants of empty chats. The contract
+// suite cannot see these rows.
 func TestDeletesLeaveNoParticipants(t *testing.T) {
 	s := openTemp(t)
 	m := schemas.Message{MessageID: schemas.MessageIDAt(1), SenderID: "alice", ReceiverID: "bob", Content: "x", Timestamp: 1}
@@ -250,8 +250,8 @@ func TestDeletesLeaveNoParticipants(t *testing.T) {
 	}
 }
 
-// TestUpdatesLeaveNoParticipants: of a chat in which there was nothing but what
-// does not count, or what its message took along, nothing is left.
+// TestUpdatesLeaveNoParticipants: a chat has no rows after all its updates were forbidden, or
+// were deleted with their message.
 func TestUpdatesLeaveNoParticipants(t *testing.T) {
 	s := openTemp(t)
 	at := schemas.Now()
@@ -285,7 +285,7 @@ func TestUpdatesLeaveNoParticipants(t *testing.T) {
 	}
 }
 
-// TestMigration opens a file that the first schema made.
+// TestMigration opens a file of the first schema.
 func TestMigration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	db, err := sql.Open("sqlite", path)
@@ -303,7 +303,7 @@ func TestMigration(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time there is nothing to do
+	for range 2 { // the second Open has nothing to migrate
 		s, err := Open(path)
 		if err != nil {
 			t.Fatal(err)
@@ -327,7 +327,7 @@ func TestMigration(t *testing.T) {
 	}
 }
 
-// TestDeletedIsOverwritten looks for what was written in the bytes of the file.
+// TestDeletedIsOverwritten searches the bytes of the file for deleted contents.
 func TestDeletedIsOverwritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	s, err := Open(path)
@@ -357,7 +357,7 @@ func TestDeletedIsOverwritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := s.DeleteExpired(t.Context(), at+1000); err != nil || n != 10 {
-		t.Fatalf("%d have disappeared, error %v", n, err)
+		t.Fatalf("%d messages expired, error %v", n, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -368,13 +368,13 @@ func TestDeletedIsOverwritten(t *testing.T) {
 	}
 	for _, word := range []string{"swordfish", "and more", "marlin"} {
 		if n := bytes.Count(file, []byte(word)); n != 0 {
-			t.Errorf("%q stands in the file %d times", word, n)
+			t.Errorf("the file contains %q %d times", word, n)
 		}
 	}
 }
 
-// TestLockOfAnotherHandle wants an end with ctx, and not only after the lock
-// timeout, while somebody else holds the write lock.
+// TestLockOfAnotherHandle: while another handle holds the write lock, Append returns when ctx
+// ends, and does not wait for the lock timeout.
 func TestLockOfAnotherHandle(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	var stores [2]*Store
@@ -394,7 +394,7 @@ func TestLockOfAnotherHandle(t *testing.T) {
 		if err := stores[1].Append(ctx, m); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) >= lockTimeout {
 			t.Errorf("Append against a lock: error %v after %v", err, time.Since(start))
 		}
-		_, err := stores[1].Page(t.Context(), m[0].Chat(), 0, 2, 1) // reading goes on
+		_, err := stores[1].Page(t.Context(), m[0].Chat(), 0, 2, 1) // reads still work
 		return err
 	})
 	if err != nil {

@@ -13,9 +13,9 @@ const selectPage = `
 	FROM messages WHERE chat = ? AND timestamp BETWEEN ? AND ? AND (expires_at = 0 OR expires_at > ?)
 	ORDER BY message_id DESC LIMIT ?`
 
-// Page returns the newest messages of a chat, as workers.Store says.
+// Page implements workers.Store.
 func (s *Store) Page(ctx context.Context, chat schemas.ChatID, since, upTo schemas.Timestamp, limit int) ([]schemas.Message, error) {
-	if limit <= 0 { // SQLite takes less than 0 for no limit
+	if limit <= 0 { // to SQLite, a negative limit means no limit
 		return nil, nil
 	}
 	now := s.now()

@@ -10,27 +10,27 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// applicationID stands in the header of the file, so that the database of
-// another program is told from ours: "Roos" in ASCII.
+// applicationID identifies the file as a history of Roost. SQLite stores it in the header
+// of the file. It is "Roos" in ASCII.
 const applicationID = 0x526f6f73
 
-// migrations make the schema. The file's user_version counts how many of them it
-// has; one that was released is never changed, only followed by another.
+// migrations create the schema. The file's user_version is the number of migrations that
+// it has. A released migration never changes; a change of the schema is a further one.
 //
-// messages is a plain rowid table: messages come in the order of time, so they
-// and their ids are appended at the right edge, where a table clustered by chat
-// writes a page per chat. messages_by_chat holds the timestamp as well, so that
-// messages outside of the bounds of a page are skipped within the index.
+// The table messages is a plain rowid table. Messages arrive in the order of time, so
+// SQLite appends them and their ids at the end. A table clustered by chat would write a
+// page per chat. The index messages_by_chat also holds the timestamp, so SQLite skips
+// messages outside the bounds of a page within the index.
 //
-// participants answers Chats. Two indexes on messages, (sender_id, chat) and
-// (receiver_id, chat), would do it too, but cost every message two entries at
-// random places, about half of the write throughput; a pair here is written
-// once. A row may outlive its last message in a group where others still have
-// some, so Chats looks for a message, too.
+// The table participants serves Chats. Two indexes on messages, (sender_id, chat) and
+// (receiver_id, chat), would also serve it. But they would cost two entries at random
+// places per message, about half of the write throughput; a pair in participants is
+// written once. The row of a user may outlive the user's last message in a group with
+// other messages, so Chats also checks for a message.
 //
-// updates has of each (target, sender, change) in a chat the newest. It is clustered by
-// target, which are mostly among the newest messages. kept_until is the last millisecond
-// of the target, where that is known.
+// The table updates has the newest update of each (target, sender, change) in a chat. It
+// is clustered by target, because most targets are among the newest messages. The column
+// kept_until is the last millisecond of the target, if the target is known.
 var migrations = []string{`
 CREATE TABLE messages (
 	message_id           TEXT    NOT NULL PRIMARY KEY,
@@ -74,24 +74,24 @@ CREATE INDEX updates_by_chat ON updates (chat, target_message_id);
 CREATE INDEX updates_by_end ON updates (kept_until);
 `}
 
-var errNoDatabase = errors.New("it is not a SQLite database, or a damaged one")
+var errNoDatabase = errors.New("it is not a SQLite database, or it is damaged")
 
-// prepare brings the file to the newest schema, or says why it cannot be used. A
-// file that is refused stays as it was.
+// prepare migrates the file to the newest schema, or returns why the file cannot be used.
+// It does not change a file that it refuses.
 func prepare(ctx context.Context, db *sql.DB) error {
 	var mode string
 	err := untilUnlocked(ctx, func() error {
 		if _, err := examine(ctx, db); err != nil {
 			return err
 		}
-		// The file stays switched to a write-ahead log.
+		// The file keeps this mode.
 		return explain(db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode))
 	})
 	if err != nil {
 		return err
 	}
 	if mode != "wal" {
-		return fmt.Errorf("its file system cannot hold a write-ahead log (journal_mode is %s)", mode)
+		return fmt.Errorf("its file system does not support a write-ahead log (journal_mode is %s)", mode)
 	}
 	return inTx(ctx, db, func(tx *sql.Tx) error { return migrate(ctx, tx) })
 }
@@ -112,12 +112,12 @@ func examine(ctx context.Context, db interface {
 	case application != applicationID:
 		return 0, errors.New("it is the database of another program")
 	case version > len(migrations):
-		return 0, fmt.Errorf("it was written by a newer version (schema %d, this one knows %d)", version, len(migrations))
+		return 0, fmt.Errorf("a newer version wrote it (schema %d, this version knows %d)", version, len(migrations))
 	}
 	return version, nil
 }
 
-// migrate looks at the version again: another process may have been first.
+// migrate reads the version again, because another process may have migrated the file.
 func migrate(ctx context.Context, tx *sql.Tx) error {
 	version, err := examine(ctx, tx)
 	if err != nil || version == len(migrations) {
@@ -132,7 +132,7 @@ func migrate(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// explain says in words what SQLite says of a file that it cannot read.
+// explain adds errNoDatabase to an error of a file that SQLite cannot read.
 func explain(err error) error {
 	if isCode(err, lib.SQLITE_NOTADB) || isCode(err, lib.SQLITE_CORRUPT) {
 		return fmt.Errorf("%w: %w", errNoDatabase, err)
@@ -140,7 +140,7 @@ func explain(err error) error {
 	return err
 }
 
-// isCode looks at the primary part of a result code.
+// isCode reports whether the primary result code of err is code.
 func isCode(err error, code int) bool {
 	var e *driver.Error
 	return errors.As(err, &e) && e.Code()&0xff == code

@@ -33,7 +33,7 @@ func TestReopenKeepsMessages(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(path + "-wal"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the log was not folded into the file by Close: %v", err)
+		t.Errorf("Close did not copy the log into the file: %v", err)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestTwoStoresOnOneFile(t *testing.T) {
 	}
 }
 
-// TestOpenAtOnce has several handles make the schema of one new file.
+// TestOpenAtOnce: several handles create the schema of one new file at the same time.
 func TestOpenAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	var opens errgroup.Group
@@ -77,8 +77,8 @@ func TestOpenAtOnce(t *testing.T) {
 	}
 }
 
-// TestSecondProcess writes beside another process, kills that one, and wants
-// everything that it had acknowledged.
+// TestSecondProcess writes to the file of another process and kills that process. The file has
+// every message that the other process acknowledged.
 func TestSecondProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	s := openStore(t, path)
@@ -96,11 +96,11 @@ func TestSecondProcess(t *testing.T) {
 	for lines.Scan() {
 		acknowledged++
 	}
-	_ = cmd.Wait() // it was killed, and says so
+	_ = cmd.Wait() // it returns that the process was killed
 	if acknowledged < 30 {
 		t.Fatalf("the second process appended only %d messages", acknowledged)
 	}
-	if got, want := count(t, s), 30+acknowledged; got != want && got != want+1 { // one may be on disk and not said yet
+	if got, want := count(t, s), 30+acknowledged; got != want && got != want+1 { // one may be on the disk, but not acknowledged yet
 		t.Fatalf("%d messages, want %d", got, want)
 	}
 }
@@ -143,11 +143,11 @@ func TestPathsWithSigns(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			t.Errorf("the file is not where it was asked for: %v", err)
+			t.Errorf("the file is not at its path: %v", err)
 		}
 	}
 	t.Chdir(dir)
 	if got := count(t, openStore(t, "hash#1.db")); got != 1 {
-		t.Errorf("the relative path shows %d messages", got)
+		t.Errorf("the file at the relative path has %d messages", got)
 	}
 }

@@ -22,11 +22,12 @@ const (
 		WHERE excluded.message_id > updates.message_id`
 	selectTarget = `SELECT chat, sender_id, timestamp, expires_at FROM messages WHERE message_id = ?`
 
-	// What somebody does to another's message, or names it by in another chat.
+	// deleteForeign deletes edits and deletions of another user's message, and updates
+	// that name the message in another chat.
 	deleteForeign = `
 		DELETE FROM updates WHERE target_message_id = ?1
 			AND (chat <> ?2 OR sender_id <> ?3 AND change <> 'reaction') RETURNING chat`
-	// A deletion that is left then is the sender's.
+	// emptyDeleted runs after deleteForeign, so each deletion is the sender's.
 	emptyDeleted = `
 		UPDATE messages SET content = '' WHERE message_id = ?1 AND content <> ''
 			AND EXISTS (SELECT 1 FROM updates WHERE target_message_id = ?1 AND change = 'delete')`
@@ -36,12 +37,12 @@ const (
 	keepAsTarget = `UPDATE updates SET kept_until = ?2 WHERE target_message_id = ?1 AND kept_until <> ?2`
 )
 
-// selectUpdated asks which of n messages have updates.
+// selectUpdated returns a query for those of n messages that have updates.
 func selectUpdated(n int) string {
 	return `SELECT DISTINCT target_message_id FROM updates WHERE target_message_id IN (?` + strings.Repeat(", ?", n-1) + `)`
 }
 
-// selectUpdates asks for the updates of n messages of a chat.
+// selectUpdates returns a query for the updates of n messages of a chat.
 func selectUpdates(n int) string {
 	return `
 		SELECT target_message_id, sender_id, change, message_id, receiver_id, group_id,
@@ -49,10 +50,11 @@ func selectUpdates(n int) string {
 		FROM updates WHERE chat = ? AND target_message_id IN (?` + strings.Repeat(", ?", n-1) + `)`
 }
 
-// settle brings messages and updates together, whichever of them is new.
-func settle(ctx context.Context, tx *sql.Tx, added, targets []schemas.MessageID) error {
+// applyUpdates applies the stored updates of the new messages, and of the targets of new
+// updates.
+func applyUpdates(ctx context.Context, tx *sql.Tx, added, targets []schemas.MessageID) error {
 	if len(added) > 0 {
-		found, err := updated(ctx, tx, added)
+		found, err := haveUpdates(ctx, tx, added)
 		if err != nil {
 			return err
 		}
@@ -60,14 +62,15 @@ func settle(ctx context.Context, tx *sql.Tx, added, targets []schemas.MessageID)
 	}
 	slices.Sort(targets)
 	for _, id := range slices.Compact(targets) {
-		if err := settleOne(ctx, tx, id); err != nil {
+		if err := applyUpdatesOf(ctx, tx, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func updated(ctx context.Context, tx *sql.Tx, ids []schemas.MessageID) (targets []schemas.MessageID, err error) {
+// haveUpdates returns those of the messages that have stored updates.
+func haveUpdates(ctx context.Context, tx *sql.Tx, ids []schemas.MessageID) (targets []schemas.MessageID, err error) {
 	rows, err := tx.QueryContext(ctx, selectUpdated(len(ids)), arguments(ids)...)
 	if err != nil {
 		return nil, err
@@ -83,12 +86,14 @@ func updated(ctx context.Context, tx *sql.Tx, ids []schemas.MessageID) (targets 
 	return targets, rows.Err()
 }
 
-func settleOne(ctx context.Context, tx *sql.Tx, id schemas.MessageID) error {
+// applyUpdatesOf applies the stored updates of one message: it deletes the forbidden ones,
+// empties a deleted message, and sets when the updates expire.
+func applyUpdatesOf(ctx context.Context, tx *sql.Tx, id schemas.MessageID) error {
 	var m schemas.Message
 	var chat schemas.ChatID
 	err := tx.QueryRowContext(ctx, selectTarget, id).Scan(&chat, &m.SenderID, &m.Timestamp, &m.ExpiresAt)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // until the message comes
+		return nil // Append calls it again with the message
 	}
 	if err != nil {
 		return err
@@ -111,7 +116,7 @@ func settleOne(ctx context.Context, tx *sql.Tx, id schemas.MessageID) error {
 	return nil
 }
 
-// Updates returns what was done to messages, as workers.Store says.
+// Updates implements workers.Store.
 func (s *Store) Updates(ctx context.Context, chat schemas.ChatID, targets []schemas.MessageID) ([]schemas.Message, error) {
 	var all []schemas.Message
 	for some := range slices.Chunk(targets, batchSize) {

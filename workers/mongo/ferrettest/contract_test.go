@@ -13,19 +13,18 @@ import (
 	"roost/workers/mongo/mongotest"
 )
 
-// TestContract leaves nothing of the suite out. Three faults of FerretDB v1.24.2
-// would ask for it, and the store happens not to meet them: a delete of more than
-// 32,766 documents fails (it deletes 1,000 at once), distinct refuses a command
-// with a deadline (it groups), and a bulk of 100 updates of known documents hangs (it
-// sends one update a command).
+// TestContract runs the whole suite. The store avoids three faults of FerretDB v1.24.2: a
+// delete of more than 32,766 documents fails (the store deletes 1,000 at once), distinct
+// refuses a command with a deadline (the store groups), and a bulk of 100 updates of stored
+// documents hangs (the store sends one update per command).
 func TestContract(t *testing.T) {
 	historytest.Run(t, func(t *testing.T) workers.Store {
 		return openStore(t, mongo.Options{Logger: slog.New(slog.DiscardHandler)})
 	})
 }
 
-// TestIndexRefused wants one warning of a server that has no TTL indexes, and no
-// line at all of one that has.
+// TestIndexRefused: Open logs one warning if the server has no TTL indexes, and otherwise
+// nothing.
 func TestIndexRefused(t *testing.T) {
 	var log bytes.Buffer
 	openStore(t, mongo.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})

@@ -19,7 +19,7 @@ import (
 	"roost/workers/mongo"
 )
 
-// recorder keeps the commands that a store sends.
+// recorder records the commands that a store sends.
 type recorder struct {
 	mu       sync.Mutex // guards commands
 	commands []bson.Raw
@@ -58,9 +58,9 @@ func recordedStore(t *testing.T) (*mongo.Store, *recorder) {
 	return s, r
 }
 
-// TestGolden holds every command of the store to a file. The messages are of
-// January 2026: the TTL of a real MongoDB deletes them within a minute, which no
-// step here would notice, because commands are compared and not answers.
+// TestGolden compares every command of the store with a file. The messages are from January
+// 2026, so the TTL of a real MongoDB deletes them within a minute. No step notices that,
+// because the test compares commands and not answers.
 func TestGolden(t *testing.T) {
 	s, r := recordedStore(t)
 	ctx := t.Context()
@@ -102,7 +102,7 @@ func TestGolden(t *testing.T) {
 			_, err := s.Page(ctx, direct.Chat(), 0, goldenNow, schemas.HistoryPageSize)
 			return err
 		}},
-		{"page_without_end", func() error { // the driver would cut the limit to its lower 32 bits
+		{"page_without_end", func() error { // the driver would keep only the lower 32 bits of the limit
 			_, err := s.Page(ctx, direct.Chat(), goldenNow, goldenNow, 1<<40)
 			return err
 		}},
@@ -116,8 +116,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestGoldenDeletes is apart from TestGolden because a delete names the ids that
-// a find gave: its messages must be there, so they are of today.
+// TestGoldenDeletes uses messages of today, because a delete names the ids that a find
+// returned.
 func TestGoldenDeletes(t *testing.T) {
 	s, r := recordedStore(t)
 	ctx, now := t.Context(), schemas.Now()
@@ -146,9 +146,9 @@ func TestGoldenDeletes(t *testing.T) {
 	}
 }
 
-// TestGoldenUpdates is of commands that name what a find gave, too: of a deletion
-// and an edit that are replaced, or go with the content, and of an update that
-// comes before its message and then disappears with it.
+// TestGoldenUpdates tests commands that name the ids that a find returned: for a deletion and
+// an edit that are superseded, or deleted with the content, and for an update that comes before
+// its message and expires with it.
 func TestGoldenUpdates(t *testing.T) {
 	s, r := recordedStore(t)
 	ctx, now := t.Context(), schemas.Now()
@@ -186,7 +186,7 @@ func TestGoldenUpdates(t *testing.T) {
 	}
 }
 
-// replaceIDs puts a fixed time in the place of this one, in ids.
+// replaceIDs replaces the time of this run in ids by a fixed one.
 func replaceIDs(t *testing.T, command bson.Raw, at schemas.Timestamp) bson.Raw {
 	t.Helper()
 	from, to := `"`+schemas.MessageIDAt(at)[:10], `"`+schemas.MessageIDAt(goldenNow)[:10]
@@ -204,7 +204,7 @@ func replaceIDs(t *testing.T, command bson.Raw, at schemas.Timestamp) bson.Raw {
 	return command
 }
 
-// TestAppendInBatches holds the size of a command.
+// TestAppendInBatches checks the size of the commands.
 func TestAppendInBatches(t *testing.T) {
 	s, r := recordedStore(t)
 	r.take()
@@ -232,13 +232,13 @@ func TestAppendInBatches(t *testing.T) {
 	}
 }
 
-// compare compares commands with a golden file, without what differs from one
-// run, server or topology to the next.
+// compare compares commands with a golden file. It leaves out the fields that depend on the
+// run, the server or the topology.
 func compare(t *testing.T, name string, commands []bson.Raw) {
 	t.Helper()
 	var got bytes.Buffer
 	for _, c := range commands {
-		// Canonical, so that a long is told from an int and a date from both.
+		// Canonical JSON shows the difference between a long, an int and a date.
 		data, err := bson.MarshalExtJSON(normal(t, c), true, false)
 		if err != nil {
 			t.Fatal(err)
@@ -259,7 +259,7 @@ func compare(t *testing.T, name string, commands []bson.Raw) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("%s differs; where that is meant, run with -update\ngot\n%s\nwant\n%s", path, got.Bytes(), want)
+		t.Errorf("%s differs; if that is intended, run with -update\ngot\n%s\nwant\n%s", path, got.Bytes(), want)
 	}
 }
 
@@ -272,7 +272,7 @@ func normal(t *testing.T, command bson.Raw) bson.D {
 	for _, e := range all {
 		switch e.Key {
 		case "lsid", "txnNumber", "$clusterTime", "$readPreference":
-			continue // of the session and the topology
+			continue // it depends on the session and the topology
 		case "$db":
 			if name, _ := e.Value.(string); strings.HasPrefix(name, "roost_test_") {
 				e.Value = "roost_test_…"
@@ -285,7 +285,7 @@ func normal(t *testing.T, command bson.Raw) bson.D {
 	return kept
 }
 
-// replaceTimes puts fixed times in the place of those of this run, in filters.
+// replaceTimes replaces the times of this run in filters by fixed ones.
 func replaceTimes(t *testing.T, command bson.Raw, fixed map[schemas.Timestamp]schemas.Timestamp) bson.Raw {
 	t.Helper()
 	var d bson.D

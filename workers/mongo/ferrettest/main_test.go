@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// server is what the tests run against.
+// server is the server that the tests use.
 var server struct {
 	uri    string
 	ferret bool
@@ -51,8 +51,8 @@ func run(m *testing.M) (int, error) {
 	return code, goleak.Find()
 }
 
-// startFerret starts the one FerretDB of this process: a second on a port that
-// is taken would end the process from a finalizer.
+// startFerret starts the one FerretDB of this process. A second one on a port in use would end
+// the process from a finalizer.
 func startFerret(dir string) (stop func(), err error) {
 	f, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
@@ -67,8 +67,8 @@ func startFerret(dir string) (stop func(), err error) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		_ = f.Run(ctx) // always nil
+		_ = f.Run(ctx) // it always returns nil
 	}()
-	server.uri, server.ferret = f.MongoDBURI(), true // waits for the listener
+	server.uri, server.ferret = f.MongoDBURI(), true // it waits for the listener
 	return func() { cancel(); <-stopped }, nil
 }

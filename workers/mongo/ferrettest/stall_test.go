@@ -19,11 +19,11 @@ import (
 	"roost/workers/mongo/mongotest"
 )
 
-// TestStalledServer wants every operation to end by itself, without a deadline
-// of its caller, when the server takes commands and answers none.
+// TestStalledServer: if the server reads commands but answers none, every operation ends by
+// itself, even if its caller sets no deadline.
 func TestStalledServer(t *testing.T) {
 	if !server.ferret {
-		t.Skip("not run: it needs the embedded server, which has one address to stand in front of")
+		t.Skip("not run: the proxy needs the embedded server, which has one address")
 	}
 	uri, err := url.Parse(mongotest.Database(t, server.uri))
 	if err != nil {
@@ -31,7 +31,7 @@ func TestStalledServer(t *testing.T) {
 	}
 	p := startProxy(t, uri.Host)
 	uri.Host = p.listener.Addr().String()
-	// timeoutMS goes before Options.Timeout, which would be too short to open.
+	// timeoutMS overrides Options.Timeout, which would be too short for Open.
 	uri.RawQuery = "timeoutMS=3000"
 	s, err := mongo.Open(t.Context(), uri.String(), mongo.Options{Timeout: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -67,10 +67,10 @@ func TestStalledServer(t *testing.T) {
 	}
 }
 
-// TestServerThatComesLater opens a store whose server does not answer yet.
-func TestServerThatComesLater(t *testing.T) {
+// TestServerStartsLater opens a store whose server does not answer yet.
+func TestServerStartsLater(t *testing.T) {
 	if !server.ferret {
-		t.Skip("not run: it needs the embedded server, which has one address to stand in front of")
+		t.Skip("not run: the proxy needs the embedded server, which has one address")
 	}
 	uri, err := url.Parse(mongotest.Database(t, server.uri))
 	if err != nil {
@@ -98,11 +98,11 @@ func TestServerThatComesLater(t *testing.T) {
 		err = s.Append(t.Context(), []schemas.Message{m})
 	}
 	if err != nil || indexes.Load() < 3 {
-		t.Errorf("Append: %v, after %d indexes were made", err, indexes.Load())
+		t.Errorf("Append: %v, after %d indexes were created", err, indexes.Load())
 	}
 }
 
-// proxy stands before a server and, once stalled, takes bytes and gives none.
+// proxy forwards to a server. After it stalls, it reads bytes and forwards none.
 type proxy struct {
 	listener net.Listener
 	stalled  atomic.Bool
@@ -157,7 +157,7 @@ func (p *proxy) join(client net.Conn, target string) {
 	}
 }
 
-// gate lets bytes through until the proxy stalls, and drops them from then on.
+// gate forwards bytes until the proxy stalls, and then drops them.
 type gate struct {
 	*proxy
 	to net.Conn

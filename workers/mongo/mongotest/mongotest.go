@@ -1,4 +1,4 @@
-// Package mongotest gives each test a MongoDB database of its own.
+// Package mongotest gives each test its own MongoDB database.
 package mongotest
 
 import (
@@ -12,17 +12,17 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// URIEnv names the environment variable with the URI of a real MongoDB to test
-// on. Its user must be allowed to make and drop databases named roost_test_….
+// URIEnv is the environment variable with the URI of a real MongoDB for tests. The user of
+// the URI must be allowed to create and drop databases named roost_test_….
 const URIEnv = "ROOST_TEST_MONGO_URI"
 
-// Database returns the URI of a new database on that server. The cleanup of t
-// drops it, after everything that is registered with t from here on.
+// Database returns the URI of a new database on that server. The cleanup of t drops the
+// database, after every cleanup that is registered later.
 func Database(t *testing.T, uri string) string {
 	t.Helper()
 	name := "roost_test_" + strings.ToLower(rand.Text())
 	t.Cleanup(func() {
-		// The context of t has ended when its cleanup runs.
+		// The context of t ends before its cleanup runs.
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := drop(ctx, uri, name); err != nil {
@@ -43,8 +43,8 @@ func drop(ctx context.Context, uri, name string) error {
 	return client.Disconnect(ctx)
 }
 
-// withDatabase is the URI with another database name. Users stay those of the
-// database that the URI named, unless it says authSource.
+// withDatabase returns the URI with another database name. The old name becomes the
+// authSource, unless the URI has one.
 func withDatabase(uri, name string) string {
 	scheme, rest, _ := strings.Cut(uri, "://")
 	rest, query, _ := strings.Cut(rest, "?")
