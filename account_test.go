@@ -130,7 +130,7 @@ func TestClusterDeletes(t *testing.T) {
 	if err := gateway.Directory().EnsureUser(t.Context(), "dave"); err != nil {
 		t.Fatal(err)
 	}
-	if err := gateway.AdvanceReceipt(t.Context(), "alice", "dave", schemas.Watermark{DeliveredUpTo: gateway.Clock().Next()}); err != nil {
+	if err := gateway.Receipts().Advance(t.Context(), "alice", "dave", schemas.Watermark{DeliveredUpTo: gateway.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 	stop, err := gateway.ServeErasures()

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/receipts"
 )
 
 // messageDelivered is the verb message_delivered: this device has stored that
@@ -74,7 +74,7 @@ const receiptsSlack = time.Minute
 // sendReceipts shows what changed of read marks and receipts that the device may have
 // missed. Who has read receipts off sees those of nobody else.
 func (s *session) sendReceipts(ctx context.Context) {
-	changes := s.server.streams.ReceiptChanges(s.record.ReceiptsFrom.Time().Add(-receiptsSlack))
+	changes := s.server.streams.Receipts().Changes(s.record.ReceiptsFrom.Time().Add(-receiptsSlack))
 	err := s.showReceipts(ctx, changes)
 	if err == nil {
 		err = s.showGroupReceipts(ctx, changes)
@@ -90,7 +90,7 @@ func (s *session) sendReceipts(ctx context.Context) {
 
 // showReceipts shows how far the user has read on other devices, and how far others have
 // the user's messages.
-func (s *session) showReceipts(ctx context.Context, changes *streams.ReceiptChanges) error {
+func (s *session) showReceipts(ctx context.Context, changes *receipts.Changes) error {
 	me, err := s.server.directory.Registration(ctx, s.addr.User)
 	if err != nil {
 		return err

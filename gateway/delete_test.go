@@ -170,7 +170,7 @@ func TestDeletionIsTold(t *testing.T) {
 	phone := other.connect("bob") // a second device
 	eventually(t, "the receipt is durable", func() bool {
 		found := 0
-		err := h.conn.ReceiptChanges(time.Unix(0, 0)).OfUser(h.ctx(), "bob", nil, func(items []schemas.ReceiptItem) { found += len(items) })
+		err := h.conn.Receipts().Changes(time.Unix(0, 0)).OfUser(h.ctx(), "bob", nil, func(items []schemas.ReceiptItem) { found += len(items) })
 		return err == nil && found == 1
 	})
 
@@ -426,7 +426,7 @@ func TestReceiptsOfTheOneBefore(t *testing.T) {
 		}
 	}
 	// A watermark in a message of the first one, which carol's device got only now.
-	if err := h.conn.AdvanceReceipt(h.ctx(), "alice", "carol", schemas.Watermark{DeliveredUpTo: waits.MessageID}); err != nil {
+	if err := h.conn.Receipts().Advance(h.ctx(), "alice", "carol", schemas.Watermark{DeliveredUpTo: waits.MessageID}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "her own receipt", func() bool {

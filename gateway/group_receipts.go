@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/receipts"
 )
 
 // groupAge is how old the members may be by which receipts and typing are shown.
@@ -158,7 +158,7 @@ func (s *Server) groupReceipts(r *http.Request, u schemas.UserID) (int, any, err
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
-	found, err := s.streams.GroupReceipts(ctx, group.GroupID, users[1:])
+	found, err := s.streams.Receipts().OfGroup(ctx, group.GroupID, users[1:])
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
@@ -184,8 +184,8 @@ func (s *Server) groupReceipts(r *http.Request, u schemas.UserID) (int, any, err
 }
 
 // showGroupReceipts shows a device what changed in its groups while it was away.
-func (s *session) showGroupReceipts(ctx context.Context, changes *streams.ReceiptChanges) error {
-	items, err := changes.OfGroups(ctx, s.addr.User, schemas.MaxReceiptGroups)
+func (s *session) showGroupReceipts(ctx context.Context, changes *receipts.Changes) error {
+	items, err := s.server.streams.Groups().ReceiptChanges(ctx, changes, s.addr.User, schemas.MaxReceiptGroups)
 	if err != nil {
 		return err
 	}

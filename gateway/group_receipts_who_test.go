@@ -171,7 +171,7 @@ func TestReceiptsOfWhoIsAMemberNow(t *testing.T) {
 	id := h.makeGroup("alice", "bob", "carol")
 	mark := schemas.Watermark{DeliveredUpTo: h.conn.Clock().Next()}
 	for _, u := range []schemas.UserID{"alice", "bob", "carol"} {
-		if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, u, mark); err != nil {
+		if err := h.conn.Receipts().AdvanceInGroup(h.ctx(), id, u, mark); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -354,7 +354,7 @@ func TestReceiptsOfManyGroups(t *testing.T) {
 		id := h.makeGroup("alice", "bob", "carol", "dave")
 		mark := schemas.Watermark{DeliveredUpTo: h.conn.Clock().Next()}
 		for _, u := range []schemas.UserID{"bob", "carol", "dave"} {
-			if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, u, mark); err != nil {
+			if err := h.conn.Receipts().AdvanceInGroup(h.ctx(), id, u, mark); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -389,7 +389,7 @@ func TestReceiptsOfASmallGroupAmongLargeOnes(t *testing.T) {
 	}
 	id := h.makeGroup("alice", "bob")
 	mark := schemas.Watermark{DeliveredUpTo: h.conn.Clock().Next()}
-	if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, "bob", mark); err != nil {
+	if err := h.conn.Receipts().AdvanceInGroup(h.ctx(), id, "bob", mark); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.missed("alice", tablet); len(got) != 1 || got[0].Chat != string(id) {
@@ -404,12 +404,12 @@ func TestGroupReceiptsOnlyOfMeanwhile(t *testing.T) {
 	tablet := h.absent("alice")
 	id := h.makeGroup("alice", "bob")
 	mark := schemas.Watermark{DeliveredUpTo: h.conn.Clock().Next()}
-	if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, "bob", mark); err != nil {
+	if err := h.conn.Receipts().AdvanceInGroup(h.ctx(), id, "bob", mark); err != nil {
 		t.Fatal(err)
 	}
 	since := schemas.Now().Time()
 	for at, n := range map[int]int{-60_000: 1, +60_000: 0} { // ms
-		items, err := h.conn.ReceiptChanges((schemas.TimestampOf(since) + schemas.Timestamp(at)).Time()).OfGroups(h.ctx(), "alice", 1)
+		items, err := h.conn.Groups().ReceiptChanges(h.ctx(), h.conn.Receipts().Changes((schemas.TimestampOf(since) + schemas.Timestamp(at)).Time()), "alice", 1)
 		if err != nil || len(items) != n {
 			t.Errorf("since %d ms: %v %v, want %d", at, items, err, n)
 		}
@@ -446,10 +446,10 @@ func TestReceiptsThatWereMissed(t *testing.T) {
 	read := func(m schemas.MessageID) {
 		t.Helper()
 		mark := schemas.Watermark{DeliveredUpTo: m, ReadUpTo: m}
-		if err := h.conn.AdvanceReceipt(h.ctx(), "alice", "bob", mark); err != nil {
+		if err := h.conn.Receipts().Advance(h.ctx(), "alice", "bob", mark); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.conn.AdvanceGroupReceipt(h.ctx(), id, "bob", mark); err != nil {
+		if err := h.conn.Receipts().AdvanceInGroup(h.ctx(), id, "bob", mark); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,7 +29,7 @@ func (s *Server) getReads(r *http.Request, u schemas.UserID) (int, any, error) {
 	if err := s.reads.flush(r.Context(), u); err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
-	marks, next, err := s.streams.ReadMarks(r.Context(), u, from, schemas.MaxReadMarks)
+	marks, next, err := s.streams.Receipts().ReadMarks(r.Context(), u, from, schemas.MaxReadMarks)
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}

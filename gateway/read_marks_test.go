@@ -102,7 +102,7 @@ func TestGetReads(t *testing.T) {
 	id := h.conn.Clock().Next()
 	const n = schemas.MaxReadMarks
 	for i := range n {
-		if err := h.conn.AdvanceReadMark(h.ctx(), "bob", schemas.Participant{User: schemas.UserID(fmt.Sprint("friend", i))}, id); err != nil {
+		if err := h.conn.Receipts().AdvanceReadMark(h.ctx(), "bob", schemas.Participant{User: schemas.UserID(fmt.Sprint("friend", i))}, id); err != nil {
 			t.Fatal(err)
 		}
 	}

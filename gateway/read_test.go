@@ -41,7 +41,7 @@ func counter(t *testing.T, r *prometheus.Registry, name string) (sum float64) {
 // watermark is what a device of alice's that was away is told of bob.
 func (h *house) watermark(sender, reader schemas.UserID) (w schemas.Watermark) {
 	h.t.Helper()
-	err := h.conn.ReceiptChanges(time.Unix(0, 0)).OfUser(h.ctx(), sender, nil, func(items []schemas.ReceiptItem) {
+	err := h.conn.Receipts().Changes(time.Unix(0, 0)).OfUser(h.ctx(), sender, nil, func(items []schemas.ReceiptItem) {
 		for _, i := range items {
 			if i.UserID == reader {
 				w = schemas.Watermark{DeliveredUpTo: i.DeliveredUpTo, ReadUpTo: i.ReadUpTo}

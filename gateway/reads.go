@@ -142,7 +142,7 @@ func (r *reads) take(reader schemas.UserID, m *readerMarks) (of schemas.Particip
 func (r *reads) write(ctx context.Context, of schemas.Participant, reader schemas.UserID, mark waitingMark) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if err := r.streams.AdvanceReadMark(ctx, reader, of, mark.read); err != nil {
+	if err := r.streams.Receipts().AdvanceReadMark(ctx, reader, of, mark.read); err != nil {
 		return err
 	}
 	shown := schemas.Watermark{DeliveredUpTo: mark.shown, ReadUpTo: mark.shown}
@@ -150,9 +150,9 @@ func (r *reads) write(ctx context.Context, of schemas.Participant, reader schema
 	switch {
 	case mark.shown == "":
 	case of.Group != "":
-		err = r.streams.AdvanceGroupReceipt(ctx, of.Group, reader, shown)
+		err = r.streams.Receipts().AdvanceInGroup(ctx, of.Group, reader, shown)
 	default:
-		err = r.streams.AdvanceReceipt(ctx, of.User, reader, shown)
+		err = r.streams.Receipts().Advance(ctx, of.User, reader, shown)
 	}
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	if _, err := c.Signer(timeout(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AdvanceReceipt(timeout(t), "bob", "alice", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+	if err := c.Receipts().Advance(timeout(t), "bob", "alice", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 	session := schemas.Session{Gateway: "gw", ConnectedAt: 1}
@@ -54,7 +54,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 		"$KV.SESSIONS.%d.%[1]d", "$KV.RECEIPTS.%d.%[1]d", "$KV.MEMBERSHIPS.%d.%[1]d", "sent.0.%d.%[1]d", "inbox.0.%d.%[1]d")
 	recordSent(t, c, streamstest.NewAddress(c), 1, "the newest record can be read")
 	// What is newer can be read: the older ones are not left out.
-	if err := c.AdvanceReceipt(timeout(t), "bob", "carol", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+	if err := c.Receipts().Advance(timeout(t), "bob", "carol", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 	c.Close()
@@ -105,7 +105,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 			return err == nil && all[0].Gateway == "gw", err
 		},
 		"receipts": func(ctx context.Context, u schemas.UserID, _ subject.Address, _ schemas.GroupID) (found bool, err error) {
-			err = c.ReceiptChanges(time.Unix(1, 0)).OfUser(ctx, u, nil, func([]schemas.ReceiptItem) { found = true })
+			err = c.Receipts().Changes(time.Unix(1, 0)).OfUser(ctx, u, nil, func([]schemas.ReceiptItem) { found = true })
 			return found, err
 		},
 	}

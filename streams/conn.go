@@ -20,6 +20,7 @@ import (
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/publisher"
+	"roost/streams/receipts"
 	"roost/streams/subject"
 )
 
@@ -89,7 +90,7 @@ type Conn struct {
 	directory  *Directory
 	presence   *Presence
 	bus        bus.Bus
-	receipts   *receipts
+	receipts   *receipts.Receipts
 	groups     *Groups
 	requests   jetstream.KeyValue // REQUESTS, see Request
 	shown      []shown            // by partition
@@ -173,7 +174,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if c.presence, err = openPresence(ctx, c); err != nil {
 		return err
 	}
-	if c.receipts, err = openReceipts(ctx, c); err != nil {
+	if c.receipts, err = receipts.Open(ctx, c.api, c.publisher); err != nil {
 		return err
 	}
 	if c.groups, err = openGroups(ctx, c); err != nil {
@@ -308,6 +309,9 @@ func (c *Conn) Directory() *Directory { return c.directory }
 
 // Groups knows groups and their members.
 func (c *Conn) Groups() *Groups { return c.groups }
+
+// Receipts keeps watermarks and read marks.
+func (c *Conn) Receipts() *receipts.Receipts { return c.receipts }
 
 // Presence knows sessions and gateways.
 func (c *Conn) Presence() *Presence { return c.presence }

@@ -26,11 +26,11 @@ func settle(t *testing.T, c *streams.Conn, u, friend schemas.UserID) subject.Add
 		t.Fatal(err)
 	}
 	for _, pair := range [][2]schemas.UserID{{u, friend}, {friend, u}} {
-		if err := c.AdvanceReceipt(ctx, pair[0], pair[1], schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+		if err := c.Receipts().Advance(ctx, pair[0], pair[1], schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := c.AdvanceReadMark(ctx, u, schemas.Participant{User: friend}, c.Clock().Next()); err != nil {
+	if err := c.Receipts().AdvanceReadMark(ctx, u, schemas.Participant{User: friend}, c.Clock().Next()); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Directory().Block(ctx, u, friend); err != nil {
@@ -40,7 +40,7 @@ func settle(t *testing.T, c *streams.Conn, u, friend schemas.UserID) subject.Add
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AdvanceGroupReceipt(ctx, group.GroupID, u, schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+	if err := c.Receipts().AdvanceInGroup(ctx, group.GroupID, u, schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := c.Request(ctx, u, schemas.NewRequest("POST /groups", "key", "/groups", group.Info())); err != nil {
@@ -302,7 +302,7 @@ func TestForgetAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A message that waited for bob arrives.
-	if err := c.AdvanceReceipt(ctx, "alice", "bob", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+	if err := c.Receipts().Advance(ctx, "alice", "bob", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

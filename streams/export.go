@@ -8,6 +8,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/jsapi"
+	"roost/streams/receipts"
 	"roost/streams/subject"
 )
 
@@ -208,7 +209,7 @@ func receiptLines(m jsapi.Message) ([]schemas.ExportLine, error) {
 }
 
 func readMarkLines(m jsapi.Message) ([]schemas.ExportLine, error) {
-	mark, ok := decodeReadMark(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], m.Data)
+	mark, ok := receipts.DecodeReadMark(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], m.Data)
 	if !ok {
 		return nil, fmt.Errorf("not a read mark")
 	}

@@ -87,7 +87,7 @@ func TestExportHasNothingOfOthers(t *testing.T) {
 	if err := streamstest.Receive(t, stored); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AdvanceReceipt(ctx, "alice", "bob", schemas.Watermark{ReadUpTo: c.Clock().Next()}); err != nil {
+	if err := c.Receipts().Advance(ctx, "alice", "bob", schemas.Watermark{ReadUpTo: c.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 	const device = "01K73S8AC0DEV1CEDEV1CEDEV1"

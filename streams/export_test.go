@@ -12,6 +12,7 @@ import (
 	"roost/schemas"
 	"roost/streams/bus"
 	"roost/streams/publisher"
+	"roost/streams/receipts"
 	"roost/streams/subject"
 )
 
@@ -261,9 +262,9 @@ func (c *Conn) Stored(ctx context.Context, u schemas.UserID) (map[string]int, er
 // AdvanceReceipts moves the watermarks of readers in the messages of one sender, as a
 // removal does.
 func (c *Conn) AdvanceReceipts(ctx context.Context, sender schemas.UserID, marks map[schemas.UserID]schemas.Watermark) error {
-	all := make(watermarks, len(marks))
+	all := make(receipts.Marks, len(marks))
 	for reader, w := range marks {
-		all.add(subject.ReceiptKey(sender, reader), w)
+		all.Add(subject.ReceiptKey(sender, reader), w)
 	}
-	return c.receipts.advance(ctx, all)
+	return c.receipts.AdvanceAll(ctx, all)
 }

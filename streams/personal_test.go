@@ -132,7 +132,7 @@ func TestExportSaysWhatIsStored(t *testing.T) {
 	a := settle(t, c, "alice", "bob")
 	id := memberOf(t, c, "alice")[0]
 	read := schemas.Watermark{DeliveredUpTo: c.Clock().Next(), ReadUpTo: c.Clock().Next()}
-	if err := c.AdvanceReceipt(ctx, "bob", "alice", read); err != nil {
+	if err := c.Receipts().Advance(ctx, "bob", "alice", read); err != nil {
 		t.Fatal(err)
 	}
 	(&streamstest.Sender{T: t, Conn: c, From: "bob", To: a}).CommitPoison()
@@ -222,7 +222,7 @@ func TestExportLeavesOutTheOneBefore(t *testing.T) {
 		{"alice", "dave", schemas.Watermark{DeliveredUpTo: first, ReadUpTo: second}},
 		{"bob", "alice", schemas.Watermark{DeliveredUpTo: first}}, // she reads what is old
 	} {
-		if err := c.AdvanceReceipt(ctx, r.sender, r.reader, r.w); err != nil {
+		if err := c.Receipts().Advance(ctx, r.sender, r.reader, r.w); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,7 +17,7 @@ func TestReadMarks(t *testing.T) {
 	mark := func(p schemas.Participant) {
 		t.Helper()
 		id := c.Clock().Next()
-		if err := c.AdvanceReadMark(ctx, "alice", p, id); err != nil {
+		if err := c.Receipts().AdvanceReadMark(ctx, "alice", p, id); err != nil {
 			t.Fatal(err)
 		}
 		want[string(p.User)+string(p.Group)] = id
@@ -28,16 +28,16 @@ func TestReadMarks(t *testing.T) {
 	began := time.Now()
 	mark(schemas.Participant{Group: group})
 	mark(schemas.Participant{User: "friend 0"})
-	if err := c.AdvanceReadMark(ctx, "alice", schemas.Participant{User: "friend 1"}, schemas.MessageIDAt(1)); err != nil { // it only grows
+	if err := c.Receipts().AdvanceReadMark(ctx, "alice", schemas.Participant{User: "friend 1"}, schemas.MessageIDAt(1)); err != nil { // it only grows
 		t.Fatal(err)
 	}
-	if err := c.AdvanceReadMark(ctx, "alicia", schemas.Participant{User: "bob"}, c.Clock().Next()); err != nil {
+	if err := c.Receipts().AdvanceReadMark(ctx, "alicia", schemas.Participant{User: "bob"}, c.Clock().Next()); err != nil {
 		t.Fatal(err)
 	}
 	since := func(at time.Time) map[string]schemas.MessageID {
 		t.Helper()
 		got := make(map[string]schemas.MessageID)
-		if err := other.ReceiptChanges(at).OfUser(ctx, "alice", func(marks []schemas.ReadMark) {
+		if err := other.Receipts().Changes(at).OfUser(ctx, "alice", func(marks []schemas.ReadMark) {
 			if len(marks) > schemas.MaxReceiptItems {
 				t.Errorf("%d marks at once", len(marks))
 			}
@@ -57,7 +57,7 @@ func TestReadMarks(t *testing.T) {
 	}
 	paged, pages := make(map[string]schemas.MessageID), 0
 	for from := uint64(0); ; pages++ {
-		marks, next, err := other.ReadMarks(ctx, "alice", from, 40)
+		marks, next, err := other.Receipts().ReadMarks(ctx, "alice", from, 40)
 		if err != nil || len(marks) > 40 || pages > 3 {
 			t.Fatal(len(marks), pages, err)
 		}
@@ -72,7 +72,7 @@ func TestReadMarks(t *testing.T) {
 		t.Errorf("the pages have %v, not %v", paged, want)
 	}
 	// A sender sees nothing of them.
-	if err := c.ReceiptChanges(time.Unix(0, 0)).OfUser(ctx, "friend 0", nil, func(items []schemas.ReceiptItem) { t.Errorf("friend 0 is shown %+v", items) }); err != nil {
+	if err := c.Receipts().Changes(time.Unix(0, 0)).OfUser(ctx, "friend 0", nil, func(items []schemas.ReceiptItem) { t.Errorf("friend 0 is shown %+v", items) }); err != nil {
 		t.Error(err)
 	}
 }

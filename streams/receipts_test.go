@@ -16,7 +16,7 @@ import (
 
 func advance(t *testing.T, c *streams.Conn, sender, reader schemas.UserID, w schemas.Watermark) {
 	t.Helper()
-	if err := c.AdvanceReceipt(timeout(t), sender, reader, w); err != nil {
+	if err := c.Receipts().Advance(timeout(t), sender, reader, w); err != nil {
 		t.Error(err)
 	}
 }
@@ -24,7 +24,7 @@ func advance(t *testing.T, c *streams.Conn, sender, reader schemas.UserID, w sch
 // receiptsSince are all items and the size of each page.
 func receiptsSince(t *testing.T, c *streams.Conn, sender schemas.UserID, since time.Time) (items []schemas.ReceiptItem, pages []int) {
 	t.Helper()
-	if err := c.ReceiptChanges(since).OfUser(timeout(t), sender, nil, func(page []schemas.ReceiptItem) {
+	if err := c.Receipts().Changes(since).OfUser(timeout(t), sender, nil, func(page []schemas.ReceiptItem) {
 		items, pages = append(items, page...), append(pages, len(page))
 	}); err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestReceiptChangesReadLittle(t *testing.T) {
 	}
 	id := c.Clock().Next()
 	advance(t, c, "alice", "bob", schemas.Watermark{DeliveredUpTo: id})
-	if err := c.AdvanceReadMark(timeout(t), "alice", schemas.Participant{User: "bob"}, id); err != nil {
+	if err := c.Receipts().AdvanceReadMark(timeout(t), "alice", schemas.Participant{User: "bob"}, id); err != nil {
 		t.Fatal(err)
 	}
 	stream, err := c.JetStream().Stream(timeout(t), "KV_RECEIPTS")
@@ -186,7 +186,7 @@ func TestReceiptChangesReadLittle(t *testing.T) {
 	} {
 		asked()
 		marks, receipts := 0, 0
-		if err := c.ReceiptChanges(at.since).OfUser(timeout(t), at.user,
+		if err := c.Receipts().Changes(at.since).OfUser(timeout(t), at.user,
 			func(some []schemas.ReadMark) { marks += len(some) },
 			func(some []schemas.ReceiptItem) { receipts += len(some) }); err != nil {
 			t.Fatal(err)

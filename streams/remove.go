@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"roost/schemas"
+	"roost/streams/receipts"
 	"roost/streams/subject"
 )
 
@@ -48,7 +49,7 @@ func (cs *Consumers) deletes() int {
 
 // collect adds to marks, for each sender and each group, the newest message of theirs that
 // goes, unless the reader blocks the sender of a chat of two.
-func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, marks watermarks) error {
+func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, marks receipts.Marks) error {
 	newest := make(map[schemas.UserID]schemas.MessageID, 1)
 	for _, h := range heads {
 		switch {
@@ -56,7 +57,7 @@ func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, ma
 		case h.GroupID == "":
 			newest[h.SenderID] = max(newest[h.SenderID], h.MessageID)
 		default:
-			marks.add(subject.GroupReceiptKey(h.GroupID, b.addr.User), schemas.Watermark{DeliveredUpTo: h.MessageID})
+			marks.Add(subject.GroupReceiptKey(h.GroupID, b.addr.User), schemas.Watermark{DeliveredUpTo: h.MessageID})
 		}
 	}
 	if len(newest) == 0 {
@@ -68,7 +69,7 @@ func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, ma
 	}
 	for sender, id := range newest {
 		if !reader.Blocks(sender) {
-			marks.add(subject.ReceiptKey(sender, b.addr.User), schemas.Watermark{DeliveredUpTo: id})
+			marks.Add(subject.ReceiptKey(sender, b.addr.User), schemas.Watermark{DeliveredUpTo: id})
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"roost/schemas"
+	"roost/streams/receipts"
 )
 
 const (
@@ -162,7 +163,7 @@ func (r *remover) each(turns []*removeTurn, do func(*removeTurn)) {
 // release finds what each inbox may remove. It makes the watermarks of the senders, and
 // the send records of the copies, durable: only then the entries may go.
 func (r *remover) release(ctx context.Context, turns []*removeTurn) error {
-	marks, last := make(watermarks), uint64(0)
+	marks, last := make(receipts.Marks), uint64(0)
 	for _, t := range turns {
 		if t.err != nil {
 			continue
@@ -178,7 +179,7 @@ func (r *remover) release(ctx context.Context, turns []*removeTurn) error {
 			last = max(last, t.prefix[len(t.prefix)-1].seq)
 		}
 	}
-	if err := r.owner.c.receipts.advance(ctx, marks); err != nil {
+	if err := r.owner.c.receipts.AdvanceAll(ctx, marks); err != nil {
 		return err
 	}
 	return r.owner.c.onRecord(ctx, r.stream, last)

@@ -7,6 +7,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/jsapi"
+	"roost/streams/receipts"
 	"roost/streams/subject"
 )
 
@@ -30,11 +31,11 @@ func (b *deviceInbox) prepare(ctx context.Context) error {
 			return nil
 		}
 		// Not every one of them was acknowledged on an earlier connection.
-		marks := make(watermarks)
+		marks := make(receipts.Marks)
 		if err := b.collect(ctx, heads, marks); err != nil {
 			return err
 		}
-		if err := b.c.receipts.advance(ctx, marks); err != nil {
+		if err := b.c.receipts.AdvanceAll(ctx, marks); err != nil {
 			return err
 		}
 		if err := b.c.purge(ctx, b.stream, b.subject, b.resume.pos); err != nil {

@@ -57,7 +57,7 @@ func told(t *testing.T, c *streams.Conn, u schemas.UserID, inboxes ...subject.Ad
 
 func delivered(t *testing.T, c *streams.Conn, sender, reader schemas.UserID) {
 	t.Helper()
-	if err := c.AdvanceReceipt(timeout(t), sender, reader, schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+	if err := c.Receipts().Advance(timeout(t), sender, reader, schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -82,7 +82,7 @@ func TestPeersHearOfADeletion(t *testing.T) {
 		t.Fatal(err)
 	}
 	group := newGroup(t, c, "alice", "in the group")
-	if err := c.AdvanceGroupReceipt(ctx, group, "in the group", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
+	if err := c.Receipts().AdvanceInGroup(ctx, group, "in the group", schemas.Watermark{DeliveredUpTo: c.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 

@@ -202,7 +202,7 @@ func TestLateReceiverLearnsOfDeletion(t *testing.T) {
 	if _, err := b.conn.FinishErasure(b.ctx(), "alice"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.conn.AdvanceReceipt(b.ctx(), "alice", "bob", schemas.Watermark{DeliveredUpTo: b.conn.Clock().Next()}); err != nil {
+	if err := b.conn.Receipts().Advance(b.ctx(), "alice", "bob", schemas.Watermark{DeliveredUpTo: b.conn.Clock().Next()}); err != nil {
 		t.Fatal(err)
 	}
 	k := &upkeep{streams: b.conn, log: streamstest.Log(t)}

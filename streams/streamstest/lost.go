@@ -16,7 +16,7 @@ func (s *Sender) watermark() (w schemas.Watermark) {
 	s.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
-	err := s.Conn.ReceiptChanges(time.Unix(0, 0)).OfUser(ctx, s.From, nil, func(items []schemas.ReceiptItem) {
+	err := s.Conn.Receipts().Changes(time.Unix(0, 0)).OfUser(ctx, s.From, nil, func(items []schemas.ReceiptItem) {
 		for _, i := range items {
 			if i.UserID == s.To.User {
 				w = schemas.Watermark{DeliveredUpTo: i.DeliveredUpTo, ReadUpTo: i.ReadUpTo}

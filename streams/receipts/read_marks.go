@@ -1,4 +1,4 @@
-package streams
+package receipts
 
 import (
 	"context"
@@ -15,15 +15,15 @@ import (
 
 // AdvanceReadMark moves the mark of reader in a chat up to id, if it is not there yet,
 // and returns once that is durable.
-func (c *Conn) AdvanceReadMark(ctx context.Context, reader schemas.UserID, chat schemas.Participant, id schemas.MessageID) error {
-	return c.receipts.advance(ctx, watermarks{subject.ReadMarkKey(reader, chat): {ReadUpTo: id}})
+func (r *Receipts) AdvanceReadMark(ctx context.Context, reader schemas.UserID, chat schemas.Participant, id schemas.MessageID) error {
+	return r.AdvanceAll(ctx, Marks{subject.ReadMarkKey(reader, chat): {ReadUpTo: id}})
 }
 
 // ReadMarks are at most n marks of a user, those that changed last at the end, from a
 // place on that next named, or 0; next is 0 behind the last one.
-func (c *Conn) ReadMarks(ctx context.Context, u schemas.UserID, from uint64, n int) (marks []schemas.ReadMark, next uint64, err error) {
+func (r *Receipts) ReadMarks(ctx context.Context, u schemas.UserID, from uint64, n int) (marks []schemas.ReadMark, next uint64, err error) {
 	filter := subject.ReadMarks(u)
-	all, more, err := c.api.Read(ctx, subject.Receipts.Stream(), filter, from, n)
+	all, more, err := r.api.Read(ctx, subject.Receipts.Stream(), filter, from, n)
 	if err != nil {
 		return nil, 0, fmt.Errorf("failed to read the read marks of a user: %w", err)
 	}
@@ -36,15 +36,15 @@ func (c *Conn) ReadMarks(ctx context.Context, u schemas.UserID, from uint64, n i
 func decodeReadMarks(subject string, all []jsapi.Message) []schemas.ReadMark {
 	marks := make([]schemas.ReadMark, 0, len(all))
 	for _, m := range all {
-		if mark, ok := decodeReadMark(m.Subject[len(subject)-len("*"):], m.Data); ok {
+		if mark, ok := DecodeReadMark(m.Subject[len(subject)-len("*"):], m.Data); ok {
 			marks = append(marks, mark)
 		}
 	}
 	return marks
 }
 
-// decodeReadMark reads one; ok is false for what is left of one that was deleted.
-func decodeReadMark(token string, data []byte) (mark schemas.ReadMark, ok bool) {
+// DecodeReadMark reads one; ok is false for what is left of one that was deleted.
+func DecodeReadMark(token string, data []byte) (mark schemas.ReadMark, ok bool) {
 	if len(data) == 0 {
 		return mark, false
 	}

@@ -1,4 +1,4 @@
-package streams
+package receipts
 
 import (
 	"context"
@@ -14,13 +14,11 @@ import (
 	"roost/streams/subject"
 )
 
-// receipts are the watermarks of delivered and read messages, one key for each pair of
-// sender and reader, or of group and member. They only grow. Devices of one reader on
-// several gateways advance the same watermark, so each advance is a compare-and-set
-// against the revision that this process saw last. If another process was faster,
-// receipts reads the new revision and tries again.
-type receipts struct {
-	c *Conn
+// Receipts are the watermarks and read marks of all users. Methods may be called
+// concurrently.
+type Receipts struct {
+	api       *jsapi.Client
+	publisher *publisher.Publisher
 
 	mu    sync.Mutex // guards known
 	known map[string]knownWatermark
@@ -34,21 +32,22 @@ type knownWatermark struct {
 // maxKnown bounds the remembered watermarks; one more evicts any other.
 const maxKnown = 100_000
 
-func openReceipts(ctx context.Context, c *Conn) (*receipts, error) {
-	if _, err := c.api.Bucket(ctx, subject.Receipts); err != nil {
+// Open makes sure that the bucket is there.
+func Open(ctx context.Context, api *jsapi.Client, p *publisher.Publisher) (*Receipts, error) {
+	if _, err := api.Bucket(ctx, subject.Receipts); err != nil {
 		return nil, err
 	}
-	return &receipts{c: c, known: make(map[string]knownWatermark)}, nil
+	return &Receipts{api: api, publisher: p, known: make(map[string]knownWatermark)}, nil
 }
 
-func (r *receipts) recall(key string) (knownWatermark, bool) {
+func (r *Receipts) recall(key string) (knownWatermark, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k, ok := r.known[key]
 	return k, ok
 }
 
-func (r *receipts) remember(key string, k knownWatermark) {
+func (r *Receipts) remember(key string, k knownWatermark) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.known[key]; !ok && len(r.known) >= maxKnown {
@@ -60,22 +59,21 @@ func (r *receipts) remember(key string, k knownWatermark) {
 	r.known[key] = k
 }
 
-// AdvanceReceipt moves the watermark of reader in the messages of sender up to
-// w, if it is not there yet, and returns once that is durable.
-func (c *Conn) AdvanceReceipt(ctx context.Context, sender, reader schemas.UserID, w schemas.Watermark) error {
-	return c.receipts.advance(ctx, watermarks{subject.ReceiptKey(sender, reader): w})
+// Advance moves the watermark of reader in the messages of sender up to w, if it is not there yet, and returns once that is durable.
+func (r *Receipts) Advance(ctx context.Context, sender, reader schemas.UserID, w schemas.Watermark) error {
+	return r.AdvanceAll(ctx, Marks{subject.ReceiptKey(sender, reader): w})
 }
 
-// watermarks are positions to advance to, by key of the bucket.
-type watermarks map[string]schemas.Watermark
+// Marks are positions to advance to, by key of the bucket.
+type Marks map[string]schemas.Watermark
 
-// add merges w into the watermark at key.
-func (ws watermarks) add(key string, w schemas.Watermark) { ws[key] = ws[key].Merge(w) }
+// Add merges w into the watermark at key.
+func (ws Marks) Add(key string, w schemas.Watermark) { ws[key] = ws[key].Merge(w) }
 
-// advance moves each watermark up to what marks says, unless it is there already, and
+// AdvanceAll moves each watermark up to what marks says, unless it is there already, and
 // returns once all of them are durable. It writes them together: thousands cost a few
 // syncs of the disk.
-func (r *receipts) advance(ctx context.Context, marks watermarks) error {
+func (r *Receipts) AdvanceAll(ctx context.Context, marks Marks) error {
 	for range jsapi.Attempts {
 		known, err := r.read(ctx, marks)
 		if err != nil {
@@ -108,8 +106,8 @@ func (r *receipts) advance(ctx context.Context, marks watermarks) error {
 
 // write commits the entries of keys and takes those that are stored off marks. An entry
 // that found another revision is no error.
-func (r *receipts) write(ctx context.Context, keys []string, set []publisher.Entry, known map[string]knownWatermark, marks watermarks) (failed error) {
-	outcomes, err := r.c.publisher.Store(ctx, subject.Receipts.Stream(), set)
+func (r *Receipts) write(ctx context.Context, keys []string, set []publisher.Entry, known map[string]knownWatermark, marks Marks) (failed error) {
+	outcomes, err := r.publisher.Store(ctx, subject.Receipts.Stream(), set)
 	if err != nil {
 		return err
 	}
@@ -130,7 +128,7 @@ func (r *receipts) write(ctx context.Context, keys []string, set []publisher.Ent
 
 // read is the watermark at each key of marks, as this process saw it last or as the
 // bucket has it.
-func (r *receipts) read(ctx context.Context, marks watermarks) (map[string]knownWatermark, error) {
+func (r *Receipts) read(ctx context.Context, marks Marks) (map[string]knownWatermark, error) {
 	known, unknown := make(map[string]knownWatermark, len(marks)), make([]string, 0, len(marks))
 	for key := range marks {
 		if k, ok := r.recall(key); ok {
@@ -142,7 +140,7 @@ func (r *receipts) read(ctx context.Context, marks watermarks) (map[string]known
 	if len(unknown) == 0 {
 		return known, nil
 	}
-	all, err := r.c.api.Lasts(ctx, subject.Receipts.Stream(), unknown)
+	all, err := r.api.Lasts(ctx, subject.Receipts.Stream(), unknown)
 	if err != nil {
 		return nil, fmt.Errorf("failed to read watermarks: %w", err)
 	}
@@ -158,17 +156,17 @@ func (r *receipts) read(ctx context.Context, marks watermarks) (map[string]known
 	return known, nil
 }
 
-func (r *receipts) forget(key string) {
+func (r *Receipts) forget(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.known, key)
 }
 
-// ReceiptChanges are the receipts and read marks that changed at or after a time. Whoever
-// has none costs a look at their newest one. The time is looked up in the stream once,
+// Changes are the receipts and read marks that changed at or after a time. A user without
+// any costs a look at the newest one. The time is looked up in the stream once,
 // when there is something to read. Methods may be called at the same time.
-type ReceiptChanges struct {
-	c     *Conn
+type Changes struct {
+	r     *Receipts
 	since time.Time
 
 	mu    sync.Mutex // guards the rest
@@ -176,12 +174,12 @@ type ReceiptChanges struct {
 	start uint64     // sequence of the first change of anybody; 0 if the stream found none
 }
 
-// ReceiptChanges are those at or after t.
-func (c *Conn) ReceiptChanges(t time.Time) *ReceiptChanges { return &ReceiptChanges{c: c, since: t} }
+// Changes are those at or after t.
+func (r *Receipts) Changes(t time.Time) *Changes { return &Changes{r: r, since: t} }
 
 // OfUser calls marks with the read marks of a user, and then receipts with the watermarks
 // in their messages, at most [schemas.MaxReceiptItems] at a time. Either may be nil.
-func (ch *ReceiptChanges) OfUser(ctx context.Context, u schemas.UserID, marks func([]schemas.ReadMark), receipts func([]schemas.ReceiptItem)) error {
+func (ch *Changes) OfUser(ctx context.Context, u schemas.UserID, marks func([]schemas.ReadMark), receipts func([]schemas.ReceiptItem)) error {
 	some, err := ch.some(ctx, subject.Receipts.Subject(u.Token()+".>"))
 	if err != nil || !some {
 		return err
@@ -202,8 +200,8 @@ func (ch *ReceiptChanges) OfUser(ctx context.Context, u schemas.UserID, marks fu
 	return ch.receipts(ctx, subject.Receipts.Subject(u.Token()+".*"), receipts)
 }
 
-// ofGroup calls page with the watermarks of the members of a group.
-func (ch *ReceiptChanges) ofGroup(ctx context.Context, id schemas.GroupID, page func([]schemas.ReceiptItem)) error {
+// OfGroup calls page with the watermarks of the members of a group.
+func (ch *Changes) OfGroup(ctx context.Context, id schemas.GroupID, page func([]schemas.ReceiptItem)) error {
 	filter := subject.Receipts.Subject(string(id) + ".*")
 	some, err := ch.some(ctx, filter)
 	if err != nil || !some {
@@ -212,7 +210,7 @@ func (ch *ReceiptChanges) ofGroup(ctx context.Context, id schemas.GroupID, page 
 	return ch.receipts(ctx, filter, page)
 }
 
-func (ch *ReceiptChanges) receipts(ctx context.Context, filter string, page func([]schemas.ReceiptItem)) error {
+func (ch *Changes) receipts(ctx context.Context, filter string, page func([]schemas.ReceiptItem)) error {
 	err := ch.each(ctx, filter, func(all []jsapi.Message) {
 		if items := receiptItems(all); len(items) > 0 {
 			page(items)
@@ -225,8 +223,8 @@ func (ch *ReceiptChanges) receipts(ctx context.Context, filter string, page func
 }
 
 // some says whether subjects have changes: their newest message is one.
-func (ch *ReceiptChanges) some(ctx context.Context, filter string) (bool, error) {
-	newest, ok, err := ch.c.api.Newest(ctx, subject.Receipts.Stream(), filter)
+func (ch *Changes) some(ctx context.Context, filter string) (bool, error) {
+	newest, ok, err := ch.r.api.Newest(ctx, subject.Receipts.Stream(), filter)
 	if err != nil {
 		return false, fmt.Errorf("failed to read the newest receipt: %w", err)
 	}
@@ -234,13 +232,13 @@ func (ch *ReceiptChanges) some(ctx context.Context, filter string) (bool, error)
 }
 
 // each calls page with the changes of some subjects.
-func (ch *ReceiptChanges) each(ctx context.Context, filter string, page func([]jsapi.Message)) error {
+func (ch *Changes) each(ctx context.Context, filter string, page func([]jsapi.Message)) error {
 	stream := subject.Receipts.Stream()
 	start, err := ch.first(ctx, stream)
 	if err != nil {
 		return err
 	}
-	for all, err := range ch.c.api.PagesSince(ctx, stream, filter, start, ch.since, schemas.MaxReceiptItems) {
+	for all, err := range ch.r.api.PagesSince(ctx, stream, filter, start, ch.since, schemas.MaxReceiptItems) {
 		if err != nil {
 			return err
 		}
@@ -250,13 +248,13 @@ func (ch *ReceiptChanges) each(ctx context.Context, filter string, page func([]j
 }
 
 // first looks up the time, once.
-func (ch *ReceiptChanges) first(ctx context.Context, stream string) (uint64, error) {
+func (ch *Changes) first(ctx context.Context, stream string) (uint64, error) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.found {
 		return ch.start, nil
 	}
-	start, err := ch.c.api.SequenceAt(ctx, stream, ch.since)
+	start, err := ch.r.api.SequenceAt(ctx, stream, ch.since)
 	if err != nil {
 		return 0, err
 	}
