@@ -48,7 +48,7 @@ func (s *session) retryChannel(ctx context.Context, p *pendingSend, rec schemas.
 	}
 	send := streams.ChannelSend{Message: m}
 	age := time.Since(m.Timestamp.Time())
-	send.Late = !m.IsUpdate() && age > channelSlack/2
+	send.Late = !m.IsUpdate() && age > s.server.opts.ChannelSlack/2
 	if age > s.server.streams.DuplicateWindow()/2 { // the stream may have forgotten the id
 		var err error
 		var deleted bool

@@ -52,12 +52,12 @@ func (h *house) allPages(as schemas.UserID, id schemas.GroupID) (all []schemas.H
 // much the channel has got meanwhile.
 func TestChannelLateMessage(t *testing.T) {
 	const slack = 200 * time.Millisecond
-	t.Cleanup(gateway.SetChannelSlack(slack))
 	nats := streamstest.Server(t, t.TempDir())
 	ago := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) {
 		o.Now = func() time.Time { return time.Now().Add(-5 * time.Minute) }
 	})
-	before, h := moveIn(t, nats, ago, small), joinHouse(t, nats, small)
+	late := func(o *gateway.Options) { small(o); o.ChannelSlack = slack }
+	before, h := moveIn(t, nats, ago, late), joinHouse(t, nats, late)
 	id := before.makeGroup("alice", "bob", "carol", "dave")
 	alice := h.connect("alice")
 	frame := &schemas.SendMessage{GroupID: id, Content: "late", MessageIDByClient: 1, Timestamp: 1}

@@ -12,6 +12,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"roost/gateway/auth"
+	"roost/gateway/limit"
 	"roost/gateway/socket"
 	"roost/schemas"
 )
@@ -75,12 +76,12 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	if token != "" {
 		// Refused before anything else is read.
 		if _, err := s.gate.Authenticate(r.Context(), token); err != nil {
-			s.fail(w, r, err)
+			s.answers.Fail(w, r, err)
 			return
 		}
 	}
 	if e := s.admit(address); e != nil {
-		s.fail(w, r, e)
+		s.answers.Fail(w, r, e)
 		return
 	}
 	netConn, early, err := s.upgrade(w, r)
@@ -90,7 +91,7 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &conn{server: s, address: address, bearer: token, slots: make(chan struct{}, schemas.MaxOutstanding)}
-	c.socket.Adopt(netConn, early, newLimiter(s.opts.Limits.FramesPerSecond))
+	c.socket.Adopt(netConn, early, limit.New(s.opts.Limits.FramesPerSecond))
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // Drain ends all of them
 	s.metrics.opened.Inc()
 	// Goroutines of its own let the HTTP handler's stack and buffers go.
@@ -107,11 +108,11 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, []byte, error) {
 	if !s.origins.Allows(r) {
 		err := schemas.Errorf(schemas.CodeForbidden, "Origin: web pages of %s may not connect here.", r.Header.Get("Origin"))
-		s.fail(w, r, err)
+		s.answers.Fail(w, r, err)
 		return nil, nil, err
 	}
 	if status, err := socket.CheckHandshake(w, r); err != nil {
-		s.failWith(w, r, status, err)
+		s.answers.FailWith(w, r, status, err)
 		return nil, nil, err
 	}
 	return socket.Upgrade(w, r)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"roost/gateway"
+	"roost/gateway/api"
 	"roost/schemas"
 	"roost/streams/streamstest"
 )
@@ -158,7 +158,7 @@ func TestExport(t *testing.T) {
 // heldHistory is a worker that says when it is asked, and answers once release is closed.
 func (h *house) heldHistory() (asked, release chan struct{}) {
 	h.t.Helper()
-	asked, release = make(chan struct{}, 2*gateway.MaxExports), make(chan struct{})
+	asked, release = make(chan struct{}, 2*api.MaxExports), make(chan struct{})
 	stop, err := h.conn.ServeHistory(oneChat{func() error {
 		asked <- struct{}{}
 		<-release
@@ -204,7 +204,7 @@ func TestExportsAreFew(t *testing.T) {
 	var exports sync.WaitGroup
 	defer exports.Wait()
 	defer cancel()
-	for i := range gateway.MaxExports {
+	for i := range api.MaxExports {
 		req, err := http.NewRequestWithContext(ctx, "GET", h.http.URL+"/export", nil)
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"roost/gateway/limit"
 	"roost/schemas"
 	"roost/streams/bus"
 )
@@ -15,10 +16,7 @@ import (
 func (s *Server) NoteActive(ctx context.Context, now schemas.Timestamp) { s.noteActive(ctx, now) }
 
 // Fail answers a request with an error.
-func (s *Server) Fail(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, err) }
-
-// HTTPStatus is the status of each code that has one.
-var HTTPStatus = httpStatus
+func (s *Server) Fail(w http.ResponseWriter, r *http.Request, err error) { s.answers.Fail(w, r, err) }
 
 // Defaults are the options of a server whose fields are not set.
 func (s *Server) Defaults() Options { return s.opts }
@@ -27,12 +25,9 @@ func (s *Server) Defaults() Options { return s.opts }
 func (s *Server) StartedAgo(d time.Duration) { s.since = time.Now().Add(-d) }
 
 // Burst is how many a limiter lets through at once.
-func Burst(perSecond float64) int { return newLimiter(perSecond).Burst() }
+func Burst(perSecond float64) int { return limit.New(perSecond).Burst() }
 
 const (
-	MaxBody        = maxBody
-	MaxGroupBody   = maxGroupBody
-	MaxExports     = maxExports
 	MaxOutbox      = maxOutbox
 	MaxOutboxBytes = maxOutboxBytes
 	MaxUnwritten   = maxUnwritten
@@ -52,14 +47,6 @@ func (s *Server) LookedBefore(gateway string) {
 	s.presences.mu.Lock()
 	defer s.presences.mu.Unlock()
 	s.presences.gateways[gateway] = false
-}
-
-// SetChannelSlack changes after how long a message is late; call it before a Server is
-// made, and restore when all have stopped.
-func SetChannelSlack(d time.Duration) (restore func()) {
-	before := channelSlack
-	channelSlack = d
-	return func() { channelSlack = before }
 }
 
 // Heard is the news of a channel as a device that connects reads it.

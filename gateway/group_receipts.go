@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
-	"net/http"
+	"errors"
 	"time"
 
+	"roost/gateway/api"
 	"roost/schemas"
+	"roost/streams"
 	"roost/streams/receipts"
 )
 
@@ -32,8 +34,8 @@ func (s *session) memberGroup(ctx context.Context, id schemas.GroupID) (*schemas
 	for _, age := range []time.Duration{groupAge, time.Second} { // at most one read a second for who is none
 		group, err := s.server.streams.Groups().Recent(ctx, id, age)
 		if err != nil {
-			if schemas.AsError(groupError(err)).Code == schemas.CodeNotFound {
-				return nil, notAMember()
+			if errors.Is(err, streams.ErrNoGroup) {
+				return nil, api.NotAMember()
 			}
 			return nil, cannotTell(err)
 		}
@@ -41,7 +43,7 @@ func (s *session) memberGroup(ctx context.Context, id schemas.GroupID) (*schemas
 			return group, nil
 		}
 	}
-	return nil, notAMember()
+	return nil, api.NotAMember()
 }
 
 // tellGroupSender shows the sender of a message to a group that this person has it:
@@ -134,53 +136,6 @@ func (s *session) groupTyping(ctx context.Context, id schemas.GroupID) *schemas.
 		s.show(users[i], p, frame)
 	}
 	return nil
-}
-
-// groupReceipts is GET /groups/{group_id}/receipts. Who joined after the message, and
-// the caller, are not counted.
-func (s *Server) groupReceipts(r *http.Request, u schemas.UserID) (int, any, error) {
-	message, err := schemas.ParseMessageID(r.URL.Query().Get("message_id"))
-	if err != nil {
-		return 0, nil, schemas.InvalidField("message_id", "%v.", err)
-	}
-	group, err := s.groupOf(r, u)
-	if err != nil {
-		return 0, nil, err
-	}
-	ctx := r.Context()
-	users := []schemas.UserID{u}
-	for _, m := range group.Members {
-		if m.UserID != u && m.Since < message {
-			users = append(users, m.UserID)
-		}
-	}
-	people, err := s.directory.People(ctx, users)
-	if err != nil {
-		return 0, nil, schemas.Unavailable(err)
-	}
-	found, err := s.streams.Receipts().OfGroup(ctx, group.GroupID, users[1:])
-	if err != nil {
-		return 0, nil, schemas.Unavailable(err)
-	}
-	marks := make(map[schemas.UserID]schemas.ReceiptItem, len(found))
-	for _, item := range found {
-		marks[item.UserID] = item
-	}
-	answer := schemas.GroupReceipts{MessageID: message, Members: len(users) - 1, Items: make([]schemas.GroupReceipt, 0, len(users)-1)}
-	for i, other := range users[1:] {
-		mark := marks[other]
-		if !people[0].Settings.ReadReceipts || !people[i+1].Settings.ReadReceipts {
-			mark.ReadUpTo = ""
-		}
-		if mark.DeliveredUpTo >= message {
-			answer.Delivered++
-		}
-		if mark.ReadUpTo >= message {
-			answer.Read++
-		}
-		answer.Items = append(answer.Items, schemas.GroupReceipt{UserID: other, DeliveredUpTo: mark.DeliveredUpTo, ReadUpTo: mark.ReadUpTo})
-	}
-	return http.StatusOK, answer, nil
 }
 
 // showGroupReceipts shows a device what changed in its groups while it was away.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roost/gateway"
+	"roost/gateway/api"
 	"roost/gateway/socket"
 	"roost/schemas"
 	"roost/streams"
@@ -64,7 +65,7 @@ func TestStatusOfEachCode(t *testing.T) {
 			}
 		}
 	}
-	for code, status := range gateway.HTTPStatus {
+	for code, status := range api.Statuses {
 		if !said[code] {
 			t.Errorf("%s is answered with %d, and the table says nothing", code, status)
 		}
@@ -73,7 +74,7 @@ func TestStatusOfEachCode(t *testing.T) {
 
 // Each path of the table is served, with that method, and none besides.
 func TestPathsOfTheProtocol(t *testing.T) {
-	source, err := os.ReadFile("http.go")
+	source, err := os.ReadFile("api/router.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func TestLimitsOfTheProtocol(t *testing.T) {
 		return fmt.Sprintf("%s a second, bursts of %g s", n(int64(perSecond)), float64(gateway.Burst(perSecond))/perSecond)
 	}
 	limits := map[string]string{
-		"a client's frame, an HTTP body (of `POST /groups`: " + kib(gateway.MaxGroupBody) + ")": kib(schemas.MaxFrameBytes),
+		"a client's frame, an HTTP body (of `POST /groups`: " + kib(api.MaxGroupBody) + ")": kib(schemas.MaxFrameBytes),
 		"content":                                              n(schemas.MaxContentRunes) + " code points",
 		"unacknowledged entries of a device":                   n(schemas.MaxInFlight),
 		"outstanding sends of a connection":                    n(schemas.MaxOutstanding),
@@ -127,7 +128,7 @@ func TestLimitsOfTheProtocol(t *testing.T) {
 		"messages of a channel":                                n(streams.MaxChannelEntries) + ", for " + days(streams.DefaultInboxMaxAge),
 		"remembered requests with an `Idempotency-Key`":        fmt.Sprintf("the last %d of a user, for %d hours", schemas.MaxRequests, schemas.RequestMemory/3600_000),
 		"time without a connection of a device":                "30 days", // TestDefaultsOfTheProtocol
-		"running exports of a user, of a gateway":              "1, " + n(gateway.MaxExports),
+		"running exports of a user, of a gateway":              "1, " + n(api.MaxExports),
 		"users in a presence list":                             n(schemas.MaxPresenceUsers),
 		"presence lists of a connection":                       fmt.Sprintf("%d a second, bursts of %d", gateway.SubscribesPerSecond, gateway.MaxSubscribes),
 		"typing in one chat, chats typed in":                   fmt.Sprintf("one in %s, %d in %s", s(gateway.TypingEvery), gateway.MaxTyping, s(gateway.TypingEvery)),
@@ -136,8 +137,8 @@ func TestLimitsOfTheProtocol(t *testing.T) {
 		"blocked users of a user":                              n(schemas.MaxBlocks) + ", " + kib(schemas.MaxBlocksBytes) + " of ids",
 		"entries of one inbox":                                 n(streams.DefaultInboxMaxMessages) + ", for " + days(streams.DefaultInboxMaxAge),
 	}
-	if gateway.MaxBody != schemas.MaxFrameBytes {
-		t.Errorf("a body has %d bytes, and a frame %d", gateway.MaxBody, schemas.MaxFrameBytes)
+	if api.MaxBody != schemas.MaxFrameBytes {
+		t.Errorf("a body has %d bytes, and a frame %d", api.MaxBody, schemas.MaxFrameBytes)
 	}
 	for _, row := range protocolTable(t, "## Limits") {
 		if want, ok := limits[row[0]]; !ok || row[1] != want {

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roost/gateway"
+	"roost/gateway/api"
 	"roost/gateway/auth"
 	"roost/schemas"
 )
@@ -64,7 +65,7 @@ func TestLimitsBehindAProxy(t *testing.T) {
 
 // busyAccounts are accounts that have too many passwords to check while busy is set.
 type busyAccounts struct {
-	gateway.Accounts
+	api.Accounts
 	busy atomic.Bool
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"roost/gateway/limit"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/publisher"
@@ -44,7 +45,7 @@ func (p *pendingSend) recorded(rec schemas.SentRecord) (gone bool) {
 const lookupTimeout = 5 * time.Second
 
 func newSending(s *session, newest schemas.ClientMessageID) *sending {
-	return &sending{limiter: newLimiter(s.server.opts.Limits.SendsPerSecond), newest: newest,
+	return &sending{limiter: limit.New(s.server.opts.Limits.SendsPerSecond), newest: newest,
 		pending: make(map[schemas.ClientMessageID]*pendingSend)}
 }
 
@@ -54,7 +55,7 @@ func newSending(s *session, newest schemas.ClientMessageID) *sending {
 func (s *session) sendMessage(f schemas.Send) {
 	m := f.Draft()
 	m.SenderID, m.SenderDeviceID = s.addr.User, s.addr.Device
-	if wait := delay(s.sending.limiter); wait > 0 {
+	if wait := limit.Wait(s.sending.limiter); wait > 0 {
 		s.conn.sendError(&schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
 			Message: "You send too fast. Send the same message_id_by_client again later."}, m.MessageIDByClient)
 		return

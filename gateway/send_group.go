@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"roost/gateway/api"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/subject"
@@ -24,13 +25,13 @@ const roomTimeout = 10 * time.Second
 func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets, error) {
 	group, err := s.server.streams.Groups().Group(ctx, id)
 	if errors.Is(err, streams.ErrNoGroup) {
-		return targets{}, notAMember() // and not more: ids cannot be tried out
+		return targets{}, api.NotAMember() // and not more: ids cannot be tried out
 	}
 	if err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
 	if _, ok := group.Member(s.addr.User); !ok {
-		return targets{}, notAMember()
+		return targets{}, api.NotAMember()
 	}
 	if s.server.isChannel(group) {
 		return s.channelTargets(ctx, group)
@@ -58,10 +59,6 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 	}
 	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return a == s.addr })
 	return t, nil
-}
-
-func notAMember() *schemas.Error {
-	return schemas.Errorf(schemas.CodeNotAMember, "group_id: you are not a member of that group.")
 }
 
 // reserve waits for room where the send is large. What was read before the wait is

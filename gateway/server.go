@@ -13,8 +13,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"roost/gateway/api"
 	"roost/gateway/auth"
 	"roost/gateway/origin"
+	"roost/gateway/pages"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/msgid"
@@ -28,7 +30,7 @@ type Options struct {
 	Auth auth.Authenticator
 	// Accounts are the built-in ones; nil with an external issuer, whose users
 	// exist from their first connection on.
-	Accounts Accounts
+	Accounts api.Accounts
 	// Name of this gateway in the cluster. Default: a new one.
 	Name string
 	// MaxDevices a user. Default 3.
@@ -65,6 +67,9 @@ type Options struct {
 	// ReadDelay is how long message_read may wait to be durable, so that a burst
 	// costs one write. Default 1 s.
 	ReadDelay time.Duration
+	// ChannelSlack is how much later than its id says a message of a channel may be stored and
+	// still be found by its time. Default one minute.
+	ChannelSlack time.Duration
 	// FullInboxIdle is for how long nobody must have used a device whose inbox is full so
 	// that the next message for it removes it, at least two days. Default 0: it stays, and
 	// such messages are refused.
@@ -92,7 +97,6 @@ type Server struct {
 	signer    *msgid.Signer
 	accepted  *acceptedSends
 	metrics   *metrics
-	logins    *addressLimiter
 	origins   *origin.Policy
 	gate      *auth.Gate
 	told      *told
@@ -102,7 +106,9 @@ type Server struct {
 	presences *presences
 	wakes     *wakes
 	noErasure func() // ends the answers to workers who have accounts erased
-	pages     *channelPages
+	pages     *pages.Cache
+	devices   *api.Devices
+	answers   *api.Answers
 	since     time.Time       // when it asked for its lease first
 	ctx       context.Context // ends when Drain has closed the connections
 	cancel    context.CancelFunc
@@ -114,7 +120,6 @@ type Server struct {
 	conns     map[*conn]struct{}
 	byUser    map[schemas.UserID][]*conn
 	byAddress map[string]int
-	exporting map[schemas.UserID]struct{} // at most maxExports
 	draining  bool
 }
 
@@ -147,6 +152,9 @@ func New(opts Options) *Server {
 	if opts.ReadDelay == 0 {
 		opts.ReadDelay = readsEvery
 	}
+	if opts.ChannelSlack == 0 {
+		opts.ChannelSlack = pages.DefaultSlack
+	}
 	if opts.Refuse == nil {
 		opts.Refuse = func() error { return nil }
 	}
@@ -158,11 +166,9 @@ func New(opts Options) *Server {
 	}
 	return &Server{
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
-		logins: newAddressLimiter(opts.Limits.LoginsPerSecond),
-		told:   newTold(), accepted: newAcceptedSends(),
+		told: newTold(), accepted: newAcceptedSends(),
 		later: &later{log: opts.Log}, refusals: newRefusals(opts.Log, opts.Streams.Leader),
 		conns: make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
-		exporting: make(map[schemas.UserID]struct{}),
 	}
 }
 
@@ -203,11 +209,14 @@ func (s *Server) Start(ctx context.Context) error {
 	s.rest.Go(func() { s.refusals.run(ctx) })
 	s.presences = startPresences(&s.opts, s.metrics.watched)
 	s.rest.Go(func() { s.presences.run(ctx) })
-	s.pages = newChannelPages(s)
 	if s.wakes, err = startWakes(s); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	s.rest.Go(func() { s.wakes.run(ctx) })
+	s.pages = pages.New(s.ctx, pages.Options{Streams: s.streams, News: s.wakes, PushLimit: s.opts.GroupPushLimit,
+		Slack: s.opts.ChannelSlack, Served: s.metrics.channelPages})
+	s.answers = api.NewAnswers(s.log, s.metrics.errors, s.metrics.abandoned)
+	s.devices = api.NewDevices(s.streams, s.gate, s.opts.MaxDevices, s.later.add, s.log)
 	if s.noErasure, err = s.streams.ServeErasures(); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
@@ -400,4 +409,39 @@ func (s *Server) connections() int {
 }
 
 // Handler serves all of docs/protocol.md.
-func (s *Server) Handler() http.Handler { return s.routes() }
+func (s *Server) Handler() http.Handler {
+	return api.Handler(api.Options{
+		Streams: s.streams, Gate: s.gate, Origins: s.origins, Answers: s.answers, Devices: s.devices, Pages: s.pages,
+		Accounts: s.opts.Accounts, Socket: s.serveWS, Gateway: s,
+		MaxGroupMembers: s.opts.MaxGroupMembers, LoginsPerSecond: s.opts.Limits.LoginsPerSecond, ReserveNames: s.opts.ReserveNames,
+		ChannelPages: s.metrics.channelPages, Metrics: s.opts.Registry, Log: s.log,
+	})
+}
+
+var _ api.Gateway = (*Server)(nil)
+
+// FlushReads implements [api.Gateway].
+func (s *Server) FlushReads(ctx context.Context, u schemas.UserID) error {
+	return s.reads.flush(ctx, u)
+}
+
+// Pulled implements [api.Gateway].
+func (s *Server) Pulled(u schemas.UserID, channel schemas.GroupID) { s.wakes.pulled(u, channel) }
+
+// Missing implements [api.Gateway].
+func (s *Server) Missing() map[string]string {
+	missing := make(map[string]string)
+	if time.Since(s.since) >= streams.LeaseTTL && !s.streams.Presence().Alive(s.opts.Name) {
+		missing["lease"] = "NATS does not take this gateway's lease, so nobody can connect. " +
+			"If `roost streams plan` with the admin role says that streams are missing, run `roost streams apply`."
+	}
+	if err := s.opts.Refuse(); err != nil {
+		missing["disk"] = err.Error()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		missing["gateway"] = "draining"
+	}
+	return missing
+}

@@ -300,7 +300,7 @@ func (s *session) end() {
 	}
 	s.recordEnd(ctx)
 	if s.unknown {
-		s.server.takeBack(ctx, s.addr)
+		s.server.devices.TakeBack(ctx, s.addr)
 	}
 }
 

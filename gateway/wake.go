@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"roost/gateway/pages"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/bus"
@@ -142,8 +143,8 @@ func (w *wakes) rouse() {
 	}
 }
 
-// newest is the sequence of the newest entry of a channel that was heard of.
-func (w *wakes) newest(id schemas.GroupID) uint64 {
+// Newest implements [pages.News].
+func (w *wakes) Newest(id schemas.GroupID) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if c := w.channels[id]; c != nil {
@@ -367,7 +368,7 @@ func (s *session) wakeForEach(ctx context.Context) error {
 	w := s.server.wakes
 	for _, e := range newest {
 		group := groups[slices.Index(ids, e.GroupID)]
-		if !sees(group, s.addr.User, &e.Message) {
+		if !pages.Sees(group, s.addr.User, &e.Message) {
 			continue
 		}
 		n := bus.ChannelNews{Group: e.GroupID, MessageID: e.MessageID, Sequence: e.Sequence}

@@ -77,7 +77,7 @@ func (w *watched) state(now time.Time, alive func(gateway string) bool) (online 
 // viewer, nothing.
 func (w *watched) seenBy(viewer schemas.UserID, online bool, last schemas.Timestamp) schemas.Presence {
 	f := schemas.Presence{UserID: w.user}
-	if w.person.Exists && (viewer == w.user || !hides(w.person, viewer)) {
+	if w.person.Exists && (viewer == w.user || !w.person.HidesPresence(viewer)) {
 		f.Online, f.LastActiveTime = online, last
 	}
 	return f

@@ -16,6 +16,12 @@ import (
 // Blocks says whether the person does not want to hear of u.
 func (p *Person) Blocks(u schemas.UserID) bool { return p.Blocked.Has(u) }
 
+// HidesPresence reports whether viewer may see neither when the user was online last nor
+// whether they are now.
+func (p *Person) HidesPresence(viewer schemas.UserID) bool {
+	return p.Settings.LastSeen == schemas.LastSeenNobody || p.Blocks(viewer)
+}
+
 // ErrBlockLimit: the person blocks as many as may be.
 var ErrBlockLimit = errors.New("too many blocks")
 

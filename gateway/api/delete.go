@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"roost/streams"
 )
 
-// kept is what other people keep of somebody who deletes the account.
+// kept is what other users keep of a user who deletes the account.
 var kept = []schemas.Kept{
 	{Where: schemas.KeptInInboxes, What: "Everybody with whom you exchanged messages is told that you deleted the account. Messages that you sent and that wait for other people's devices are still delivered to them; those in channels are shown for up to 30 days."},
 	{Where: schemas.KeptInHistory, What: "Messages between you and people who keep history, and those in groups that you or others kept, stay there, with your user_id, for up to 90 days."},
@@ -19,33 +19,33 @@ var kept = []schemas.Kept{
 	{Where: schemas.KeptInSettings, What: "Who blocked you, or chose when messages of the chat with you disappear, still has your user_id in their lists."},
 }
 
-// deleteAccount is DELETE /account. It may be repeated, with the same token, to
-// complete what was cut short; a worker completes it in any case.
-func (s *Server) deleteAccount(r *http.Request) (int, any, error) {
+// delete is DELETE /account. A retry with the same token completes a deletion that was
+// interrupted; a worker completes it in any case.
+func (a *accounts) delete(r *http.Request) (int, any, error) {
 	ctx := r.Context()
-	id, err := s.gate.Authenticate(ctx, auth.Bearer(r))
+	id, err := a.gate.Authenticate(ctx, auth.Bearer(r))
 	if err != nil {
 		return 0, nil, err
 	}
-	person, err := s.directory.Fresh(ctx, id.User)
+	person, err := a.directory.Fresh(ctx, id.User)
 	switch {
 	case err != nil:
 		return 0, nil, auth.Unchecked(err)
 	case !person.Exists && person.TokensAfter == 0:
 		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "There is no such account.")
-	case !person.Exists: // deleted already; the password as well, perhaps
+	case !person.Exists: // deleted already, perhaps with the password
 	case id.IssuedAt <= person.TokensAfter:
-		return 0, nil, s.gate.Refused(streams.ErrDeleted)
-	case s.opts.Accounts != nil:
-		if err := s.confirmPassword(r, id.User); err != nil {
+		return 0, nil, a.gate.Refused(streams.ErrDeleted)
+	case a.logins.passwords != nil:
+		if err := a.confirmPassword(r, id.User); err != nil {
 			return 0, nil, err
 		}
 	}
 	reserve := time.Duration(0)
-	if s.opts.Accounts != nil { // an external issuer decides who has a name
-		reserve = s.opts.ReserveNames
+	if a.logins.passwords != nil { // an external issuer decides who owns a name
+		reserve = a.reserve
 	}
-	at, err := s.streams.DeleteAccount(ctx, id.User, reserve)
+	at, err := a.streams.DeleteAccount(ctx, id.User, reserve)
 	if err != nil {
 		return 0, nil, &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
 			Message: "Not everything could be deleted in time. Send the same again."}
@@ -53,7 +53,7 @@ func (s *Server) deleteAccount(r *http.Request) (int, any, error) {
 	return http.StatusOK, schemas.AccountDeleted{UserID: id.User, DeletedAt: at, Kept: keptFor(reserve)}, nil
 }
 
-// keptFor is kept, and the name if it stays reserved.
+// keptFor returns kept, and the name if it stays reserved.
 func keptFor(reserve time.Duration) []schemas.Kept {
 	if reserve <= 0 {
 		return kept
@@ -64,15 +64,15 @@ func keptFor(reserve time.Duration) []schemas.Kept {
 }
 
 // confirmPassword checks the password in the body.
-func (s *Server) confirmPassword(r *http.Request, u schemas.UserID) error {
+func (a *accounts) confirmPassword(r *http.Request, u schemas.UserID) error {
 	var body schemas.AccountDeletion
-	if err := s.attempt(r); err != nil {
+	if err := a.logins.attempt(r); err != nil {
 		return err
 	}
 	if e := schemas.DecodeBody(r.Body, &body); e != nil {
 		return e
 	}
-	right, err := s.rightPassword(r.Context(), u, body.Password)
+	right, err := a.logins.rightPassword(r.Context(), u, body.Password)
 	if err != nil {
 		return err
 	}

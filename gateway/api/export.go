@@ -1,56 +1,67 @@
-package gateway
+package api
 
 import (
 	"bufio"
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"roost/gateway/auth"
 	"roost/schemas"
+	"roost/streams"
 )
 
 const (
-	// maxExports bounds the exports under way on a gateway: each reads all that there
-	// is of a person.
-	maxExports = 4
+	// MaxExports bounds the exports of a gateway at a time: each reads everything about a
+	// user.
+	MaxExports = 4
 	// exportTimeout bounds one.
 	exportTimeout = 10 * time.Minute
-	// exportWrite is how long a client may take to read what one write has.
+	// exportWrite is how long a client may take to read one write.
 	exportWrite = 30 * time.Second
 	exportBuf   = 32 << 10
 )
 
-// export is GET /export: all that is stored about the caller, a JSON object a
-// line. The status is sent before it is known whether all can be read, so the last
-// line says whether it was.
-func (s *Server) export(w http.ResponseWriter, r *http.Request) {
-	user, err := s.gate.Admit(r.Context(), auth.Bearer(r))
+// exports serves GET /export.
+type exports struct {
+	streams *streams.Conn
+	gate    *auth.Gate
+	answers *Answers
+
+	mu      sync.Mutex                  // guards running
+	running map[schemas.UserID]struct{} // at most MaxExports
+}
+
+// get is GET /export: everything that is stored about the caller, one JSON object a line. The
+// status is sent before everything is read, so the last line says whether it was.
+func (x *exports) get(w http.ResponseWriter, r *http.Request) {
+	user, err := x.gate.Admit(r.Context(), auth.Bearer(r))
 	if err != nil {
-		s.fail(w, r, err)
+		x.answers.Fail(w, r, err)
 		return
 	}
-	if err := s.beginExport(user); err != nil {
-		s.fail(w, r, err)
+	if err := x.begin(user); err != nil {
+		x.answers.Fail(w, r, err)
 		return
 	}
-	defer s.endExport(user)
+	defer x.end(user)
 	ctx, cancel := context.WithTimeout(r.Context(), exportTimeout)
 	defer cancel()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	out := &exportWriter{control: http.NewResponseController(w)}
 	out.to = bufio.NewWriterSize(patientWriter{w, out.control}, exportBuf)
-	err = s.streams.Export(ctx, user, out.line)
+	err = x.streams.Export(ctx, user, out.line)
 	if out.failed != nil || clientGone(r, err) {
-		s.metrics.abandoned.Inc()
+		x.answers.abandoned.Inc()
 		return
 	}
 	if err != nil {
 		e := exportError(err)
-		s.log.Error("an export was not completed", "error", err)
-		s.metrics.errors.WithLabelValues(string(e.Code)).Inc()
+		x.answers.log.Error("an export was not completed", "error", err)
+		x.answers.errors.WithLabelValues(string(e.Code)).Inc()
 		_ = out.line(schemas.ExportLine{Kind: schemas.ExportFailed,
 			Error: &schemas.AnswerError{Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfterMS}})
 	} else {
@@ -59,8 +70,8 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 	out.end()
 }
 
-// exportError is what a client is told of an export that ended early. What failed without
-// a code of its own could not be read.
+// exportError is the error line of an export that ended early. A failure without a code means
+// that something could not be read.
 func exportError(err error) *schemas.Error {
 	if told := (*schemas.Error)(nil); errors.As(err, &told) {
 		return told
@@ -69,22 +80,22 @@ func exportError(err error) *schemas.Error {
 		Message: "Not everything could be read. Export again later."}
 }
 
-// beginExport takes one of the few places, and not two for one person.
-func (s *Server) beginExport(u schemas.UserID) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.exporting[u]; ok || len(s.exporting) >= maxExports {
+// begin takes one of the few places, at most one for each user.
+func (x *exports) begin(u schemas.UserID) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, ok := x.running[u]; ok || len(x.running) >= MaxExports {
 		return &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
-			Message: "An export of yours is under way, or too many of others. Try again later."}
+			Message: "You have a running export, or others have too many. Try again later."}
 	}
-	s.exporting[u] = struct{}{}
+	x.running[u] = struct{}{}
 	return nil
 }
 
-func (s *Server) endExport(u schemas.UserID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.exporting, u)
+func (x *exports) end(u schemas.UserID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.running, u)
 }
 
 // exportWriter writes lines and counts them.
@@ -107,14 +118,14 @@ func (x *exportWriter) line(l schemas.ExportLine) error {
 	return x.failed
 }
 
-// end writes what is left.
+// end flushes the last lines.
 func (x *exportWriter) end() {
 	if x.to.Flush() == nil {
 		_ = x.control.Flush() // the client went away
 	}
 }
 
-// patientWriter gives each write its time.
+// patientWriter sets a deadline for each write.
 type patientWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController

@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"roost/streams"
 )
 
-// getChatSettings is GET /chats/{user_id}: the settings of the chat with that user.
-func (s *Server) getChatSettings(r *http.Request, u schemas.UserID) (int, any, error) {
-	me, other, id, err := s.chatOfPath(r, u)
+// settings is GET /chats/{user_id}: the settings of the chat with that user.
+func (h *chats) settings(r *http.Request, u schemas.UserID) (int, any, error) {
+	me, other, id, err := h.ofPath(r, u)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -18,9 +18,9 @@ func (s *Server) getChatSettings(r *http.Request, u schemas.UserID) (int, any, e
 	return http.StatusOK, schemas.ChatSettings{DisappearingDays: &days}, nil
 }
 
-// putChatSettings is PUT /chats/{user_id}. Both people are told, in their inboxes; not
-// one who blocks the other.
-func (s *Server) putChatSettings(r *http.Request, u schemas.UserID) (int, any, error) {
+// changeSettings is PUT /chats/{user_id}. Both users get a notice in their inboxes, except one
+// who blocks the other.
+func (h *chats) changeSettings(r *http.Request, u schemas.UserID) (int, any, error) {
 	var body schemas.ChatSettings
 	if e := schemas.DecodeBody(r.Body, &body); e != nil {
 		return 0, nil, e
@@ -28,16 +28,16 @@ func (s *Server) putChatSettings(r *http.Request, u schemas.UserID) (int, any, e
 	if e := body.Validate(); e != nil {
 		return 0, nil, e
 	}
-	me, other, id, err := s.chatOfPath(r, u)
+	me, other, id, err := h.ofPath(r, u)
 	if err != nil {
 		return 0, nil, err
 	}
-	clock := s.streams.Clock() // the newer choice holds
+	clock := h.streams.Clock() // the newer choice wins
 	clock.Observe(me.Settings.Timer(id).Chosen)
 	clock.Observe(other.Settings.Timer(u).Chosen)
 	change := schemas.ChatChange{MessageID: clock.Next(), ByUserID: u, UserID: id, DisappearingDays: *body.DisappearingDays}
 	change.Timestamp = change.MessageID.Time()
-	err = s.directory.SetTimer(r.Context(), u,
+	err = h.directory.SetTimer(r.Context(), u,
 		schemas.ChatTimer{UserID: id, DisappearingDays: change.DisappearingDays, Chosen: change.MessageID})
 	if errors.Is(err, streams.ErrTimerLimit) {
 		return 0, nil, schemas.Errorf(schemas.CodeChatLimit,
@@ -50,18 +50,18 @@ func (s *Server) putChatSettings(r *http.Request, u schemas.UserID) (int, any, e
 	if id != u && !other.Blocks(u) {
 		told = append(told, id)
 	}
-	if err := s.streams.Tell(r.Context(), told, change.MessageID, change.StoredUpdate()); err != nil {
+	if err := h.streams.Tell(r.Context(), told, change.MessageID, change.StoredUpdate()); err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
 	return http.StatusOK, body, nil
 }
 
-// chatOfPath is the user who asks, and the one that the path names, with their id.
-func (s *Server) chatOfPath(r *http.Request, u schemas.UserID) (me, other *streams.Person, id schemas.UserID, err error) {
+// ofPath returns the user of the request, and the one that the path names, with their id.
+func (h *chats) ofPath(r *http.Request, u schemas.UserID) (me, other *streams.Person, id schemas.UserID, err error) {
 	if id, err = userOfPath(r); err != nil {
 		return nil, nil, "", err
 	}
-	people, err := s.directory.People(r.Context(), []schemas.UserID{u, id})
+	people, err := h.directory.People(r.Context(), []schemas.UserID{u, id})
 	if err != nil {
 		return nil, nil, "", schemas.Unavailable(err)
 	}

@@ -1,4 +1,4 @@
-package gateway
+package limit
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 // TestLoginLimiterEvictsTheOldest: one address more than fit makes the limiter forget
 // the address that was away for longest, and no other.
 func TestLoginLimiterEvictsTheOldest(t *testing.T) {
-	l := newAddressLimiter(0.5) // a burst of one
-	wait := func(i int) time.Duration { return l.wait(fmt.Sprint(i)) }
+	l := NewAddresses(0.5) // a burst of one
+	wait := func(i int) time.Duration { return l.Wait(fmt.Sprint(i)) }
 	for i := range maxAddresses {
 		if wait(i) != 0 {
 			t.Fatalf("the first attempt of address %d has to wait", i)

@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"roost/streams"
 )
 
-// getBlocks is GET /blocks.
-func (s *Server) getBlocks(r *http.Request, u schemas.UserID) (int, any, error) {
-	blocked, err := s.directory.Blocks(r.Context(), u)
+// blocks is GET /blocks.
+func (h *users) blocks(r *http.Request, u schemas.UserID) (int, any, error) {
+	blocked, err := h.directory.Blocks(r.Context(), u)
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
@@ -21,8 +21,8 @@ func (s *Server) getBlocks(r *http.Request, u schemas.UserID) (int, any, error) 
 	return http.StatusOK, list, nil
 }
 
-// putBlock is PUT /blocks/{user_id}.
-func (s *Server) putBlock(r *http.Request, u schemas.UserID) (int, any, error) {
+// block is PUT /blocks/{user_id}.
+func (h *users) block(r *http.Request, u schemas.UserID) (int, any, error) {
 	other, err := userOfPath(r)
 	if err != nil {
 		return 0, nil, err
@@ -30,14 +30,14 @@ func (s *Server) putBlock(r *http.Request, u schemas.UserID) (int, any, error) {
 	if other == u {
 		return 0, nil, schemas.InvalidField("user_id", "is you; you cannot block yourself.")
 	}
-	person, err := s.directory.Person(r.Context(), other)
+	person, err := h.directory.Person(r.Context(), other)
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
 	if !person.Exists {
 		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "user_id: there is no such user.")
 	}
-	err = s.directory.Block(r.Context(), u, other)
+	err = h.directory.Block(r.Context(), u, other)
 	if errors.Is(err, streams.ErrBlockLimit) {
 		return 0, nil, schemas.Errorf(schemas.CodeBlockLimit,
 			"You block as many as may be: %d, or %d KiB of ids. Unblock somebody first.", schemas.MaxBlocks, schemas.MaxBlocksBytes>>10)
@@ -48,14 +48,13 @@ func (s *Server) putBlock(r *http.Request, u schemas.UserID) (int, any, error) {
 	return http.StatusOK, nil, nil
 }
 
-// deleteBlock is DELETE /blocks/{user_id}. That nobody of that name is blocked is
-// as good: they are not afterwards.
-func (s *Server) deleteBlock(r *http.Request, u schemas.UserID) (int, any, error) {
+// unblock is DELETE /blocks/{user_id}. It succeeds also if that user is not blocked.
+func (h *users) unblock(r *http.Request, u schemas.UserID) (int, any, error) {
 	other, err := userOfPath(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := s.directory.Unblock(r.Context(), u, other); err != nil {
+	if err := h.directory.Unblock(r.Context(), u, other); err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
 	return http.StatusOK, nil, nil

@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	"net/http"
@@ -8,7 +8,7 @@ import (
 )
 
 // addMember is POST /groups/{group_id}/members.
-func (s *Server) addMember(r *http.Request, u schemas.UserID) (int, any, error) {
+func (g *groups) addMember(r *http.Request, u schemas.UserID) (int, any, error) {
 	var body schemas.NewMember
 	if e := schemas.DecodeBody(r.Body, &body); e != nil {
 		return 0, nil, e
@@ -19,16 +19,16 @@ func (s *Server) addMember(r *http.Request, u schemas.UserID) (int, any, error) 
 	if body.Role == "" {
 		body.Role = schemas.RoleMember
 	}
-	q, known, err := s.request(r, u, &body)
+	q, known, err := requestID(g.streams, r, u, &body)
 	if err != nil {
 		return 0, nil, err
 	}
 	if known {
-		group, err := s.groupOf(r, u)
+		group, err := g.of(r, u)
 		if err != nil {
 			return 0, nil, err
 		}
-		done, err := s.joined(r, q, group.GroupID, body.UserID)
+		done, err := g.joined(r, q, group.GroupID, body.UserID)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -36,10 +36,10 @@ func (s *Server) addMember(r *http.Request, u schemas.UserID) (int, any, error) 
 			return http.StatusOK, group.Info(), nil
 		}
 	}
-	if err := s.allExist(r, body.UserID); err != nil {
+	if err := g.allExist(r, body.UserID); err != nil {
 		return 0, nil, err
 	}
-	return s.changeGroup(r, u, func(e *streams.Edit) error {
+	return g.change(r, u, func(e *streams.Edit) error {
 		if err := manages(e.Group, u); err != nil {
 			return err
 		}
@@ -49,8 +49,8 @@ func (s *Server) addMember(r *http.Request, u schemas.UserID) (int, any, error) 
 		if _, ok := e.Group.Member(body.UserID); ok {
 			return schemas.Errorf(schemas.CodeConflict, "user_id: %q is a member already.", body.UserID)
 		}
-		if len(e.Group.Members) >= s.opts.MaxGroupMembers {
-			return s.groupFull()
+		if len(e.Group.Members) >= g.maxMembers {
+			return g.full()
 		}
 		since := e.Note(schemas.GroupAdded, body.UserID, body.Role)
 		e.Group.Members = append(e.Group.Members, schemas.Member{UserID: body.UserID, Role: body.Role, Since: since})
@@ -59,7 +59,7 @@ func (s *Server) addMember(r *http.Request, u schemas.UserID) (int, any, error) 
 }
 
 // patchMember is PATCH /groups/{group_id}/members/{user_id}: the role.
-func (s *Server) patchMember(r *http.Request, u schemas.UserID) (int, any, error) {
+func (g *groups) patchMember(r *http.Request, u schemas.UserID) (int, any, error) {
 	var body schemas.RoleChange
 	if e := schemas.DecodeBody(r.Body, &body); e != nil {
 		return 0, nil, e
@@ -71,7 +71,7 @@ func (s *Server) patchMember(r *http.Request, u schemas.UserID) (int, any, error
 	if err != nil {
 		return 0, nil, err
 	}
-	return s.changeGroup(r, u, func(e *streams.Edit) error {
+	return g.change(r, u, func(e *streams.Edit) error {
 		me, _ := e.Group.Member(u)
 		if me.Role != schemas.RoleOwner {
 			return ownerOnly()
@@ -94,14 +94,14 @@ func (s *Server) patchMember(r *http.Request, u schemas.UserID) (int, any, error
 	})
 }
 
-// removeMember is DELETE /groups/{group_id}/members/{user_id}. Who names themselves
+// removeMember is DELETE /groups/{group_id}/members/{user_id}. A member who names themselves
 // leaves.
-func (s *Server) removeMember(r *http.Request, u schemas.UserID) (int, any, error) {
+func (g *groups) removeMember(r *http.Request, u schemas.UserID) (int, any, error) {
 	user, err := userOfPath(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	status, _, err := s.changeGroup(r, u, func(e *streams.Edit) error {
+	status, _, err := g.change(r, u, func(e *streams.Edit) error {
 		if user != u {
 			if err := manages(e.Group, u); err != nil {
 				return err
@@ -125,7 +125,7 @@ func (s *Server) removeMember(r *http.Request, u schemas.UserID) (int, any, erro
 	return status, nil, err
 }
 
-// userOfPath is the user that a path names.
+// userOfPath returns the user that a path names.
 func userOfPath(r *http.Request) (schemas.UserID, error) {
 	u, err := schemas.ParseUserID(r.PathValue("user_id"))
 	if err != nil {

@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	"context"
@@ -7,46 +7,48 @@ import (
 	"strings"
 	"time"
 
+	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/publisher"
 )
 
-// healthz is GET /healthz: the process is alive.
-func (s *Server) healthz(*http.Request) (int, any, error) { return http.StatusOK, nil, nil }
+// health serves GET /healthz and GET /readyz.
+type health struct {
+	streams *streams.Conn
+	gate    *auth.Gate
+	gateway Gateway
+	answers *Answers
+}
 
-// readyTimeout bounds what readyz asks others.
+// alive is GET /healthz: the process is alive.
+func (h *health) alive(*http.Request) (int, any, error) { return http.StatusOK, nil, nil }
+
+// readyTimeout bounds the requests of readyz to other processes.
 const readyTimeout = 2 * time.Second
 
-// readyz is GET /readyz: whether this gateway can serve, and what is missing.
-// History may be away: messages flow without it, so that is "degraded".
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+// ready is GET /readyz: whether this gateway can serve, and what is missing. Without history
+// messages still flow, so that is "degraded".
+func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	ready := schemas.Readiness{Ready: true, Missing: map[string]string{}, Degraded: map[string]string{}}
-	if err := s.streams.Ready(); err != nil {
+	if err := h.streams.Ready(); err != nil {
 		ready.Missing["nats"] = err.Error()
 	}
-	if held := time.Since(s.since) < streams.LeaseTTL || s.streams.Presence().Alive(s.opts.Name); ready.Missing["nats"] == "" && !held {
-		ready.Missing["lease"] = "NATS does not take this gateway's lease, so nobody can connect. " +
-			"If `roost streams plan` with the admin role says that streams are missing, run `roost streams apply`."
+	for part, why := range h.gateway.Missing() {
+		if part != "lease" || ready.Missing["nats"] == "" { // without NATS there is no lease
+			ready.Missing[part] = why
+		}
 	}
-	if err := s.opts.Refuse(); err != nil {
-		ready.Missing["disk"] = err.Error()
-	}
-	if err := s.opts.Auth.Degraded(); err != nil {
+	if err := h.gate.Degraded(); err != nil {
 		ready.Degraded["identity"] = err.Error()
 	}
-	if failing := s.streams.Failing(); ready.Missing["nats"] == "" && len(failing) > 0 {
+	if failing := h.streams.Failing(); ready.Missing["nats"] == "" && len(failing) > 0 {
 		ready.Degraded["streams"] = streamsFailing(failing)
 	}
-	s.mu.Lock()
-	if s.draining {
-		ready.Missing["gateway"] = "draining"
-	}
-	s.mu.Unlock()
 	if ready.Missing["nats"] == "" {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
-		if err := s.streams.HistoryReady(ctx); err != nil {
+		if err := h.streams.HistoryReady(ctx); err != nil {
 			ready.Degraded["history"] = schemas.AsError(err).Message
 		}
 	}
@@ -58,7 +60,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		answer.Error = &schemas.AnswerError{Code: schemas.CodeUnavailable, Message: "This gateway cannot serve now; data.missing says why."}
 	}
 	answer.Data = schemas.Encode(ready)
-	s.write(w, status, answer)
+	h.answers.write(w, status, answer)
 }
 
 // streamsFailing is what readyz says of streams that take nothing. A stream that NATS

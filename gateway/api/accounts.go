@@ -1,11 +1,14 @@
-package gateway
+package api
 
 import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"roost/gateway/auth"
+	"roost/gateway/limit"
+	"roost/gateway/origin"
 	"roost/schemas"
 	"roost/streams"
 )
@@ -22,9 +25,26 @@ type Accounts interface {
 
 var _ Accounts = (*auth.Accounts)(nil)
 
-// createAccount is POST /accounts.
-func (s *Server) createAccount(r *http.Request) (int, any, error) {
-	c, err := s.credentials(r)
+// accounts serves POST /accounts, POST /sessions and DELETE /account.
+type accounts struct {
+	logins    *logins
+	streams   *streams.Conn
+	directory *streams.Directory
+	gate      *auth.Gate
+	reserve   time.Duration // of the name of a deleted account
+}
+
+// logins checks names and passwords, as often as an address may try.
+type logins struct {
+	passwords Accounts // nil with an external issuer
+	directory *streams.Directory
+	attempts  *limit.Addresses
+	proxies   origin.Proxies
+}
+
+// create is POST /accounts.
+func (a *accounts) create(r *http.Request) (int, any, error) {
+	c, err := a.logins.credentials(r)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -32,7 +52,7 @@ func (s *Server) createAccount(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	hash, err := s.opts.Accounts.Hash(r.Context(), c.Password)
+	hash, err := a.logins.passwords.Hash(r.Context(), c.Password)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -40,9 +60,9 @@ func (s *Server) createAccount(r *http.Request) (int, any, error) {
 	if key != "" {
 		account.KeyHash = schemas.AccountKey(key)
 	}
-	err = s.directory.CreateAccount(r.Context(), account)
+	err = a.directory.CreateAccount(r.Context(), account)
 	if errors.Is(err, streams.ErrExists) {
-		made, ok, err := s.madeBefore(r.Context(), c, key)
+		made, ok, err := a.madeBefore(r.Context(), c, key)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -57,20 +77,20 @@ func (s *Server) createAccount(r *http.Request) (int, any, error) {
 	return http.StatusCreated, schemas.AccountCreated{UserID: account.UserID, CreatedAt: account.CreatedAt}, nil
 }
 
-// madeBefore is the account that a request with the same Idempotency-Key and password
-// made. Who knows both is its owner.
-func (s *Server) madeBefore(ctx context.Context, c schemas.Credentials, key string) (made schemas.AccountCreated, ok bool, err error) {
-	account, ok, err := s.directory.Account(ctx, c.UserID)
+// madeBefore returns the account that an earlier request with the same Idempotency-Key and
+// password created. A client that knows both is its owner.
+func (a *accounts) madeBefore(ctx context.Context, c schemas.Credentials, key string) (made schemas.AccountCreated, ok bool, err error) {
+	account, ok, err := a.directory.Account(ctx, c.UserID)
 	if err != nil {
 		return made, false, schemas.Unavailable(err)
 	}
 	if !ok || !account.MadeWith(key, schemas.Now()) {
 		return made, false, nil
 	}
-	if right, err := s.opts.Accounts.Check(ctx, c.Password, account.PasswordHash); err != nil || !right {
+	if right, err := a.logins.passwords.Check(ctx, c.Password, account.PasswordHash); err != nil || !right {
 		return made, false, err
 	}
-	err = s.directory.EnsureUser(ctx, c.UserID) // completes an account that was written and no more
+	err = a.directory.EnsureUser(ctx, c.UserID) // completes a creation that stopped after the record
 	if errors.Is(err, streams.ErrDeleted) {
 		return made, false, nil
 	}
@@ -80,12 +100,12 @@ func (s *Server) madeBefore(ctx context.Context, c schemas.Credentials, key stri
 	return schemas.AccountCreated{UserID: account.UserID, CreatedAt: account.CreatedAt}, true, nil
 }
 
-// createSession is POST /sessions. It stores nothing, and needs no Idempotency-Key: a
-// retry gets another token. A wrong name and a wrong password, also one that
-// no account can have, take the same time and get the same answer.
-func (s *Server) createSession(r *http.Request) (int, any, error) {
+// login is POST /sessions. It stores nothing and needs no Idempotency-Key: a retry gets another
+// token. A wrong name and a wrong password take the same time and get the same answer, also
+// if no account can have them.
+func (a *accounts) login(r *http.Request) (int, any, error) {
 	var c schemas.Login
-	if err := s.attempt(r); err != nil {
+	if err := a.logins.attempt(r); err != nil {
 		return 0, nil, err
 	}
 	if e := schemas.DecodeBody(r.Body, &c); e != nil {
@@ -95,22 +115,22 @@ func (s *Server) createSession(r *http.Request) (int, any, error) {
 	if err != nil {
 		user = noAccount
 	}
-	right, err := s.rightPassword(r.Context(), user, c.Password)
+	right, err := a.logins.rightPassword(r.Context(), user, c.Password)
 	if err != nil {
 		return 0, nil, err
 	}
 	if !right {
 		return 0, nil, wrongPassword()
 	}
-	// Mends an account whose creation was cut short.
-	err = s.directory.EnsureUser(r.Context(), user)
+	// Completes an account whose creation was interrupted.
+	err = a.directory.EnsureUser(r.Context(), user)
 	if errors.Is(err, streams.ErrDeleted) {
 		return 0, nil, wrongPassword()
 	}
 	if err != nil {
 		return 0, nil, auth.Unchecked(err)
 	}
-	token, err := s.opts.Accounts.Issue(user)
+	token, err := a.logins.passwords.Issue(user)
 	return http.StatusOK, token, err
 }
 
@@ -118,13 +138,13 @@ func wrongPassword() error {
 	return schemas.Errorf(schemas.CodeUnauthenticated, "The user_id or the password is wrong.")
 }
 
-// noAccount is looked up in place of a name that no account can have, so that the
-// answer takes as long.
+// noAccount replaces a name that no account can have, so that the answer takes as long.
 const noAccount = schemas.UserID("no account")
 
-// rightPassword checks a password. It takes as long for a user without an account.
-func (s *Server) rightPassword(ctx context.Context, u schemas.UserID, password string) (bool, error) {
-	account, ok, err := s.directory.Account(ctx, u)
+// rightPassword reports whether a password is right. It takes as long for a user without an
+// account.
+func (l *logins) rightPassword(ctx context.Context, u schemas.UserID, password string) (bool, error) {
+	account, ok, err := l.directory.Account(ctx, u)
 	if err != nil {
 		return false, auth.Unchecked(err)
 	}
@@ -132,13 +152,14 @@ func (s *Server) rightPassword(ctx context.Context, u schemas.UserID, password s
 	if !ok || hash == "" {
 		hash = auth.NoPassword
 	}
-	right, err := s.opts.Accounts.Check(ctx, password, hash)
+	right, err := l.passwords.Check(ctx, password, hash)
 	return right && ok, err
 }
 
-func (s *Server) credentials(r *http.Request) (schemas.Credentials, error) {
+// credentials reads the body of POST /accounts.
+func (l *logins) credentials(r *http.Request) (schemas.Credentials, error) {
 	var c schemas.Credentials
-	if e := s.attempt(r); e != nil {
+	if e := l.attempt(r); e != nil {
 		return c, e
 	}
 	if e := schemas.DecodeBody(r.Body, &c); e != nil {
@@ -150,9 +171,9 @@ func (s *Server) credentials(r *http.Request) (schemas.Credentials, error) {
 	return c, nil
 }
 
-// attempt counts a password that is to be checked, or says why it is not.
-func (s *Server) attempt(r *http.Request) error {
-	if wait := s.logins.wait(s.origins.Proxies.Client(r).LimitKey()); wait > 0 {
+// attempt counts an attempt to log in, or returns why the address has to wait.
+func (l *logins) attempt(r *http.Request) error {
+	if wait := l.attempts.Wait(l.proxies.Client(r).LimitKey()); wait > 0 {
 		return &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
 			Message: "Too many attempts from your address. Try again later."}
 	}

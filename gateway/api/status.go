@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	"fmt"
@@ -6,35 +6,29 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
 )
 
-// recently is for how long after the last activity a status names the minutes.
+// recently is for how long after the last activity a status contains the minutes.
 const recently = time.Hour
 
-// hides says whether a person's presence is nothing for viewer to see.
-func hides(person *streams.Person, viewer schemas.UserID) bool {
-	return person.Settings.LastSeen == schemas.LastSeenNobody || person.Blocks(viewer)
-}
-
-// getStatus is GET /user/{user_id}/status. Who hides last-seen, or blocks the
-// viewer, is shown as offline to everybody else: "online" now and again would tell it all the same.
-func (s *Server) getStatus(r *http.Request, u schemas.UserID) (int, any, error) {
+// status is GET /user/{user_id}/status. A user who hides last-seen, or blocks the viewer, is
+// offline to others: a temporary "online" would reveal when they were last seen.
+func (h *users) status(r *http.Request, u schemas.UserID) (int, any, error) {
 	of, err := userOfPath(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	person, err := s.directory.Person(r.Context(), of)
+	person, err := h.directory.Person(r.Context(), of)
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
 	if !person.Exists {
 		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "user_id: there is no such user.")
 	}
-	if of != u && hides(person, u) {
+	if of != u && person.HidesPresence(u) {
 		return http.StatusOK, schemas.UserStatus{ConnectionState: "offline"}, nil
 	}
-	online, last, err := s.streams.Presence().Status(r.Context(), of, person.Devices)
+	online, last, err := h.streams.Presence().Status(r.Context(), of, person.Devices)
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}

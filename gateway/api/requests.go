@@ -1,12 +1,13 @@
-package gateway
+package api
 
 import (
 	"net/http"
 
 	"roost/schemas"
+	"roost/streams"
 )
 
-// idempotencyKey is the key that the client made for a request, or empty.
+// idempotencyKey returns the Idempotency-Key of a request, or empty.
 func idempotencyKey(r *http.Request) (string, error) {
 	keys := r.Header.Values(schemas.IdempotencyKeyHeader)
 	switch {
@@ -21,15 +22,15 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return keys[0], nil
 }
 
-// request reserves the id of what a POST makes; known says that a request under the
-// same Idempotency-Key has reserved it before, and may have made it. Without a key the
-// request has no id.
-func (s *Server) request(r *http.Request, u schemas.UserID, body any) (q schemas.Request, known bool, err error) {
+// requestID reserves the id of what a POST creates. known reports that an earlier request with
+// the same Idempotency-Key reserved it, and may have created it. Without a key the request has
+// no id.
+func requestID(c *streams.Conn, r *http.Request, u schemas.UserID, body any) (q schemas.Request, known bool, err error) {
 	key, err := idempotencyKey(r)
 	if err != nil || key == "" {
 		return q, false, err
 	}
-	q, known, err = s.streams.Request(r.Context(), u, schemas.NewRequest(r.Pattern, key, r.URL.Path, body))
+	q, known, err = c.Request(r.Context(), u, schemas.NewRequest(r.Pattern, key, r.URL.Path, body))
 	if err != nil {
 		return q, false, requestError(err)
 	}
@@ -43,14 +44,14 @@ func requestError(err error) error {
 	return schemas.Unavailable(err)
 }
 
-// joined says whether a user was added to a group after a request for that came first:
-// they are a member, or were one. Then a retry of the request adds nobody.
-func (s *Server) joined(r *http.Request, q schemas.Request, id schemas.GroupID, u schemas.UserID) (bool, error) {
-	group, err := s.streams.Groups().Group(r.Context(), id)
+// joined reports whether a user became a member of a group after the first request to add
+// them, even if they left since. A retry of that request then adds nobody.
+func (g *groups) joined(r *http.Request, q schemas.Request, id schemas.GroupID, u schemas.UserID) (bool, error) {
+	group, err := g.streams.Groups().Group(r.Context(), id)
 	if err != nil {
 		return false, groupError(err)
 	}
-	membership, err := s.streams.Groups().Membership(r.Context(), u, id)
+	membership, err := g.streams.Groups().Membership(r.Context(), u, id)
 	if err != nil {
 		return false, groupUnavailable(err)
 	}

@@ -1,4 +1,4 @@
-package gateway
+package api
 
 import (
 	"errors"
@@ -8,8 +8,15 @@ import (
 	"roost/streams"
 )
 
-// createGroup is POST /groups.
-func (s *Server) createGroup(r *http.Request, u schemas.UserID) (int, any, error) {
+// groups serves groups and their members.
+type groups struct {
+	streams    *streams.Conn
+	directory  *streams.Directory
+	maxMembers int
+}
+
+// create is POST /groups.
+func (g *groups) create(r *http.Request, u schemas.UserID) (int, any, error) {
 	var body schemas.NewGroup
 	if e := schemas.DecodeBody(r.Body, &body); e != nil {
 		return 0, nil, e
@@ -17,12 +24,12 @@ func (s *Server) createGroup(r *http.Request, u schemas.UserID) (int, any, error
 	if e := body.Validate(u); e != nil {
 		return 0, nil, e
 	}
-	q, known, err := s.request(r, u, &body)
+	q, known, err := requestID(g.streams, r, u, &body)
 	if err != nil {
 		return 0, nil, err
 	}
 	if known {
-		group, err := s.streams.Groups().Made(r.Context(), q, u, body)
+		group, err := g.streams.Groups().Made(r.Context(), q, u, body)
 		if err != nil {
 			return 0, nil, groupError(err)
 		}
@@ -30,51 +37,51 @@ func (s *Server) createGroup(r *http.Request, u schemas.UserID) (int, any, error
 			return http.StatusCreated, group.Info(), nil
 		}
 	}
-	if len(body.Members)+1 > s.opts.MaxGroupMembers {
-		return 0, nil, s.groupFull()
+	if len(body.Members)+1 > g.maxMembers {
+		return 0, nil, g.full()
 	}
-	if err := s.allExist(r, body.Members...); err != nil {
+	if err := g.allExist(r, body.Members...); err != nil {
 		return 0, nil, err
 	}
-	group, err := s.streams.Groups().Create(r.Context(), q, u, body)
+	group, err := g.streams.Groups().Create(r.Context(), q, u, body)
 	if err != nil {
 		return 0, nil, groupError(err)
 	}
 	return http.StatusCreated, group.Info(), nil
 }
 
-// listGroups is GET /groups.
-func (s *Server) listGroups(r *http.Request, u schemas.UserID) (int, any, error) {
-	groups, err := s.streams.Groups().Of(r.Context(), u)
+// list is GET /groups.
+func (g *groups) list(r *http.Request, u schemas.UserID) (int, any, error) {
+	all, err := g.streams.Groups().Of(r.Context(), u)
 	if err != nil {
 		return 0, nil, groupUnavailable(err)
 	}
-	list := make([]schemas.GroupSummary, 0, len(groups))
-	for _, g := range groups {
-		member, _ := g.Member(u)
-		list = append(list, g.Summary(member))
+	list := make([]schemas.GroupSummary, 0, len(all))
+	for _, group := range all {
+		member, _ := group.Member(u)
+		list = append(list, group.Summary(member))
 	}
 	return http.StatusOK, list, nil
 }
 
-// getGroup is GET /groups/{group_id}. A change that is pending, of a gateway that died
-// perhaps, is told before: who looks after a 503 need not make it again.
-func (s *Server) getGroup(r *http.Request, u schemas.UserID) (int, any, error) {
-	group, err := s.groupOf(r, u)
+// get is GET /groups/{group_id}. It first completes a pending change, perhaps of a gateway that
+// died, so that a client that reads after a 503 need not repeat the change.
+func (g *groups) get(r *http.Request, u schemas.UserID) (int, any, error) {
+	group, err := g.of(r, u)
 	if err != nil {
 		return 0, nil, err
 	}
 	if group.Pending != nil {
-		if _, err := s.streams.Groups().Group(r.Context(), group.GroupID); err != nil {
+		if _, err := g.streams.Groups().Group(r.Context(), group.GroupID); err != nil {
 			return 0, nil, groupError(err)
 		}
 	}
 	return http.StatusOK, group.Info(), nil
 }
 
-// patchGroup is PATCH /groups/{group_id}: its name, whether it keeps history, and
-// after how many days messages disappear.
-func (s *Server) patchGroup(r *http.Request, u schemas.UserID) (int, any, error) {
+// patch is PATCH /groups/{group_id}: its name, whether it keeps history, and after how many days
+// messages disappear.
+func (g *groups) patch(r *http.Request, u schemas.UserID) (int, any, error) {
 	var body schemas.GroupPatch
 	if e := schemas.DecodeBody(r.Body, &body); e != nil {
 		return 0, nil, e
@@ -82,7 +89,7 @@ func (s *Server) patchGroup(r *http.Request, u schemas.UserID) (int, any, error)
 	if e := body.Validate(); e != nil {
 		return 0, nil, e
 	}
-	return s.changeGroup(r, u, func(e *streams.Edit) error {
+	return g.change(r, u, func(e *streams.Edit) error {
 		if err := manages(e.Group, u); err != nil {
 			return err
 		}
@@ -102,13 +109,13 @@ func (s *Server) patchGroup(r *http.Request, u schemas.UserID) (int, any, error)
 	})
 }
 
-// changeGroup changes the group of the path, for a member, and answers with it.
-func (s *Server) changeGroup(r *http.Request, u schemas.UserID, edit func(*streams.Edit) error) (int, any, error) {
+// change changes the group of the path, for a member, and answers with it.
+func (g *groups) change(r *http.Request, u schemas.UserID, edit func(*streams.Edit) error) (int, any, error) {
 	id, err := groupOfPath(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	group, err := s.streams.Groups().Change(r.Context(), id, u, func(e *streams.Edit) error {
+	group, err := g.streams.Groups().Change(r.Context(), id, u, func(e *streams.Edit) error {
 		if _, err := memberOf(e.Group, u); err != nil {
 			return err
 		}
@@ -120,13 +127,13 @@ func (s *Server) changeGroup(r *http.Request, u schemas.UserID, edit func(*strea
 	return http.StatusOK, group.Info(), nil
 }
 
-// groupOf is the group of the path, for a member.
-func (s *Server) groupOf(r *http.Request, u schemas.UserID) (*schemas.Group, error) {
+// of returns the group of the path, if u is a member.
+func (g *groups) of(r *http.Request, u schemas.UserID) (*schemas.Group, error) {
 	id, err := groupOfPath(r)
 	if err != nil {
 		return nil, err
 	}
-	group, err := s.streams.Groups().Peek(r.Context(), id)
+	group, err := g.streams.Groups().Peek(r.Context(), id)
 	if err != nil {
 		return nil, groupError(err)
 	}
@@ -142,15 +149,21 @@ func groupOfPath(r *http.Request) (schemas.GroupID, error) {
 	return id, nil
 }
 
+// NotAMember is the answer to a user who is not a member of a group, or names a group that does
+// not exist. Ids of groups cannot be found out by trying.
+func NotAMember() *schemas.Error {
+	return schemas.Errorf(schemas.CodeNotAMember, "group_id: you are not a member of that group.")
+}
+
 func memberOf(g *schemas.Group, u schemas.UserID) (schemas.Member, error) {
 	m, ok := g.Member(u)
 	if !ok {
-		return m, notAMember()
+		return m, NotAMember()
 	}
 	return m, nil
 }
 
-// manages says whether u, a member, may manage the group.
+// manages returns an error unless u, a member, may manage the group.
 func manages(g *schemas.Group, u schemas.UserID) error {
 	if m, _ := g.Member(u); !m.Role.Manages() {
 		return schemas.Errorf(schemas.CodeForbidden, "The owner and the admins of the group may do this; ask one of them.")
@@ -158,9 +171,9 @@ func manages(g *schemas.Group, u schemas.UserID) error {
 	return nil
 }
 
-// allExist looks whether there are such users.
-func (s *Server) allExist(r *http.Request, users ...schemas.UserID) error {
-	people, err := s.directory.People(r.Context(), users)
+// allExist returns an error unless all users exist.
+func (g *groups) allExist(r *http.Request, users ...schemas.UserID) error {
+	people, err := g.directory.People(r.Context(), users)
 	if err != nil {
 		return groupUnavailable(err)
 	}
@@ -172,11 +185,11 @@ func (s *Server) allExist(r *http.Request, users ...schemas.UserID) error {
 	return nil
 }
 
-func (s *Server) groupFull() error {
-	return schemas.Errorf(schemas.CodeGroupFull, "A group has at most %d members. Nothing was changed.", s.opts.MaxGroupMembers)
+func (g *groups) full() error {
+	return schemas.Errorf(schemas.CodeGroupFull, "A group has at most %d members. Nothing was changed.", g.maxMembers)
 }
 
-// groupError is what a client is told of a group that could not be read or changed.
+// groupError is the answer if a group could not be read or changed.
 func groupError(err error) error {
 	var told *schemas.Error
 	switch {
