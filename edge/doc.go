@@ -19,4 +19,10 @@
 // goroutine per connection. A refused connection keeps a goroutine until the peer has read
 // the answer, at most one second. At most 32 of these exist at a time, and
 // [Server.CloseListener] waits for them.
+//
+// # Failure
+//
+// After a temporary error of Accept, for example if no file descriptor is free, the server
+// logs a warning, counts the error and retries. If changed certificate files cannot be read
+// or do not match, it logs a warning and keeps the old certificate.
 package edge
