@@ -41,14 +41,6 @@ const (
 	MaxSubscribes       = maxSubscribes
 )
 
-// LookedBefore has presence take a gateway for dead at its last look: whoever is online
-// there was shown by an event since.
-func (s *Server) LookedBefore(gateway string) {
-	s.presences.mu.Lock()
-	defer s.presences.mu.Unlock()
-	s.presences.gateways[gateway] = false
-}
-
 // Heard is the news of a channel as a device that connects reads it.
 func (s *Server) Heard(n bus.ChannelNews) { s.wakes.News(n) }
 

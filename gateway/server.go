@@ -17,6 +17,7 @@ import (
 	"roost/gateway/auth"
 	"roost/gateway/origin"
 	"roost/gateway/pages"
+	"roost/gateway/presence"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/msgid"
@@ -58,11 +59,11 @@ type Options struct {
 	Heartbeat time.Duration
 	// HelloTimeout is how long a connection may wait with its hello. Default 10 s.
 	HelloTimeout time.Duration
-	// PresenceGrace is how long a person counts as online after their last device's
-	// connection ended. Default 10 s.
+	// PresenceGrace is how long a user counts as online after the connection of their last
+	// device ended. Default 10 s.
 	PresenceGrace time.Duration
-	// PresenceRecheck is within what time a change of somebody's presence shows
-	// though the word of it was lost. Default 60 s.
+	// PresenceRecheck is within what time a change of presence shows if its event was lost.
+	// Default 60 s.
 	PresenceRecheck time.Duration
 	// ReadDelay is how long message_read may wait to be durable, so that a burst
 	// costs one write. Default 1 s.
@@ -103,7 +104,7 @@ type Server struct {
 	reads     *reads
 	later     *later
 	refusals  *refusals
-	presences *presences
+	presence  *presence.Watcher
 	wakes     *wakes
 	noErasure func() // ends the answers to workers who have accounts erased
 	pages     *pages.Cache
@@ -144,10 +145,10 @@ func New(opts Options) *Server {
 		opts.HelloTimeout = 10 * time.Second
 	}
 	if opts.PresenceGrace == 0 {
-		opts.PresenceGrace = presenceGrace
+		opts.PresenceGrace = presence.DefaultGrace
 	}
 	if opts.PresenceRecheck == 0 {
-		opts.PresenceRecheck = presenceRecheck
+		opts.PresenceRecheck = presence.DefaultRecheck
 	}
 	if opts.ReadDelay == 0 {
 		opts.ReadDelay = readsEvery
@@ -207,8 +208,9 @@ func (s *Server) Start(ctx context.Context) error {
 	s.rest.Go(func() { s.reads.run(ctx) })
 	s.rest.Go(func() { s.later.run(ctx) })
 	s.rest.Go(func() { s.refusals.run(ctx) })
-	s.presences = startPresences(&s.opts, s.metrics.watched)
-	s.rest.Go(func() { s.presences.run(ctx) })
+	s.presence = presence.Start(presence.Options{Streams: s.streams, Grace: s.opts.PresenceGrace, Recheck: s.opts.PresenceRecheck,
+		Watched: s.metrics.watched, Log: s.log})
+	s.rest.Go(func() { s.presence.Run(ctx) })
 	if s.wakes, err = startWakes(s); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}

@@ -31,7 +31,6 @@ type session struct {
 	typing *typing // of the reader; nil while nothing was typed lately
 	// subscribes limits presence_subscribe; nil before the first, of the reader.
 	subscribes *rate.Limiter
-	watching   map[schemas.UserID]*watched // whom it looks at, guarded by presences.mu; nil for nobody
 	woken      map[schemas.GroupID]wokenAt // channels that it was told of, guarded by wakes.mu; nil for none
 
 	mu       sync.Mutex // guards the rest
@@ -291,7 +290,7 @@ func (s *session) welcome(f *schemas.Welcome) {
 func (s *session) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.conn.ctx), endTimeout)
 	defer cancel()
-	s.server.presences.leave(s, func(*watched, *view) bool { return true })
+	s.server.presence.Leave(s)
 	if s.inbox != nil {
 		s.inbox.Close(ctx)
 	}

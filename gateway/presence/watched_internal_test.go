@@ -1,4 +1,4 @@
-package gateway
+package presence
 
 import (
 	"fmt"
@@ -76,5 +76,23 @@ func TestSessionsOfUnknownDevices(t *testing.T) {
 	}
 	if n := len(w.sessions); n > maxSessions+1 {
 		t.Errorf("%d sessions", n)
+	}
+}
+
+// A gateway that died and came back between two looks, or the reverse, counts as changed:
+// its users are read again.
+func TestGatewayThatFlaps(t *testing.T) {
+	p := newWatcher(Options{Grace: time.Hour}, func(string) bool { return false })
+	bob := &watched{user: "bob", sessions: map[schemas.DeviceID]schemas.Session{"phone": {SessionID: "1", Gateway: "g"}}}
+	alice := &watched{user: "alice", sessions: map[schemas.DeviceID]schemas.Session{"phone": {SessionID: "2", Gateway: "h"}}}
+	p.users["bob"], p.users["alice"] = bob, alice
+	p.gateways["g"], p.gateways["h"] = false, false // dead at the last look
+	if due := p.due(time.Now(), false); len(due) != 0 {
+		t.Errorf("%d users are due without a change", len(due))
+	}
+	p.gateways["g"], p.gateways["h"] = false, false
+	p.Lease("g") // alive since then, and dead again
+	if due := p.due(time.Now(), false); len(due) != 1 || due[0] != bob {
+		t.Errorf("%d users are due", len(due))
 	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package presence
 
 import (
 	"time"
@@ -7,34 +7,33 @@ import (
 	"roost/streams"
 )
 
-// watched is one person whom connections of this gateway look at: what is known of
-// their sessions, and what each viewer was told. Guarded by presences.mu.
+// watched is one user that connections of this gateway watch: what is known of their sessions,
+// and what each viewer was shown. Guarded by Watcher.mu.
 //
-// Sessions come from events and from reads of the records, in any order and
-// perhaps twice: of two of one device the newer counts, and its end more than its
-// begin.
+// Sessions come from events and from records, in any order and perhaps twice. Of two sessions
+// of one device the newer counts; of one session, its end counts more than its begin.
 type watched struct {
 	user     schemas.UserID
-	slot     int // of presences.slots
-	viewers  map[*session]*view
+	slot     int // of Watcher.slots
+	viewers  map[Viewer]*view
 	person   *streams.Person // nil until it was read
-	changes  uint64          // counts what was heard of changes of the person
+	changes  uint64          // counts changes of the user
 	sessions map[schemas.DeviceID]schemas.Session
-	lingers  time.Time // until when the last session counts though it ended
+	lingers  time.Time // until when the last session counts although it ended
 }
 
-// view is what one connection was told of a person.
+// view is what one viewer was shown of a user.
 type view struct {
-	told bool // it was told of at all
-	last schemas.Presence
+	shown bool // it was shown at all
+	last  schemas.Presence
 }
 
-// maxSessions bounds the sessions of devices that are not, or not yet, known as the
-// person's; with more, those are forgotten.
+// maxSessions bounds the sessions of devices that are not, or not yet, known as the user's. If
+// there are more, these sessions are dropped.
 const maxSessions = 64
 
-// merge takes what was heard of a device's session. A session that ends keeps its
-// person online for grace more, against flapping.
+// merge merges what is known of a device's session. A session that ends keeps its user online
+// for grace longer, so that they do not flap.
 func (w *watched) merge(d schemas.DeviceID, s schemas.Session, now time.Time, grace time.Duration) {
 	old, known := w.sessions[d]
 	same := known && s.SessionID == old.SessionID
@@ -42,7 +41,7 @@ func (w *watched) merge(d schemas.DeviceID, s schemas.Session, now time.Time, gr
 		return
 	}
 	if s.Gateway == "" {
-		ended := now // by this gateway's clock, where it was known to be there
+		ended := now // by this gateway's clock, if the session was known before
 		if at := s.EndedAt.Time(); !same && at.Before(now) {
 			ended = at
 		}
@@ -60,7 +59,7 @@ func (w *watched) merge(d schemas.DeviceID, s schemas.Session, now time.Time, gr
 	}
 }
 
-// state is whether the person is online, and when they were last.
+// state returns whether the user is online, and when they were last.
 func (w *watched) state(now time.Time, alive func(gateway string) bool) (online bool, last schemas.Timestamp) {
 	last = w.person.LastActive
 	for _, d := range w.person.Devices {
@@ -73,8 +72,8 @@ func (w *watched) state(now time.Time, alive func(gateway string) bool) (online 
 	return now.Before(w.lingers), last
 }
 
-// seenBy is what a viewer may know: of who is unknown, hides last-seen or blocks the
-// viewer, nothing.
+// seenBy returns what a viewer may see: nothing of a user who does not exist, hides last-seen or
+// blocks the viewer.
 func (w *watched) seenBy(viewer schemas.UserID, online bool, last schemas.Timestamp) schemas.Presence {
 	f := schemas.Presence{UserID: w.user}
 	if w.person.Exists && (viewer == w.user || !w.person.HidesPresence(viewer)) {
@@ -83,27 +82,27 @@ func (w *watched) seenBy(viewer schemas.UserID, online bool, last schemas.Timest
 	return f
 }
 
-// news says whether a viewer was not told that yet.
+// news reports whether a viewer was not shown that yet.
 func (v *view) news(f schemas.Presence) bool {
 	return f.Online != v.last.Online || !f.Online && f.LastActiveTime != v.last.LastActiveTime
 }
 
-// update shows the person to all viewers to whom it is news.
+// update shows the user to all viewers to whom it is news.
 func (w *watched) update(now time.Time, alive func(gateway string) bool) {
 	if w.person == nil {
 		return
 	}
 	online, last := w.state(now, alive)
-	frames := make(map[schemas.Presence][]byte, 1) // what there is to see, or nothing
-	for s, v := range w.viewers {
-		f := w.seenBy(s.addr.User, online, last)
-		if !v.told || !v.news(f) {
+	frames := make(map[schemas.Presence][]byte, 1) // what viewers see, or nothing
+	for viewer, v := range w.viewers {
+		f := w.seenBy(viewer.User(), online, last)
+		if !v.shown || !v.news(f) {
 			continue
 		}
 		if frames[f] == nil {
 			frames[f] = schemas.EncodeFrame(&f)
 		}
 		v.last = f
-		s.conn.send(frames[f])
+		viewer.ShowPresence(frames[f])
 	}
 }
