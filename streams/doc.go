@@ -21,43 +21,63 @@
 //	$KV.RECEIPTS.<sender>.<reader>  KV_RECEIPTS       gateway             gateway                    for good
 //	$KV.RECEIPTS.<user>.read.<chat> KV_RECEIPTS       gateway             gateway                    for good
 //	$KV.ACKS.<user>.<device>        KV_ACKS           gateway             the device's consumer      inbox age
-//	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until nobody is left
+//	$KV.GROUPS.<group>              KV_GROUPS         gateway             gateway, workers           until the last member leaves
 //	$KV.MEMBERSHIPS.<user>.<group>  KV_MEMBERSHIPS    gateway             gateway, workers           for good
 //	$KV.REQUESTS.<user>             KV_REQUESTS       gateway             gateway, for retries       last 64 a user, 24 hours
 //	$KV.KEYS.message_ids            KV_KEYS           gateway             gateway                    for good
 //	$KV.SESSIONS.<user>.<device>    KV_SESSIONS       gateway             gateway                    90 days
 //	$KV.GATEWAYS.<gateway>          KV_GATEWAYS       gateway             gateway                    15 s
 //
-// A message that disappears carries a TTL in INBOX_p and MESSAGES, and goes by itself.
-// p is the partition of the user whose inbox or sends they are. A user stands in
-// a subject as schemas.UserID.Token.
+// p is the partition of the user who owns the inbox or the sends. A subject has a user id as
+// schemas.UserID.Token. "For good" means without an age limit: only the deletion of the account or
+// the group removes it. A message that disappears has a TTL in INBOX_p, MESSAGES and CHANNELS, and
+// NATS removes it at that time.
+//
+// # Use
+//
+// [Dial] connects, which is enough for [Conn.Plan] and [Conn.Apply] of the admin role.
+// [Conn.Open] opens the parts that a gateway or a worker uses. Only a gateway calls
+// [Conn.StartConsumers], and then opens one [Inbox] for each connected device. All methods may
+// be called concurrently. The caller closes the inboxes first, then the [Consumers], then the
+// [Conn].
 //
 // # Goroutines
 //
-// A [Conn] runs: one writer per stream that it commits to (package publisher), one for records
-// of sends where a gateway is alone (behind.go), one dispatcher for live subjects
-// (package bus), one watcher each for DEVICES, SETTINGS, BLOCKS and GATEWAYS (package jsapi) and,
-// where a gateway runs, one sweeper for all local inboxes (consumers.go), one dispatcher
-// of what their consumers in JetStream send, where the devices have such (pull.go), one
-// dispatcher of the sessions that presence is told of (package bus), one of the news of
-// channels (package bus), one dispatcher of requests to erase accounts
-// (tell_deletion.go), and one lease keeper
-// (presence.go). A read of the stream for one device runs in a goroutine of its
-// own, at most 32 at a time. One remover for each INBOX stream removes what local
-// devices acknowledged (remover.go), and one goroutine records their acknowledgements
-// (acknowledged.go).
-// Close stops and waits for all of them.
+// A [Conn] runs these until Close, which waits for them:
+//
+//   - one writer for each stream that it commits to, and one receiver of the answers (package
+//     publisher),
+//   - in single-process mode, one writer of send records (behind.go),
+//   - one watcher each of DEVICES, SETTINGS, BLOCKS and GATEWAYS (package jsapi),
+//   - one dispatcher each for live subjects, for watched sessions and for news of channels
+//     (package bus).
+//
+// [Consumers] run these until Consumers.Close, which waits for them:
+//
+//   - one sweeper, which looks for entries of all local inboxes that the live path lost
+//     (consumers.go),
+//   - one remover for each INBOX stream, which removes acknowledged entries (remover.go),
+//   - one recorder of acknowledgements (acknowledged.go),
+//   - with JetStream consumers, one dispatcher of their entries (pull.go).
+//
+// An [Inbox] reads the stream in a goroutine of its own, at most 32 reads at a time in the
+// process. Inbox.Close waits for it. [Conn.ServeErasures] and [Conn.ServeHistory] answer requests
+// until the caller calls the function that they return, which waits. [Presence.KeepLease] runs on
+// the goroutine of its caller.
 //
 // # Failure
 //
-// Core NATS may lose, streams do not: whatever arrives on a live subject is only
-// ever a shortcut to what INBOX_p holds, and nothing leaves INBOX_p before it has
-// been seen in the stream, delivered and acknowledged. A process that is alone,
-// [Options].SingleProcess, shows entries itself and knows which it showed (shown.go): there
-// none has to be seen in the stream first, and the record of a send may come after
-// its copies, which hold all that it says (behind.go, recover.go). A commit without an
-// answer has an unknown outcome and is reported as such, never guessed. A read that NATS
-// answers with 404 may have failed: package jsapi confirms it before it counts. If
-// removal of acknowledged entries is behind, the lease of the gateway says so, and senders
-// at all gateways wait (pressure.go).
+// Core NATS may lose messages, and streams do not. So an entry on a live subject is only a
+// shortcut to the same entry in INBOX_p. A remover removes an entry only after the gateway has
+// read it in the stream, delivered it and received its acknowledgement.
+//
+// In single-process mode, [Options].SingleProcess, the process delivers the entries itself and
+// knows which ones it delivered (shown.go). So removal needs no read. A send record may be
+// committed after the copies, because each copy has everything that the record says (behind.go,
+// recover.go).
+//
+// A commit without an answer has an unknown outcome. The publisher reports it as unknown and never
+// guesses. NATS answers 404 also for some reads that failed, so package jsapi confirms a 404
+// before it counts as absence. If removal of acknowledged entries is behind, the lease of the
+// gateway says so, and senders at all gateways wait (pressure.go).
 package streams
