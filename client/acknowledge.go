@@ -7,8 +7,8 @@ import (
 	"roost/schemas"
 )
 
-// acknowledge is Ack: the server is told, the store is told, and the second one
-// is waited for. Their order is free, since the application has the message.
+// acknowledge queues the acknowledgement for the server, and waits until the store has it.
+// The order of the two does not matter, because the application has the message.
 func (c *Client) acknowledge(d *delivery) error {
 	c.mu.Lock()
 	if c.err != nil && !d.acked {
@@ -19,25 +19,26 @@ func (c *Client) acknowledge(d *delivery) error {
 		c.version++
 	}
 	c.mu.Unlock()
-	c.rouse()
+	c.wakeWriter()
 	if err := c.save(); err != nil {
 		return fmt.Errorf("failed to save an acknowledgement: %w", err)
 	}
 	return nil
 }
 
-// MarkRead says that the person has read the message that sender wrote in group, or
-// in their chat of two where group is empty, and all before it there. The sender hears
-// of it where both have read receipts on, the user's other devices do in any case: see
-// [Read]. It returns when a connection has taken it, or ctx ends. The server does not
-// answer; should the connection break at that moment, the next MarkRead in the chat
-// makes up for it.
+// MarkRead marks a message, and all earlier ones of the chat, as read. The sender is the
+// sender of the message; the group is empty in a 1:1 chat. The user's other devices receive
+// a [Read]. The sender receives one too if both users have read receipts on. MarkRead
+// returns after a connection has accepted the frame, or ctx ends. The server does not
+// answer. If the connection breaks at that moment, the mark is lost, and the next MarkRead
+// in the chat replaces it.
 func (c *Client) MarkRead(ctx context.Context, group schemas.GroupID, sender schemas.UserID, id schemas.MessageID) error {
 	return c.notify(ctx, &schemas.Read{MessageID: id, SenderID: sender, GroupID: group})
 }
 
-// SendTyping says that the person types; more often than every 3 s is no use. That
-// is worth nothing a moment later: without a connection it does nothing.
+// SendTyping tells the other users of the chat that this user is typing. Call it at most
+// every 3 s. It does nothing while there is no connection, because a late notice has no
+// value.
 func (c *Client) SendTyping(ctx context.Context, to schemas.Participant) error {
 	c.mu.Lock()
 	online := c.online
@@ -48,11 +49,11 @@ func (c *Client) SendTyping(ctx context.Context, to schemas.Participant) error {
 	return c.notify(ctx, &schemas.TypingNotice{ReceiverID: to.User, GroupID: to.Group})
 }
 
-// SubscribePresence asks for the presence of these users, at most
-// [schemas.MaxPresenceUsers], instead of any asked for before. Each
-// is answered by a [Presence]; so is each change. It lasts across connections. Where
-// the server cannot look them up there is a [ServerError] with the code unavailable:
-// ask again.
+// SubscribePresence subscribes to the presence of these users, at most
+// [schemas.MaxPresenceUsers]. It replaces the earlier subscription. Receive returns a
+// [Presence] for each user, and one after each change. The subscription continues on later
+// connections. If the server cannot read the presence, Receive returns a [ServerError] with
+// the code unavailable: subscribe again.
 func (c *Client) SubscribePresence(users []schemas.UserID) error {
 	if users == nil {
 		users = []schemas.UserID{}
@@ -66,12 +67,12 @@ func (c *Client) SubscribePresence(users []schemas.UserID) error {
 	if _, err := presenceFrames(users, c.limit); err != nil {
 		return err
 	}
-	c.wanted = presenceWish{users: append([]schemas.UserID{}, users...)}
-	c.rouse()
+	c.presence = subscription{users: append([]schemas.UserID{}, users...)}
+	c.wakeWriter()
 	return c.err
 }
 
-// notify hands a frame that nobody answers to the writer.
+// notify passes a frame to the writer that the server does not answer.
 func (c *Client) notify(ctx context.Context, frame schemas.ClientFrame) error {
 	data := schemas.EncodeFrame(frame)
 	if _, _, e := schemas.DecodeClientFrame(data); e != nil {

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// stableAfter is how long a connection must have lived for the back-off to
-// begin anew: a server that welcomes and falls over is not back yet.
+// stableAfter is the least duration of a connection that resets the back-off. A server that
+// crashes right after the welcome has not recovered.
 const stableAfter = 10 * time.Second
 
 // backoff is exponential with full jitter.
 type backoff struct {
 	least, most time.Duration
 	jitter      func(time.Duration) time.Duration
-	ceiling     time.Duration // of the next pause; 0 is least
+	ceiling     time.Duration // of the next pause; 0 means least
 }
 
 func (b *backoff) next() time.Duration {
@@ -25,7 +25,7 @@ func (b *backoff) next() time.Duration {
 
 func (b *backoff) reset() { b.ceiling = 0 }
 
-// sleep reports whether d passed before ctx ended.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil

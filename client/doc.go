@@ -1,10 +1,9 @@
-// Package client speaks to a Roost server: API for plain HTTP, Client for the
-// WebSocket. Of Roost it imports schemas alone.
+// Package client talks to a Roost server: API uses HTTP, and Client uses the WebSocket.
+// It imports only package schemas of this repository.
 //
-// A Client is one device. It connects again by itself, sends again under the
-// same number what the server has not answered, and shows no message twice. The
-// application has three duties: to Receive all the time, to Ack each message
-// once it has stored it, and to Close.
+// A Client is one device. It reconnects by itself, retries unanswered sends under the same
+// number, and shows no message twice. The application must call Receive all the time, Ack
+// each message after it has stored it, and Close the Client at the end.
 //
 //	Send ──▶ outbox ──▶ writer ──▶ socket ──▶ reader ──▶ queue ──▶ Receive
 //	            ▲                                │                    │
@@ -12,36 +11,34 @@
 //
 // # Goroutines
 //
-// Connect starts one, run, which lives until the Client ends: it dials, says
-// hello, and waits out the back-off. For each connection it starts three and
-// waits for them: the reader, the only one that reads the socket; the writer,
-// the only one that writes frames; and the pulse, which pings. Close ends run
-// and returns when all are gone. No call of the application starts another.
+// Connect starts one goroutine, the runner, which lives until the Client ends. It dials,
+// sends hello, and waits for the back-off. For each connection it starts three goroutines
+// and waits for them: the reader reads the socket, the writer writes all frames, and the
+// pulse sends pings. Close stops the runner and returns after all goroutines have ended.
+// No other method starts a goroutine.
 //
-// outbox and inbox, the sends that wait for an answer and the messages that
-// wait for an Ack, are guarded by Client.mu. The writer takes from both; it is
-// woken, not fed, so that nothing is queued twice and a new connection finds
-// everything that the old one left.
+// The outbox holds the unanswered sends, and the inbox holds the messages without Ack.
+// Client.mu guards both. The writer collects its frames from them after each wake-up. So
+// no frame is queued twice, and a new connection finds everything that the old one left.
 //
 // # Failure
 //
-// A connection that ends is replaced after a back-off with full jitter, or when
-// a reconnect frame said so. What the server closed with one of the codes that
-// forbid it, see [schemas.CloseCode.Retryable], ends the Client: Receive, Send
-// and the others return a [CloseError] from then on.
+// After a connection ends, the Client reconnects after a back-off with full jitter, or at
+// the time that a reconnect frame named. If the server closes it with a code that is not
+// [schemas.CloseCode.Retryable], the Client ends: Receive, Send and the others return a
+// [CloseError] from then on.
 //
-// Nothing acknowledged to the server is lost, and nothing is acknowledged that
-// the application has not acknowledged: resume_after is the cursor of the last
-// message before the first one without Ack. An application that does not Receive
-// fills the queue; the reader then leaves the socket unread, the server closes
-// it with 4008, and the Client connects again when there is room. What was on
-// the way comes again.
+// The Client acknowledges only what the application has acknowledged: resume_after is the
+// cursor of the last message before the first one without Ack. If the application does not
+// call Receive, the queue of events fills, and the reader stops reading the socket. Then
+// the server closes the connection with 4008. The Client reconnects after the queue has
+// room, and the server redelivers what was in flight.
 //
-// A send that was written and not answered has an unknown outcome. It stays
-// outstanding, and is asked again on every connection, until the server settles
-// it: see [UnknownOutcomeError].
+// A send that was written but not answered has an unknown outcome. It stays outstanding,
+// and the Client retries it on every connection until the server answers: see
+// [UnknownOutcomeError].
 //
-// What must survive the process is kept in a [Store]. Without one, a message
-// acknowledged just before a crash may be shown again, and a send without
-// answer is forgotten.
+// A [Store] keeps the state that must survive the process. Without a Store, the Client may
+// show a message again that was acknowledged just before a crash, and it loses the
+// unanswered sends.
 package client

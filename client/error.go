@@ -9,22 +9,22 @@ import (
 	"roost/schemas"
 )
 
-// ErrClosed says that the application closed the client.
+// ErrClosed means that the application closed the client.
 var ErrClosed = errors.New("client: closed")
 
-// ErrNotOutstanding answers a [Client.Resend] of a number that this client
-// never sent, or that was settled too long ago to remember how.
+// ErrNotOutstanding means that [Client.Resend] does not know the number: this client never
+// sent it, or its result is evicted.
 var ErrNotOutstanding = errors.New("client: no send is outstanding under that number")
 
-// errNoNumbers refuses a send of a device that has used the last number. No program
-// counts that far: another one has sent as this device, with numbers of its own.
-var errNoNumbers = schemas.InvalidField("message_id_by_client", "this device has used its last number, %d; register another device.", schemas.MaxNumber)
+// errNoNumbers refuses a send after the last number of a device. No client counts that far:
+// another program has sent as this device, with its own numbers.
+var errNoNumbers = schemas.InvalidField("message_id_by_client", "this device has used its last number, %d. Register another device.", schemas.MaxNumber)
 
-// errStore ends a client whose store failed where nobody waits for it.
+// errStore ends a client if a save fails that no call waits for.
 var errStore = errors.New("the store failed")
 
-// CloseError is the server's close of the connection. From a Client that has
-// ended the code is one that forbids to connect again unchanged.
+// CloseError is the close frame of the server. If a Client ends with it, the code forbids
+// another connection with the same options.
 type CloseError struct {
 	Code   schemas.CloseCode
 	Reason string
@@ -37,14 +37,13 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server closed the connection: %d: %s", e.Code, e.Reason)
 }
 
-// UnknownOutcomeError says that a send was written and its answer has not come:
-// the message may be stored or not. It keeps its number, its place among the
-// outstanding sends, and is asked again on every connection, also by the next
-// client with the same Store. [Client.Resend] waits for the answer under the
-// same number; calling Send with the same content is another message.
+// UnknownOutcomeError means that a send was written but not answered: the server may have
+// stored the message or not. The send stays outstanding. The client retries it on every
+// connection, and so does the next client with the same Store. [Client.Resend] waits for
+// the answer under the same number. Another Send with the same content is another message.
 type UnknownOutcomeError struct {
 	Number schemas.ClientMessageID
-	Err    error // why the wait ended: the context's error, ErrClosed or a CloseError
+	Err    error // why the wait ended: the error of the context, ErrClosed or a CloseError
 }
 
 func (e *UnknownOutcomeError) Error() string {
@@ -53,11 +52,10 @@ func (e *UnknownOutcomeError) Error() string {
 
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
-// notSent is the other, known outcome of a send without answer.
+// notSent wraps the error of a send that was never written, so its outcome is known.
 func notSent(err error) error { return fmt.Errorf("not sent: %w", err) }
 
-// closeError turns the close frame that ended a read into a CloseError and
-// leaves any other failure as it is.
+// closeError turns a close frame into a CloseError. It returns any other error unchanged.
 func closeError(err error) error {
 	var frame websocket.CloseError
 	if errors.As(err, &frame) {
@@ -66,8 +64,8 @@ func closeError(err error) error {
 	return err
 }
 
-// isUnauthenticated says whether the server refused the token, at whichever
-// stage.
+// isUnauthenticated reports whether the server refused the token, in its HTTP answer or in a
+// close frame.
 func isUnauthenticated(err error) bool {
 	var closed *CloseError
 	if errors.As(err, &closed) {
@@ -77,9 +75,9 @@ func isUnauthenticated(err error) bool {
 	return errors.As(err, &refused) && refused.Code == schemas.CodeUnauthenticated
 }
 
-// isFatal says whether connecting again unchanged is pointless. Before the
-// first welcome a wrong address is one; afterwards it is a proxy in the middle
-// of a change.
+// isFatal reports whether another attempt with the same options would fail too. An answer
+// that the path does not exist is fatal only before the first welcome. Later it comes from a
+// proxy during a change.
 func isFatal(err error, welcomed bool) bool {
 	if errors.Is(err, errFrameLimit) {
 		return true
@@ -101,8 +99,8 @@ func isFatal(err error, welcomed bool) bool {
 	return true
 }
 
-// Code is the code of the server's refusal in err's chain, which is a [*schemas.Error],
-// or empty where there is none. Switch on it:
+// Code returns the code of the [*schemas.Error] in err's chain, with which the server refused
+// a request. It is empty if there is none. Switch on it:
 //
 //	switch client.Code(err) {
 //	case schemas.CodeUnknownReceiver:

@@ -6,26 +6,26 @@ import (
 	"roost/schemas"
 )
 
-// Event is one of the types of this file. Only Message and MessageUpdate want an answer.
+// Event is one of the types of this file. Only Message and MessageUpdate need an Ack.
 type Event interface{ event() }
 
-// Connected comes first on every connection.
+// Connected is the first event of every connection.
 type Connected struct{ schemas.Welcome }
 
-// Disconnected says that the connection is lost and that another will be tried.
-// Sends wait meanwhile.
+// Disconnected means that the connection is lost and that the client will connect again.
+// Sends wait for the next connection.
 type Disconnected struct {
 	Err     error
 	RetryIn time.Duration
 }
 
-// Message is a message of this device's inbox: one that somebody sent to the
-// user, or that the user sent from another device. The server repeats it, across
-// connections and restarts of the client, until it is acknowledged; one left
-// unacknowledged for 30 s ends the connection with 4008.
+// Message is a message from this device's inbox. Another user sent it to this user, or this
+// user sent it from another device. The server redelivers it, across connections and
+// restarts of the client, until it is acknowledged. If a message stays unacknowledged for
+// 30 s, the server closes the connection with 4008.
 //
-// Where ExpiresAt is set, it disappears then: the application forgets it, and shows it
-// no more. One that comes when that time is over is acknowledged all the same.
+// If ExpiresAt is set, the message disappears at that time: the application deletes it and
+// stops showing it. A message that arrives later than that also needs an Ack.
 type Message struct {
 	schemas.Message
 
@@ -33,14 +33,14 @@ type Message struct {
 	delivery *delivery
 }
 
-// Ack says that the application has stored the message; the server forgets it.
-// The order in which messages are acknowledged is free. Ack returns when Store
-// has it, without waiting for the server; an error is that of Store, or says
-// that the client has ended, and means that the message may be shown again.
-// Another Ack does nothing but ask a Store that failed once more.
+// Ack acknowledges the message after the application has stored it. Then the server removes
+// it from the inbox. Messages may be acknowledged in any order. Ack returns after the Store
+// has saved it, and does not wait for the server. An error means that the Store failed or
+// that the client has ended, and that the client may show the message again. Another Ack
+// only retries a save that failed.
 //
-// A Message that did not come from Receive, as in a test of the application, is
-// acknowledged to nobody.
+// If the Message did not come from Receive, as in a test of the application, Ack does
+// nothing.
 func (m Message) Ack() error {
 	if m.client == nil {
 		return nil
@@ -48,65 +48,65 @@ func (m Message) Ack() error {
 	return m.client.acknowledge(m.delivery)
 }
 
-// MessageUpdate says that a message of before was changed: edited, deleted for everyone,
-// or reacted to, see [schemas.MessageChange]. It has a place in the inbox and wants an
-// Ack, as a Message does. TargetMessageID names the message, which this device may never
-// have had; [schemas.Fold] applies updates to messages.
+// MessageUpdate is an edit of an earlier message, its deletion for everyone, or a reaction to
+// it, see [schemas.MessageChange]. It is an entry of the inbox and needs an Ack, like a
+// Message. TargetMessageID names the message, which this device may never have received.
+// [schemas.Fold] applies updates to messages.
 type MessageUpdate struct{ Message }
 
-// Drained says that all that waited while the device was away has been shown.
+// Drained means that Receive has returned the whole backlog of the inbox.
 type Drained struct{}
 
-// Delivered says that a device of UserID has a message of this user. It is told of
-// the first of their devices, and perhaps of others.
+// Delivered means that a device of UserID has acknowledged a message of this user. The server
+// sends it for the first of these devices, and may send it for others.
 type Delivered struct{ schemas.Delivered }
 
-// Read says that UserID has read a message of this user, and all before it in the
-// chat. Where UserID is this user, it was read on another device of theirs.
-// GroupID is empty for a chat of two.
+// Read means that UserID has read a message of this user, and all earlier ones of the chat.
+// If UserID is this user, another device of this user has read it. GroupID is empty in a 1:1
+// chat.
 type Read struct{ schemas.ReadBy }
 
-// Receipts say what was delivered and read while the device was away. Ids
-// compare: one watermark covers all messages before it. An item whose UserID is this
-// user says how far they have read a chat on another device.
+// Receipts are the receipts from the time without a connection. Each watermark covers all
+// messages with smaller or equal ids. If the UserID of an item is this user, another device
+// of this user has read the chat up to there.
 type Receipts struct{ schemas.Receipts }
 
-// Presence follows SubscribePresence: one for each user, and one at each change.
+// Presence follows SubscribePresence: one for each user, and one after each change.
 type Presence struct{ schemas.Presence }
 
-// Typing says that somebody types. Show it for 5 s; nothing says that they stopped.
+// Typing means that a user is typing. Show it for 5 s; there is no event for the end.
 type Typing struct{ schemas.Typing }
 
-// GroupUpdate says that a group changed. It counts as acknowledged once Receive
-// returned it: the group itself can be read again at any time.
+// GroupUpdate means that a group changed. Receive acknowledges it, because the application
+// can read the group at any time.
 type GroupUpdate struct {
 	schemas.GroupUpdate
 
 	delivery *delivery
 }
 
-// ChatUpdate says that the settings of a chat of two changed. It counts as acknowledged
-// once Receive returned it: they can be read again at any time.
+// ChatUpdate means that the settings of a 1:1 chat changed. Receive acknowledges it, because
+// the application can read the settings at any time.
 type ChatUpdate struct {
 	schemas.ChatUpdate
 
 	delivery *delivery
 }
 
-// UserDeleted says that a user with whom this one wrote deleted the account: nobody gets
-// what is sent there any more. It counts as acknowledged once Receive returned it.
+// UserDeleted means that a user of a 1:1 chat with this user deleted the account. The server
+// delivers no messages to that user any more. Receive acknowledges it.
 type UserDeleted struct {
 	schemas.UserDeleted
 
 	delivery *delivery
 }
 
-// WakeUp says that a channel, a group whose members pull, has something new:
-// [API.GroupChat] has it. MessageID is the newest message, or an update of an older
-// one, which is no message of its own. It may be lost; one follows each Connected.
+// WakeUp means that a channel, a group whose members pull, has a new message or update. Read
+// it with [API.GroupChat]. MessageID is the id of the newest message or update. A WakeUp may
+// be lost; the server sends one after each Connected.
 type WakeUp struct{ schemas.WakeUp }
 
-// ServerError is a complaint of the server that belongs to no send.
+// ServerError is an error frame of the server that answers no send.
 type ServerError struct{ Err *schemas.Error }
 
 func (Connected) event()     {}

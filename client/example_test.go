@@ -14,14 +14,14 @@ import (
 	"roost/schemas"
 )
 
-// startServer is where the examples get their server from: its URL, and what
-// ends it.
+// startServer starts a server for an example. It returns the URL, and a function that stops
+// the server.
 func startServer() (url string, end func()) {
 	srv := clienttest.New()
 	return srv.URL, srv.Close
 }
 
-// signUp makes an account and returns options that connect as a device of it.
+// signUp creates an account and returns options for a new device of it.
 func signUp(url string, user schemas.UserID) client.Options {
 	ctx := context.Background()
 	api := client.API{URL: url}
@@ -40,7 +40,7 @@ func signUp(url string, user schemas.UserID) client.Options {
 	return client.Options{URL: url, Token: token.Token, DeviceID: device.DeviceID}
 }
 
-// The whole of it: an account, a device, a message there and a receipt back.
+// Two users, each with a device: alice sends a message, and bob's Ack gives her a receipt.
 func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -70,7 +70,7 @@ func Example() {
 		}
 		if m, ok := ev.(client.Message); ok {
 			fmt.Printf("bob reads from %s: %s\n", m.SenderID, m.Content)
-			done = m.Ack() == nil // once it is stored, and not before
+			done = m.Ack() == nil // after the message is stored, and not before
 		}
 	}
 	for done := false; !done; {
@@ -89,7 +89,7 @@ func Example() {
 	// alice knows that bob has it
 }
 
-// A receiver handles the events it cares for, in one goroutine of its own.
+// One goroutine calls Receive all the time and handles the events that matter to it.
 func ExampleClient_Receive() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -109,7 +109,7 @@ func ExampleClient_Receive() {
 				return
 			}
 			if err != nil {
-				log.Fatal(err) // such as a *client.CloseError: the device was removed
+				log.Fatal(err) // for example a *client.CloseError after the device was removed
 			}
 			switch ev := ev.(type) {
 			case client.Connected:
@@ -121,7 +121,7 @@ func ExampleClient_Receive() {
 			case client.Message:
 				// Store it, then:
 				if err := ev.Ack(); err != nil {
-					log.Print(err) // it may be shown again
+					log.Print(err) // Receive may return it again
 				}
 			}
 		}
@@ -132,7 +132,7 @@ func ExampleClient_Receive() {
 	// nothing waited
 }
 
-// A refusal is a schemas.Error with a code.
+// If the server refuses a message, the error is a schemas.Error with a code.
 func ExampleClient_Send() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -152,7 +152,7 @@ func ExampleClient_Send() {
 	// Output: unknown_receiver
 }
 
-// What was sent can be changed, for whoever has it.
+// The sender can edit a message. The receivers get an update.
 func ExampleClient_Edit() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -202,8 +202,8 @@ func ExampleClient_Edit() {
 	// now it says: Dinner at nine?
 }
 
-// Whoever gives up on a send asks again under its number, and not with another
-// Send, which would be another message.
+// After an unknown outcome, call Resend with the number of the send. Another Send would be
+// another message.
 func ExampleClient_Resend() {
 	url, end := startServer()
 	defer end()
@@ -227,7 +227,7 @@ func ExampleClient_Resend() {
 	// Output: 1 <nil>
 }
 
-// With a store, a device keeps its place across restarts of the program.
+// With a store, a program continues as the same device after a restart.
 func ExampleFileStore() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -240,7 +240,7 @@ func ExampleFileStore() {
 	defer os.RemoveAll(dir)
 
 	opts := signUp(url, "alice")
-	opts.DeviceID, opts.DeviceName = "", "phone" // registered at the first start only
+	opts.DeviceID, opts.DeviceName = "", "phone" // only the first start registers it
 	opts.Store = client.FileStore(filepath.Join(dir, "alice.json"))
 	var ids []schemas.DeviceID
 	for range 2 {

@@ -11,17 +11,17 @@ import (
 	"roost/schemas"
 )
 
-// ErrIncomplete: an export ended without a word of the server, so lines are missing.
+// ErrIncomplete means that an export ended without its last line, so other lines may be
+// missing too.
 var ErrIncomplete = errors.New("the export is incomplete: its last line is missing")
 
-// maxExportLine bounds one line of an export; a message of the server is far
-// smaller.
+// maxExportLine bounds one line of an export. The lines of the server are far smaller.
 const maxExportLine = 1 << 20
 
-// Export writes all that the server stores about the user to w, as it comes: JSON
-// lines, each a [schemas.ExportLine]. It returns how many there are besides the
-// last one, which says that it is the end. On error what was written is not all;
-// it is a [*schemas.Error] where the server says why.
+// Export copies to w everything that the server stores about the user, as JSON lines. Each
+// line is a [schemas.ExportLine]. It returns the number of lines without the last one, which
+// marks the end. After an error the output is incomplete. The error is a [*schemas.Error] if
+// the server gave a reason.
 func (a *API) Export(ctx context.Context, w io.Writer) (items int64, err error) {
 	resp, err := a.do(ctx, http.MethodGet, "/export", nil)
 	if err != nil {

@@ -58,10 +58,10 @@ func TestExport(t *testing.T) {
 	}
 	body = "no JSON\n"
 	if _, err := api.Export(t.Context(), io.Discard); err == nil || errors.Is(err, client.ErrIncomplete) {
-		t.Errorf("what is no line: %v", err)
+		t.Errorf("a malformed line: %v", err)
 	}
 	srv.Close()
 	if _, err := api.Export(t.Context(), io.Discard); err == nil {
-		t.Error("no server, and no error")
+		t.Error("no error without a server")
 	}
 }

@@ -18,12 +18,11 @@ import (
 	"roost/schemas"
 )
 
-var seed = flag.Uint64("seed", 0, "of TestWhateverBreaks; 0 takes a new one")
+var seed = flag.Uint64("seed", 0, "of TestRandomFaults; 0 takes a new one")
 
-// Whatever breaks, and however often a client is closed and started again: each
-// device shows each message once, one sender's messages in order, and in the end
-// nothing waits.
-func TestWhateverBreaks(t *testing.T) {
+// TestRandomFaults breaks connections at random and restarts clients. Each device shows each
+// message once and the messages of each sender in order. At the end all inboxes are empty.
+func TestRandomFaults(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
@@ -35,15 +34,15 @@ func TestWhateverBreaks(t *testing.T) {
 	srv.Fault = func(p clienttest.Point) bool {
 		odds := 20
 		if p == clienttest.BeforeIncoming {
-			odds = 200 // it is asked for each message of a backlog
+			odds = 200 // the server calls it for each message of a backlog
 		}
 		return !calm.Load() && chance.IntN(odds) == 0
 	}
 
 	const each = 60
-	people := map[schemas.UserID]schemas.UserID{"alice": "bob", "bob": "alice"}
-	var devices []*person
-	for me, other := range people {
+	users := map[schemas.UserID]schemas.UserID{"alice": "bob", "bob": "alice"}
+	var devices []*app
+	for me, other := range users {
 		for n := range 2 {
 			token := srv.Account(me, "password")
 			name := fmt.Sprintf("%s-%d", me, n)
@@ -52,7 +51,7 @@ func TestWhateverBreaks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			devices = append(devices, &person{t: t, other: other, name: name, restarts: rand.New(rand.NewPCG(*seed, uint64(len(devices)+2))),
+			devices = append(devices, &app{t: t, other: other, name: name, restarts: rand.New(rand.NewPCG(*seed, uint64(len(devices)+2))),
 				opts: client.Options{URL: srv.URL, Token: token, DeviceID: device.DeviceID, Store: new(client.MemoryStore),
 					BackoffMin: time.Millisecond, BackoffMax: 4 * time.Millisecond}})
 		}
@@ -61,7 +60,7 @@ func TestWhateverBreaks(t *testing.T) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, d := range devices {
-		wg.Go(func() { d.live(ctx, each, 3*each) }) // of the other's two devices, and the own other one
+		wg.Go(func() { d.run(ctx, each, 3*each) }) // from the other user's two devices, and from the user's other device
 	}
 	wg.Wait()
 	calm.Store(true)
@@ -69,25 +68,24 @@ func TestWhateverBreaks(t *testing.T) {
 		d.check(each)
 		d.drain(ctx)
 	}
-	if n := srv.Waiting(); n != 0 {
-		t.Errorf("%d messages wait at the end", n)
+	if n := srv.Unacknowledged(); n != 0 {
+		t.Errorf("the inboxes have %d entries at the end", n)
 	}
 }
 
-// person is one device and the application on it.
-type person struct {
+// app is an application on one device.
+type app struct {
 	t        *testing.T
 	other    schemas.UserID
 	name     string
 	opts     client.Options
 	restarts *rand.Rand
 	shown    []string          // contents of messages and edits
-	last     schemas.MessageID // sent by it, as far as it knows
+	last     schemas.MessageID // the last one that it sent, if it knows the id
 }
 
-// live sends and receives, and restarts now and then, until it has sent and
-// seen that many messages.
-func (p *person) live(ctx context.Context, sends, receives int) {
+// run sends and receives that many messages, and restarts the client from time to time.
+func (p *app) run(ctx context.Context, sends, receives int) {
 	next := 0
 	for (next < sends || len(p.shown) < receives) && ctx.Err() == nil {
 		c, err := client.Connect(ctx, p.opts)
@@ -107,12 +105,12 @@ func (p *person) live(ctx context.Context, sends, receives int) {
 		wg.Wait()
 	}
 	if ctx.Err() != nil {
-		p.t.Errorf("%s: sent %d, saw %d of %d, then the time was up", p.name, next, len(p.shown), receives)
+		p.t.Errorf("%s: sent %d and received %d of %d before the timeout", p.name, next, len(p.shown), receives)
 	}
 }
 
-// send sends from number next on and returns the first that has no answer.
-func (p *person) send(ctx context.Context, c *client.Client, next, sends int) int {
+// send sends from number next on. It returns the first number without an answer.
+func (p *app) send(ctx context.Context, c *client.Client, next, sends int) int {
 	for ; next < sends; next++ {
 		content := fmt.Sprintf("%s %d", p.name, next)
 		var sent schemas.MessageReceived
@@ -139,9 +137,9 @@ func (p *person) send(ctx context.Context, c *client.Client, next, sends int) in
 	return next
 }
 
-// receive shows messages until all were, or it is time for a restart. It
-// acknowledges a few at a time, in any order.
-func (p *person) receive(ctx context.Context, c *client.Client, all int) {
+// receive receives messages until it has all, or until a restart. It acknowledges a few at a
+// time, in any order.
+func (p *app) receive(ctx context.Context, c *client.Client, all int) {
 	var held []client.Message
 	ack := func() {
 		p.restarts.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
@@ -180,8 +178,8 @@ func messageOf(ev client.Event) (client.Message, bool) {
 	return m, ok
 }
 
-// drain has the last acknowledgements, which may have been lost, given again.
-func (p *person) drain(ctx context.Context) {
+// drain repeats the last acknowledgements, which a fault may have lost.
+func (p *app) drain(ctx context.Context) {
 	c, err := client.Connect(ctx, p.opts)
 	if err != nil {
 		p.t.Errorf("%s: %v", p.name, err)
@@ -190,7 +188,7 @@ func (p *person) drain(ctx context.Context) {
 	for {
 		ev, err := c.Receive(ctx)
 		if m, ok := messageOf(ev); ok || err != nil {
-			p.t.Errorf("%s: at the end there was %q, %v", p.name, m.Content, err)
+			p.t.Errorf("%s: the inbox had %q at the end, %v", p.name, m.Content, err)
 			break
 		}
 		if _, ok := ev.(client.Drained); ok {
@@ -202,7 +200,7 @@ func (p *person) drain(ctx context.Context) {
 	}
 }
 
-func (p *person) check(each int) {
+func (p *app) check(each int) {
 	last := make(map[string]int)
 	for i, content := range p.shown {
 		if slices.Contains(p.shown[:i], content) {
@@ -216,11 +214,11 @@ func (p *person) check(each int) {
 		last[sender]++
 	}
 	if len(last) != 3 {
-		p.t.Errorf("%s heard of %d devices", p.name, len(last))
+		p.t.Errorf("%s received from %d devices", p.name, len(last))
 	}
 	for sender, n := range last {
 		if n != each {
-			p.t.Errorf("%s saw %d of %d messages of %s", p.name, n, each, sender)
+			p.t.Errorf("%s received %d of %d messages from %s", p.name, n, each, sender)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,13 +24,13 @@ func TestTokenIsRenewedOnce(t *testing.T) {
 		}
 		c, p := srv.connect(opts)
 		event[Connected](t, c)
-		p.close(1011) // the token is still good
+		p.close(1011) // the token is still valid
 		p = srv.next()
 		p.welcome(schemas.Welcome{})
 		event[Disconnected](t, c)
 		event[Connected](t, c)
 		if tokens != 1 {
-			t.Error("the source was asked while there was a good token")
+			t.Error("the client called the source although its token was valid")
 		}
 		p.close(schemas.CloseUnauthenticated) // it expired
 		p = srv.next()
@@ -37,7 +38,7 @@ func TestTokenIsRenewedOnce(t *testing.T) {
 			t.Errorf("Authorization: %q", got)
 		}
 		want[*schemas.Hello](p)
-		p.close(schemas.CloseUnauthenticated) // and the new one is no good
+		p.close(schemas.CloseUnauthenticated) // the new one is refused too
 		event[Disconnected](t, c)
 		if _, err := c.Receive(t.Context()); !isUnauthenticated(err) {
 			t.Errorf("Receive: %v", err)
@@ -134,5 +135,25 @@ func TestTokenSource(t *testing.T) {
 		if _, err := Connect(t.Context(), opts); !isUnauthenticated(err) {
 			t.Errorf("Connect: %v", err)
 		}
+	})
+}
+
+func TestUnknownAndMalformedFrames(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *script) {
+		c, p := srv.connect(srv.options())
+		event[Connected](t, c)
+		p.raw([]byte(`{"type":"from_the_future","x":1}`))
+		p.send(&schemas.ErrorFrame{Code: schemas.CodeInvalidArgument, Message: "user_ids: no."})
+		if ev := event[ServerError](t, c); ev.Err.Code != schemas.CodeInvalidArgument {
+			t.Errorf("ServerError: %+v", ev)
+		}
+		p.raw([]byte(`{"type":"incoming_message","message_id":7,"cursor":"c1"}`))
+		if ev := event[Disconnected](t, c); !strings.Contains(ev.Err.Error(), "malformed") {
+			t.Errorf("Disconnected: %+v", ev)
+		}
+		if hello := srv.next().welcome(schemas.Welcome{}); hello.ResumeAfter != "" {
+			t.Errorf("resume_after: %q", hello.ResumeAfter)
+		}
+		closeClient(t, c)
 	})
 }

@@ -13,58 +13,58 @@ import (
 	"roost/schemas"
 )
 
-// API speaks the HTTP part of the protocol. It keeps no state and starts no
-// goroutine. What the server refuses is a [*schemas.Error], see [Code]; any other error
+// API uses the HTTP part of the protocol. It keeps no state and starts no goroutine. If the
+// server refuses a request, the error is a [*schemas.Error], see [Code]. Any other error
 // means that there was no answer.
 type API struct {
 	// URL of the server, as in [Options]. Required.
 	URL string
 
-	// Token proves who the user is. Register and Login need none.
+	// Token authenticates the user. Register and Login need none.
 	Token string
 
-	// HTTPClient makes the requests. Default: [http.DefaultClient], which waits
-	// for an answer as long as the request's context allows.
+	// HTTPClient sends the requests. Default: [http.DefaultClient], which waits for an
+	// answer until the context of the request ends.
 	HTTPClient *http.Client
 
 	key string // see Idempotent
 }
 
-// Idempotent returns an API whose requests that make something carry an Idempotency-Key.
-// Make a key for each thing that you want made, with [crypto/rand.Text] say, and try the
-// request again under the same key where no answer came or the code is unavailable: for
-// 24 hours a retry makes nothing twice, and is answered as the first one. The code is
-// conflict where the key was used for another request.
+// Idempotent returns an API that adds an Idempotency-Key to requests that create something.
+// Use a new key for each thing to create, for example from [crypto/rand.Text]. Retry the
+// request with the same key if there was no answer, or the code is unavailable. For 24 hours
+// a retry creates nothing twice and gets the first answer. The code is conflict if the key
+// was used for another request.
 func (a *API) Idempotent(key string) *API {
 	keyed := *a
 	keyed.key = key
 	return &keyed
 }
 
-// maxAnswer bounds what is read of one answer: a page of history is the biggest,
-// and far smaller.
+// maxAnswer bounds the bytes read from one answer. The largest, a page of history, is far
+// smaller.
 const maxAnswer = 4 << 20
 
-// Register makes a built-in account. The code is conflict where the name is
-// taken, and not_found where accounts come from an external issuer.
+// Register creates a built-in account. The code is conflict if the name is taken, and
+// not_found if an external issuer manages the accounts.
 func (a *API) Register(ctx context.Context, user schemas.UserID, password string) (schemas.AccountCreated, error) {
 	var created schemas.AccountCreated
 	err := a.call(ctx, http.MethodPost, "/accounts", schemas.Credentials{UserID: user, Password: password}, &created)
 	return created, err
 }
 
-// Login gives a token for a built-in account, for Token and [Options].
+// Login returns a token of a built-in account, for API.Token and [Options].
 func (a *API) Login(ctx context.Context, user schemas.UserID, password string) (schemas.Token, error) {
 	var token schemas.Token
 	err := a.call(ctx, http.MethodPost, "/sessions", schemas.Login{UserID: string(user), Password: password}, &token)
 	return token, err
 }
 
-// DeleteAccount deletes the user's account, its devices, inboxes and history, and
-// returns what other people keep. The password is that of a built-in account; an
-// external issuer's users have none. It may be repeated with the same token. The
-// users who wrote with the user get a [UserDeleted]; the name of a built-in account
-// stays reserved for the time that the server sets.
+// DeleteAccount deletes the user's account, its devices, inboxes and history. It returns what
+// other users keep. The password is that of a built-in account; leave it empty if an external
+// issuer manages the accounts. The request may be repeated with the same token. The users of
+// 1:1 chats with this user receive a [UserDeleted]. The server reserves the name of a built-in
+// account for a time.
 func (a *API) DeleteAccount(ctx context.Context, password string) (schemas.AccountDeleted, error) {
 	var body any
 	if password != "" {
@@ -82,14 +82,14 @@ func (a *API) Devices(ctx context.Context) ([]schemas.DeviceInfo, error) {
 	return devices, err
 }
 
-// RegisterDevice adds a device. The code is device_limit when there are enough.
+// RegisterDevice adds a device. The code is device_limit if the user has too many.
 func (a *API) RegisterDevice(ctx context.Context, name string) (schemas.DeviceInfo, error) {
 	var device schemas.DeviceInfo
 	err := a.call(ctx, http.MethodPost, "/devices", schemas.NewDevice{Name: name}, &device)
 	return device, err
 }
 
-// RemoveDevice ends the device's connection and deletes its inbox.
+// RemoveDevice closes the device's connection and deletes its inbox.
 func (a *API) RemoveDevice(ctx context.Context, device schemas.DeviceID) error {
 	return a.call(ctx, http.MethodDelete, "/devices/"+url.PathEscape(string(device)), nil, nil)
 }
@@ -101,7 +101,7 @@ func (a *API) Settings(ctx context.Context) (schemas.UserSettings, error) {
 	return settings, err
 }
 
-// ChangeSettings changes the fields that are set and returns all.
+// ChangeSettings changes the fields that are set and returns all settings.
 func (a *API) ChangeSettings(ctx context.Context, change schemas.SettingsChange) (schemas.UserSettings, error) {
 	var settings schemas.UserSettings
 	err := a.call(ctx, http.MethodPut, "/user/settings", change, &settings)
@@ -115,16 +115,16 @@ func (a *API) ChatSettings(ctx context.Context, with schemas.UserID) (schemas.Ch
 	return settings, err
 }
 
-// ChangeChatSettings changes them, for both, as of the messages sent from now on. Both
-// are told by a [ChatUpdate]. The code is chat_limit where too many chats have settings.
+// ChangeChatSettings changes the settings of a 1:1 chat for both users, for later messages.
+// Both receive a [ChatUpdate]. The code is chat_limit if too many chats have settings.
 func (a *API) ChangeChatSettings(ctx context.Context, with schemas.UserID, settings schemas.ChatSettings) (schemas.ChatSettings, error) {
 	var changed schemas.ChatSettings
 	err := a.call(ctx, http.MethodPut, "/chats/"+url.PathEscape(string(with)), settings, &changed)
 	return changed, err
 }
 
-// History is a page of the user's stored history of a chat, newest first. The next page
-// is the one before the id of its last message.
+// History returns a page of the user's stored history of a chat, newest message first. For
+// the next page set bounds.Before to the id of the last message.
 func (a *API) History(ctx context.Context, with schemas.Participant, bounds schemas.PageBounds) ([]schemas.HistoryMessage, error) {
 	return a.page(ctx, "/history/"+url.PathEscape(string(with.User)+string(with.Group)), "last_timestamp", bounds)
 }
@@ -144,14 +144,14 @@ func (a *API) page(ctx context.Context, path, time string, bounds schemas.PageBo
 	return page, err
 }
 
-// Status says whether a user is online, as far as that user lets it be known.
+// Status returns whether a user is online, if that user's settings show it.
 func (a *API) Status(ctx context.Context, user schemas.UserID) (schemas.UserStatus, error) {
 	var status schemas.UserStatus
 	err := a.call(ctx, http.MethodGet, "/user/"+url.PathEscape(string(user))+"/status", nil, &status)
 	return status, err
 }
 
-// ReadMarks says how far the user has read each chat, on whichever device.
+// ReadMarks returns how far the user has read each chat, on any device.
 func (a *API) ReadMarks(ctx context.Context) (marks []schemas.ReadMark, err error) {
 	for after := ""; ; {
 		path := "/reads"
@@ -170,21 +170,20 @@ func (a *API) ReadMarks(ctx context.Context) (marks []schemas.ReadMark, err erro
 	}
 }
 
-// Blocks lists whom the user blocks.
+// Blocks lists the users that this user blocks.
 func (a *API) Blocks(ctx context.Context) ([]schemas.UserID, error) {
 	var list schemas.BlockList
 	err := a.call(ctx, http.MethodGet, "/blocks", nil, &list)
 	return list.UserIDs, err
 }
 
-// Block keeps away what another user sends in their chat with this one: it is never
-// delivered, and the other is not told. The code is block_limit when there are
-// enough.
+// Block blocks another user: the server does not deliver that user's messages of the 1:1
+// chat, and does not tell that user. The code is block_limit if the user blocks too many.
 func (a *API) Block(ctx context.Context, user schemas.UserID) error {
 	return a.call(ctx, http.MethodPut, "/blocks/"+url.PathEscape(string(user)), nil, nil)
 }
 
-// Unblock lets through what another user sends from now on.
+// Unblock ends a block. It applies to later messages.
 func (a *API) Unblock(ctx context.Context, user schemas.UserID) error {
 	return a.call(ctx, http.MethodDelete, "/blocks/"+url.PathEscape(string(user)), nil, nil)
 }
@@ -198,7 +197,7 @@ func (a *API) call(ctx context.Context, method, path string, body, data any) err
 	return decodeData(resp, data)
 }
 
-// do makes a request. Its answer, whose body the caller closes, is a good one.
+// do sends a request and returns a successful answer. The caller closes its body.
 func (a *API) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	target, err := endpoint(a.URL, path)
 	if err != nil {
@@ -240,7 +239,7 @@ func (a *API) do(ctx context.Context, method, path string, body any) (*http.Resp
 	return resp, nil
 }
 
-// decodeData reads the data of an answer into v, where v is not nil.
+// decodeData reads the data of an answer into v, unless v is nil.
 func decodeData(resp *http.Response, v any) error {
 	if v == nil {
 		return nil
@@ -255,8 +254,8 @@ func decodeData(resp *http.Response, v any) error {
 	return nil
 }
 
-// answerError is what the server refused. Where something else answered in its
-// place, such as a proxy, the code follows from the HTTP status.
+// answerError returns the error of an answer. If another program answered, for example a
+// proxy, the code follows from the HTTP status.
 func answerError(resp *http.Response) *schemas.Error {
 	var answer schemas.Answer
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&answer)
@@ -276,5 +275,5 @@ func answerError(resp *http.Response) *schemas.Error {
 	case resp.StatusCode >= http.StatusInternalServerError:
 		code = schemas.CodeUnavailable
 	}
-	return schemas.Errorf(code, "The answer, %s, is not one of Roost. Is the URL right?", resp.Status)
+	return schemas.Errorf(code, "The answer, %s, is not from a Roost server. Check the URL.", resp.Status)
 }

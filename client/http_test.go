@@ -14,10 +14,10 @@ import (
 	"roost/schemas"
 )
 
-// request is what the server saw.
+// request is a request that the server received.
 type request struct{ method, path, auth, contentType, body string }
 
-// The key goes with what makes something, and the API that it was made of has none.
+// TestIdempotent: the key is in requests that create something. The original API has no key.
 func TestIdempotent(t *testing.T) {
 	var keys []string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +61,7 @@ func TestAPIRequests(t *testing.T) {
 		_, _ = io.WriteString(w, `{"status":"success","data":`+data+`}`)
 	}))
 	defer srv.Close()
-	api := &client.API{URL: "ws" + srv.URL[len("http"):] + "/", Token: "secret"} // the URL of Options serves both
+	api := &client.API{URL: "ws" + srv.URL[len("http"):] + "/", Token: "secret"} // API accepts the URL of Options
 	ctx := context.Background()
 	const asJSON = "application/json"
 	days := schemas.HistoryDays
@@ -179,7 +179,7 @@ func TestAPIErrors(t *testing.T) {
 	code := func(err error) schemas.Code {
 		var e *schemas.Error
 		if !errors.As(err, &e) || e.Message == "" {
-			t.Errorf("%v is no error of the schema", err)
+			t.Errorf("%v is not a schemas.Error", err)
 			return ""
 		}
 		return e.Code

@@ -8,22 +8,21 @@ import (
 
 // Bounds of an inbox.
 const (
-	seenLimit     = 1024 // acknowledged messages by which repeats are known
+	seenLimit     = 1024 // acknowledged entries that are kept to recognise redeliveries
 	coalesceAbove = 16   // more acknowledgements than this at once become one ack frame
 )
 
-// delivery is one entry of the inbox that the application was shown, or is about
-// to be.
+// delivery is one entry of the inbox that is shown to the application, or queued for it.
 type delivery struct {
-	seen   Seen // of a change of a group or chat the message id alone
+	seen   Seen // of a change of a group or chat only the message id
 	cursor schemas.Cursor
 
-	repeats []schemas.MessageID // ids under which it came again before it was acknowledged
-	acked   bool                // by the application
-	passed  bool                // the inbox's cursor is at or behind it
+	redelivered []schemas.MessageID // other ids under which it was redelivered before its Ack
+	acked       bool                // the application has acknowledged it
+	passed      bool                // the cursor of the inbox covers it
 }
 
-// seenKey finds a delivery: by message id, or by sender's device and its number.
+// seenKey identifies a delivery: by message id, or by the sender's device and its number.
 type seenKey struct {
 	id     string
 	number schemas.ClientMessageID
@@ -37,23 +36,23 @@ func (d *delivery) keys() []seenKey {
 	return keys
 }
 
-// inbox knows what was shown, what was acknowledged, and how far. It outlives
-// connections: what one of them showed, the next one's repeats are measured
-// against. It is bounded by what the server keeps in flight, seenLimit aside.
+// inbox tracks which entries are shown and acknowledged, and the cursor. It outlives
+// connections, so it recognises redeliveries on the next one. It holds at most the entries
+// that the server keeps in flight, and seenLimit acknowledged ones.
 type inbox struct {
-	cursor schemas.Cursor // all deliveries up to here are acknowledged
+	cursor schemas.Cursor // every delivery up to here is acknowledged
 
 	open  []*delivery           // shown and not passed, in order of first arrival
-	known map[seenKey]*delivery // open, and the acknowledged ones in past
+	known map[seenKey]*delivery // those in open and past
 	past  []*delivery           // acknowledged, oldest first, at most seenLimit
 
-	due []ackDue // acknowledged by the application, to be told to the server
+	due []dueAck // acknowledgements to write
 }
 
-// ackDue is one message_delivered that has to be written.
-type ackDue struct {
+// dueAck is one message_delivered to write.
+type dueAck struct {
 	id schemas.MessageID
-	of *delivery // nil for a repeat of something acknowledged, which a cursor may not cover
+	of *delivery // nil for a redelivery after the Ack, which the cursor may not cover
 }
 
 func newInbox(state State) inbox {
@@ -66,13 +65,12 @@ func newInbox(state State) inbox {
 	return b
 }
 
-// arrive takes a delivery in. For a repeat it returns false, and sees to its
-// acknowledgement: at once where the application has acknowledged the first,
-// otherwise together with it.
+// arrive adds a delivery. It returns false for a redelivery, which is acknowledged at once
+// if the application has acknowledged the first delivery, and otherwise together with it.
 func (b *inbox) arrive(d *delivery) (fresh bool) {
 	for _, key := range d.keys() {
 		if first, ok := b.known[key]; ok {
-			b.repeat(first, d)
+			b.redeliver(first, d.seen.MessageID)
 			return false
 		}
 	}
@@ -81,32 +79,32 @@ func (b *inbox) arrive(d *delivery) (fresh bool) {
 	return true
 }
 
-func (b *inbox) repeat(first, again *delivery) {
-	id := again.seen.MessageID
+// redeliver notes that first was redelivered under id.
+func (b *inbox) redeliver(first *delivery, id schemas.MessageID) {
 	switch {
 	case first.acked:
-		b.due = append(b.due, ackDue{id: id})
-	case id != first.seen.MessageID && !slices.Contains(first.repeats, id):
-		first.repeats = append(first.repeats, id)
+		b.due = append(b.due, dueAck{id: id})
+	case id != first.seen.MessageID && !slices.Contains(first.redelivered, id):
+		first.redelivered = append(first.redelivered, id)
 	}
 }
 
-// withdraw undoes the arrival of d, the newest, which could not be shown.
+// withdraw undoes the arrival of d, the newest delivery, which had no room in the queue.
 func (b *inbox) withdraw(d *delivery) {
-	b.forget(d)
+	b.evict(d)
 	b.open = slices.DeleteFunc(b.open, func(o *delivery) bool { return o == d })
 }
 
-// acknowledge notes that the application has d, and moves the cursor over all
-// deliveries that are acknowledged in a row. It reports whether that was news.
+// acknowledge marks d as acknowledged by the application, and advances the cursor to the
+// first delivery without Ack. It returns false if d was acknowledged before.
 func (b *inbox) acknowledge(d *delivery) bool {
 	if d.acked {
 		return false
 	}
 	d.acked = true
-	b.due = append(b.due, ackDue{id: d.seen.MessageID, of: d})
-	for _, id := range d.repeats {
-		b.due = append(b.due, ackDue{id: id})
+	b.due = append(b.due, dueAck{id: d.seen.MessageID, of: d})
+	for _, id := range d.redelivered {
+		b.due = append(b.due, dueAck{id: id})
 	}
 	b.remember(d)
 	n := 0
@@ -120,21 +118,21 @@ func (b *inbox) acknowledge(d *delivery) bool {
 	return true
 }
 
-// resume begins a new connection and is its resume_after. What was due is
-// either covered by it, or comes again and is acknowledged then.
+// resume begins a new connection and returns its resume_after. It drops the due
+// acknowledgements: the cursor covers them, or the server redelivers the entries.
 func (b *inbox) resume() schemas.Cursor {
 	b.due = nil
 	return b.cursor
 }
 
-// takeAcks gives the frames that tell the server what is due: one for each
-// message, or, where many are, one cursor for all that it covers, unless that frame
-// would be larger than limit.
+// takeAcks returns the frames of the due acknowledgements. Many of them that the cursor
+// covers become one ack frame, unless it would be larger than limit. The others are one
+// frame each.
 func (b *inbox) takeAcks(now schemas.Timestamp, limit int) []schemas.ClientFrame {
 	if len(b.due) == 0 {
 		return nil
 	}
-	covered := func(a ackDue) bool { return a.of != nil && a.of.passed }
+	covered := func(a dueAck) bool { return a.of != nil && a.of.passed }
 	many := 0
 	for _, a := range b.due {
 		if covered(a) {
@@ -156,8 +154,8 @@ func (b *inbox) takeAcks(now schemas.Timestamp, limit int) []schemas.ClientFrame
 	return frames
 }
 
-// seenLately are the acknowledged messages, for the store.
-func (b *inbox) seenLately() []Seen {
+// recentlySeen returns the acknowledged entries that the store keeps.
+func (b *inbox) recentlySeen() []Seen {
 	seen := make([]Seen, 0, len(b.past))
 	for _, d := range b.past {
 		seen = append(seen, d.seen)
@@ -171,7 +169,7 @@ func (b *inbox) know(d *delivery) {
 	}
 }
 
-func (b *inbox) forget(d *delivery) {
+func (b *inbox) evict(d *delivery) {
 	for _, key := range d.keys() {
 		if b.known[key] == d {
 			delete(b.known, key)
@@ -179,12 +177,13 @@ func (b *inbox) forget(d *delivery) {
 	}
 }
 
-// remember keeps d, which is acknowledged, as one to know repeats by.
+// remember keeps d, which is acknowledged, to recognise its redeliveries. The list is first
+// in, first out: the store keeps it in this order.
 func (b *inbox) remember(d *delivery) {
 	b.past = append(b.past, d)
 	if len(b.past) > seenLimit {
 		oldest := b.past[0]
 		b.past = b.past[1:]
-		b.forget(oldest)
+		b.evict(oldest)
 	}
 }

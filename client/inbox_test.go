@@ -12,21 +12,21 @@ import (
 	"roost/schemas"
 )
 
-// An application that does not Receive loses nothing.
+// TestFullQueue: an application that does not call Receive loses no message.
 func TestFullQueue(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		opts := srv.options()
 		opts.Queue = 3
-		c, p := srv.connect(opts) // Connected is the first
+		c, p := srv.connect(opts) // Connected is in it
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)
-			for n := 1; n <= 5; n++ { // the last ones do not get through
+			for n := 1; n <= 5; n++ { // the server cannot write the last ones
 				_ = p.ws.Write(context.Background(), websocket.MessageText, schemas.EncodeFrame(incoming(n)))
 			}
 		}()
 		synctest.Wait()
-		// Nothing is read; the server gives up, in the only way left to it.
+		// The client does not read, so the server drops the connection.
 		_ = p.ws.CloseNow()
 		<-sent
 		event[Connected](t, c)
@@ -37,7 +37,7 @@ func TestFullQueue(t *testing.T) {
 			}
 			ack(t, m)
 		}
-		// The third was in the reader's hand. It was shown or it comes again.
+		// The reader had the third. The client queued it, or the server redelivers it.
 		p = srv.next()
 		hello := p.welcome(schemas.Welcome{})
 		next := map[schemas.Cursor]int{cursor(2): 3, cursor(3): 4}[hello.ResumeAfter]
@@ -64,8 +64,8 @@ func TestFullQueue(t *testing.T) {
 	})
 }
 
-// A connection that is left while the queue is full drops what it could not
-// show, and everything behind it.
+// TestLeavingWithAFullQueue: if a connection ends while the queue is full, the reader drops the
+// event that has no room and all later ones.
 func TestLeavingWithAFullQueue(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		opts := srv.options()
@@ -82,7 +82,7 @@ func TestLeavingWithAFullQueue(t *testing.T) {
 		ack(t, event[Message](t, c))
 		p = srv.next()
 		if hello := p.welcome(schemas.Welcome{}); hello.ResumeAfter == "" {
-			p.message(1) // the Ack was later than the hello
+			p.message(1) // the Ack came after the hello
 		}
 		event[Disconnected](t, c)
 		event[Connected](t, c)
@@ -96,7 +96,8 @@ func TestLeavingWithAFullQueue(t *testing.T) {
 	})
 }
 
-// What had no room is behind what comes after it, even if room is made.
+// TestNothingOvertakesADroppedEvent: after the reader dropped an event, it queues no later one,
+// even if there is room again.
 func TestNothingOvertakesADroppedEvent(t *testing.T) {
 	c := &Client{events: make(chan Event, 1), inbox: newInbox(State{}), wake: make(chan struct{}, 1)}
 	k := &connection{c: c, leave: make(chan struct{})}
@@ -114,7 +115,7 @@ func TestNothingOvertakesADroppedEvent(t *testing.T) {
 	}
 }
 
-func TestInboxForgetsTheOldest(t *testing.T) {
+func TestInboxEvictsTheOldest(t *testing.T) {
 	b := newInbox(State{})
 	arrive := func(n int) (*delivery, bool) {
 		f := incoming(n)
@@ -124,16 +125,16 @@ func TestInboxForgetsTheOldest(t *testing.T) {
 	for n := 1; n <= seenLimit+1; n++ {
 		d, fresh := arrive(n)
 		if !fresh || !b.acknowledge(d) {
-			t.Fatalf("message %d is no news", n)
+			t.Fatalf("message %d counts as a redelivery", n)
 		}
 	}
-	if len(b.known) != 2*seenLimit || len(b.open) != 0 || len(b.seenLately()) != seenLimit {
+	if len(b.known) != 2*seenLimit || len(b.open) != 0 || len(b.recentlySeen()) != seenLimit {
 		t.Errorf("the inbox knows %d names, %d open, %d past", len(b.known), len(b.open), len(b.past))
 	}
 	if _, fresh := arrive(2); fresh {
-		t.Error("message 2 was forgotten too early")
+		t.Error("message 2 was evicted too early")
 	}
 	if _, fresh := arrive(1); !fresh {
-		t.Error("message 1 was not forgotten")
+		t.Error("message 1 was not evicted")
 	}
 }

@@ -9,33 +9,34 @@ import (
 )
 
 const (
-	// numberDigits is the room for the number of a send, which it gets last.
+	// numberDigits is the length of the largest number of a send. A send gets its number
+	// after the check of its size.
 	numberDigits = len("9007199254740991")
-	// leastLimit is the frame that every server of Roost takes: one that refuses
-	// smaller ones is none.
+	// leastLimit is a size that every Roost server accepts. A server that refuses it is
+	// not a Roost server.
 	leastLimit = 1 << 10
 )
 
-// errFrameLimit ends a client whose server takes none of its frames.
-var errFrameLimit = errors.New("the server refuses frames of the least size")
+// errFrameLimit ends a client whose server accepts none of its frames.
+var errFrameLimit = errors.New("the server refuses even small frames")
 
-// tooLarge refuses a frame that the server would answer by closing the connection.
+// tooLarge returns the error of a frame for which the server would close the connection.
 func tooLarge(n, limit int) error {
-	return schemas.Errorf(schemas.CodeBadFrame, "The frame would have %d bytes, and the server takes %d. Send less at once.", n, limit)
+	return schemas.Errorf(schemas.CodeBadFrame, "The frame would have %d bytes, but the server accepts %d. Send less at once.", n, limit)
 }
 
-// isTooBig says whether the server closed the connection because of a frame's size.
+// isTooBig reports whether the server closed the connection because of a frame's size.
 func isTooBig(err error) bool {
 	var closed *CloseError
 	return errors.As(err, &closed) && closed.Code == schemas.CloseFrameTooBig
 }
 
-// tooBig learns from a connection that the server closed with 1009. The largest frame
-// that was written there was too large, whichever the server saw first: it is not
-// written again. Sends as large end with an error, a list of presence goes in smaller
-// parts, and cursors are given up for single acknowledgements.
+// tooBig lowers the limit after the server closed a connection with 1009. The client does
+// not know which of its frames was too large, so it never again writes one as large as the
+// largest. Outstanding sends of that size fail, presence lists are split into smaller
+// frames, and single acknowledgements replace a large ack frame.
 func (c *Client) tooBig(largest int, closed error) error {
-	if largest == 0 { // it was none of this client's
+	if largest == 0 { // this client has written no frame
 		return closed
 	}
 	if largest <= leastLimit {
@@ -44,29 +45,18 @@ func (c *Client) tooBig(largest int, closed error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limit = min(c.limit, largest-1)
-	for _, s := range slices.Clone(c.outbox.waiting) {
+	for _, s := range slices.Clone(c.outbox.outstanding) {
 		if n := len(s.encoded); n > c.limit {
-			c.outbox.settle(s, schemas.MessageReceived{}, tooLarge(n, c.limit))
+			c.outbox.complete(s, schemas.MessageReceived{}, tooLarge(n, c.limit))
 			c.version++
 		}
 	}
-	c.log.Warn("the server closed the connection because of a frame's size; no frame as large is sent again", "bytes", largest)
+	c.log.Warn("the server closed the connection because of a frame's size; the client writes smaller frames from now on", "bytes", largest)
 	return closed
 }
 
-// helloTooBig gives up the cursor in hello, which is what can be large in it: then
-// everything unacknowledged comes again, and none of it is shown twice.
-func (c *Client) helloTooBig(hello *schemas.Hello, closed error) error {
-	if hello.ResumeAfter == "" {
-		return fmt.Errorf("%w: %w", errFrameLimit, closed)
-	}
-	c.freshStart = true
-	c.log.Warn("the server takes no hello with the cursor; it sends again what was not acknowledged")
-	return closed
-}
-
-// presenceFrames are the frames of a list, none larger than limit: the first replaces
-// the list, the others add to it.
+// presenceFrames returns the frames that subscribe to a list of users, none larger than
+// limit. The first replaces the old list, the others add to it.
 func presenceFrames(users []schemas.UserID, limit int) (frames [][]byte, err error) {
 	for from, first := 0, true; first || from < len(users); first = false {
 		data, n := presenceFrame(users[from:], !first, limit)
@@ -79,7 +69,7 @@ func presenceFrames(users []schemas.UserID, limit int) (frames [][]byte, err err
 	return frames, nil
 }
 
-// presenceFrame is one of them, with as many users as fit, but at least one.
+// presenceFrame returns one of these frames, with as many users as fit, but at least one.
 func presenceFrame(users []schemas.UserID, add bool, limit int) (data []byte, n int) {
 	for n = len(users); ; n = max(n*limit/(len(data)+1), 1) {
 		data = schemas.EncodeFrame(&schemas.PresenceSubscribe{UserIDs: users[:n], Add: add})

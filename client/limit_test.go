@@ -10,7 +10,7 @@ import (
 	"roost/schemas"
 )
 
-// longIDs are so many ids of 128 bytes.
+// longIDs returns n ids of 128 bytes.
 func longIDs(n int) []schemas.UserID {
 	ids := make([]schemas.UserID, n)
 	for i := range ids {
@@ -19,7 +19,7 @@ func longIDs(n int) []schemas.UserID {
 	return ids
 }
 
-// list reads a list of presence, in as many parts as it has.
+// list reads the frames of one presence list.
 func (p *peer) list(n, limit int) (ids []schemas.UserID, parts int) {
 	p.t.Helper()
 	for ; len(ids) < n; parts++ {
@@ -35,7 +35,8 @@ func (p *peer) list(n, limit int) (ids []schemas.UserID, parts int) {
 	return ids, parts
 }
 
-// 500 ids of 128 bytes go in parts that the server takes, on each connection again.
+// TestLongPresenceList: the client splits 500 ids of 128 bytes into frames that the server accepts,
+// on each connection.
 func TestLongPresenceList(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
@@ -58,9 +59,9 @@ func TestLongPresenceList(t *testing.T) {
 	})
 }
 
-// A server, or a proxy, that takes less than it should closes with 1009: the client sends
-// no frame as large again, and goes on.
-func TestFrameTooBigIsNotRepeated(t *testing.T) {
+// TestFrameTooBigIsNotRetried: after a server or proxy with a smaller limit closed the connection
+// with 1009, the client reconnects and writes no frame of that size again.
+func TestFrameTooBigIsNotRetried(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		content := strings.Repeat("\x01", schemas.MaxContentRunes) // six bytes each
@@ -74,7 +75,7 @@ func TestFrameTooBigIsNotRepeated(t *testing.T) {
 		p.welcome(schemas.Welcome{})
 		p.quiet()
 		if _, err := c.Send(t.Context(), schemas.Participant{User: bob}, content, nil); Code(err) != schemas.CodeBadFrame {
-			t.Errorf("as large again: %v", err)
+			t.Errorf("another frame of that size: %v", err)
 		}
 		p.quiet()
 		ids := longIDs(100)
@@ -93,7 +94,7 @@ func TestFrameTooBigIsNotRepeated(t *testing.T) {
 	})
 }
 
-// A hello that is too large for the cursor in it is said without.
+// TestHelloTooBig: if the cursor makes the hello too large, the client leaves it out.
 func TestHelloTooBig(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		opts := srv.options()
@@ -121,8 +122,8 @@ func TestHelloTooBig(t *testing.T) {
 	})
 }
 
-// A server that refuses the smallest frames is asked once.
-func TestServerThatTakesNothing(t *testing.T) {
+// TestServerRefusesSmallFrames: the client does not reconnect to a server that refuses small frames.
+func TestServerRefusesSmallFrames(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		done := sendLater(c, t.Context(), "short")
@@ -165,7 +166,7 @@ func TestPresenceFrames(t *testing.T) {
 func TestAckOfALargeCursor(t *testing.T) {
 	b := newInbox(State{Cursor: schemas.Cursor(strings.Repeat("x", 2000))})
 	for i := range coalesceAbove + 5 {
-		b.due = append(b.due, ackDue{id: messageID(i), of: &delivery{passed: true}})
+		b.due = append(b.due, dueAck{id: messageID(i), of: &delivery{passed: true}})
 	}
 	due := slices.Clone(b.due)
 	if frames := b.takeAcks(1, 1000); len(frames) != len(due) {

@@ -22,64 +22,63 @@ const (
 	DefaultBackoffMax       = 30 * time.Second
 )
 
-// Options say how a [Client] connects. Zero values of all but the first
-// three are useful.
+// Options of a [Client]. URL and a token are required; so is DeviceName, unless DeviceID or
+// Store names a device. All other zero values are useful.
 type Options struct {
 	// URL of the server, http(s):// or ws(s)://, without the /ws at its end.
-	// Required. Over http and ws the token travels in the clear.
+	// Required. Over http and ws the token is not encrypted.
 	URL string
 
-	// Token proves who the user is. Required, unless TokenSource is set. When
-	// it expires the client ends with 4001.
+	// Token authenticates the user. Required, unless TokenSource is set. After the
+	// token expires, the client ends with 4001.
 	Token string
 
-	// TokenSource gives a token when Token is empty and when the server refused
-	// the last one. Two refusals in a row end the client; any error of
-	// the source itself but a [*schemas.Error] is tried again.
+	// TokenSource returns a token if Token is empty, and after the server refused the
+	// last one. Two refusals in a row end the client. The client retries after an
+	// error of the source, unless it is a [*schemas.Error].
 	TokenSource func(context.Context) (string, error)
 
-	// DeviceID names the registered device that this client is. Default: the
-	// one in Store. Two clients with one device replace each other: the older
-	// ends with 4409.
+	// DeviceID is the id of this client's registered device. Default: the one in
+	// Store. Of two clients with the same device, the older one ends with 4409.
 	DeviceID schemas.DeviceID
 
-	// DeviceName registers a new device where neither DeviceID nor Store names
-	// one. Without a Store that remembers the answer, every start registers
-	// another device, until the user's limit refuses them.
+	// DeviceName registers a new device if neither DeviceID nor Store names one.
+	// Without a Store, every start registers another device, until the user has too
+	// many.
 	DeviceName string
 
-	// Store keeps what must survive the process. Default: none, see the package
-	// comment for what is lost then. One store belongs to one device and one
-	// client at a time.
+	// Store keeps the state that must survive the process. The package comment says
+	// what is lost without one. A Store belongs to one device, and to one client at
+	// a time. Default: none.
 	Store Store
 
-	// HTTPClient makes the connection; its transport is where a proxy, TLS or
-	// another dialer goes. Default: [http.DefaultClient].
+	// HTTPClient opens the connection. Its transport can set a proxy, TLS or another
+	// dialer. Default: [http.DefaultClient].
 	HTTPClient *http.Client
 
-	// HandshakeTimeout ends an attempt without welcome. Default:
+	// HandshakeTimeout bounds the time from the dial to the welcome. Default:
 	// DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
 
-	// BackoffMin and BackoffMax bound the pause before another attempt: a random
-	// part of BackoffMin, doubled at each failure up to BackoffMax. Defaults:
-	// DefaultBackoffMin, DefaultBackoffMax. Shorter ones turn a server's restart
-	// into a storm.
+	// BackoffMin and BackoffMax bound the pause before the next attempt: a random part
+	// of BackoffMin, which doubles after each failure up to BackoffMax. With shorter
+	// pauses, all clients overload a server after its restart. Defaults:
+	// DefaultBackoffMin, DefaultBackoffMax.
 	BackoffMin, BackoffMax time.Duration
 
-	// Queue is the number of events that wait for Receive; when it is full the
-	// socket is not read. Default: DefaultQueue. Less than the server's
-	// max_in_flight slows the backlog down.
+	// Queue is the number of events that wait for Receive. While the queue is full,
+	// the client does not read the socket. A queue smaller than the server's
+	// max_in_flight slows down the backlog. Default: DefaultQueue.
 	Queue int
 
-	// Logger hears of lost connections and frames that make no sense. Contents
-	// and tokens are never logged. Default: nobody.
+	// Logger receives lost connections and malformed frames. The client never logs
+	// contents or tokens. Default: no log.
 	Logger *slog.Logger
 
-	// Jitter picks the pause from 0 to ceiling. Default: at random. It is the
-	// one source of chance in a client: set it, and run under testing/synctest,
-	// for a test that is exact to the nanosecond. Anything but a random pause in
-	// production makes all clients come back at once.
+	// Jitter picks the pause between 0 and ceiling. It is the only random choice of a
+	// client: set it, and use testing/synctest, for a deterministic test. In
+	// production, any other choice than a random one makes all clients reconnect at
+	// the same time. Default: random.
 	Jitter func(ceiling time.Duration) time.Duration
 }
 
@@ -115,11 +114,11 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// endpoint is base, with http for ws, plus path.
+// endpoint appends path to base, and replaces the scheme ws by http.
 func endpoint(base, path string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil {
-		return "", fmt.Errorf("client: the server's URL is not one: %w", err)
+		return "", fmt.Errorf("client: the server's URL is malformed: %w", err)
 	}
 	switch u.Scheme {
 	case "ws":

@@ -9,21 +9,21 @@ import (
 
 // Bounds of an outbox.
 const (
-	settledLimit = schemas.MaxOutstanding // settled sends whose result is kept for Resend
-	retryAfter   = time.Second            // where the server says to try again but not when
+	completedLimit = schemas.MaxOutstanding // completed sends whose result is kept for Resend
+	retryAfter     = time.Second            // if the server asks for a retry without a time
 )
 
-// send is one message, or update, on its way to the server.
+// send is one message or update to the server.
 type send struct {
 	Outgoing
-	encoded []byte // what is written, the same bytes each time
+	encoded []byte // the frame, the same bytes for each retry
 
-	stored    bool      // the store has it; not before may it be written
+	stored    bool      // the store has it; only then may it be written
 	written   bool      // the server may have it
-	conn      int       // the connection on which it waits for its answer; 0: it has to be written
-	notBefore time.Time // the server asked for a pause
+	conn      int       // the number of the connection that awaits its answer; 0: it has to be written
+	notBefore time.Time // the end of the pause that the server asked for
 
-	done     chan struct{} // closed when the fields below are set
+	done     chan struct{} // closed after the fields below are set
 	received schemas.MessageReceived
 	err      error
 }
@@ -32,21 +32,21 @@ func newSend(o Outgoing) *send {
 	return &send{Outgoing: o, encoded: schemas.EncodeFrame(o.frame()), done: make(chan struct{})}
 }
 
-// outbox holds the sends without answer, by number.
+// outbox holds the outstanding sends in the order of their numbers.
 //
-// The server recognises a repeat among the last max_outstanding_sends that it
-// accepted of a device. So not the count of outstanding sends is bounded but
-// their span: no number is given that is a whole window beyond the oldest
-// outstanding one, which the server could by then have accepted and forgotten.
+// The server deduplicates a retry among the last max_outstanding_sends that it accepted from
+// a device. So the outbox bounds the span of the outstanding numbers, not their count. If a
+// number were a whole window beyond the oldest outstanding one, the server could have
+// accepted that one and evicted its send record.
 type outbox struct {
-	last     schemas.ClientMessageID // the newest number given
-	window   schemas.ClientMessageID // max_outstanding_sends
-	waiting  []*send                 // ascending
-	restored []*send                 // what waited when the client began
-	settled  []*send                 // oldest first, at most settledLimit
-	hold     time.Time               // no send is written before: rate limited
+	last        schemas.ClientMessageID // the newest number
+	window      schemas.ClientMessageID // max_outstanding_sends
+	outstanding []*send                 // ascending numbers
+	restored    []*send                 // those that the store had outstanding at the start
+	completed   []*send                 // oldest first, at most completedLimit
+	hold        time.Time               // no send is written before, because of the rate limit
 
-	room chan struct{} // closed, and made anew, when the window moves
+	room chan struct{} // closed and replaced after the window moves
 }
 
 func newOutbox(state State) outbox {
@@ -54,44 +54,44 @@ func newOutbox(state State) outbox {
 	for _, left := range state.Outstanding {
 		s := newSend(left)
 		s.stored, s.written = true, true
-		o.waiting = append(o.waiting, s)
+		o.outstanding = append(o.outstanding, s)
 		o.last = max(o.last, s.MessageIDByClient)
 	}
-	slices.SortFunc(o.waiting, func(a, b *send) int {
+	slices.SortFunc(o.outstanding, func(a, b *send) int {
 		return int(a.MessageIDByClient - b.MessageIDByClient)
 	})
-	o.restored = slices.Clone(o.waiting)
+	o.restored = slices.Clone(o.outstanding)
 	return o
 }
 
-// add gives what is to be sent the next number. It returns nil when the window is full; room
-// is then closed when it is worth asking again.
+// add numbers a send and adds it. It returns nil if the window is full; then room closes
+// before another try can succeed.
 func (o *outbox) add(out Outgoing) *send {
-	if len(o.waiting) > 0 && o.last+1-o.waiting[0].MessageIDByClient >= o.window {
+	if len(o.outstanding) > 0 && o.last+1-o.outstanding[0].MessageIDByClient >= o.window {
 		return nil
 	}
 	o.last++
 	out.MessageIDByClient = o.last
 	s := newSend(out)
-	o.waiting = append(o.waiting, s)
+	o.outstanding = append(o.outstanding, s)
 	return s
 }
 
-// take gives the bytes to write now on connection conn, in order of their
-// numbers, and how long until there may be more; 0 is until something changes.
+// take returns the frames to write now on connection conn, in the order of their numbers. If
+// again is not 0, there may be more after that time.
 func (o *outbox) take(conn int, now time.Time) (frames [][]byte, again time.Duration) {
-	var onWire schemas.ClientMessageID
-	for _, s := range o.waiting {
+	var inFlight schemas.ClientMessageID
+	for _, s := range o.outstanding {
 		if s.conn == conn {
-			onWire++
+			inFlight++
 		}
 	}
-	for _, s := range o.waiting {
+	for _, s := range o.outstanding {
 		if s.conn == conn {
 			continue
 		}
-		if !s.stored || onWire >= o.window {
-			break // those behind it shall not overtake it
+		if !s.stored || inFlight >= o.window {
+			break // later sends must not overtake it
 		}
 		pause := max(s.notBefore.Sub(now), o.hold.Sub(now))
 		if pause > 0 {
@@ -101,19 +101,19 @@ func (o *outbox) take(conn int, now time.Time) (frames [][]byte, again time.Dura
 			continue
 		}
 		s.conn, s.written = conn, true
-		onWire++
+		inFlight++
 		frames = append(frames, s.encoded)
 	}
 	return frames, again
 }
 
-// asked says whether a send waits for its answer on connection conn.
-func (o *outbox) asked(conn int) bool {
-	return slices.ContainsFunc(o.waiting, func(s *send) bool { return s.conn == conn })
+// awaitsAnswer reports whether a send awaits its answer on connection conn.
+func (o *outbox) awaitsAnswer(conn int) bool {
+	return slices.ContainsFunc(o.outstanding, func(s *send) bool { return s.conn == conn })
 }
 
 func (o *outbox) find(number schemas.ClientMessageID) *send {
-	for _, s := range o.waiting {
+	for _, s := range o.outstanding {
 		if s.MessageIDByClient == number {
 			return s
 		}
@@ -121,9 +121,9 @@ func (o *outbox) find(number schemas.ClientMessageID) *send {
 	return nil
 }
 
-// lookUp is find, and among those that are settled too.
-func (o *outbox) lookUp(number schemas.ClientMessageID) *send {
-	for _, list := range [][]*send{o.waiting, o.settled, o.restored} {
+// findAny finds an outstanding or completed send.
+func (o *outbox) findAny(number schemas.ClientMessageID) *send {
+	for _, list := range [][]*send{o.outstanding, o.completed, o.restored} {
 		for _, s := range list {
 			if s.MessageIDByClient == number {
 				return s
@@ -133,19 +133,18 @@ func (o *outbox) lookUp(number schemas.ClientMessageID) *send {
 	return nil
 }
 
-// settle ends s with the server's answer.
-func (o *outbox) settle(s *send, received schemas.MessageReceived, err error) {
+// complete ends s with its result.
+func (o *outbox) complete(s *send, received schemas.MessageReceived, err error) {
 	o.remove(s)
-	o.settled = append(o.settled, s)
-	if len(o.settled) > settledLimit {
-		o.settled = slices.Delete(o.settled, 0, 1)
+	o.completed = append(o.completed, s)
+	if len(o.completed) > completedLimit {
+		o.completed = slices.Delete(o.completed, 0, 1)
 	}
 	s.received, s.err = received, err
 	close(s.done)
 }
 
-// postpone has s written again after a pause, and where all is held back, any
-// other as well.
+// postpone retries s after a pause. If all is set, no other send is written before then.
 func (o *outbox) postpone(s *send, now time.Time, pause time.Duration, all bool) {
 	s.conn, s.notBefore = 0, now.Add(pause)
 	if all && s.notBefore.After(o.hold) {
@@ -153,9 +152,9 @@ func (o *outbox) postpone(s *send, now time.Time, pause time.Duration, all bool)
 	}
 }
 
-// remove takes s out; its number is not given again.
+// remove removes s. Its number is never used again.
 func (o *outbox) remove(s *send) {
-	o.waiting = slices.DeleteFunc(o.waiting, func(w *send) bool { return w == s })
+	o.outstanding = slices.DeleteFunc(o.outstanding, func(w *send) bool { return w == s })
 	close(o.room)
 	o.room = make(chan struct{})
 }

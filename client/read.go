@@ -2,14 +2,12 @@ package client
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"roost/schemas"
 )
 
-// read handles what the server sends until the connection ends.
+// read handles the frames of the server until the connection ends.
 func (k *connection) read(ctx context.Context) error {
 	for {
 		_, data, err := k.ws.Read(ctx)
@@ -17,29 +15,12 @@ func (k *connection) read(ctx context.Context) error {
 			return closeError(err)
 		}
 		k.heard.Add(1)
-		frame, err := k.c.decode(data)
+		frame, err := decodeFrame(data, k.c.log)
 		if err != nil {
 			return err
 		}
 		k.handle(ctx, frame)
 	}
-}
-
-// decode gives nil for a type of frame that is for newer clients. One that
-// makes no sense ends the connection: to skip a message would be to acknowledge
-// it with the next cursor.
-func (c *Client) decode(data []byte) (schemas.ServerFrame, error) {
-	frame, err := schemas.DecodeServerFrame(data)
-	var known *schemas.Error
-	switch {
-	case errors.As(err, &known) && known.Code == schemas.CodeUnknownType:
-		c.log.Debug("skipped a frame of the server", "error", err)
-		return nil, nil
-	case err != nil:
-		// Not wrapped: its code is no refusal of the server.
-		return nil, fmt.Errorf("the server sent a frame that makes no sense: %v", err)
-	}
-	return frame, nil
 }
 
 func (k *connection) handle(ctx context.Context, frame schemas.ServerFrame) {
@@ -51,7 +32,7 @@ func (k *connection) handle(ctx context.Context, frame schemas.ServerFrame) {
 			k.c.refused(f)
 			return
 		}
-		k.show(ctx, ServerError{frameError(f)})
+		k.queue(ctx, ServerError{frameError(f)})
 	case *schemas.Incoming:
 		d := &delivery{cursor: f.Cursor, seen: Seen{f.MessageID, f.SenderDeviceID, f.MessageIDByClient}}
 		k.deliver(ctx, d, Message{Message: f.Message, client: k.c, delivery: d})
@@ -68,19 +49,19 @@ func (k *connection) handle(ctx context.Context, frame schemas.ServerFrame) {
 		d := &delivery{cursor: f.Cursor, seen: Seen{MessageID: f.MessageID}}
 		k.deliver(ctx, d, UserDeleted{*f, d})
 	case *schemas.InboxDrained:
-		k.show(ctx, Drained{})
+		k.queue(ctx, Drained{})
 	case *schemas.Delivered:
-		k.show(ctx, Delivered{*f})
+		k.queue(ctx, Delivered{*f})
 	case *schemas.ReadBy:
-		k.show(ctx, Read{*f})
+		k.queue(ctx, Read{*f})
 	case *schemas.Receipts:
-		k.show(ctx, Receipts{*f})
+		k.queue(ctx, Receipts{*f})
 	case *schemas.Presence:
-		k.show(ctx, Presence{*f})
+		k.queue(ctx, Presence{*f})
 	case *schemas.Typing:
-		k.show(ctx, Typing{*f})
+		k.queue(ctx, Typing{*f})
 	case *schemas.WakeUp:
-		k.show(ctx, WakeUp{*f})
+		k.queue(ctx, WakeUp{*f})
 	case *schemas.Reconnect:
 		select {
 		case k.reconnect <- time.Duration(f.AfterMS) * time.Millisecond:
@@ -89,26 +70,26 @@ func (k *connection) handle(ctx context.Context, frame schemas.ServerFrame) {
 	}
 }
 
-// deliver shows what has a place in the inbox, once.
+// deliver queues the event of an inbox entry, but not that of a redelivery.
 func (k *connection) deliver(ctx context.Context, d *delivery, ev Event) {
 	k.c.mu.Lock()
 	fresh := k.c.inbox.arrive(d)
 	k.c.mu.Unlock()
 	if !fresh {
-		k.c.rouse() // a repeat may have to be acknowledged again
+		k.c.wakeWriter() // the redelivery may need its acknowledgement
 		return
 	}
-	if !k.show(ctx, ev) {
+	if !k.queue(ctx, ev) {
 		k.c.mu.Lock()
-		k.c.inbox.withdraw(d) // it will come again, and shall be shown then
+		k.c.inbox.withdraw(d) // the server will redeliver it
 		k.c.mu.Unlock()
 	}
 }
 
-// show waits for room in the queue as long as the connection lives. After one
-// event that had none it takes no other: a message that overtook it would be
-// acknowledged before it.
-func (k *connection) show(ctx context.Context, ev Event) bool {
+// queue waits for room in the queue of events until the connection ends. After it has
+// dropped one event it drops all later ones: a message that overtook another would be
+// acknowledged first.
+func (k *connection) queue(ctx context.Context, ev Event) bool {
 	if k.dropping {
 		return false
 	}

@@ -26,10 +26,10 @@ func TestReceiveAndAck(t *testing.T) {
 			}
 		}
 		event[Drained](t, c)
-		p.quiet() // nothing is acknowledged by itself
+		p.quiet() // the client acknowledges nothing by itself
 		for _, n := range []int{2, 1, 3} {
 			ack(t, got[n])
-			ack(t, got[n]) // twice is once
+			ack(t, got[n]) // the second Ack does nothing
 			if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(n) || f.Timestamp != schemas.Now() {
 				t.Errorf("message_delivered: %+v", f)
 			}
@@ -37,7 +37,7 @@ func TestReceiveAndAck(t *testing.T) {
 		p.quiet()
 		closeClient(t, c)
 		if err := got[1].Ack(); err != nil {
-			t.Errorf("Ack of what was acknowledged: %v", err)
+			t.Errorf("a second Ack: %v", err)
 		}
 	})
 }
@@ -55,14 +55,14 @@ func TestManyAcksBecomeOne(t *testing.T) {
 		for range n {
 			messages = append(messages, event[Message](t, c))
 		}
-		c.mu.Lock() // the writer finds all of them at once
+		c.mu.Lock() // the writer collects all of them at once
 		for i, m := range messages {
-			if i != 30 { // and one hole
+			if i != 30 { // one stays unacknowledged
 				c.inbox.acknowledge(m.delivery)
 			}
 		}
 		c.mu.Unlock()
-		c.rouse()
+		c.wakeWriter()
 		for i := 32; i <= n; i++ {
 			if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(i) {
 				t.Errorf("message_delivered: %+v, instead of %d", f, i)
@@ -81,8 +81,8 @@ func TestManyAcksBecomeOne(t *testing.T) {
 	})
 }
 
-// resume_after never passes a message without Ack, on whichever connection it
-// came.
+// TestResumeAfterIsAPrefix: resume_after is before each message without Ack, also one of an
+// earlier connection.
 func TestResumeAfterIsAPrefix(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		store := new(MemoryStore)
@@ -110,7 +110,7 @@ func TestResumeAfterIsAPrefix(t *testing.T) {
 		ack(t, got[3])
 		resumed(cursor(1))
 
-		// The server repeats 2, 3 and 4; 3 is acknowledged again, none is shown.
+		// The server redelivers 2, 3 and 4. The client acknowledges 3 again and shows none.
 		for n := 2; n <= 4; n++ {
 			p.message(n)
 		}
@@ -131,7 +131,7 @@ func TestResumeAfterIsAPrefix(t *testing.T) {
 	})
 }
 
-func TestRepeatsAreNotShown(t *testing.T) {
+func TestRedeliveriesAreNotShown(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		store := new(MemoryStore)
 		opts := srv.options()
@@ -142,7 +142,7 @@ func TestRepeatsAreNotShown(t *testing.T) {
 		m := event[Message](t, c)
 		p.message(1) // before its Ack: acknowledged with it
 		other := incoming(1)
-		other.MessageID, other.Cursor = messageID(9), cursor(9) // accepted twice, under another id
+		other.MessageID, other.Cursor = messageID(9), cursor(9) // the server accepted it twice, under another id
 		p.send(other)
 		p.quiet()
 		ack(t, m)
@@ -160,7 +160,7 @@ func TestRepeatsAreNotShown(t *testing.T) {
 		}
 		noEvent(t, c)
 
-		// Numbers of different devices, and messages without one, are apart.
+		// Equal numbers of different devices, and messages without a number, are different messages.
 		third := incoming(2)
 		third.SenderDeviceID, third.MessageIDByClient = phone, 1
 		p.send(third)
@@ -173,7 +173,7 @@ func TestRepeatsAreNotShown(t *testing.T) {
 		}
 		closeClient(t, c)
 
-		// Another process knows them still.
+		// Another process recognises them too.
 		c, p = srv.connect(opts)
 		event[Connected](t, c)
 		p.message(1)
@@ -232,7 +232,7 @@ func TestOtherEvents(t *testing.T) {
 	})
 }
 
-func TestGroupUpdateHasAPlaceInTheInbox(t *testing.T) {
+func TestGroupUpdateIsAnEntry(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		event[Connected](t, c)
@@ -249,7 +249,7 @@ func TestGroupUpdateHasAPlaceInTheInbox(t *testing.T) {
 		}
 		p.send(update)
 		if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(2) {
-			t.Errorf("a repeat, acknowledged: %+v", f)
+			t.Errorf("the acknowledgement of a redelivery: %+v", f)
 		}
 		noEvent(t, c)
 		ack(t, m)
@@ -260,7 +260,7 @@ func TestGroupUpdateHasAPlaceInTheInbox(t *testing.T) {
 		event[Disconnected](t, c)
 		p = srv.next()
 		if hello := p.welcome(schemas.Welcome{}); hello.ResumeAfter != cursor(2) {
-			t.Errorf("it resumes after %s, want %s", hello.ResumeAfter, cursor(2))
+			t.Errorf("resume_after is %s, want %s", hello.ResumeAfter, cursor(2))
 		}
 		closeClient(t, c)
 	})
@@ -277,7 +277,7 @@ func TestNotices(t *testing.T) {
 			t.Errorf("message_read: %+v", f)
 		}
 		if err := c.MarkRead(t.Context(), "", bob, "nonsense"); err == nil {
-			t.Error("MarkRead accepted nonsense")
+			t.Error("MarkRead accepted a malformed id")
 		}
 		if err := c.SendTyping(t.Context(), schemas.Participant{User: bob}); err != nil {
 			t.Error(err)
@@ -325,7 +325,7 @@ func TestHeartbeat(t *testing.T) {
 		if n := p.beats.Load(); n < 20 || n > 30 {
 			t.Errorf("%d heartbeats in ten minutes, one is due every 30 s", n)
 		}
-		noEvent(t, c) // and the connection held
+		noEvent(t, c) // the connection stayed open
 		closeClient(t, c)
 	})
 }

@@ -7,12 +7,11 @@ import (
 	"roost/schemas"
 )
 
-// errNoClient refuses a reply to a message that the application made itself.
+// errNoClient refuses a reply to a message that did not come from a client.
 var errNoClient = errors.New("client: the message did not come from Receive")
 
-// Peer is the chat that the message is of, as this user names it: its group, or the other
-// user, also where this user sent it from another device. What is sent to it goes where
-// the message came from.
+// Peer returns the chat of the message, as a receiver for Send: the group, or the other user
+// of the 1:1 chat. If this user sent the message from another device, that is its receiver.
 func (m Message) Peer() schemas.Participant {
 	if m.GroupID != "" {
 		return schemas.Participant{Group: m.GroupID}
@@ -23,9 +22,8 @@ func (m Message) Peer() schemas.Participant {
 	return schemas.Participant{User: m.SenderID}
 }
 
-// Reply answers the message, or the message that an update is of, in the chat that it
-// came from. It is a send: see [Client.Send] for what it waits for, and its errors. As
-// with Send, another goroutine has to Receive meanwhile.
+// Reply answers a message, or the target of an update, in its chat. It is a send: see
+// [Client.Send] for its result and errors. Another goroutine must call Receive meanwhile.
 func (m Message) Reply(ctx context.Context, content string) (schemas.MessageReceived, error) {
 	if m.client == nil {
 		return schemas.MessageReceived{}, errNoClient

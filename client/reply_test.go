@@ -8,7 +8,7 @@ import (
 	"roost/schemas"
 )
 
-// A reply goes where the message came from, and names it.
+// TestReply: a reply goes to the chat of the message, and names the message.
 func TestReply(t *testing.T) {
 	const group = schemas.GroupID("g-01JD000000000000000000000A")
 	for name, test := range map[string]struct {
@@ -46,7 +46,7 @@ func TestReply(t *testing.T) {
 		})
 	}
 	if _, err := (Message{}).Reply(t.Context(), "x"); !errors.Is(err, errNoClient) {
-		t.Errorf("a message of nobody: %v", err)
+		t.Errorf("a message that no client received: %v", err)
 	}
 }
 

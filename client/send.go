@@ -8,23 +8,23 @@ import (
 	"roost/schemas"
 )
 
-// SendOptions are what a message may carry besides its content.
+// SendOptions are the optional fields of a message.
 type SendOptions struct {
 	ReplyTo schemas.MessageID // the message that this one answers
 }
 
-// Send sends content to a user or group and returns when the message is durable
-// for every device it is meant for. opts may be nil.
+// Send sends content to a user or group, and returns after the message is durable for every
+// target device. opts may be nil.
 //
-// The message gets the device's next number. Under that number it is written
-// again on every new connection, and after a pause where the server answers
-// unavailable or rate_limited, so it is stored once whatever breaks meanwhile.
-// A refusal, such as unknown_receiver, is a [*schemas.Error]: see [Code].
+// The message gets the device's next number. The client retries it under that number on
+// every new connection, and after a pause if the server answers unavailable or rate_limited.
+// So the server stores it once, whatever fails meanwhile. If the server refuses the message,
+// for example with unknown_receiver, the error is a [*schemas.Error]: see [Code].
 //
-// When ctx ends first, the error wraps that of ctx and tells two cases apart: an
-// [UnknownOutcomeError] where the server may have the message, any other error
-// where it has not and never will. While too many sends are outstanding
-// (max_outstanding_sends, counted from the oldest one), Send waits for its turn.
+// If ctx ends first, the error wraps that of ctx. An [UnknownOutcomeError] means that the
+// server may have the message. Any other error means that it does not have it and never
+// will. While too many sends are outstanding (max_outstanding_sends, counted from the oldest
+// one), Send waits.
 func (c *Client) Send(ctx context.Context, to schemas.Participant, content string, opts *SendOptions) (schemas.MessageReceived, error) {
 	if opts == nil {
 		opts = new(SendOptions)
@@ -32,7 +32,7 @@ func (c *Client) Send(ctx context.Context, to schemas.Participant, content strin
 	return c.send(ctx, Outgoing{ReceiverID: to.User, GroupID: to.Group, Content: content, ReplyTo: opts.ReplyTo})
 }
 
-// send is Send, for messages and updates.
+// send sends a message or an update.
 func (c *Client) send(ctx context.Context, o Outgoing) (schemas.MessageReceived, error) {
 	o.Timestamp = schemas.Now()
 	if e := validate(o); e != nil {
@@ -45,12 +45,12 @@ func (c *Client) send(ctx context.Context, o Outgoing) (schemas.MessageReceived,
 	return c.await(ctx, s)
 }
 
-// Resend waits for the answer to a send whose outcome is unknown, as Send does.
-// It asks nothing that the client would not ask by itself, and knows the results
-// of the last sends that were settled while nobody waited, and of all Restored.
+// Resend waits for the answer to a send whose outcome is unknown, as Send does. It sends
+// nothing, because the client retries by itself. It also knows the results of the last
+// completed sends, and of all Restored ones.
 func (c *Client) Resend(ctx context.Context, number schemas.ClientMessageID) (schemas.MessageReceived, error) {
 	c.mu.Lock()
-	s := c.outbox.lookUp(number)
+	s := c.outbox.findAny(number)
 	c.mu.Unlock()
 	if s == nil {
 		return schemas.MessageReceived{}, ErrNotOutstanding
@@ -58,23 +58,23 @@ func (c *Client) Resend(ctx context.Context, number schemas.ClientMessageID) (sc
 	return c.await(ctx, s)
 }
 
-// Outstanding are the sends without answer, by number: those of Send calls under
-// way, those given up with an [UnknownOutcomeError], and what is left of Restored.
+// Outstanding returns the unanswered sends, by number: those of running Send calls, those
+// that ended with an [UnknownOutcomeError], and the unanswered ones of Restored.
 func (c *Client) Outstanding() []Outgoing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return listOf(c.outbox.waiting)
+	return listOf(c.outbox.outstanding)
 }
 
-// Restored are the sends that the Store had outstanding at Connect, by number,
-// whether they were settled since or not. The client asks for them by itself;
-// Resend tells the outcome of each, for as long as the client lives.
+// Restored returns the sends that the Store had outstanding at Connect, by number, also
+// after they are answered. The client retries them by itself. Resend returns the outcome of
+// each until the client ends.
 func (c *Client) Restored() []Outgoing {
-	return listOf(c.outbox.restored) // never changed
+	return listOf(c.outbox.restored) // it never changes
 }
 
-// validate has the schema judge a frame before it takes a number: a server
-// closes the connection, for good, over some of what it would find.
+// validate checks a frame against the schema before the send gets a number. For some faults
+// the server would close the connection with a code that ends the client.
 func validate(o Outgoing) *schemas.Error {
 	if !utf8.ValidString(o.Content) {
 		return schemas.InvalidField("content", "is not valid UTF-8.")
@@ -84,43 +84,24 @@ func validate(o Outgoing) *schemas.Error {
 	return e
 }
 
-// enqueue gives o a number, as soon as the window has room, and hands it to
-// the writer once the store has it.
+// enqueue numbers o after the window has room, saves it, and wakes the writer.
 func (c *Client) enqueue(ctx context.Context, o Outgoing) (*send, error) {
-	var s *send
-	for s == nil {
-		c.mu.Lock()
-		if c.err != nil {
-			defer c.mu.Unlock()
-			return nil, notSent(c.err)
-		}
-		if c.outbox.last >= schemas.MaxNumber {
-			c.mu.Unlock()
-			return nil, errNoNumbers
-		}
-		if n := len(schemas.EncodeFrame(o.frame())) + numberDigits; n > c.limit {
-			defer c.mu.Unlock()
-			return nil, tooLarge(n, c.limit)
-		}
-		s = c.outbox.add(o)
-		room := c.outbox.room
-		if s != nil {
-			c.version++
-		}
-		c.mu.Unlock()
-		if s != nil {
-			break
-		}
+	s, room, err := c.tryEnqueue(o)
+	for s == nil && err == nil {
 		select {
 		case <-room:
+			s, room, err = c.tryEnqueue(o)
 		case <-ctx.Done():
 			return nil, notSent(ctx.Err())
 		case <-c.done:
 			return nil, notSent(c.ended())
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
 
-	err := c.save()
+	err = c.save()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
@@ -131,10 +112,32 @@ func (c *Client) enqueue(ctx context.Context, o Outgoing) (*send, error) {
 		return nil, notSent(err)
 	}
 	s.stored = true
-	c.rouse()
+	c.wakeWriter()
 	return s, nil
 }
 
+// tryEnqueue numbers o. If the window is full, it returns no send, and room closes before
+// another try can succeed.
+func (c *Client) tryEnqueue(o Outgoing) (s *send, room <-chan struct{}, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, nil, notSent(c.err)
+	}
+	if c.outbox.last >= schemas.MaxNumber {
+		return nil, nil, errNoNumbers
+	}
+	if n := len(schemas.EncodeFrame(o.frame())) + numberDigits; n > c.limit {
+		return nil, nil, tooLarge(n, c.limit)
+	}
+	if s = c.outbox.add(o); s != nil {
+		c.version++
+	}
+	return s, c.outbox.room, nil
+}
+
+// await waits for the result of a send. If ctx ends first, it withdraws a send that was not
+// written.
 func (c *Client) await(ctx context.Context, s *send) (schemas.MessageReceived, error) {
 	select {
 	case <-s.done:
@@ -143,7 +146,7 @@ func (c *Client) await(ctx context.Context, s *send) (schemas.MessageReceived, e
 	}
 	c.mu.Lock()
 	select {
-	case <-s.done: // it was settled just now
+	case <-s.done: // it completed at the same time
 		c.mu.Unlock()
 		return s.received, s.err
 	default:
@@ -161,18 +164,18 @@ func (c *Client) await(ctx context.Context, s *send) (schemas.MessageReceived, e
 	return schemas.MessageReceived{}, notSent(ctx.Err())
 }
 
-// received settles the send that the server has stored.
+// received completes the send that the server has accepted.
 func (c *Client) received(answer schemas.MessageReceived) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.outbox.find(answer.MessageIDByClient); s != nil {
-		c.outbox.settle(s, answer, nil)
+		c.outbox.complete(s, answer, nil)
 		c.version++
-		c.rouse()
+		c.wakeWriter()
 	}
 }
 
-// refused settles the send that the server will not store, or has it asked again.
+// refused completes the send that the server refused, or plans its retry.
 func (c *Client) refused(f *schemas.ErrorFrame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,10 +191,10 @@ func (c *Client) refused(f *schemas.ErrorFrame) {
 		}
 		c.outbox.postpone(s, time.Now(), pause, f.Code == schemas.CodeRateLimited)
 	default:
-		c.outbox.settle(s, schemas.MessageReceived{}, frameError(f))
+		c.outbox.complete(s, schemas.MessageReceived{}, frameError(f))
 		c.version++
 	}
-	c.rouse()
+	c.wakeWriter()
 }
 
 func frameError(f *schemas.ErrorFrame) *schemas.Error {

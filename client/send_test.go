@@ -29,7 +29,7 @@ func TestSend(t *testing.T) {
 		if o := <-done; o.err != nil || o.received.MessageID != messageID(1001) || o.received.MessageIDByClient != 1 {
 			t.Errorf("Send: %+v", o)
 		}
-		p.received(f) // an answer too many changes nothing
+		p.received(f) // a second answer changes nothing
 		if left := c.Outstanding(); len(left) != 0 {
 			t.Errorf("Outstanding: %+v", left)
 		}
@@ -37,7 +37,7 @@ func TestSend(t *testing.T) {
 	})
 }
 
-func TestSendRefusesWhatTheServerWould(t *testing.T) {
+func TestSendValidatesLocally(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		to := schemas.Participant{User: bob}
@@ -63,7 +63,7 @@ func TestSendRefusesWhatTheServerWould(t *testing.T) {
 	})
 }
 
-// The longest content, in its longest encoding, fits a frame.
+// TestLongestSendFits: the longest content in its longest encoding fits into a frame.
 func TestLongestSendFits(t *testing.T) {
 	s := newSend(Outgoing{ReceiverID: schemas.UserID(strings.Repeat("x", 128)),
 		Content: strings.Repeat("\x01", schemas.MaxContentRunes), MessageIDByClient: 1 << 62,
@@ -99,7 +99,8 @@ func TestSendContinuesNumbers(t *testing.T) {
 	})
 }
 
-// The server refuses a number that is larger, and its refusal could name no send.
+// TestSendWithoutNumbersLeft: the server refuses larger numbers, and its error frame could not
+// name the send.
 func TestSendWithoutNumbersLeft(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		opts := srv.options()
@@ -114,7 +115,7 @@ func TestSendWithoutNumbersLeft(t *testing.T) {
 	})
 }
 
-func TestSendAgainAfterALostConnection(t *testing.T) {
+func TestRetryAfterLostConnection(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		var done []<-chan outcome
@@ -125,7 +126,7 @@ func TestSendAgainAfterALostConnection(t *testing.T) {
 		}
 		p.close(1011)
 		p = srv.next()
-		p.welcome(schemas.Welcome{LastMessageIDByClient: 1}) // one of them was stored
+		p.welcome(schemas.Welcome{LastMessageIDByClient: 1}) // the server stored one of them
 		for i := range 3 {
 			f := want[*schemas.SendMessage](p)
 			if again := string(schemas.EncodeFrame(f)); again != first[i] {
@@ -141,7 +142,7 @@ func TestSendAgainAfterALostConnection(t *testing.T) {
 	})
 }
 
-func TestSendWaitsOutUnavailable(t *testing.T) {
+func TestRetryAfterUnavailable(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		done := sendLater(c, t.Context(), "x")
@@ -237,7 +238,7 @@ func TestSendUnknownOutcome(t *testing.T) {
 			t.Errorf("Outstanding: %+v", left)
 		}
 
-		// It is asked again although nobody waits, and its result is kept.
+		// The client retries it although no call waits, and keeps its result.
 		p.close(1011)
 		p = srv.next()
 		p.welcome(schemas.Welcome{})
@@ -251,7 +252,7 @@ func TestSendUnknownOutcome(t *testing.T) {
 			t.Errorf("Resend: %+v, %v", r, err)
 		}
 		if _, err := c.Resend(t.Context(), 2); !errors.Is(err, ErrNotOutstanding) {
-			t.Errorf("Resend of nothing: %v", err)
+			t.Errorf("Resend of an unknown number: %v", err)
 		}
 		closeClient(t, c)
 	})
@@ -282,8 +283,8 @@ func TestSendNeverWrittenIsWithdrawn(t *testing.T) {
 	})
 }
 
-// No number is given a whole window beyond the oldest outstanding one, for the
-// server could have forgotten that by then.
+// TestWindowIsASpan: no number is a whole window beyond the oldest outstanding one, because the
+// server could have evicted the send record of that one.
 func TestWindowIsASpan(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		opts := srv.options()
@@ -306,7 +307,7 @@ func TestWindowIsASpan(t *testing.T) {
 		}
 		sends[4] = sendLater(c, t.Context(), "4")
 		p.quiet()
-		p.received(frames[1]) // one outstanding less, but the span is the same
+		p.received(frames[1]) // fewer sends are outstanding, but the span is the same
 		<-sends[1]
 		p.quiet()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -17,7 +17,7 @@ import (
 	"roost/schemas"
 )
 
-// Names of the scripts.
+// The ids that the scripts use.
 const (
 	alice   schemas.UserID   = "alice"
 	bob     schemas.UserID   = "bob"
@@ -25,19 +25,19 @@ const (
 	bobsOwn schemas.DeviceID = "01JD000000000000000000000B"
 )
 
-// script is a server that says only what the test says. It speaks over
-// net.Pipe, so that in a synctest bubble no time passes unless the test waits.
+// script is a server that sends only what the test sends. It uses net.Pipe, so time in a
+// synctest bubble passes only if the test waits.
 type script struct {
 	t      *testing.T
-	pipes  chan net.Conn    // dialed, not yet accepted by the HTTP server
-	peers  chan *peer       // connected, not yet taken by the test
-	answer http.HandlerFunc // answers instead of upgrading, where set
-	mute   atomic.Bool      // pings are not answered
-	deaf   atomic.Bool      // the next connection is accepted and never read
+	pipes  chan net.Conn    // dialed, and not yet accepted by the HTTP server
+	peers  chan *peer       // connected, and not yet received by the test
+	answer http.HandlerFunc // if set, it answers instead of an upgrade
+	mute   atomic.Bool      // it does not answer pings
+	noRead atomic.Bool      // it accepts the next connection and never reads from it
 	http   *http.Client
 	closed chan struct{}
 
-	clients []*Client // made by connect
+	clients []*Client // from connect
 }
 
 // peer is the server's side of one connection.
@@ -45,10 +45,10 @@ type peer struct {
 	t      *testing.T
 	ws     *websocket.Conn
 	header http.Header
-	frames chan schemas.ClientFrame // read all the time, 1024 at most
-	frozen atomic.Bool              // the next frame is the last that is read
+	frames chan schemas.ClientFrame // read all the time; capacity 1024
+	frozen atomic.Bool              // it stops reading after the next frame
 	beats  atomic.Int32
-	ended  chan error // gets why the reading ended
+	ended  chan error // receives the error that ended reading
 }
 
 // bubble runs f against a script, in fake time.
@@ -61,7 +61,7 @@ func bubble(t *testing.T, f func(t *testing.T, srv *script)) {
 		server := &http.Server{Handler: srv}
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = server.Serve(srv) })
-		defer func() { // also after a t.Fatal, or the bubble would hang
+		defer func() { // also after t.Fatal, because otherwise the bubble would hang
 			for _, c := range srv.clients {
 				_ = c.Close()
 			}
@@ -76,8 +76,8 @@ func bubble(t *testing.T, f func(t *testing.T, srv *script)) {
 
 func (s *script) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
-	if s.deaf.CompareAndSwap(true, false) {
-		return near, nil // nobody is at the other end
+	if s.noRead.CompareAndSwap(true, false) {
+		return near, nil // no server is at the other end
 	}
 	select {
 	case s.pipes <- far:
@@ -89,7 +89,7 @@ func (s *script) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// Accept, Close and Addr make a net.Listener of it.
+// Accept, Close and Addr implement net.Listener.
 func (s *script) Accept() (net.Conn, error) {
 	select {
 	case c := <-s.pipes:
@@ -117,7 +117,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ended: make(chan error, 1)}
 	select {
 	case s.peers <- p:
-	default: // fake time would let it try for ever, in no time
+	default: // with fake time it would retry for ever at once
 		panic("the client connects again and again, and the script does not look")
 	}
 	for {
@@ -144,7 +144,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// options are those of a client of this script.
+// options returns the options of a client of this script.
 func (s *script) options() Options {
 	return Options{
 		URL:        "http://roost.test",
@@ -155,7 +155,7 @@ func (s *script) options() Options {
 	}
 }
 
-// connect makes a client and takes its first connection, welcomed.
+// connect starts a client and returns its first connection after the welcome.
 func (s *script) connect(opts Options) (*Client, *peer) {
 	s.t.Helper()
 	type result struct {
@@ -177,7 +177,7 @@ func (s *script) connect(opts Options) (*Client, *peer) {
 	return r.c, p
 }
 
-// next is the next connection of the client, before its hello was answered.
+// next returns the next connection of the client, before the answer to its hello.
 func (s *script) next() *peer {
 	s.t.Helper()
 	select {
@@ -189,7 +189,7 @@ func (s *script) next() *peer {
 	}
 }
 
-// welcome reads the hello and answers it; zero fields of w are filled in.
+// welcome reads the hello and answers it. It sets the zero fields of w.
 func (p *peer) welcome(w schemas.Welcome) *schemas.Hello {
 	p.t.Helper()
 	hello := want[*schemas.Hello](p)
@@ -218,13 +218,13 @@ func (p *peer) raw(data []byte) {
 	}
 }
 
-// message sends the n-th message of bob.
+// message sends bob's n-th message.
 func (p *peer) message(n int) {
 	p.t.Helper()
 	p.send(incoming(n))
 }
 
-// incoming is bob's n-th message, at the n-th place of the inbox.
+// incoming returns bob's n-th message, the n-th entry of the inbox.
 func incoming(n int) *schemas.Incoming {
 	return &schemas.Incoming{
 		Message: schemas.Message{
@@ -256,13 +256,13 @@ func (p *peer) received(f schemas.Send) {
 	})
 }
 
-// close ends the connection with a code.
+// close closes the connection with a code.
 func (p *peer) close(code schemas.CloseCode) {
 	p.t.Helper()
 	_ = p.ws.Close(websocket.StatusCode(code), "scripted")
 }
 
-// want is the client's next frame, which has to be an F.
+// want returns the client's next frame, which must be an F.
 func want[F schemas.ClientFrame](p *peer) F {
 	p.t.Helper()
 	var f F
@@ -280,7 +280,7 @@ func want[F schemas.ClientFrame](p *peer) F {
 	return f
 }
 
-// quiet checks that the client has nothing more to say.
+// quiet checks that the client sends no further frame.
 func (p *peer) quiet() {
 	p.t.Helper()
 	synctest.Wait()
@@ -293,7 +293,7 @@ func (p *peer) quiet() {
 	}
 }
 
-// event is the next event, which has to be an E.
+// event returns the next event, which must be an E.
 func event[E Event](t *testing.T, c *Client) E {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -309,7 +309,7 @@ func event[E Event](t *testing.T, c *Client) E {
 	return e
 }
 
-// noEvent checks that nothing waits for Receive.
+// noEvent checks that no event waits for Receive.
 func noEvent(t *testing.T, c *Client) {
 	t.Helper()
 	synctest.Wait()
@@ -334,7 +334,7 @@ func closeClient(t *testing.T, c *Client) {
 	}
 }
 
-// outcome is what a Send in another goroutine returned.
+// outcome is the result of a Send in another goroutine.
 type outcome struct {
 	received schemas.MessageReceived
 	err      error

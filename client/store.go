@@ -13,26 +13,26 @@ import (
 	"roost/schemas"
 )
 
-// State is what of a device must survive the client's process. It is small: at
-// most a window of sends and seenLimit ids.
+// State is the state of a device that must survive the client's process. It is small: it has
+// at most a window of sends and seenLimit ids.
 type State struct {
 	DeviceID schemas.DeviceID `json:"device_id,omitempty"`
 
-	// Cursor: the application has acknowledged everything up to here.
+	// Cursor is the position up to which the application has acknowledged everything.
 	Cursor schemas.Cursor `json:"cursor,omitempty"`
 
-	// LastSend is the newest number given to a send; Outstanding are the sends
-	// without answer, by number.
+	// LastSend is the newest number of a send. Outstanding are the unanswered sends, by
+	// number.
 	LastSend    schemas.ClientMessageID `json:"last_send,omitempty"`
 	Outstanding []Outgoing              `json:"outstanding,omitempty"`
 
-	// Seen are the messages acknowledged last, oldest first, by which repeats
-	// are known.
+	// Seen are the last acknowledged messages, oldest first. With them the client
+	// recognises redeliveries.
 	Seen []Seen `json:"seen,omitempty"`
 }
 
-// Outgoing is a send: a message, or an update where Change is set. Its fields are those
-// of [schemas.SendMessage] and [schemas.UpdateMessage].
+// Outgoing is a send. If Change is set it is an update, otherwise a message. Its fields are
+// those of [schemas.SendMessage] and [schemas.UpdateMessage].
 type Outgoing struct {
 	ReceiverID        schemas.UserID          `json:"receiver_id,omitempty"`
 	GroupID           schemas.GroupID         `json:"group_id,omitempty"`
@@ -44,7 +44,7 @@ type Outgoing struct {
 	TargetMessageID   schemas.MessageID       `json:"target_message_id,omitempty"`
 }
 
-// frame is what is written.
+// frame returns the frame of the send.
 func (o *Outgoing) frame() schemas.Send {
 	if o.Change != "" {
 		return &schemas.UpdateMessage{ReceiverID: o.ReceiverID, GroupID: o.GroupID, TargetMessageID: o.TargetMessageID,
@@ -54,26 +54,25 @@ func (o *Outgoing) frame() schemas.Send {
 		MessageIDByClient: o.MessageIDByClient, Timestamp: o.Timestamp, ReplyTo: o.ReplyTo}
 }
 
-// Seen names a message by both its names.
+// Seen identifies a message by its id, and by its sender's device and number.
 type Seen struct {
 	MessageID         schemas.MessageID       `json:"message_id,omitempty"`
 	SenderDeviceID    schemas.DeviceID        `json:"sender_device_id,omitempty"`
 	MessageIDByClient schemas.ClientMessageID `json:"message_id_by_client,omitempty"`
 }
 
-// Store keeps a State. A client calls it from one goroutine at a time, and saves
-// before a send is written, at each Ack, and when it ends; calls that coincide
-// share one Save.
+// Store keeps a State. A client calls it from one goroutine at a time. It saves before it
+// writes a send, at each Ack, and at its end. Concurrent calls of Send and Ack share one
+// Save.
 type Store interface {
-	// Load gives the State saved last, or an empty one where there is none. An
-	// error keeps the client from starting: to start with an empty State by
-	// mistake would register another device.
+	// Load returns the last saved State, or an empty one if there is none. After an
+	// error the client does not start: with an empty State it would register another
+	// device by mistake.
 	Load() (State, error)
 
-	// Save replaces the whole State, durably and at once: a Load afterwards,
-	// also after a crash in the midst of Save, gives the old or the new one.
-	// The slices are the store's to keep. An error fails the Send or Ack that
-	// waits for it.
+	// Save replaces the whole State, atomically and durably: after a crash during
+	// Save, Load returns the old State or the new one. The store may keep the slices.
+	// After an error, the waiting Send or Ack fails.
 	Save(State) error
 }
 
@@ -82,14 +81,14 @@ var (
 	_ Store = FileStore("")
 )
 
-// MemoryStore keeps a State as long as the process lives: for tests, and for
-// clients that are closed and connected again. The zero value is empty.
+// MemoryStore keeps a State in memory, for tests and for clients that reconnect within one
+// process. The zero value is empty.
 type MemoryStore struct {
 	mu    sync.Mutex
 	state State
 }
 
-// Load gives a copy of the state.
+// Load returns a copy of the state.
 func (s *MemoryStore) Load() (State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,14 +106,14 @@ func (s *MemoryStore) Save(state State) error {
 	return nil
 }
 
-// FileStore keeps a State in the file of that name, as JSON that only its owner
-// can read: outstanding messages stand in it in the clear. Each Save writes and
-// syncs the whole file, a few milliseconds; an application that receives
-// hundreds of messages a second wants a store of its own.
+// FileStore keeps a State as JSON in the file of that name. Only its owner can read the file,
+// because it has the content of outstanding messages. Each Save writes and syncs the whole
+// file, which takes a few milliseconds. An application that receives hundreds of messages a
+// second needs another store.
 type FileStore string
 
-// Load reads the file. A file that is not there is an empty State; one that
-// cannot be understood is an error.
+// Load reads the file. If the file does not exist, the State is empty. A damaged file is an
+// error.
 func (f FileStore) Load() (State, error) {
 	data, err := os.ReadFile(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -149,7 +148,7 @@ func (f FileStore) Save(state State) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // nothing is left to remove once it is renamed
+	defer os.Remove(tmp.Name()) // it fails after the rename, which is harmless
 	_, err = tmp.Write(data)
 	if err == nil {
 		err = tmp.Sync()
@@ -164,24 +163,24 @@ func (f FileStore) Save(state State) (err error) {
 		return err
 	}
 	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync() // not every system can sync a directory, and the file itself is safe
+		_ = d.Sync() // some systems cannot sync a directory; the file itself is synced
 		_ = d.Close()
 	}
 	return nil
 }
 
-// journal saves the state of a client, one Save at a time. Callers that come
-// while one is under way share the next.
+// journal saves the state of a client, one Save at a time. Callers that arrive during a Save
+// share the next one.
 type journal struct {
-	store Store // nil: nothing is kept
+	store Store // nil: none
 
 	mu     sync.Mutex
 	saved  uint64 // the version of the state that the store has
-	sealed bool   // the last save is done, the store is the application's again
+	sealed bool   // after the last save the application may use the store
 }
 
-// save returns when the store has the state of at least that version. snapshot
-// gives the newest state and its version.
+// save returns after the store has the state of at least that version. snapshot returns the
+// newest state and its version.
 func (j *journal) save(version uint64, snapshot func() (State, uint64)) error {
 	if j.store == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"roost/schemas"
 )
 
-// Every Store passes this.
+// TestStores tests every Store.
 func TestStores(t *testing.T) {
 	for name, store := range map[string]Store{
 		"memory": new(MemoryStore),
@@ -64,10 +64,10 @@ func TestFileStore(t *testing.T) {
 		t.Error("a directory was loaded")
 	}
 	if err := FileStore(filepath.Join(string(store), "x")).Save(State{}); err == nil {
-		t.Error("a file was made inside of a file")
+		t.Error("Save created a file inside a file")
 	}
 	if err := FileStore(dir).Save(State{}); err == nil {
-		t.Error("a directory was replaced")
+		t.Error("Save replaced a directory")
 	}
 	if files, _ := os.ReadDir(filepath.Dir(dir)); len(files) != 1 {
 		t.Errorf("a failed Save left %d files", len(files))
@@ -77,7 +77,7 @@ func TestFileStore(t *testing.T) {
 	}
 }
 
-// Saves that coincide share one, and none is acknowledged by an older one.
+// TestJournal: concurrent saves share one Save, and each returns only after a Save of its version.
 func TestJournal(t *testing.T) {
 	var mu sync.Mutex
 	version, saves := uint64(0), 0
@@ -111,7 +111,7 @@ func TestJournal(t *testing.T) {
 	wg.Wait()
 	before := saves
 	if err := j.save(version, snapshot); err != nil || saves != before {
-		t.Error("it saved what it had")
+		t.Error("it saved the same version again")
 	}
 	version++
 	store.save = func(State) error { return errors.New("disk full") }
@@ -158,10 +158,10 @@ func TestAckFailsWithTheStore(t *testing.T) {
 		one, two := event[Message](t, c), event[Message](t, c)
 		store.save = func(State) error { return errors.New("disk full") }
 		if err := one.Ack(); err == nil {
-			t.Error("Ack said nothing of the store's failure")
+			t.Error("Ack returned no error although the store failed")
 		}
 		if err := one.Ack(); err == nil {
-			t.Error("the second Ack said nothing of it")
+			t.Error("the second Ack returned no error")
 		}
 		store.save = func(State) error { return nil }
 		if err := one.Ack(); err != nil {
@@ -175,12 +175,12 @@ func TestAckFailsWithTheStore(t *testing.T) {
 			t.Errorf("Ack after Close: %v", err)
 		}
 		if err := (Message{}).Ack(); err != nil {
-			t.Errorf("Ack of a message of nobody: %v", err)
+			t.Errorf("Ack of a message that no client received: %v", err)
 		}
 	})
 }
 
-// A device that was registered and could not be remembered ends the client.
+// TestConnectFailsWithTheStore: the client ends if the store cannot save a newly registered device.
 func TestConnectFailsWithTheStore(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		opts := srv.options()
@@ -199,7 +199,7 @@ func TestConnectFailsWithTheStore(t *testing.T) {
 	})
 }
 
-// What one client left outstanding, the next one with its store settles.
+// TestSendSurvivesTheProcess: the next client with the same store retries an outstanding send.
 func TestSendSurvivesTheProcess(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		opts := srv.options()
@@ -237,7 +237,7 @@ func TestSendSurvivesTheProcess(t *testing.T) {
 	})
 }
 
-// A send is in the store before it is on the wire.
+// TestSendIsStoredFirst: the client saves a send before it writes it.
 func TestSendIsStoredFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		store := &faultyStore{gate: make(chan error)}
@@ -266,7 +266,7 @@ func TestSendIsStoredFirst(t *testing.T) {
 	})
 }
 
-// faultyStore lets each Save wait for its result.
+// faultyStore makes each Save wait for its result.
 type faultyStore struct {
 	MemoryStore
 	gate chan error

@@ -7,9 +7,8 @@ import (
 )
 
 // Edit replaces the content of a message that the user sent to a user or group, within
-// [schemas.EditTime]. The change is a send like any other: see [Client.Send] for its
-// number, what is tried again, and errors. The code is forbidden for a message of
-// somebody else, and too_late when the time is over.
+// [schemas.EditTime]. An update is a send: see [Client.Send] for its number, retries and
+// errors. The code is forbidden for a message of another user, and too_late after the time.
 func (c *Client) Edit(ctx context.Context, to schemas.Participant, id schemas.MessageID, content string) (schemas.MessageReceived, error) {
 	return c.update(ctx, to, schemas.ChangeEdit, id, content)
 }
@@ -20,8 +19,8 @@ func (c *Client) Delete(ctx context.Context, to schemas.Participant, id schemas.
 	return c.update(ctx, to, schemas.ChangeDelete, id, "")
 }
 
-// React makes reaction the user's reaction to a message of the chat with a user or
-// group, in place of the one before; an empty one takes that back. It is a send.
+// React sets the user's reaction to a message of the chat with a user or group. It replaces
+// the earlier reaction; an empty one removes it. It is a send.
 func (c *Client) React(ctx context.Context, to schemas.Participant, id schemas.MessageID, reaction string) (schemas.MessageReceived, error) {
 	return c.update(ctx, to, schemas.ChangeReaction, id, reaction)
 }

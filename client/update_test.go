@@ -10,7 +10,7 @@ import (
 	"roost/schemas"
 )
 
-// updateLater makes an update of the chat with bob in another goroutine.
+// updateLater sends an update to the chat with bob in another goroutine.
 func updateLater(c *Client, update func(context.Context, schemas.Participant) (schemas.MessageReceived, error)) <-chan outcome {
 	done := make(chan outcome, 1)
 	go func() {
@@ -62,7 +62,7 @@ func TestUpdateRefused(t *testing.T) {
 		code := func(err error) schemas.Code {
 			var refused *schemas.Error
 			if !errors.As(err, &refused) {
-				t.Fatalf("%v is no refusal", err)
+				t.Fatalf("%v is not a schemas.Error", err)
 			}
 			return refused.Code
 		}
@@ -76,7 +76,7 @@ func TestUpdateRefused(t *testing.T) {
 				t.Errorf("%s: %v", refusal, o.err)
 			}
 		}
-		// What is wrong in itself is not sent.
+		// The client does not send a malformed update.
 		to := schemas.Participant{User: bob}
 		_, noTarget := c.Delete(t.Context(), to, "")
 		_, noText := c.Edit(t.Context(), to, messageID(1), "")
@@ -95,7 +95,7 @@ func TestUpdateRefused(t *testing.T) {
 	})
 }
 
-// The longest update, in its longest encoding, fits a frame.
+// TestLongestUpdateFits: the longest update in its longest encoding fits into a frame.
 func TestLongestUpdateFits(t *testing.T) {
 	s := newSend(Outgoing{ReceiverID: schemas.UserID(strings.Repeat("x", 128)), Change: schemas.ChangeReaction,
 		Content: strings.Repeat("\x01", schemas.MaxContentRunes), MessageIDByClient: 1 << 62,
@@ -105,8 +105,8 @@ func TestLongestUpdateFits(t *testing.T) {
 	}
 }
 
-// An update is kept, and sent again, as a message is: in its place among them, by the
-// next connection and by the next client.
+// TestUpdateSurvivesConnectionAndProcess: the next connection and the next client retry an update,
+// in its order among the messages.
 func TestUpdateSurvivesConnectionAndProcess(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		opts := srv.options()
@@ -128,7 +128,7 @@ func TestUpdateSurvivesConnectionAndProcess(t *testing.T) {
 		closeClient(t, c)
 		<-sent
 		if _, unknown := isUnknown((<-edited).err); !unknown {
-			t.Error("the outcome of the update is known")
+			t.Error("the outcome of the update is not unknown")
 		}
 
 		c, p = srv.connect(opts)
@@ -149,7 +149,7 @@ func TestUpdateSurvivesConnectionAndProcess(t *testing.T) {
 	})
 }
 
-// An update has a place in the inbox as a message has.
+// TestMessageUpdateIsAcknowledged: an update is an entry of the inbox and needs an Ack.
 func TestMessageUpdateIsAcknowledged(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
@@ -162,9 +162,9 @@ func TestMessageUpdateIsAcknowledged(t *testing.T) {
 		if u.Message.Message != update.Message {
 			t.Errorf("MessageUpdate: %+v", u)
 		}
-		p.quiet() // nothing is acknowledged by itself
+		p.quiet() // the client acknowledges nothing by itself
 		other := *update
-		other.MessageID, other.Cursor = messageID(9), cursor(9) // accepted twice, under another id
+		other.MessageID, other.Cursor = messageID(9), cursor(9) // the server accepted it twice, under another id
 		p.send(update)
 		p.send(&other)
 		noEvent(t, c)
@@ -182,20 +182,20 @@ func TestMessageUpdateIsAcknowledged(t *testing.T) {
 		p.close(1011)
 		p = srv.next()
 		if hello := p.welcome(schemas.Welcome{}); hello.ResumeAfter != cursor(2) {
-			t.Errorf("it resumes after %s, want %s", hello.ResumeAfter, cursor(2))
+			t.Errorf("resume_after is %s, want %s", hello.ResumeAfter, cursor(2))
 		}
 		closeClient(t, c)
 	})
 }
 
-func TestUserDeletedHasAPlaceInTheInbox(t *testing.T) {
+func TestUserDeletedIsAnEntry(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		event[Connected](t, c)
 		deleted := &schemas.UserDeleted{UserDeletion: schemas.UserDeletion{MessageID: messageID(1), UserID: bob, Timestamp: 1}, Cursor: cursor(1)}
 		p.send(deleted)
 		synctest.Wait()
-		p.quiet() // not before it was received
+		p.quiet() // not before Receive returns it
 		if ev := event[UserDeleted](t, c); ev.UserDeletion != deleted.UserDeletion {
 			t.Errorf("UserDeleted: %+v", ev)
 		}
@@ -203,14 +203,14 @@ func TestUserDeletedHasAPlaceInTheInbox(t *testing.T) {
 			if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(1) {
 				t.Errorf("acknowledged: %+v", f)
 			}
-			p.send(deleted) // a repeat is acknowledged again
+			p.send(deleted) // the client acknowledges a redelivery again
 		}
 		noEvent(t, c)
 		closeClient(t, c)
 	})
 }
 
-func TestChatUpdateHasAPlaceInTheInbox(t *testing.T) {
+func TestChatUpdateIsAnEntry(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *script) {
 		c, p := srv.connect(srv.options())
 		event[Connected](t, c)
@@ -218,7 +218,7 @@ func TestChatUpdateHasAPlaceInTheInbox(t *testing.T) {
 			DisappearingDays: 7, Timestamp: 1}, Cursor: cursor(1)}
 		p.send(update)
 		synctest.Wait()
-		p.quiet() // not before it was received
+		p.quiet() // not before Receive returns it
 		if ev := event[ChatUpdate](t, c); ev.ChatChange != update.ChatChange {
 			t.Errorf("ChatUpdate: %+v", ev)
 		}
@@ -226,7 +226,7 @@ func TestChatUpdateHasAPlaceInTheInbox(t *testing.T) {
 			if f := want[*schemas.DeliveredAck](p); f.MessageID != messageID(1) {
 				t.Errorf("acknowledged: %+v", f)
 			}
-			p.send(update) // a repeat is acknowledged again
+			p.send(update) // the client acknowledges a redelivery again
 		}
 		noEvent(t, c)
 		closeClient(t, c)

@@ -1,12 +1,14 @@
-// Package clienttest is a Roost server in memory, for tests of clients: one
-// process, no disk, no groups, no history, no limits but on whose message may be
-// edited and deleted, and faults on demand. It
-// keeps the promises of the protocol that a client builds on: a send is stored
-// once under its number, an inbox is delivered in order and repeated until it is
-// acknowledged, the newest connection of a device wins.
+// Package clienttest is a Roost server in memory, for tests of clients. It has no disk, no
+// groups, no history and no limits, and it can inject faults. It keeps the promises of the
+// protocol that a client needs:
 //
-// New starts an HTTP server; each connection has a goroutine that reads and one
-// that writes. Close ends all of them and waits.
+//   - It stores a send once under its number.
+//   - It delivers an inbox in order, and redelivers entries until they are acknowledged.
+//   - The newest connection of a device replaces the older one.
+//   - Only the sender of a message may edit or delete it.
+//
+// New starts an HTTP server. Each connection has a goroutine that reads and one that writes.
+// Close ends all of them and waits.
 package clienttest
 
 import (
@@ -21,24 +23,23 @@ import (
 	"roost/schemas"
 )
 
-// Point is a place where a connection may break.
+// Point is a point at which Server.Fault can break a connection.
 type Point string
 
-// Points, in the order of a message's way.
+// The points, in the order of a message's way.
 const (
-	BeforeStore     Point = "before store"     // a send was read, and is lost
-	BeforeReceived  Point = "before received"  // a send is stored, its answer is lost
-	BeforeIncoming  Point = "before incoming"  // a message or update was due, and is not written
-	BeforeForgotten Point = "before forgotten" // an acknowledgement was read, and is lost
+	BeforeStore    Point = "before store"    // the server has read a send and loses it
+	BeforeReceived Point = "before received" // the server has stored a send and loses the answer
+	BeforeIncoming Point = "before incoming" // the server does not write an entry of the inbox
+	BeforeRemoval  Point = "before removal"  // the server has read an acknowledgement and loses it
 )
 
-// Server is the server. Its zero value is ready to be a Handler; New also
-// listens.
+// Server is an HTTP handler. Its zero value is ready for use. New also listens.
 type Server struct {
 	URL string // of a server made by New
 
-	// Fault is asked at each point whether the connection breaks there. It is
-	// set before the first connection, and called with locks held.
+	// Fault returns whether the connection breaks at the point. Set it before the
+	// first connection. The server calls it with locks held.
 	Fault func(Point) bool
 
 	listener *httptest.Server
@@ -46,8 +47,8 @@ type Server struct {
 
 	mu    sync.Mutex
 	users map[schemas.UserID]*user
-	sent  map[schemas.MessageID]schemas.UserID // who sent each message
-	ids   int                                  // made so far
+	sent  map[schemas.MessageID]schemas.UserID // the sender of each message
+	ids   int                                  // the number of ids so far
 }
 
 type user struct {
@@ -61,15 +62,15 @@ type user struct {
 type device struct {
 	user    *user
 	info    schemas.DeviceInfo
-	inbox   []entry // not acknowledged, in order
-	places  int     // given so far
+	inbox   []entry // unacknowledged, in order
+	entries int     // the number of entries so far
 	last    schemas.ClientMessageID
 	sent    map[schemas.ClientMessageID]sent
 	session *session // the newest connection; nil: none
 }
 
 type entry struct {
-	place   int
+	seq     int
 	message schemas.Message
 }
 
@@ -86,7 +87,7 @@ func New() *Server {
 	return s
 }
 
-// Close breaks every connection and waits for its goroutines.
+// Close breaks every connection and waits for all goroutines.
 func (s *Server) Close() {
 	s.Break()
 	if s.listener != nil {
@@ -95,7 +96,7 @@ func (s *Server) Close() {
 	s.sockets.Wait()
 }
 
-// Break breaks every connection, without a word.
+// Break breaks every connection without a close frame.
 func (s *Server) Break() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,8 +109,8 @@ func (s *Server) Break() {
 	}
 }
 
-// Waiting is the number of messages in all inboxes.
-func (s *Server) Waiting() int {
+// Unacknowledged returns the number of entries in all inboxes.
+func (s *Server) Unacknowledged() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
@@ -121,7 +122,7 @@ func (s *Server) Waiting() int {
 	return n
 }
 
-// Account makes an account, if there is none, and returns a token for it.
+// Account creates an account, if it does not exist, and returns a token for it.
 func (s *Server) Account(id schemas.UserID, password string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +141,7 @@ func (s *Server) account(id schemas.UserID, password string) (created bool) {
 	return true
 }
 
-// ServeHTTP answers the HTTP part of the protocol and /ws.
+// ServeHTTP serves the HTTP part of the protocol and /ws.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/ws" {
 		s.socket(w, r)
@@ -217,7 +218,7 @@ func (s *Server) answer(r *http.Request) (any, *schemas.Error) {
 	case strings.HasPrefix(route, "GET /user/") && strings.HasSuffix(route, "/status"):
 		return s.status(schemas.UserID(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/user/"), "/status")))
 	}
-	return nil, schemas.Errorf(schemas.CodeNotFound, "There is nothing here.")
+	return nil, schemas.Errorf(schemas.CodeNotFound, "This path does not exist.")
 }
 
 func (s *Server) credentials(r *http.Request) (any, *schemas.Error) {
@@ -249,7 +250,7 @@ func userOf(r *http.Request) schemas.UserID {
 func (s *Server) status(id schemas.UserID) (any, *schemas.Error) {
 	u := s.users[id]
 	if u == nil {
-		return nil, schemas.Errorf(schemas.CodeNotFound, "There is no such user.")
+		return nil, schemas.Errorf(schemas.CodeNotFound, "This user does not exist.")
 	}
 	state := schemas.UserStatus{ConnectionState: "offline"}
 	for _, d := range u.devices {
@@ -294,7 +295,7 @@ func (u *user) find(id schemas.DeviceID) *device {
 func (u *user) remove(id schemas.DeviceID) *schemas.Error {
 	d := u.find(id)
 	if d == nil {
-		return schemas.Errorf(schemas.CodeNotFound, "There is no such device.")
+		return schemas.Errorf(schemas.CodeNotFound, "This device does not exist.")
 	}
 	if d.session != nil {
 		d.session.close(schemas.CloseDeviceRemoved)
@@ -303,7 +304,7 @@ func (u *user) remove(id schemas.DeviceID) *schemas.Error {
 	return nil
 }
 
-// newID is the next of one row of ids, the same in every run.
+// newID returns the next id. The ids are the same in every run.
 func (s *Server) newID() string {
 	s.ids++
 	return fmt.Sprintf("01JD0000000000000000%06d", s.ids)

@@ -12,16 +12,16 @@ import (
 	"roost/schemas"
 )
 
-// session is one connection of a device. Its fields are guarded by Server.mu.
+// session is one connection of a device. Server.mu guards its fields.
 type session struct {
-	ws     *websocket.Conn
-	ctx    context.Context
-	end    context.CancelFunc
-	wake   chan struct{}         // 1 long: the writer has something to do
-	queue  []schemas.ServerFrame // goes out before the next of the inbox
-	shown  int                   // place in the inbox up to which it was written
-	behind int                   // place up to which the backlog goes; -1: it was written
-	code   schemas.CloseCode     // to close with; 0: not yet
+	ws      *websocket.Conn
+	ctx     context.Context
+	end     context.CancelFunc
+	wake    chan struct{}         // capacity 1: the writer has frames to write
+	queue   []schemas.ServerFrame // written before the next entry of the inbox
+	written int                   // the sequence of the last written entry
+	backlog int                   // the sequence of the last entry of the backlog; -1: inbox_drained is written
+	code    schemas.CloseCode     // of the close; 0: it stays open
 }
 
 func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func read(k *session) (schemas.ClientFrame, error) {
 	return f, nil
 }
 
-// hello makes k the session of its device, or closes it.
+// hello reads the hello and makes k the session of its device, or closes k.
 func (s *Server) hello(u *user, k *session) *device {
 	f, err := read(k)
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *Server) hello(u *user, k *session) *device {
 	}
 	if d == nil {
 		s.mu.Unlock()
-		_ = k.ws.Close(websocket.StatusCode(schemas.CloseDeviceRemoved), "there is no such device, or no room for one")
+		_ = k.ws.Close(websocket.StatusCode(schemas.CloseDeviceRemoved), "the device does not exist, or the user has too many")
 		return nil
 	}
 	defer s.mu.Unlock()
@@ -105,19 +105,19 @@ func (s *Server) hello(u *user, k *session) *device {
 		d.session.close(schemas.CloseReplaced)
 	}
 	d.session = k
-	if place, err := strconv.Atoi(string(hello.ResumeAfter)); err == nil {
-		d.forget(s, func(e entry) bool { return e.place <= place })
+	if seq, err := strconv.Atoi(string(hello.ResumeAfter)); err == nil {
+		d.remove(s, func(e entry) bool { return e.seq <= seq })
 	}
-	k.behind = d.places
-	k.say(&schemas.Welcome{UserID: u.id, DeviceID: d.info.DeviceID, SessionID: schemas.SessionID(s.newID()),
+	k.backlog = d.entries
+	k.send(&schemas.Welcome{UserID: u.id, DeviceID: d.info.DeviceID, SessionID: schemas.SessionID(s.newID()),
 		ServerTime: schemas.Now(), HeartbeatMS: 30_000, MaxInFlight: schemas.MaxInFlight,
 		MaxOutstandingSends: schemas.MaxOutstanding, LastMessageIDByClient: d.last})
 	return d
 }
 
-func cursorAt(place int) schemas.Cursor { return schemas.Cursor(strconv.Itoa(place)) }
+func cursorAt(seq int) schemas.Cursor { return schemas.Cursor(strconv.Itoa(seq)) }
 
-// handle does what one frame asks.
+// handle handles one frame.
 func (s *Server) handle(d *device, k *session, f schemas.ClientFrame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,16 +130,16 @@ func (s *Server) handle(d *device, k *session, f schemas.ClientFrame) {
 	case *schemas.UpdateMessage:
 		s.send(d, k, f.Draft())
 	case *schemas.DeliveredAck:
-		if !s.breaks(BeforeForgotten, k) {
-			d.forget(s, func(e entry) bool { return e.message.MessageID == f.MessageID })
+		if !s.breaks(BeforeRemoval, k) {
+			d.remove(s, func(e entry) bool { return e.message.MessageID == f.MessageID })
 		}
 	case *schemas.Ack:
-		place, err := strconv.Atoi(string(f.Cursor))
-		if err == nil && !s.breaks(BeforeForgotten, k) {
-			d.forget(s, func(e entry) bool { return e.place <= place })
+		seq, err := strconv.Atoi(string(f.Cursor))
+		if err == nil && !s.breaks(BeforeRemoval, k) {
+			d.remove(s, func(e entry) bool { return e.seq <= seq })
 		}
 	}
-	k.rouse()
+	k.wakeWriter()
 }
 
 func (s *Server) breaks(p Point, k *session) bool {
@@ -150,25 +150,25 @@ func (s *Server) breaks(p Point, k *session) bool {
 	return true
 }
 
-// send stores a message, or update, in all inboxes it is meant for, once.
+// send stores a message or update once, in all target inboxes.
 func (s *Server) send(from *device, k *session, m schemas.Message) {
 	if s.breaks(BeforeStore, k) {
 		return
 	}
 	fail := func(code schemas.Code, message string) {
-		k.say(&schemas.ErrorFrame{Code: code, Message: message, MessageIDByClient: m.MessageIDByClient})
+		k.send(&schemas.ErrorFrame{Code: code, Message: message, MessageIDByClient: m.MessageIDByClient})
 	}
 	record, known := from.sent[m.MessageIDByClient]
 	to := s.users[m.ReceiverID]
 	switch {
 	case known && record.hash != m.Hash():
-		fail(schemas.CodeConflict, "That number has another content.")
+		fail(schemas.CodeConflict, "This number was used for another message.")
 		return
 	case !known && to == nil:
-		fail(schemas.CodeUnknownReceiver, "There is no such user.")
+		fail(schemas.CodeUnknownReceiver, "This user does not exist.")
 		return
 	case !known && m.Change.Window() > 0 && s.sent[m.TargetMessageID] != from.user.id:
-		fail(schemas.CodeForbidden, "That message is of somebody else.")
+		fail(schemas.CodeForbidden, "Only the sender of a message may change it.")
 		return
 	case !known:
 		record = sent{m.Hash(), s.store(from, to, m)}
@@ -176,7 +176,7 @@ func (s *Server) send(from *device, k *session, m schemas.Message) {
 		from.last = max(from.last, m.MessageIDByClient)
 	}
 	if !s.breaks(BeforeReceived, k) {
-		k.say(&record.answer)
+		k.send(&record.answer)
 	}
 }
 
@@ -195,17 +195,17 @@ func (s *Server) store(from *device, to *user, m schemas.Message) schemas.Messag
 		if d == from {
 			continue
 		}
-		d.places++
-		d.inbox = append(d.inbox, entry{d.places, m})
+		d.entries++
+		d.inbox = append(d.inbox, entry{d.entries, m})
 		if d.session != nil {
-			d.session.rouse()
+			d.session.wakeWriter()
 		}
 	}
 	return schemas.MessageReceived{MessageID: m.MessageID, MessageIDByClient: m.MessageIDByClient, Timestamp: m.Timestamp}
 }
 
-// forget removes acknowledged entries and tells their senders.
-func (d *device) forget(s *Server, acknowledged func(entry) bool) {
+// remove removes acknowledged entries and sends message_delivered to their senders.
+func (d *device) remove(s *Server, acknowledged func(entry) bool) {
 	d.inbox = slices.DeleteFunc(d.inbox, func(e entry) bool {
 		if !acknowledged(e) {
 			return false
@@ -213,7 +213,7 @@ func (d *device) forget(s *Server, acknowledged func(entry) bool) {
 		if sender := s.users[e.message.SenderID]; sender != nil && sender != d.user {
 			for _, to := range sender.devices {
 				if to.session != nil {
-					to.session.say(&schemas.Delivered{MessageID: e.message.MessageID, UserID: d.user.id, Timestamp: schemas.Now()})
+					to.session.send(&schemas.Delivered{MessageID: e.message.MessageID, UserID: d.user.id, Timestamp: schemas.Now()})
 				}
 			}
 		}
@@ -221,24 +221,24 @@ func (d *device) forget(s *Server, acknowledged func(entry) bool) {
 	})
 }
 
-func (k *session) say(f schemas.ServerFrame) {
+func (k *session) send(f schemas.ServerFrame) {
 	k.queue = append(k.queue, f)
-	k.rouse()
+	k.wakeWriter()
 }
 
 func (k *session) close(code schemas.CloseCode) {
 	k.code = code
-	k.rouse()
+	k.wakeWriter()
 }
 
-func (k *session) rouse() {
+func (k *session) wakeWriter() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
 	}
 }
 
-// write writes what waits for the device until the connection ends.
+// write writes the frames for the device until the connection ends.
 func (s *Server) write(d *device, k *session) {
 	for {
 		frames, code := s.next(d, k)
@@ -264,23 +264,23 @@ func (s *Server) write(d *device, k *session) {
 	}
 }
 
-// next is what there is to write to k: answers first, then the inbox.
+// next returns the frames to write to k: first the queue, then the inbox.
 func (s *Server) next(d *device, k *session) (frames []schemas.ServerFrame, code schemas.CloseCode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	frames, k.queue = k.queue, nil
 	for _, e := range d.inbox {
-		if d.session != k || e.place <= k.shown {
+		if d.session != k || e.seq <= k.written {
 			continue
 		}
 		if s.breaks(BeforeIncoming, k) {
 			return frames, k.code
 		}
-		if e.place > k.behind {
+		if e.seq > k.backlog {
 			frames = k.drained(frames)
 		}
-		k.shown = e.place
-		incoming := schemas.Incoming{Message: e.message, Cursor: cursorAt(e.place)}
+		k.written = e.seq
+		incoming := schemas.Incoming{Message: e.message, Cursor: cursorAt(e.seq)}
 		if e.message.IsUpdate() {
 			frames = append(frames, &schemas.MessageUpdate{Incoming: incoming})
 		} else {
@@ -290,12 +290,12 @@ func (s *Server) next(d *device, k *session) (frames []schemas.ServerFrame, code
 	return k.drained(frames), k.code
 }
 
-// drained adds inbox_drained, once.
+// drained appends inbox_drained, once.
 func (k *session) drained(frames []schemas.ServerFrame) []schemas.ServerFrame {
-	if k.behind < 0 {
+	if k.backlog < 0 {
 		return frames
 	}
-	frames = append(frames, &schemas.InboxDrained{Cursor: cursorAt(k.behind)})
-	k.behind = -1
+	frames = append(frames, &schemas.InboxDrained{Cursor: cursorAt(k.backlog)})
+	k.backlog = -1
 	return frames
 }
