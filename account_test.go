@@ -147,7 +147,7 @@ func TestClusterDeletes(t *testing.T) {
 	if err := worker.ForgetAccount(t.Context(), "alice"); err != nil {
 		t.Errorf("forgotten by the worker: %v", err)
 	}
-	if err := worker.EachPerson(t.Context(), func(u schemas.UserID, _ schemas.Devices) error {
+	if err := worker.Directory().Each(t.Context(), func(u schemas.UserID, _ schemas.Devices) error {
 		if u != "dave" {
 			t.Errorf("%s is still there", u)
 		}

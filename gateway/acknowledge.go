@@ -35,7 +35,7 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 	if len(heads) == 0 {
 		return
 	}
-	reader, err := s.server.directory.Person(s.conn.ctx, s.addr.User)
+	reader, err := s.server.directory.User(s.conn.ctx, s.addr.User)
 	if err != nil {
 		return // the watermark will tell
 	}
@@ -57,11 +57,11 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 		}
 		frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, Timestamp: schemas.TimestampOf(now)})
 		s.server.streams.Bus().PublishDelivered(s.addr.User, frame)
-		sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID)
+		sender, err := s.server.directory.User(s.conn.ctx, h.SenderID)
 		if err != nil {
 			continue // the watermark will tell
 		}
-		if !sender.OfTheOneBefore(h.MessageID) {
+		if !sender.PredatesAccount(h.MessageID) {
 			s.show(h.SenderID, sender, frame)
 		}
 	}
@@ -98,7 +98,7 @@ func (s *session) showReceipts(ctx context.Context, changes *receipts.Changes) e
 	var failed error
 	err = changes.OfUser(ctx, s.addr.User, s.sendReadMarks, func(items []schemas.ReceiptItem) {
 		items = slices.DeleteFunc(items, func(i schemas.ReceiptItem) bool {
-			return me.OfTheOneBefore(max(i.DeliveredUpTo, i.ReadUpTo))
+			return me.PredatesAccount(max(i.DeliveredUpTo, i.ReadUpTo))
 		})
 		failed = cmp.Or(failed, s.sendItems(ctx, items))
 	})
@@ -110,7 +110,7 @@ func (s *session) sendItems(ctx context.Context, items []schemas.ReceiptItem) er
 	if len(items) == 0 {
 		return nil
 	}
-	me, err := s.server.directory.Person(ctx, s.addr.User)
+	me, err := s.server.directory.User(ctx, s.addr.User)
 	if err != nil {
 		return err
 	}

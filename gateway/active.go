@@ -70,7 +70,7 @@ func (s *Server) noteOne(ctx context.Context, c *conn, now schemas.Timestamp) er
 		if err != nil {
 			return err
 		}
-		if person.LostSince(device) {
+		if person.RevokedSince(device) {
 			c.closeRemoved()
 		}
 	}

@@ -135,7 +135,7 @@ func TestBlockAtAnotherGateway(t *testing.T) {
 	bob.take()
 	h.block("bob", "alice")
 	eventually(t, "the other gateway knows of the block", func() bool {
-		p, err := other.conn.Directory().Person(h.ctx(), "bob")
+		p, err := other.conn.Directory().User(h.ctx(), "bob")
 		return err == nil && p.Blocks("alice")
 	})
 	alice.tell("bob", "while blocked")

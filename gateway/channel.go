@@ -8,6 +8,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/bus"
+	"roost/streams/directory"
 )
 
 // isChannel says whether the members of a group pull its messages, because there are
@@ -29,11 +30,11 @@ func (s *session) channelTargets(ctx context.Context, group *schemas.Group) (tar
 		for i, m := range some {
 			users[i] = m.UserID
 		}
-		people, err := s.server.directory.People(ctx, users)
+		people, err := s.server.directory.Users(ctx, users)
 		if err != nil {
 			return targets{}, schemas.Unavailable(err)
 		}
-		t.keep = slices.ContainsFunc(people, func(p *streams.Person) bool { return p.Settings.KeepsHistory() })
+		t.keep = slices.ContainsFunc(people, func(p *directory.User) bool { return p.Settings.KeepsHistory() })
 	}
 	return t, nil
 }

@@ -14,7 +14,7 @@ import (
 
 	"roost/gateway"
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 // TestBadFrames sends each of them to a connection that lives on.
@@ -413,7 +413,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-func person(t *testing.T, h *house, u schemas.UserID) *streams.Person {
+func person(t *testing.T, h *house, u schemas.UserID) *directory.User {
 	t.Helper()
 	p, err := h.conn.Directory().Fresh(h.ctx(), u)
 	if err != nil {

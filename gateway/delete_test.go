@@ -96,7 +96,7 @@ func TestDeleteAccount(t *testing.T) {
 	phone.wantClose(schemas.CloseDeviceRemoved)
 	tablet.wantClose(schemas.CloseDeviceRemoved)
 	eventually(t, "the other gateway knows", func() bool {
-		p, err := other.conn.Directory().Person(other.ctx(), "alice")
+		p, err := other.conn.Directory().User(other.ctx(), "alice")
 		return err == nil && !p.Exists
 	})
 	for _, at := range []*house{h, other} {
@@ -282,7 +282,7 @@ func TestDeleteAccountOfAnIssuer(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "both gateways know", func() bool {
-		p, err := other.conn.Directory().Person(other.ctx(), "kim@example.org")
+		p, err := other.conn.Directory().User(other.ctx(), "kim@example.org")
 		return err == nil && !p.Deleted
 	})
 	if status, _ := other.as(old, "GET", "/devices", ""); status != http.StatusUnauthorized {

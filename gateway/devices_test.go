@@ -26,7 +26,7 @@ func TestDevicesOnTwoGateways(t *testing.T) {
 	}
 	eventually(t, "the gateways know the laptop", func() bool {
 		for _, at := range []*house{h, other} {
-			if p, err := at.conn.Directory().Person(at.ctx(), "alice"); err != nil || len(p.Devices) != 3 {
+			if p, err := at.conn.Directory().User(at.ctx(), "alice"); err != nil || len(p.Devices) != 3 {
 				return false
 			}
 		}

@@ -61,7 +61,7 @@ func (s *session) tellGroupSender(h schemas.EntryHead, several bool, now time.Ti
 	}
 	frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, GroupID: h.GroupID, Timestamp: schemas.TimestampOf(now)})
 	s.server.streams.Bus().PublishDelivered(s.addr.User, frame)
-	if sender, err := s.server.directory.Person(s.conn.ctx, h.SenderID); err == nil && !sender.OfTheOneBefore(h.MessageID) {
+	if sender, err := s.server.directory.User(s.conn.ctx, h.SenderID); err == nil && !sender.PredatesAccount(h.MessageID) {
 		s.show(h.SenderID, sender, frame)
 	}
 }
@@ -76,7 +76,7 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 	if e != nil {
 		return e
 	}
-	me, err := s.server.directory.Person(ctx, s.addr.User)
+	me, err := s.server.directory.User(ctx, s.addr.User)
 	if err != nil {
 		return cannotTell(err)
 	}
@@ -97,11 +97,11 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 				sender = head.SenderID
 			}
 			if _, ok := group.Member(sender); ok && sender != s.addr.User {
-				from, err := s.server.directory.Person(ctx, sender)
+				from, err := s.server.directory.User(ctx, sender)
 				if err != nil {
 					return cannotTell(err)
 				}
-				if from.Settings.ReadReceipts && !from.OfTheOneBefore(f.MessageID) {
+				if from.Settings.ReadReceipts && !from.PredatesAccount(f.MessageID) {
 					s.show(sender, from, frame)
 				}
 			}
@@ -127,7 +127,7 @@ func (s *session) groupTyping(ctx context.Context, id schemas.GroupID) *schemas.
 			users = append(users, m.UserID)
 		}
 	}
-	people, err := s.server.directory.People(ctx, users)
+	people, err := s.server.directory.Users(ctx, users)
 	if err != nil {
 		return cannotTell(err)
 	}
@@ -148,7 +148,7 @@ func (s *session) showGroupReceipts(ctx context.Context, changes *receipts.Chang
 	for i := range items {
 		users[i] = items[i].UserID
 	}
-	people, err := s.server.directory.People(ctx, users)
+	people, err := s.server.directory.Users(ctx, users)
 	if err != nil {
 		return err
 	}

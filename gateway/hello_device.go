@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/subject"
 )
 
@@ -49,8 +49,8 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 }
 
 // notYours tells a removed device from one of another user.
-func notYours(p *streams.Registration, id schemas.DeviceID) error {
-	if p.Lost(id) {
+func notYours(p *directory.Registration, id schemas.DeviceID) error {
+	if p.Revoked(id) {
 		return errRemoved()
 	}
 	return schemas.Errorf(schemas.CodeForbidden, "device_id: is no device of yours. Register one with device_name.")

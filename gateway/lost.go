@@ -25,7 +25,7 @@ func (s *Server) hold(ctx context.Context, c *conn, a subject.Address, d schemas
 	if err != nil {
 		return schemas.Unavailable(err)
 	}
-	if person.LostSince(d) {
+	if person.RevokedSince(d) {
 		return errRemoved()
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"roost/gateway"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -62,7 +63,7 @@ func TestRemovedElsewhere(t *testing.T) {
 	nats := streamstest.Server(t, t.TempDir())
 	h, other := joinHouse(t, nats), joinHouse(t, nats)
 	phone, tablet := h.connect("alice"), h.connect("alice")
-	if found, err := other.conn.Directory().RemoveDevice(h.ctx(), addr("alice", phone)); err != nil || !found {
+	if found, err := other.conn.Directory().Remove(h.ctx(), addr("alice", phone), directory.Removal{}); err != nil || !found {
 		t.Fatalf("%t, %v", found, err)
 	}
 	phone.wantClose(schemas.CloseDeviceRemoved)
@@ -76,12 +77,12 @@ func TestSendOfARemovedDevice(t *testing.T) {
 	bob := h.connect("bob")
 	for range 20 {
 		phone := h.connect("alice")
-		if found, err := other.conn.Directory().RemoveDevice(h.ctx(), addr("alice", phone)); err != nil || !found {
+		if found, err := other.conn.Directory().Remove(h.ctx(), addr("alice", phone), directory.Removal{}); err != nil || !found {
 			t.Fatalf("%t, %v", found, err)
 		}
 		eventually(t, "the gateway knows", func() bool {
-			p, err := h.conn.Directory().Person(h.ctx(), "alice")
-			return err == nil && p.Lost(phone.welcome.DeviceID)
+			p, err := h.conn.Directory().User(h.ctx(), "alice")
+			return err == nil && p.Revoked(phone.welcome.DeviceID)
 		})
 		_ = phone.ws.Write(h.ctx(), websocket.MessageText, schemas.EncodeFrame(message("bob", "too late", 1)))
 		phone.wantClose(schemas.CloseDeviceRemoved)
@@ -109,12 +110,12 @@ func TestSendOfARemovedDeviceThatHeardNothing(t *testing.T) {
 			defer close(deaf)
 			bob, phone := other.connect("bob"), h.connect("alice")
 			id := other.makeGroup("bob", "alice")
-			if found, err := other.conn.Directory().RemoveDevice(h.ctx(), addr("alice", phone)); err != nil || !found {
+			if found, err := other.conn.Directory().Remove(h.ctx(), addr("alice", phone), directory.Removal{}); err != nil || !found {
 				t.Fatalf("%t, %v", found, err)
 			}
 			eventually(t, "the gateway knows the person as they are", func() bool {
-				p, err := h.conn.Directory().Person(h.ctx(), "alice")
-				return err == nil && p.Lost(phone.welcome.DeviceID)
+				p, err := h.conn.Directory().User(h.ctx(), "alice")
+				return err == nil && p.Revoked(phone.welcome.DeviceID)
 			})
 			if to == "a group" {
 				phone.shout(id, "too late")

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 )
 
@@ -43,10 +43,10 @@ func (s *story) request(as *user, method, path, body string) schemas.Answer {
 }
 
 // known waits until every gateway knows a person so.
-func (s *story) known(p *user, so func(*streams.Person) bool) {
+func (s *story) known(p *user, so func(*directory.User) bool) {
 	for _, h := range s.w.houses {
 		s.wait("what is known of "+string(p.id), func() bool {
-			got, err := h.conn.Directory().Person(s.r.Context(), p.id)
+			got, err := h.conn.Directory().User(s.r.Context(), p.id)
 			return err == nil && got.Exists && so(got)
 		})
 	}
@@ -54,7 +54,7 @@ func (s *story) known(p *user, so func(*streams.Person) bool) {
 
 // knownDevices waits until every gateway knows a person's devices.
 func (s *story) knownDevices(p *user) {
-	s.known(p, func(got *streams.Person) bool {
+	s.known(p, func(got *directory.User) bool {
 		return slices.EqualFunc(got.Devices, p.phones, func(a schemas.Device, b *phone) bool { return a.DeviceID == b.id })
 	})
 }
@@ -266,7 +266,7 @@ func (p *user) isBlocking(other *user) bool {
 
 // knownBlocks waits until every gateway knows whom a person blocks.
 func (s *story) knownBlocks(p *user) {
-	s.known(p, func(got *streams.Person) bool {
+	s.known(p, func(got *directory.User) bool {
 		for other := range p.blocks {
 			if got.Blocks(other.id) != p.isBlocking(other) {
 				return false

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/subject"
 )
 
@@ -53,11 +53,11 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 	if sender == s.addr.User {
 		return nil // one's own messages are read
 	}
-	me, err := s.server.directory.Person(ctx, s.addr.User)
+	me, err := s.server.directory.User(ctx, s.addr.User)
 	if err != nil {
 		return cannotTell(err)
 	}
-	from, err := s.server.directory.Person(ctx, sender)
+	from, err := s.server.directory.User(ctx, sender)
 	if err != nil {
 		return cannotTell(err)
 	}
@@ -75,7 +75,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 	}
 	if shows {
 		s.server.streams.Bus().PublishRead(s.addr.User, frame)
-		if from.Settings.ReadReceipts && !from.OfTheOneBefore(id) {
+		if from.Settings.ReadReceipts && !from.PredatesAccount(id) {
 			s.show(sender, from, frame)
 		}
 	}
@@ -84,7 +84,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 }
 
 // show sends a frame to all connected devices of a person but this one.
-func (s *session) show(u schemas.UserID, person *streams.Person, frame []byte) {
+func (s *session) show(u schemas.UserID, person *directory.User, frame []byte) {
 	for _, d := range person.Devices {
 		if a := (subject.Address{User: u, Device: d.DeviceID}); a != s.addr {
 			s.server.streams.Bus().PublishFrame(a, frame)

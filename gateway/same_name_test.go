@@ -8,7 +8,7 @@ import (
 
 	"roost/gateway"
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 // named is a gateway at which a token says who it is of and when it was issued.
@@ -28,7 +28,7 @@ func succeeded(t *testing.T, h *house) string {
 		t.Fatal(err)
 	}
 	eventually(t, "the name is free", func() bool {
-		p, err := h.conn.Directory().Person(h.ctx(), "alice")
+		p, err := h.conn.Directory().User(h.ctx(), "alice")
 		return err == nil && !p.Deleted
 	})
 	return "alice " + strconv.FormatInt(int64(at+1), 10)
@@ -130,7 +130,7 @@ func TestDeletionByTheOneBefore(t *testing.T) {
 }
 
 // account is a person as stored.
-func (h *house) account(u schemas.UserID) *streams.Person {
+func (h *house) account(u schemas.UserID) *directory.User {
 	h.t.Helper()
 	p, err := h.conn.Directory().Fresh(h.ctx(), u)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"roost/gateway/limit"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/publisher"
 	"roost/streams/subject"
 )
@@ -131,7 +132,7 @@ func (s *session) mayUpdate(ctx context.Context, m *schemas.Message) error {
 		if err != nil {
 			return schemas.Unavailable(err)
 		}
-		if !me.OfTheOneBefore(m.TargetMessageID) {
+		if !me.PredatesAccount(m.TargetMessageID) {
 			return nil
 		}
 	}
@@ -173,13 +174,13 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 	if m.GroupID != "" {
 		return s.groupTargets(ctx, m.GroupID)
 	}
-	sender, err := s.server.directory.Person(ctx, s.addr.User)
+	sender, err := s.server.directory.User(ctx, s.addr.User)
 	if err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
 	receiver := sender
 	if m.ReceiverID != s.addr.User {
-		if receiver, err = s.server.directory.Person(ctx, m.ReceiverID); err != nil {
+		if receiver, err = s.server.directory.User(ctx, m.ReceiverID); err != nil {
 			return targets{}, schemas.Unavailable(err)
 		}
 	}
@@ -197,7 +198,7 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 			t.to = append(t.to, subject.Address{User: s.addr.User, Device: d.DeviceID})
 		}
 	}
-	if !mine && sender.LostSince(s.conn.registeredDevice()) {
+	if !mine && sender.RevokedSince(s.conn.registeredDevice()) {
 		s.conn.closeRemoved()
 		return targets{}, errRemoved()
 	}
@@ -211,7 +212,7 @@ func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, err
 	if len(receiver.Devices) == 0 {
 		t.unclaimed = []schemas.UserID{m.ReceiverID}
 	}
-	t.to = streams.AppendInboxes(t.to, m.ReceiverID, receiver)
+	t.to = directory.AppendInboxes(t.to, m.ReceiverID, receiver)
 	return t, nil
 }
 

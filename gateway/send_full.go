@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/publisher"
 	"roost/streams/subject"
 )
@@ -43,7 +43,7 @@ func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRec
 			return
 		}
 		if len(person.Devices) == 0 && !slices.Contains(t.unclaimed, a.User) { // it was the last one: the next one gets this message
-			t.unclaimed, t.to = append(t.unclaimed, a.User), streams.AppendInboxes(t.to, a.User, person)
+			t.unclaimed, t.to = append(t.unclaimed, a.User), directory.AppendInboxes(t.to, a.User, person)
 		}
 	}
 	s.commit(p, rec, t)
@@ -51,7 +51,7 @@ func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRec
 
 // removeForgotten removes a device whose inbox is full and that nobody used for long, or
 // fails with [publisher.ErrInboxFull]. It returns whose device it was, as they are now.
-func (s *session) removeForgotten(ctx context.Context, a subject.Address) (*streams.Person, error) {
+func (s *session) removeForgotten(ctx context.Context, a subject.Address) (*directory.User, error) {
 	idle := s.server.opts.FullInboxIdle
 	if idle <= 0 || a == subject.Unclaimed(a.User) {
 		return nil, publisher.ErrInboxFull
@@ -64,7 +64,7 @@ func (s *session) removeForgotten(ctx context.Context, a subject.Address) (*stre
 		s.server.metrics.deactivated.Inc()
 	}
 	person, err := s.server.directory.Fresh(ctx, a.User)
-	if err == nil && !gone && !person.Lost(a.Device) { // nor by another send
+	if err == nil && !gone && !person.Revoked(a.Device) { // nor by another send
 		err = publisher.ErrInboxFull
 	}
 	return person, err

@@ -9,6 +9,7 @@ import (
 	"roost/gateway/api"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/subject"
 )
 
@@ -40,14 +41,14 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 	for i, m := range group.Members {
 		users[i] = m.UserID
 	}
-	people, err := s.server.directory.People(ctx, users)
+	people, err := s.server.directory.Users(ctx, users)
 	if err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
 	t := targets{to: make([]subject.Address, 0, 2*len(users)), group: group, keep: group.KeepsHistory(), days: group.DisappearingDays}
 	for i, u := range users {
 		p := people[i]
-		if u == s.addr.User && p.LostSince(s.conn.registeredDevice()) {
+		if u == s.addr.User && p.RevokedSince(s.conn.registeredDevice()) {
 			s.conn.closeRemoved()
 			return targets{}, errRemoved()
 		}
@@ -55,7 +56,7 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 		if len(p.Devices) == 0 {
 			t.unclaimed = append(t.unclaimed, u)
 		}
-		t.to = streams.AppendInboxes(t.to, u, p)
+		t.to = directory.AppendInboxes(t.to, u, p)
 	}
 	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return a == s.addr })
 	return t, nil

@@ -20,6 +20,7 @@ import (
 	"roost/gateway/presence"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/msgid"
 )
 
@@ -93,7 +94,7 @@ type Server struct {
 	opts      Options
 	log       *slog.Logger
 	streams   *streams.Conn
-	directory *streams.Directory
+	directory *directory.Directory
 	consumers *streams.Consumers
 	signer    *msgid.Signer
 	accepted  *acceptedSends

@@ -72,7 +72,7 @@ func (s *session) typingNotice(f *schemas.TypingNotice) {
 		}
 		return
 	}
-	to, err := s.server.directory.Person(ctx, f.ReceiverID)
+	to, err := s.server.directory.User(ctx, f.ReceiverID)
 	if err != nil {
 		s.conn.sendError(cannotTell(err), 0)
 		return
@@ -81,7 +81,7 @@ func (s *session) typingNotice(f *schemas.TypingNotice) {
 		s.conn.sendError(schemas.Errorf(schemas.CodeUnknownReceiver, "receiver_id: there is no such user."), 0)
 		return
 	}
-	me, err := s.server.directory.Person(ctx, s.addr.User)
+	me, err := s.server.directory.User(ctx, s.addr.User)
 	if err != nil {
 		s.conn.sendError(cannotTell(err), 0)
 		return

@@ -359,12 +359,12 @@ func TestChatSettingsByAnotherClock(t *testing.T) {
 	bob := h.connect("bob")
 	ahead.setDays("bob", "alice", 1)
 	eventually(t, "the other gateway knows of the choice", func() bool {
-		p, err := h.conn.Directory().Person(h.ctx(), "bob")
+		p, err := h.conn.Directory().User(h.ctx(), "bob")
 		return err == nil && len(p.Settings.Timers) == 1
 	})
 	ahead.setDays("alice", "bob", 1)
 	eventually(t, "and of one's own", func() bool {
-		p, err := h.conn.Directory().Person(h.ctx(), "alice")
+		p, err := h.conn.Directory().User(h.ctx(), "alice")
 		return err == nil && len(p.Settings.Timers) == 1
 	})
 	h.setDays("alice", "bob", 7)

@@ -8,6 +8,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 	"roost/streams/streamstest/files"
 	"roost/streams/subject"
@@ -128,7 +129,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	}
 	other := account
 	other.PasswordHash = "another's"
-	if err := c.Directory().CreateAccount(timeout(t), other); err == nil || errors.Is(err, streams.ErrExists) {
+	if err := c.Directory().CreateAccount(timeout(t), other); err == nil || errors.Is(err, directory.ErrExists) {
 		t.Errorf("an account that could not be read: %v", err)
 	}
 	restore()

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 const maxUserID = 128 // bytes
@@ -40,7 +40,7 @@ func TestBlockLimit(t *testing.T) {
 			t.Errorf("%s: the same again: %v", user, err)
 		}
 		over := schemas.UserID("z" + strings.Repeat("y", maxUserID-1))
-		if err := d.Block(ctx, u, over); !errors.Is(err, streams.ErrBlockLimit) {
+		if err := d.Block(ctx, u, over); !errors.Is(err, directory.ErrBlockLimit) {
 			t.Errorf("%s: one more: %v", user, err)
 		}
 		b, err := d.Blocks(ctx, u)

@@ -164,11 +164,13 @@ func TestChannelNews(t *testing.T) {
 // reaches all of them.
 func TestUpdateOfManyDevices(t *testing.T) {
 	c := connect(t, onePartition())
-	to := make([]schemas.UserID, streams.MaxCopies+100)
+	to, records := make([]schemas.UserID, streams.MaxCopies/2+100), make(map[schemas.UserID]schemas.Devices)
 	for i := range to {
 		to[i] = schemas.UserID(fmt.Sprint("user-", i))
-		c.Directory().Remember(to[i], &streams.Person{Registration: streams.Registration{Exists: true,
-			Devices: []schemas.Device{{DeviceID: schemas.DeviceID(c.Clock().NextULID())}, {DeviceID: schemas.DeviceID(c.Clock().NextULID())}}}})
+		records[to[i]] = schemas.Devices{Devices: []schemas.Device{{DeviceID: schemas.DeviceID(c.Clock().NextULID())}, {DeviceID: schemas.DeviceID(c.Clock().NextULID())}}}
+	}
+	if err := c.PutDevices(timeout(t), records); err != nil {
+		t.Fatal(err)
 	}
 	if err := c.Tell(timeout(t), to, c.Clock().Next(), []byte(`{"type":"group_update","message_id":"`+string(c.Clock().Next())+`"}`)); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/directory"
 	"roost/streams/publisher"
 	"roost/streams/subject"
 )
@@ -56,18 +57,18 @@ func (c *Conn) RemoveDevice(ctx context.Context, a subject.Address) (bool, error
 	if err != nil {
 		return false, err
 	}
-	return c.removeDevice(ctx, a, removal{seen: last})
+	return c.removeDevice(ctx, a, directory.Removal{Seen: last})
 }
 
 // TakeBack is RemoveDevice for a device whose registration may still be on its way: it
 // does not come afterwards.
 func (c *Conn) TakeBack(ctx context.Context, a subject.Address) error {
-	_, err := c.removeDevice(ctx, a, removal{takeBack: true})
+	_, err := c.removeDevice(ctx, a, directory.Removal{TakeBack: true})
 	return err
 }
 
-func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r removal) (bool, error) {
-	found, err := c.directory.removeDevice(ctx, a, r)
+func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r directory.Removal) (bool, error) {
+	found, err := c.directory.Remove(ctx, a, r)
 	if err != nil {
 		return false, err
 	}

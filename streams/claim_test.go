@@ -6,6 +6,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -147,7 +148,7 @@ func TestRemovalOfADeviceCutShort(t *testing.T) {
 	to := &streamstest.Sender{T: t, Conn: c, From: "alice", To: phone}
 	e := to.Commit("1")
 	recordSent(t, c, phone, 1, "one")
-	if ok, err := c.Directory().RemoveDevice(ctx, phone); err != nil || !ok { // and no more than that
+	if ok, err := c.Directory().Remove(ctx, phone, directory.Removal{}); err != nil || !ok { // and no more than that
 		t.Fatalf("%t, %v", ok, err)
 	}
 	if ok, err := c.RemoveDevice(ctx, phone); err != nil || ok {

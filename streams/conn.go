@@ -17,6 +17,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/bus"
+	"roost/streams/directory"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/publisher"
@@ -55,7 +56,7 @@ type Options struct {
 	DeviceConsumer DeviceConsumer
 	// Log gets connection losses and what retries hide. Default slog.Default().
 	Log *slog.Logger
-	// Now is the clock of message ids. Default time.Now.
+	// Now is the clock of message ids and of what is cached of users. Default time.Now.
 	Now func() time.Time
 }
 
@@ -87,7 +88,7 @@ type Conn struct {
 	// Static after Open.
 	partitions int
 	window     time.Duration // see DuplicateWindow
-	directory  *Directory
+	directory  *directory.Directory
 	presence   *Presence
 	bus        bus.Bus
 	receipts   *receipts.Receipts
@@ -161,13 +162,12 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if err := c.observeNewest(ctx); err != nil {
 		return err
 	}
-	directory, err := openDirectory(ctx, c)
-	if err != nil {
+	if c.directory, err = directory.Open(ctx, c.api, c.clock, c.opts.Now, c.log); err != nil {
 		return err
 	}
-	c.directory = directory
+	c.directory.OnChange(func(u schemas.UserID) { c.tellWatch(func(l SessionListener) { l.Person(u) }) })
 	c.losses.onReconnect("control", func() {
-		directory.forgetAll()
+		c.directory.ForgetAll()
 		c.tellWatch(SessionListener.Gap)
 	})
 	c.bus = c.newBus()
@@ -305,7 +305,7 @@ func (c *Conn) DuplicateWindow() time.Duration { return c.window }
 func (c *Conn) Clock() *msgid.Clock { return c.clock }
 
 // Directory knows accounts, devices and settings.
-func (c *Conn) Directory() *Directory { return c.directory }
+func (c *Conn) Directory() *directory.Directory { return c.directory }
 
 // Groups knows groups and their members.
 func (c *Conn) Groups() *Groups { return c.groups }

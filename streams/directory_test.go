@@ -11,6 +11,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -22,9 +23,9 @@ func pair(t *testing.T) (one, two *streams.Conn) {
 	return streamstest.Connect(t, server, onePartition()), streamstest.Connect(t, server, onePartition())
 }
 
-func person(t *testing.T, c *streams.Conn, u schemas.UserID) *streams.Person {
+func person(t *testing.T, c *streams.Conn, u schemas.UserID) *directory.User {
 	t.Helper()
-	p, err := c.Directory().Person(timeout(t), u)
+	p, err := c.Directory().User(timeout(t), u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func person(t *testing.T, c *streams.Conn, u schemas.UserID) *streams.Person {
 }
 
 // until asks a process for a person until it sees what another changed.
-func until(t *testing.T, c *streams.Conn, u schemas.UserID, seen func(*streams.Person) bool) {
+func until(t *testing.T, c *streams.Conn, u schemas.UserID, seen func(*directory.User) bool) {
 	t.Helper()
 	for end := time.Now().Add(streamstest.Timeout); !seen(person(t, c, u)); {
 		if time.Now().After(end) {
@@ -67,7 +68,7 @@ func TestAccounts(t *testing.T) {
 	if err := d.CreateAccount(ctx, a); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Directory().CreateAccount(ctx, a); !errors.Is(err, streams.ErrExists) {
+	if err := other.Directory().CreateAccount(ctx, a); !errors.Is(err, directory.ErrExists) {
 		t.Errorf("a second time: %v", err)
 	}
 	if got, ok, err := other.Directory().Account(ctx, "alice"); err != nil || !ok || got != a {
@@ -77,7 +78,7 @@ func TestAccounts(t *testing.T) {
 	if !p.Exists || len(p.Devices) != 0 || !reflect.DeepEqual(p.Settings, schemas.DefaultSettings()) {
 		t.Errorf("the person is %+v", p)
 	}
-	until(t, other, "alice", func(p *streams.Person) bool { return p.Exists })
+	until(t, other, "alice", func(p *directory.User) bool { return p.Exists })
 }
 
 func TestEnsureUser(t *testing.T) {
@@ -94,7 +95,7 @@ func TestEnsureUser(t *testing.T) {
 	}
 	wg.Wait()
 	device := addDevice(t, c, "kim@example.org")
-	for _, d := range []*streams.Directory{c.Directory(), other.Directory()} {
+	for _, d := range []*directory.Directory{c.Directory(), other.Directory()} {
 		if err := d.EnsureUser(ctx, "kim@example.org"); err != nil {
 			t.Error(err)
 		}
@@ -129,7 +130,7 @@ func TestDeviceLimit(t *testing.T) {
 		switch err := streamstest.Receive(t, errs); {
 		case err == nil:
 			added++
-		case !errors.Is(err, streams.ErrDeviceLimit):
+		case !errors.Is(err, directory.ErrDeviceLimit):
 			t.Error(err)
 		}
 	}
@@ -158,34 +159,34 @@ func TestDevices(t *testing.T) {
 	if _, ok := person(t, c, "alice").Device("none"); ok {
 		t.Error("a device that nobody added is there")
 	}
-	until(t, other, "alice", func(p *streams.Person) bool { return len(p.Devices) == 2 })
+	until(t, other, "alice", func(p *directory.User) bool { return len(p.Devices) == 2 })
 	a := subject.Address{User: "alice", Device: two.DeviceID}
 	if ok, err := d.ChangeDevice(ctx, a, func(d *schemas.Device) { d.Name = "tablet" }); err != nil || !ok {
 		t.Errorf("%t, %v", ok, err)
 	}
-	until(t, other, "alice", func(p *streams.Person) bool { return p.Devices[1].Name == "tablet" })
+	until(t, other, "alice", func(p *directory.User) bool { return p.Devices[1].Name == "tablet" })
 	for _, a := range []subject.Address{{User: "alice", Device: "none"}, {User: "nobody", Device: two.DeviceID}} {
 		if ok, err := d.ChangeDevice(ctx, a, func(d *schemas.Device) { d.Name = "ghost" }); err != nil || ok {
 			t.Errorf("%v: %t, %v", a, ok, err)
 		}
-		if ok, err := d.RemoveDevice(ctx, a); err != nil || ok {
+		if ok, err := d.Remove(ctx, a, directory.Removal{}); err != nil || ok {
 			t.Errorf("%v: %t, %v", a, ok, err)
 		}
 	}
 	// What the first should have claimed, and did not, the second will.
-	if ok, err := d.RemoveDevice(ctx, subject.Address{User: "alice", Device: one.DeviceID}); err != nil || !ok {
+	if ok, err := d.Remove(ctx, subject.Address{User: "alice", Device: one.DeviceID}, directory.Removal{}); err != nil || !ok {
 		t.Errorf("%t, %v", ok, err)
 	}
 	p := person(t, c, "alice")
 	if len(p.Devices) != 1 || !p.Devices[0].Unclaimed || !slices.Equal(p.Removed, []schemas.DeviceID{one.DeviceID}) {
 		t.Errorf("left are %+v, removed %v", p.Devices, p.Removed)
 	}
-	until(t, other, "alice", func(p *streams.Person) bool { return len(p.Devices) == 1 })
+	until(t, other, "alice", func(p *directory.User) bool { return len(p.Devices) == 1 })
 	var all []schemas.DeviceID
 	for range schemas.MaxRemoved + 3 {
 		dev := addDevice(t, c, "alice")
 		all = append(all, dev.DeviceID)
-		if _, err := d.RemoveDevice(ctx, subject.Address{User: "alice", Device: dev.DeviceID}); err != nil {
+		if _, err := d.Remove(ctx, subject.Address{User: "alice", Device: dev.DeviceID}, directory.Removal{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -201,7 +202,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("the defaults are %+v, %v", s, err)
 	}
 	addDevice(t, c, "alice")
-	until(t, other, "alice", func(p *streams.Person) bool { return p.Exists })
+	until(t, other, "alice", func(p *directory.User) bool { return p.Exists })
 	// Two gateways change different choices at once: none undoes the other's.
 	var wg sync.WaitGroup
 	change := func(conn *streams.Conn, f func(*schemas.Settings)) {
@@ -217,7 +218,7 @@ func TestSettings(t *testing.T) {
 	wg.Wait()
 	want := schemas.Settings{HistoryStorage: schemas.HistoryDays, LastSeen: schemas.LastSeenNobody}
 	for _, conn := range []*streams.Conn{c, other} {
-		until(t, conn, "alice", func(p *streams.Person) bool { return reflect.DeepEqual(p.Settings, want) })
+		until(t, conn, "alice", func(p *directory.User) bool { return reflect.DeepEqual(p.Settings, want) })
 	}
 }
 
@@ -238,7 +239,7 @@ func TestWatchSettings(t *testing.T) {
 	watchCtx, cancel := contextWithCancel(t)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- c.WatchSettings(watchCtx, func(u schemas.UserID, s schemas.Settings) {
+		ended <- c.Directory().FollowSettings(watchCtx, func(u schemas.UserID, s schemas.Settings) {
 			changes <- fmt.Sprint(u, " ", s.HistoryStorage)
 		})
 	}()
@@ -259,28 +260,6 @@ func TestWatchSettings(t *testing.T) {
 	}
 }
 
-// What is cached is believed for a while only, whatever becomes of the watch.
-func TestCacheExpires(t *testing.T) {
-	c, other := pair(t)
-	now := newClock()
-	c.Directory().SetNow(now.Now)
-	addDevice(t, other, "alice")
-	until(t, c, "alice", func(p *streams.Person) bool { return p.Exists })
-	c.Directory().Remember("alice", &streams.Person{})
-	now.Advance(time.Minute)
-	if person(t, c, "alice").Exists {
-		t.Error("it was not cached")
-	}
-	now.Advance(time.Millisecond)
-	if !person(t, c, "alice").Exists {
-		t.Error("the cache is believed for longer than a minute")
-	}
-	c.Directory().Remember("alice", &streams.Person{})
-	if p, err := c.Directory().Fresh(timeout(t), "alice"); err != nil || len(p.Devices) != 1 {
-		t.Errorf("fresh are %+v, %v", p, err)
-	}
-}
-
 // A connect needs the devices of a person, and not what they chose; both parts are
 // forgotten together.
 func TestRegistrationIsAPart(t *testing.T) {
@@ -293,11 +272,11 @@ func TestRegistrationIsAPart(t *testing.T) {
 	if p, err := d.Registration(ctx, "alice"); err != nil || !p.Exists || len(p.Devices) != 1 {
 		t.Errorf("without settings: %+v, %v", p, err)
 	}
-	if p, err := d.Person(ctx, "alice"); err == nil {
+	if p, err := d.User(ctx, "alice"); err == nil {
 		t.Errorf("a person without settings: %+v", p)
 	}
 	apply(t, c, onePartition())
-	if p, err := d.Person(ctx, "alice"); err != nil || !reflect.DeepEqual(p.Settings, schemas.DefaultSettings()) {
+	if p, err := d.User(ctx, "alice"); err != nil || !reflect.DeepEqual(p.Settings, schemas.DefaultSettings()) {
 		t.Errorf("a person: %+v, %v", p, err)
 	}
 	for range 2 {

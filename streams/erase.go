@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/directory"
 	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
@@ -23,13 +24,10 @@ import (
 //	            is past
 //	no record   tokens from before have expired (ForgetAccount, by a worker)
 
-// ErrDeleted: the account was deleted, or the token is of one that was.
-var ErrDeleted = errors.New("the account was deleted")
-
 const (
 	// EraseSettle is how long after the deletion everything has arrived that others
 	// still stored for the person, not knowing of it: they know within cacheTTL.
-	EraseSettle = cacheTTL + 30*time.Second
+	EraseSettle = directory.CacheTTL + 30*time.Second
 	// MinEraseMemory is how long a deleted account is remembered at least: as long as its
 	// tokens might be good.
 	MinEraseMemory = 31 * 24 * time.Hour
@@ -40,8 +38,8 @@ const (
 // history, which is a worker's to delete. The name stays reserved for that time. It
 // may be repeated. It returns when the account was deleted; zero where there is none.
 func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time.Duration) (schemas.Timestamp, error) {
-	defer c.directory.forget(u)
-	if before, _, ok, err := jsapi.Get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u)); err != nil || !ok {
+	defer c.directory.Forget(u)
+	if before, _, ok, err := c.directory.Record(ctx, u); err != nil || !ok {
 		return 0, err
 	} else if !before.Deleted() {
 		if err := c.groups.leaveAll(ctx, u); err != nil {
@@ -49,7 +47,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 		}
 	}
 	var devices []schemas.Device
-	record, err := jsapi.Update(ctx, c.directory.devices, subject.UserKey(u), func(all schemas.Devices, exists bool) (schemas.Devices, error) {
+	record, err := c.directory.ChangeRecord(ctx, u, func(all schemas.Devices, exists bool) (schemas.Devices, error) {
 		if !exists || all.Deleted() {
 			return all, jsapi.ErrUnchanged
 		}
@@ -85,7 +83,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 // several at once: also after the erasure is finished, for what came late. A worker
 // may not write to inboxes, so it calls [Conn.RequestErasure].
 func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
-	record, _, ok, err := jsapi.Get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u))
+	record, _, ok, err := c.directory.Record(ctx, u)
 	if err != nil || !ok || !record.Deleted() {
 		return err
 	}
@@ -157,16 +155,16 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 // still due. It writes the record also as it is, which a read from a replica does not
 // replace: whatever was stored before the call is of the deleted account.
 func (c *Conn) confirmErasure(ctx context.Context, u schemas.UserID, e erasure) (record schemas.Devices, due bool, err error) {
-	record, err = jsapi.Update(ctx, c.directory.devices, subject.UserKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+	record, err = c.directory.ChangeRecord(ctx, u, func(d schemas.Devices, _ bool) (schemas.Devices, error) {
 		if !d.Deleted() || !e.due(d) {
-			return d, ErrDeleted
+			return d, directory.ErrDeleted
 		}
 		if d.Notice == "" {
 			d.Notice = c.clock.Next()
 		}
 		return d, nil
 	})
-	if errors.Is(err, ErrDeleted) {
+	if errors.Is(err, directory.ErrDeleted) {
 		return record, false, nil
 	}
 	return record, err == nil, err
@@ -185,8 +183,8 @@ func (c *Conn) endOf(ctx context.Context, stream string) (uint64, error) {
 // be taken again, unless it is reserved. Call it after [EraseSettle], with its history deleted, behind
 // one more [Conn.EraseAccount]. It is first where nobody has said so before.
 func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool, err error) {
-	defer c.directory.forget(u)
-	_, err = jsapi.Update(ctx, c.directory.devices, subject.UserKey(u), func(d schemas.Devices, _ bool) (schemas.Devices, error) {
+	defer c.directory.Forget(u)
+	_, err = c.directory.ChangeRecord(ctx, u, func(d schemas.Devices, _ bool) (schemas.Devices, error) {
 		if first = d.Deleted() && !d.Erased; !first {
 			return d, jsapi.ErrUnchanged
 		}
@@ -214,8 +212,8 @@ func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
 	if err := c.erase(ctx, u, late); err != nil {
 		return err
 	}
-	defer c.directory.forget(u)
-	record, revision, ok, err := jsapi.Get[schemas.Devices](ctx, c.directory.devices, subject.UserKey(u))
+	defer c.directory.Forget(u)
+	record, revision, ok, err := c.directory.Record(ctx, u)
 	if err != nil || !ok || !record.Erased {
 		return err
 	}

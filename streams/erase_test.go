@@ -6,6 +6,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -104,18 +105,18 @@ func TestDeleteAccount(t *testing.T) {
 			t.Errorf("of another one %d of %d are left in %s", after[place], n, place)
 		}
 	}
-	until(t, other, "alice", func(p *streams.Person) bool { return !p.Exists && p.Deleted && p.Lost(a.Device) })
+	until(t, other, "alice", func(p *directory.User) bool { return !p.Exists && p.Deleted && p.Revoked(a.Device) })
 	for what, err := range map[string]error{
 		"exist":      other.Directory().EnsureUser(ctx, "alice"),
 		"new token":  other.Directory().Admit(ctx, "alice", schemas.Now()+1000),
 		"old token":  other.Directory().Admit(ctx, "alice", at),
 		"new device": func() error { _, err := other.Directory().AddDevice(ctx, "alice", newDevice(c), 3); return err }(),
 	} {
-		if !errors.Is(err, streams.ErrDeleted) {
+		if !errors.Is(err, directory.ErrDeleted) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := other.Directory().CreateAccount(ctx, schemas.Account{UserID: "alice"}); !errors.Is(err, streams.ErrExists) {
+	if err := other.Directory().CreateAccount(ctx, schemas.Account{UserID: "alice"}); !errors.Is(err, directory.ErrExists) {
 		t.Errorf("the name: %v", err)
 	}
 	if again, err := other.DeleteAccount(ctx, "alice", 0); again != at || err != nil {
@@ -134,7 +135,7 @@ func TestDeletionCutShort(t *testing.T) {
 	} {
 		settle(t, c, u, "carol of "+u)
 		streamstest.Tombstone(t, server, u)
-		until(t, c, u, func(p *streams.Person) bool { return p.Deleted })
+		until(t, c, u, func(p *directory.User) bool { return p.Deleted })
 		if all := storedOf(t, c, u); len(all) != 12 {
 			t.Fatalf("there is nothing to complete: %v", all)
 		}
@@ -204,8 +205,8 @@ func TestNameOfADeletedAccount(t *testing.T) {
 			t.Errorf("%t, %v", first, err)
 		}
 	}
-	until(t, other, "alice", func(p *streams.Person) bool { return !p.Exists && !p.Deleted })
-	if err := other.Directory().Admit(ctx, "alice", at); !errors.Is(err, streams.ErrDeleted) {
+	until(t, other, "alice", func(p *directory.User) bool { return !p.Exists && !p.Deleted })
+	if err := other.Directory().Admit(ctx, "alice", at); !errors.Is(err, directory.ErrDeleted) {
 		t.Errorf("a token of before: %v", err)
 	}
 	if person(t, other, "alice").Exists {
@@ -213,14 +214,14 @@ func TestNameOfADeletedAccount(t *testing.T) {
 	}
 	settle(t, other, "alice", "bob")
 	stored := storedOf(t, c, "alice")
-	until(t, c, "alice", func(p *streams.Person) bool { return p.Exists })
-	if err := c.Directory().Admit(ctx, "alice", at); !errors.Is(err, streams.ErrDeleted) {
+	until(t, c, "alice", func(p *directory.User) bool { return p.Exists })
+	if err := c.Directory().Admit(ctx, "alice", at); !errors.Is(err, directory.ErrDeleted) {
 		t.Errorf("a token of the one before, with the name taken again: %v", err)
 	}
 	if err := c.Directory().Admit(ctx, "alice", at+1); err != nil {
 		t.Errorf("her own token: %v", err)
 	}
-	if p := person(t, c, "alice"); !p.Lost(a.Device) || !p.Lost(gone.Device) || len(p.Devices) != 1 {
+	if p := person(t, c, "alice"); !p.Revoked(a.Device) || !p.Revoked(gone.Device) || len(p.Devices) != 1 {
 		t.Errorf("the device of before is not told that it was removed: %+v", p)
 	}
 	// Whoever is late with the deletion of the first one deletes nothing of the second.
@@ -360,7 +361,7 @@ func TestDeletionBehindASend(t *testing.T) {
 		_, err := c.DeleteAccount(timeout(t), "alice", 0)
 		deleted <- err
 	}()
-	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	until(t, c, "alice", func(p *directory.User) bool { return p.Deleted })
 	release()
 	if err := streamstest.Receive(t, deleted); err != nil {
 		t.Fatal(err)
@@ -386,7 +387,7 @@ func TestDeletionWithAClockThatIsAhead(t *testing.T) {
 		t.Fatal(err)
 	}
 	people(t, c, "alice")
-	until(t, other, "alice", func(p *streams.Person) bool { return p.Exists && p.TokensAfter == first })
+	until(t, other, "alice", func(p *directory.User) bool { return p.Exists && p.TokensAfter == first })
 	if second, err := other.DeleteAccount(timeout(t), "alice", 0); err != nil || second <= first {
 		t.Errorf("the next one deleted at %d, the one before at %d (%v)", second, first, err)
 	}
@@ -394,7 +395,7 @@ func TestDeletionWithAClockThatIsAhead(t *testing.T) {
 
 // The times of an erasure follow from what may still come, and be asked with.
 func TestTimesOfAnErasure(t *testing.T) {
-	if streams.EraseSettle <= streams.CacheTTL {
+	if streams.EraseSettle <= directory.CacheTTL {
 		t.Errorf("others may not know after %s", streams.EraseSettle)
 	}
 	if streams.MinEraseMemory <= streams.DefaultInboxMaxAge {

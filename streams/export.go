@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"roost/schemas"
+	"roost/streams/directory"
 	"roost/streams/jsapi"
 	"roost/streams/receipts"
 	"roost/streams/subject"
@@ -32,7 +33,7 @@ func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.E
 			r.ReadUpTo = "" // who shows nobody what they read is shown nobody's
 		}
 		// Others still get messages of somebody who had the name before.
-		if r := l.Receipt; r != nil && r.SenderID == u && me.OfTheOneBefore(max(r.DeliveredUpTo, r.ReadUpTo)) {
+		if r := l.Receipt; r != nil && r.SenderID == u && me.PredatesAccount(max(r.DeliveredUpTo, r.ReadUpTo)) {
 			return nil
 		}
 		if l.Kind == schemas.ExportMembership {
@@ -84,7 +85,7 @@ func (c *Conn) exportHolding(ctx context.Context, h holding, line func(schemas.E
 
 // exportPosted is what the person sent to the channels of groups that they are or were a
 // member of: it is stored under the group.
-func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *Registration, line func(schemas.ExportLine) error) error {
+func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *directory.Registration, line func(schemas.ExportLine) error) error {
 	if some, err := c.AnyChannel(ctx, 0); err != nil || !some {
 		return err
 	}
@@ -95,7 +96,7 @@ func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *Registrat
 	for _, id := range groups {
 		var failed error
 		err := c.eachOfChannel(ctx, subject.ChannelEntries(id, ">"), 1, func(e ChannelEntry) bool {
-			if e.SenderID == u && !me.OfTheOneBefore(e.MessageID) {
+			if e.SenderID == u && !me.PredatesAccount(e.MessageID) {
 				failed = line(schemas.ExportLine{Kind: schemas.ExportPosted, Chat: string(id), Posted: &e.Message})
 			}
 			return failed == nil

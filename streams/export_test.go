@@ -88,7 +88,6 @@ const (
 	MaxBatch     = publisher.MaxBatch
 	MaxInflight  = publisher.DefaultSingles + publisher.MaxBatch
 	LiveQueue    = bus.DeviceQueue
-	CacheTTL     = cacheTTL
 	MaxBehind    = maxBehind
 	MaxUnremoved = maxUnremoved
 	CatchUp      = catchUp
@@ -104,17 +103,14 @@ func (p *Presence) SetNow(now func() time.Time) {
 // AddUnremoved counts entries that devices acknowledged, or with n < 0 that were removed.
 func (c *Conn) AddUnremoved(n int64) { c.pressure.add(n) }
 
-// Remember puts a person into the cache, as if a change of them had been missed.
-func (d *Directory) Remember(u schemas.UserID, p *Person) {
-	s := &slot{ready: make(chan struct{}), person: p, expires: d.now().Add(cacheTTL)}
-	close(s.ready)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.people[personPart{u, true}], d.people[personPart{u, false}] = s, s
+// PutDevices writes records of devices, many at a time.
+func (c *Conn) PutDevices(ctx context.Context, records map[schemas.UserID]schemas.Devices) error {
+	var set []publisher.Entry
+	for u, record := range records {
+		set = append(set, publisher.Entry{Subject: subject.Devices.Subject(subject.UserKey(u)), Data: schemas.Encode(record)})
+	}
+	return c.publisher.StoreAll(ctx, subject.Devices.Stream(), set)
 }
-
-// SetNow changes the clock of the directory's cache; call it before its use.
-func (d *Directory) SetNow(now func() time.Time) { d.now = now }
 
 // DeleteMessage deletes one entry of an inbox.
 func (c *Conn) DeleteMessage(ctx context.Context, a subject.Address, seq uint64) error {

@@ -302,7 +302,7 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 	users := make([]schemas.UserID, 0, len(group.Members)+len(gone))
 	for _, m := range gone {
 		users = append(users, m.UserID)
-		person, err := g.c.directory.Person(ctx, m.UserID)
+		person, err := g.c.directory.User(ctx, m.UserID)
 		if err != nil {
 			return err
 		}

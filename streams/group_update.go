@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/directory"
 	"roost/streams/publisher"
 	"roost/streams/subject"
 )
@@ -27,7 +28,7 @@ func (g *Groups) tell(ctx context.Context, users []schemas.UserID, change *schem
 // and shows it to who is connected. A full inbox goes without: it must not keep
 // anything from being changed, and what is now can be asked for. It may be repeated.
 func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.MessageID, entry []byte) error {
-	people, err := c.directory.People(ctx, users)
+	people, err := c.directory.Users(ctx, users)
 	if err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.Mess
 		if !people[i].Had(id) {
 			continue // nobody reads it
 		}
-		if to = AppendInboxes(to, u, people[i]); len(people[i].Devices) == 0 {
+		if to = directory.AppendInboxes(to, u, people[i]); len(people[i].Devices) == 0 {
 			unclaimed = append(unclaimed, u)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"roost/schemas"
+	"roost/streams/directory"
 	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
@@ -303,7 +304,7 @@ func (g *Groups) some(ctx context.Context, u schemas.UserID, n int, kind func(*s
 	}
 	found := make([]*schemas.Group, len(ids))
 	err = jsapi.Parallel(ctx, len(ids), func(ctx context.Context, i int) error {
-		group, err := g.Recent(ctx, ids[i], cacheTTL)
+		group, err := g.Recent(ctx, ids[i], directory.CacheTTL)
 		if err == nil && kind(group) {
 			if _, ok := group.Member(u); !ok { // they joined since
 				group, err = g.Peek(ctx, ids[i])

@@ -2,39 +2,12 @@ package streams
 
 import (
 	"context"
-	"strings"
 
 	"roost/schemas"
+	"roost/streams/directory"
 	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
-
-// maxPeople is how many people [Conn.EachPerson] reads at a time.
-const maxPeople = 256
-
-// EachPerson calls do with the record of devices of everybody there is, in no
-// order, until one fails. Who changes meanwhile may come twice.
-func (c *Conn) EachPerson(ctx context.Context, do func(schemas.UserID, schemas.Devices) error) error {
-	prefix := subject.Devices.Subject("")
-	for m, err := range c.api.Messages(ctx, subject.Devices.Stream(), prefix+">", 0, maxPeople) {
-		if err != nil {
-			return err
-		}
-		u, err := schemas.ParseUserToken(strings.TrimPrefix(m.Subject, prefix))
-		if err != nil {
-			continue
-		}
-		record, err := schemas.Decode[schemas.Devices](m.Data)
-		if err != nil {
-			c.log.Warn("a record of devices cannot be read", "subject", m.Subject, "error", err)
-			continue
-		}
-		if err := do(u, record); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
-}
 
 // FinishRemovals completes the removals of a person's devices that were cut short: of
 // those removed last it looks for who still has a session on record.
@@ -58,5 +31,5 @@ func (c *Conn) Deactivate(ctx context.Context, a subject.Address, before schemas
 	if err != nil || connected {
 		return false, err
 	}
-	return c.removeDevice(ctx, a, removal{seen: last, may: func(d schemas.Device) bool { return d.Idle(before) }})
+	return c.removeDevice(ctx, a, directory.Removal{Seen: last, May: func(d schemas.Device) bool { return d.Idle(before) }})
 }

@@ -9,6 +9,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -48,7 +49,7 @@ func TestDeactivate(t *testing.T) {
 		if _, there := person(t, c, "bob").Device(a.Device); a.User == "bob" && there == want {
 			t.Errorf("%s: still there: %t", a.Device, there)
 		}
-		if lost := person(t, c, "bob").Lost(a.Device); lost != want {
+		if lost := person(t, c, "bob").Revoked(a.Device); lost != want {
 			t.Errorf("%s: remembered as removed: %t", a.Device, lost)
 		}
 	}
@@ -104,19 +105,19 @@ func TestEachPerson(t *testing.T) {
 	device := addDevice(t, c, "user 7@example.org")
 	seen := make(map[schemas.UserID]schemas.Devices)
 	collect := func(u schemas.UserID, d schemas.Devices) error { seen[u] = d; return nil }
-	if err := c.EachPerson(ctx, collect); err != nil {
+	if err := c.Directory().Each(ctx, collect); err != nil {
 		t.Fatal(err)
 	}
 	if got := seen["user 7@example.org"].Devices; len(seen) != people || len(got) != 1 || got[0] != device {
 		t.Errorf("%d people, and one has %v", len(seen), got)
 	}
 	stop := fmt.Errorf("stop")
-	if err := c.EachPerson(ctx, func(schemas.UserID, schemas.Devices) error { return stop }); err != stop {
+	if err := c.Directory().Each(ctx, func(schemas.UserID, schemas.Devices) error { return stop }); err != stop {
 		t.Errorf("it ended with %v", err)
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := c.EachPerson(ended, collect); err == nil {
+	if err := c.Directory().Each(ended, collect); err == nil {
 		t.Error("it went on behind the end of its context")
 	}
 }
@@ -133,10 +134,10 @@ func TestFinishRemovals(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if ok, err := c.Directory().RemoveDevice(ctx, phone); err != nil || !ok { // and no more than that
+	if ok, err := c.Directory().Remove(ctx, phone, directory.Removal{}); err != nil || !ok { // and no more than that
 		t.Fatalf("%t, %v", ok, err)
 	}
-	err := c.EachPerson(ctx, func(u schemas.UserID, record schemas.Devices) error { return c.FinishRemovals(ctx, u, record) })
+	err := c.Directory().Each(ctx, func(u schemas.UserID, record schemas.Devices) error { return c.FinishRemovals(ctx, u, record) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -87,7 +88,7 @@ func TestLateMemberships(t *testing.T) {
 	people(t, c, "alice", "bob")
 	with, alone := newGroup(t, c, "alice", "bob"), newGroup(t, c, "alice")
 	streamstest.Tombstone(t, server, "alice")
-	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	until(t, c, "alice", func(p *directory.User) bool { return p.Deleted })
 	for range 2 {
 		if err := c.EraseAccount(timeout(t), "alice"); err != nil {
 			t.Fatal(err)
@@ -119,7 +120,7 @@ func TestLateErasureOfSomebodyWhoWasNotAdded(t *testing.T) {
 		t.Fatal(err)
 	}
 	streamstest.Tombstone(t, server, "alice")
-	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	until(t, c, "alice", func(p *directory.User) bool { return p.Deleted })
 	if err := c.EraseAccount(timeout(t), "alice"); err != nil {
 		t.Error(err)
 	}
@@ -161,7 +162,7 @@ func TestLateErasureWaitsForAPendingChange(t *testing.T) {
 		ByUserID: "alice", GroupName: "pals", Timestamp: cut.Changed.Time()}}}
 	leave(t, c, &cut)
 	streamstest.Tombstone(t, server, "alice")
-	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	until(t, c, "alice", func(p *directory.User) bool { return p.Deleted })
 	if err := c.EraseAccount(timeout(t), "alice"); err == nil {
 		t.Error("done, though bob was not told that the group was renamed")
 	}
@@ -193,7 +194,7 @@ func TestLateErasureBehindAClockThatIsAhead(t *testing.T) {
 		t.Fatal(err)
 	}
 	streamstest.Tombstone(t, server, "alice")
-	until(t, worker, "alice", func(p *streams.Person) bool { return p.Deleted })
+	until(t, worker, "alice", func(p *directory.User) bool { return p.Deleted })
 	if err := worker.EraseAccount(timeout(t), "alice"); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +240,7 @@ func TestErasureLeavesGroupsOfAfterItLooked(t *testing.T) {
 	people(t, c, "alice", "bob")
 	before := newGroup(t, c, "bob", "alice")
 	streamstest.Tombstone(t, server, "alice")
-	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	until(t, c, "alice", func(p *directory.User) bool { return p.Deleted })
 	var since schemas.GroupID
 	if err := c.Erase(timeout(t), "alice", func(schemas.Devices) bool {
 		since = newGroup(t, c, "bob", "alice")
@@ -260,7 +261,7 @@ func TestErasureOfAChannelOfNobodyElse(t *testing.T) {
 	id := newGroup(t, c, "alice")
 	post(t, c, schemas.Message{GroupID: id, Content: "alone"})
 	streamstest.Tombstone(t, server, "alice")
-	until(t, c, "alice", func(p *streams.Person) bool { return p.Deleted })
+	until(t, c, "alice", func(p *directory.User) bool { return p.Deleted })
 	if err := c.EraseAccount(timeout(t), "alice"); err != nil {
 		t.Fatal(err)
 	}

@@ -292,20 +292,6 @@ func (c *Conn) ask(ctx context.Context, subject string, body []byte) (*nats.Msg,
 	return m, nil
 }
 
-// WatchSettings calls changed with the settings of every user who ever chose any,
-// and then with every change, until ctx ends, on the caller's goroutine.
-func (c *Conn) WatchSettings(ctx context.Context, changed func(schemas.UserID, schemas.Settings)) error {
-	return jsapi.Follow(ctx, c.directory.settings, func(e jetstream.KeyValueEntry) {
-		user, err := schemas.ParseUserToken(e.Key())
-		if err != nil || e.Operation() != jetstream.KeyValuePut {
-			return
-		}
-		if s, err := schemas.Decode[schemas.Settings](e.Value()); err == nil {
-			changed(user, s)
-		}
-	})
-}
-
 // WatchGroups calls changed with every group, and then with every change, until ctx
 // ends, on the caller's goroutine: with nil and the time of a group that was deleted.
 func (c *Conn) WatchGroups(ctx context.Context, changed func(id schemas.GroupID, g *schemas.Group, at time.Time)) error {

@@ -63,7 +63,7 @@ func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, ma
 	if len(newest) == 0 {
 		return nil
 	}
-	reader, err := b.c.directory.Person(ctx, b.addr.User)
+	reader, err := b.c.directory.User(ctx, b.addr.User)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -201,7 +202,7 @@ func TestTellingIsResumed(t *testing.T) {
 	if _, err := devices.Put(ctx, string(peers[broken]), good.Value()); err != nil {
 		t.Fatal(err)
 	}
-	until(t, other, peers[broken], func(p *streams.Person) bool { return p.Exists })
+	until(t, other, peers[broken], func(p *directory.User) bool { return p.Exists })
 	if err := other.EraseAccount(ctx, "alice"); err != nil {
 		t.Fatal(err)
 	}
@@ -215,10 +216,10 @@ func TestTellingIsResumed(t *testing.T) {
 
 // The name of a deleted account is reserved, and free afterwards.
 func TestNameIsReserved(t *testing.T) {
-	c, other := pair(t)
+	server, now := streamstest.Server(t, t.TempDir()), time.Now()
+	c := streamstest.Connect(t, server, onePartition())
+	other := streamstest.Connect(t, server, onePartition(), func(o *streams.Options) { o.Now = func() time.Time { return now } })
 	ctx := timeout(t)
-	now := time.Now()
-	other.Directory().SetNow(func() time.Time { return now })
 	create := func() error {
 		return other.Directory().CreateAccount(ctx, schemas.Account{UserID: "alice", PasswordHash: "x", CreatedAt: schemas.Now()})
 	}
@@ -235,10 +236,10 @@ func TestNameIsReserved(t *testing.T) {
 	}
 	for _, after := range []time.Duration{time.Hour, year - time.Minute} {
 		now = at.Time().Add(after)
-		if err := create(); !errors.Is(err, streams.ErrExists) {
+		if err := create(); !errors.Is(err, directory.ErrExists) {
 			t.Errorf("after %v: %v", after, err)
 		}
-		if err := other.Directory().EnsureUser(ctx, "alice"); !errors.Is(err, streams.ErrDeleted) {
+		if err := other.Directory().EnsureUser(ctx, "alice"); !errors.Is(err, directory.ErrDeleted) {
 			t.Errorf("after %v she can be made: %v", after, err)
 		}
 	}
@@ -249,7 +250,7 @@ func TestNameIsReserved(t *testing.T) {
 	if err := create(); err != nil {
 		t.Errorf("after a year: %v", err)
 	}
-	if err := other.Directory().Admit(ctx, "alice", at); !errors.Is(err, streams.ErrDeleted) {
+	if err := other.Directory().Admit(ctx, "alice", at); !errors.Is(err, directory.ErrDeleted) {
 		t.Errorf("a token of the one before: %v", err)
 	}
 }

@@ -11,11 +11,12 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/streamstest"
 )
 
 // user reads the current record of a user.
-func (b *bench) user(u schemas.UserID) *streams.Person {
+func (b *bench) user(u schemas.UserID) *directory.User {
 	b.t.Helper()
 	p, err := b.conn.Directory().Fresh(b.ctx(), u)
 	if err != nil {

@@ -7,13 +7,14 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 )
 
 // history answers requests for history. The reader's current settings and memberships
 // decide which messages of the store a page shows.
 type history struct {
 	store     Store
-	directory *streams.Directory
+	directory *directory.Directory
 	groups    *streams.Groups
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 )
 
 // source delivers messages to the mirror. *streams.Jobs implements it.
@@ -20,7 +21,7 @@ type source interface {
 type mirror struct {
 	source    source
 	store     Store
-	directory *streams.Directory
+	directory *directory.Directory
 	metrics   *metrics
 	log       *slog.Logger
 	answered  atomic.Bool // the mirror answered jobs after the last run of removeDone
@@ -162,7 +163,7 @@ func (m *mirror) kept(ctx context.Context, msg *schemas.Message) (bool, error) {
 		at = msg.TargetMessageID.Time()
 	}
 	for _, u := range []schemas.UserID{msg.SenderID, msg.ReceiverID} {
-		p, err := m.directory.Person(ctx, u)
+		p, err := m.directory.User(ctx, u)
 		if err != nil {
 			return false, err
 		}

@@ -69,7 +69,7 @@ func newRetention(opts Options, m *metrics) *retention {
 // recently. It begins with all stored settings, so it finds changes that were made while
 // no worker ran.
 func (r *retention) watchSettings(ctx context.Context) {
-	r.watch(ctx, "settings", func() error { return r.streams.WatchSettings(ctx, r.settingsChanged) })
+	r.watch(ctx, "settings", func() error { return r.streams.Directory().FollowSettings(ctx, r.settingsChanged) })
 }
 
 func (r *retention) settingsChanged(u schemas.UserID, s schemas.Settings) {

@@ -62,7 +62,7 @@ func (k *upkeep) round(ctx context.Context, now time.Time) error {
 		return err
 	}
 	var failed error
-	err = k.streams.EachPerson(ctx, func(u schemas.UserID, record schemas.Devices) error {
+	err = k.streams.Directory().Each(ctx, func(u schemas.UserID, record schemas.Devices) error {
 		if err := k.check(ctx, u, record, now, memory); err != nil {
 			failed = err
 		}

@@ -11,6 +11,7 @@ import (
 	"roost/gateway/origin"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 )
 
 // Accounts hashes and checks the passwords of built-in accounts, and issues their tokens.
@@ -29,7 +30,7 @@ var _ Accounts = (*auth.Accounts)(nil)
 type accounts struct {
 	logins    *logins
 	streams   *streams.Conn
-	directory *streams.Directory
+	directory *directory.Directory
 	gate      *auth.Gate
 	reserve   time.Duration // of the name of a deleted account
 }
@@ -37,7 +38,7 @@ type accounts struct {
 // logins checks names and passwords, as often as an address may try.
 type logins struct {
 	passwords Accounts // nil with an external issuer
-	directory *streams.Directory
+	directory *directory.Directory
 	attempts  *limit.Addresses
 	proxies   origin.Proxies
 }
@@ -61,7 +62,7 @@ func (a *accounts) create(r *http.Request) (int, any, error) {
 		account.KeyHash = schemas.AccountKey(key)
 	}
 	err = a.directory.CreateAccount(r.Context(), account)
-	if errors.Is(err, streams.ErrExists) {
+	if errors.Is(err, directory.ErrExists) {
 		made, ok, err := a.madeBefore(r.Context(), c, key)
 		if err != nil {
 			return 0, nil, err
@@ -91,7 +92,7 @@ func (a *accounts) madeBefore(ctx context.Context, c schemas.Credentials, key st
 		return made, false, err
 	}
 	err = a.directory.EnsureUser(ctx, c.UserID) // completes a creation that stopped after the record
-	if errors.Is(err, streams.ErrDeleted) {
+	if errors.Is(err, directory.ErrDeleted) {
 		return made, false, nil
 	}
 	if err != nil {
@@ -124,7 +125,7 @@ func (a *accounts) login(r *http.Request) (int, any, error) {
 	}
 	// Completes an account whose creation was interrupted.
 	err = a.directory.EnsureUser(r.Context(), user)
-	if errors.Is(err, streams.ErrDeleted) {
+	if errors.Is(err, directory.ErrDeleted) {
 		return 0, nil, wrongPassword()
 	}
 	if err != nil {

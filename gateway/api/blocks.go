@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 // blocks is GET /blocks.
@@ -30,7 +30,7 @@ func (h *users) block(r *http.Request, u schemas.UserID) (int, any, error) {
 	if other == u {
 		return 0, nil, schemas.InvalidField("user_id", "is you; you cannot block yourself.")
 	}
-	person, err := h.directory.Person(r.Context(), other)
+	person, err := h.directory.User(r.Context(), other)
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
@@ -38,7 +38,7 @@ func (h *users) block(r *http.Request, u schemas.UserID) (int, any, error) {
 		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "user_id: there is no such user.")
 	}
 	err = h.directory.Block(r.Context(), u, other)
-	if errors.Is(err, streams.ErrBlockLimit) {
+	if errors.Is(err, directory.ErrBlockLimit) {
 		return 0, nil, schemas.Errorf(schemas.CodeBlockLimit,
 			"You block as many as may be: %d, or %d KiB of ids. Unblock somebody first.", schemas.MaxBlocks, schemas.MaxBlocksBytes>>10)
 	}

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 // settings is GET /chats/{user_id}: the settings of the chat with that user.
@@ -39,7 +39,7 @@ func (h *chats) changeSettings(r *http.Request, u schemas.UserID) (int, any, err
 	change.Timestamp = change.MessageID.Time()
 	err = h.directory.SetTimer(r.Context(), u,
 		schemas.ChatTimer{UserID: id, DisappearingDays: change.DisappearingDays, Chosen: change.MessageID})
-	if errors.Is(err, streams.ErrTimerLimit) {
+	if errors.Is(err, directory.ErrTimerLimit) {
 		return 0, nil, schemas.Errorf(schemas.CodeChatLimit,
 			"%d chats of yours have a time after which messages disappear; set it to 0 in one of them first.", schemas.MaxTimers)
 	}
@@ -57,11 +57,11 @@ func (h *chats) changeSettings(r *http.Request, u schemas.UserID) (int, any, err
 }
 
 // ofPath returns the user of the request, and the one that the path names, with their id.
-func (h *chats) ofPath(r *http.Request, u schemas.UserID) (me, other *streams.Person, id schemas.UserID, err error) {
+func (h *chats) ofPath(r *http.Request, u schemas.UserID) (me, other *directory.User, id schemas.UserID, err error) {
 	if id, err = userOfPath(r); err != nil {
 		return nil, nil, "", err
 	}
-	people, err := h.directory.People(r.Context(), []schemas.UserID{u, id})
+	people, err := h.directory.Users(r.Context(), []schemas.UserID{u, id})
 	if err != nil {
 		return nil, nil, "", schemas.Unavailable(err)
 	}

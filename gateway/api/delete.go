@@ -8,7 +8,7 @@ import (
 
 	"roost/gateway/auth"
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 // kept is what other users keep of a user who deletes the account.
@@ -35,7 +35,7 @@ func (a *accounts) delete(r *http.Request) (int, any, error) {
 		return 0, nil, schemas.Errorf(schemas.CodeNotFound, "There is no such account.")
 	case !person.Exists: // deleted already, perhaps with the password
 	case id.IssuedAt <= person.TokensAfter:
-		return 0, nil, a.gate.Refused(streams.ErrDeleted)
+		return 0, nil, a.gate.Refused(directory.ErrDeleted)
 	case a.logins.passwords != nil:
 		if err := a.confirmPassword(r, id.User); err != nil {
 			return 0, nil, err

@@ -10,13 +10,14 @@ import (
 	"roost/gateway/auth"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 	"roost/streams/subject"
 )
 
 // Devices registers and removes the devices of users.
 type Devices struct {
 	streams   *streams.Conn
-	directory *streams.Directory
+	directory *directory.Directory
 	gate      *auth.Gate
 	max       int                                   // devices a user
 	retry     func(func(ctx context.Context) error) // repeats what failed
@@ -40,11 +41,11 @@ func (d *Devices) Register(ctx context.Context, u schemas.UserID, name string, q
 		add.DeviceID, add.CreatedAt = schemas.DeviceID(d.streams.Clock().NextULID()), now
 	}
 	device, err := d.directory.AddDevice(ctx, u, add, d.max)
-	if errors.Is(err, streams.ErrDeviceLimit) {
+	if errors.Is(err, directory.ErrDeviceLimit) {
 		return device, schemas.Errorf(schemas.CodeDeviceLimit, "You have %d devices already; remove one first.", d.max)
 	}
 	if err != nil {
-		if q.ID == "" && !errors.Is(err, streams.ErrDeleted) { // without an answer it may be registered
+		if q.ID == "" && !errors.Is(err, directory.ErrDeleted) { // without an answer it may be registered
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 			defer cancel()
 			d.TakeBack(ctx, subject.Address{User: u, Device: device.DeviceID})

@@ -6,12 +6,13 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 )
 
 // groups serves groups and their members.
 type groups struct {
 	streams    *streams.Conn
-	directory  *streams.Directory
+	directory  *directory.Directory
 	maxMembers int
 }
 
@@ -173,7 +174,7 @@ func manages(g *schemas.Group, u schemas.UserID) error {
 
 // allExist returns an error unless all users exist.
 func (g *groups) allExist(r *http.Request, users ...schemas.UserID) error {
-	people, err := g.directory.People(r.Context(), users)
+	people, err := g.directory.Users(r.Context(), users)
 	if err != nil {
 		return groupUnavailable(err)
 	}

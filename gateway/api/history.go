@@ -11,12 +11,13 @@ import (
 	"roost/gateway/pages"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 )
 
 // chats serves history, channels, read marks and the settings of chats.
 type chats struct {
 	streams   *streams.Conn
-	directory *streams.Directory
+	directory *directory.Directory
 	groups    *groups
 	pages     *pages.Cache
 	gateway   Gateway

@@ -24,7 +24,7 @@ func (g *groups) receipts(r *http.Request, u schemas.UserID) (int, any, error) {
 			users = append(users, m.UserID)
 		}
 	}
-	people, err := g.directory.People(ctx, users)
+	people, err := g.directory.Users(ctx, users)
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}

@@ -5,11 +5,12 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/directory"
 )
 
 // users serves the settings, blocks and status of users.
 type users struct {
-	directory *streams.Directory
+	directory *directory.Directory
 	streams   *streams.Conn
 }
 

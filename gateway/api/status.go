@@ -18,7 +18,7 @@ func (h *users) status(r *http.Request, u schemas.UserID) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	person, err := h.directory.Person(r.Context(), of)
+	person, err := h.directory.User(r.Context(), of)
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}

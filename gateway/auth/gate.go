@@ -7,12 +7,12 @@ import (
 	"strings"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 // Users creates and looks up the users that tokens name.
 type Users interface {
-	// Admit makes sure that a user exists. It returns [streams.ErrDeleted] if the token is
+	// Admit makes sure that a user exists. It returns [directory.ErrDeleted] if the token is
 	// older than the deletion of the account of that name.
 	Admit(ctx context.Context, u schemas.UserID, issued schemas.Timestamp) error
 }
@@ -62,7 +62,7 @@ func (g *Gate) Degraded() error { return g.tokens.Degraded() }
 // Refused is the answer if the user of a token could not be looked up or created. It counts
 // and logs a token of a deleted account.
 func (g *Gate) Refused(err error) error {
-	if errors.Is(err, streams.ErrDeleted) {
+	if errors.Is(err, directory.ErrDeleted) {
 		refused := unauthenticated(refusedDeleted, "The token is of an account that was deleted.")
 		g.refusals.Note(refused)
 		return refused

@@ -85,7 +85,7 @@ func (p *Watcher) readSome(ctx context.Context, list []*watched) error {
 	for i, w := range list {
 		users[i] = w.user
 	}
-	people, err := p.streams.Directory().People(ctx, users)
+	people, err := p.streams.Directory().Users(ctx, users)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 // watched is one user that connections of this gateway watch: what is known of their sessions,
@@ -16,7 +16,7 @@ type watched struct {
 	user     schemas.UserID
 	slot     int // of Watcher.slots
 	viewers  map[Viewer]*view
-	person   *streams.Person // nil until it was read
+	person   *directory.User // nil until it was read
 	changes  uint64          // counts changes of the user
 	sessions map[schemas.DeviceID]schemas.Session
 	lingers  time.Time // until when the last session counts although it ended

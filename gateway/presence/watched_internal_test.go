@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/directory"
 )
 
 // Whatever order a device's sessions are heard of in, and how often, the newest
@@ -44,7 +44,7 @@ func TestSessionsMerge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := watched{sessions: make(map[schemas.DeviceID]schemas.Session),
-				person: &streams.Person{Registration: streams.Registration{Exists: true, Devices: []schemas.Device{{DeviceID: phone}}}}}
+				person: &directory.User{Registration: directory.Registration{Exists: true, Devices: []schemas.Device{{DeviceID: phone}}}}}
 			for i, s := range c.heard {
 				w.merge(phone, s, start.Add(time.Duration(i)*time.Second), grace)
 			}
@@ -65,7 +65,7 @@ func TestSessionsMerge(t *testing.T) {
 // what is shown.
 func TestSessionsOfUnknownDevices(t *testing.T) {
 	w := watched{sessions: make(map[schemas.DeviceID]schemas.Session),
-		person: &streams.Person{Registration: streams.Registration{Exists: true, Devices: []schemas.Device{{DeviceID: "phone"}}}}}
+		person: &directory.User{Registration: directory.Registration{Exists: true, Devices: []schemas.Device{{DeviceID: "phone"}}}}}
 	now := time.Now()
 	for i := range 3 * maxSessions {
 		w.merge(schemas.DeviceID(fmt.Sprint(i)), schemas.Session{SessionID: "1", Gateway: "a"}, now, 0)

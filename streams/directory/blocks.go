@@ -1,4 +1,4 @@
-package streams
+package directory
 
 import (
 	"context"
@@ -13,12 +13,9 @@ import (
 // Blocks in 1:1 chats: one key a person in bucket BLOCKS with all whom they block,
 // cached with the person.
 
-// Blocks says whether the person does not want to hear of u.
-func (p *Person) Blocks(u schemas.UserID) bool { return p.Blocked.Has(u) }
-
 // HidesPresence reports whether viewer may see neither when the user was online last nor
 // whether they are now.
-func (p *Person) HidesPresence(viewer schemas.UserID) bool {
+func (p *User) HidesPresence(viewer schemas.UserID) bool {
 	return p.Settings.LastSeen == schemas.LastSeenNobody || p.Blocks(viewer)
 }
 
@@ -34,7 +31,7 @@ func (d *Directory) Blocks(ctx context.Context, u schemas.UserID) (schemas.Block
 // Block adds other to those whom u blocks; it may be there already. It fails with
 // [ErrBlockLimit] where no more fit.
 func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
-	defer d.forget(u)
+	defer d.Forget(u)
 	_, err := jsapi.Update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
 		at, there := slices.BinarySearch(b.UserIDs, other)
 		if there {
@@ -51,7 +48,7 @@ func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
 
 // Unblock takes other out again; that they are not there is no error.
 func (d *Directory) Unblock(ctx context.Context, u, other schemas.UserID) error {
-	defer d.forget(u)
+	defer d.Forget(u)
 	_, err := jsapi.Update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
 		at, there := slices.BinarySearch(b.UserIDs, other)
 		if !there {
