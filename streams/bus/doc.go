@@ -1,19 +1,19 @@
-// Package bus carries what is worth nothing a moment later: copies of entries and frames
-// to connected devices, begins and ends of sessions, news of channels, and events for
-// other services. There are two implementations of [Bus]: [NewNATS] between the gateways
-// of a cluster, on core NATS, and [NewLocal] within the only process. Package streams
-// chooses one when it opens.
+// Package bus carries live messages, which are never stored: entries and frames to connected
+// devices, the start and end of sessions, news of channels, and events for other services.
+// [NewNATS] makes the [Bus] between the gateways of a cluster, on core NATS. [NewLocal] makes
+// the Bus of single-process mode. Package streams chooses one when it opens.
 //
 // # Goroutines
 //
-// A [Dispatcher] runs one goroutine. A NATS bus has one for all devices, one while
-// sessions are watched and one while channels are. A local bus has none: the publisher
-// calls the listeners.
+// A [Dispatcher] runs one goroutine. A NATS bus has one Dispatcher for all devices, one while
+// sessions are watched, and one while channels are watched. A local bus starts no goroutine:
+// the publisher calls the listeners. So listeners must not block.
 //
 // # Failure
 //
-// Core NATS delivers at most once. When messages may be lost, because a queue was full or
-// the connection was away, the listeners are told of a gap and read the streams.
-// [NATS.SlowConsumer] and [NATS.Reconnected] are for the handlers of the connection. A
-// local bus loses nothing, but tells of a gap after the process lost its server.
+// Core NATS delivers a message at most once. If messages may be lost, because a queue was full
+// or the connection was lost, the bus calls Gap of the listeners, which then read the streams.
+// The caller must call [NATS.SlowConsumer] and [NATS.Reconnected] from the handlers of its
+// connection. A local bus loses no message. It calls Gap after the process had lost its
+// embedded server.
 package bus

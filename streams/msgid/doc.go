@@ -1,7 +1,7 @@
-// Package msgid makes the ids of messages: ULIDs of a hybrid logical [Clock], which
-// increase although the machine's clock is set back, and signed ids of a [Signer], by
-// which a gateway verifies who sent a message to whom without a read.
+// Package msgid makes the ids of messages. A [Clock] is a hybrid logical clock: its ULIDs
+// increase even if the clock of the machine is set back. A [Signer] makes signed ids. With
+// them a gateway verifies the sender and the receiver of a message without a read.
 //
-// It starts no goroutine, reads nothing from NATS, and cannot fail once a Signer has its
-// key.
+// The package starts no goroutine and reads nothing from NATS. After a Signer has its key,
+// nothing in it fails. Any goroutine may call a Clock and a Signer.
 package msgid
