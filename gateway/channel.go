@@ -91,7 +91,7 @@ func (s *session) commitChannel(p *pendingSend, send streams.ChannelSend, t targ
 			s.refuse(p, err)
 			return
 		}
-		s.server.wakes.committed(bus.ChannelNews{Group: m.GroupID, MessageID: m.MessageID, Sequence: seq, Changed: t.group.Changed})
+		s.server.wakeups.Committed(bus.ChannelNews{Group: m.GroupID, MessageID: m.MessageID, Sequence: seq, Changed: t.group.Changed})
 		s.finish(p, m)
 	})
 }

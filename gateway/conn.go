@@ -132,6 +132,7 @@ func (c *conn) run() {
 	c.server.wg.Go(func() {
 		c.readFrames(session)
 		c.finish(session.end)
+		c.server.wakeups.Forget(session)
 	})
 }
 

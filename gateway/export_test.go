@@ -35,14 +35,13 @@ const (
 	TypingEvery    = typingEvery
 	MaxTyping      = maxTyping
 	RoomTimeout    = roomTimeout
-	WakeAgain      = wakeAgain
 
 	SubscribesPerSecond = subscribesPerSecond
 	MaxSubscribes       = maxSubscribes
 )
 
 // Heard is the news of a channel as a device that connects reads it.
-func (s *Server) Heard(n bus.ChannelNews) { s.wakes.News(n) }
+func (s *Server) Heard(n bus.ChannelNews) { s.wakeups.News(n) }
 
 // ForgetAccepted forgets which sends the gateway accepted, as a restart does.
 func (s *Server) ForgetAccepted() {

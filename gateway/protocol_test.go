@@ -13,6 +13,7 @@ import (
 	"roost/gateway"
 	"roost/gateway/api"
 	"roost/gateway/socket"
+	"roost/gateway/wakeups"
 	"roost/schemas"
 	"roost/streams"
 )
@@ -176,7 +177,7 @@ func TestNumbersOfTheProtocol(t *testing.T) {
 		fmt.Sprintf("the last %d accepted sends of each device", schemas.MaxOutstanding),
 		fmt.Sprintf("the %d newest messages of the chat", schemas.HistoryPageSize),
 		fmt.Sprintf("of the last %d days", schemas.HistoryDays),
-		fmt.Sprintf("no sooner than %s after it, and of one channel at most once a second", s(gateway.WakeAgain)),
+		fmt.Sprintf("no sooner than %s after it, and of one channel at most once a second", s(wakeups.Again)),
 		fmt.Sprintf("one for each of up to %d of its user's channels", schemas.MaxWakeUps),
 		fmt.Sprintf("of each message the last %d changes of reactions", streams.MaxChannelReactions),
 		"After a gateway dies, its users are offline within " + s(3*streams.LeaseEvery),

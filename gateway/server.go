@@ -18,6 +18,7 @@ import (
 	"roost/gateway/origin"
 	"roost/gateway/pages"
 	"roost/gateway/presence"
+	"roost/gateway/wakeups"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/directory"
@@ -106,7 +107,7 @@ type Server struct {
 	later     *later
 	refusals  *refusals
 	presence  *presence.Watcher
-	wakes     *wakes
+	wakeups   *wakeups.Notifier
 	noErasure func() // ends the answers to workers who have accounts erased
 	pages     *pages.Cache
 	devices   *api.Devices
@@ -212,11 +213,12 @@ func (s *Server) Start(ctx context.Context) error {
 	s.presence = presence.Start(presence.Options{Streams: s.streams, Grace: s.opts.PresenceGrace, Recheck: s.opts.PresenceRecheck,
 		Watched: s.metrics.watched, Log: s.log})
 	s.rest.Go(func() { s.presence.Run(ctx) })
-	if s.wakes, err = startWakes(s); err != nil {
+	if s.wakeups, err = wakeups.Start(wakeups.Options{Streams: s.streams, Connected: s.devicesOf,
+		PushLimit: s.opts.GroupPushLimit, Sent: s.metrics.wakeUps, Log: s.log}); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
-	s.rest.Go(func() { s.wakes.run(ctx) })
-	s.pages = pages.New(s.ctx, pages.Options{Streams: s.streams, News: s.wakes, PushLimit: s.opts.GroupPushLimit,
+	s.rest.Go(func() { s.wakeups.Run(ctx) })
+	s.pages = pages.New(s.ctx, pages.Options{Streams: s.streams, News: s.wakeups, PushLimit: s.opts.GroupPushLimit,
 		Slack: s.opts.ChannelSlack, Served: s.metrics.channelPages})
 	s.answers = api.NewAnswers(s.log, s.metrics.errors, s.metrics.abandoned)
 	s.devices = api.NewDevices(s.streams, s.gate, s.opts.MaxDevices, s.later.add, s.log)
@@ -429,7 +431,7 @@ func (s *Server) FlushReads(ctx context.Context, u schemas.UserID) error {
 }
 
 // Pulled implements [api.Gateway].
-func (s *Server) Pulled(u schemas.UserID, channel schemas.GroupID) { s.wakes.pulled(u, channel) }
+func (s *Server) Pulled(u schemas.UserID, channel schemas.GroupID) { s.wakeups.Pulled(u, channel) }
 
 // Missing implements [api.Gateway].
 func (s *Server) Missing() map[string]string {

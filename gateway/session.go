@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"roost/gateway/wakeups"
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/subject"
@@ -31,7 +32,6 @@ type session struct {
 	typing *typing // of the reader; nil while nothing was typed lately
 	// subscribes limits presence_subscribe; nil before the first, of the reader.
 	subscribes *rate.Limiter
-	woken      map[schemas.GroupID]wokenAt // channels that it was told of, guarded by wakes.mu; nil for none
 
 	mu       sync.Mutex // guards the rest
 	welcomed bool
@@ -266,7 +266,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	if hello.DeviceID != "" { // a new device was never away
 		s.sendReceipts(ctx)
 	}
-	s.wakeForAll(ctx)
+	s.server.wakeups.CatchUp(ctx, s, s.addr.User)
 	s.inbox.Start()
 	return nil
 }
@@ -354,6 +354,11 @@ func (s *session) Deliver(entry []byte, cursor schemas.Cursor) {
 
 // Room implements [streams.Sink].
 func (s *session) Room() bool { return s.conn.roomFor(s) }
+
+var _ wakeups.Device = (*session)(nil)
+
+// Wake implements [wakeups.Device].
+func (s *session) Wake(frame []byte) { s.Frame(frame) }
 
 // Drained implements [streams.Sink].
 func (s *session) Drained(cursor schemas.Cursor) {
