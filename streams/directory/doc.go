@@ -1,16 +1,17 @@
-// Package directory knows the users: accounts, devices, settings and blocks, each one key
-// a user in its bucket, changed with compare-and-set.
+// Package directory reads and writes the records of users: accounts, devices, settings and
+// blocks. Each bucket has one key for each user, which is changed by compare-and-set.
 //
 // # Cache
 //
-// It caches what sends and connects need of a user, for at most a minute. One watch a
-// bucket tells the cache of changes, so another gateway's change is seen a network hop
-// later. [Directory.OnDevices] and [Directory.OnChange] tell other parts.
+// A [Directory] caches for at most a minute what sends and connects need of a user. A watch of
+// each bucket updates the cache, so a change by another gateway shows a network hop later.
+// [Directory.OnDevices] and [Directory.OnChange] register functions that the watches call.
 //
 // # Goroutines
 //
-// One watch for each of DEVICES, SETTINGS and BLOCKS, in package jsapi, until that is
-// closed.
+// One watch for each of DEVICES, SETTINGS and BLOCKS runs in package jsapi until the
+// jsapi.Client closes. The other calls run on the goroutine of the caller, and any goroutine may
+// make them.
 //
 // # Failure
 //
