@@ -1,10 +1,16 @@
-// Package pages serves what members of channels pull. A channel is a group with too many
-// members for a copy each.
+// Package pages reads the pages that members of channels pull. A channel is a group with too
+// many members to copy each message to each of them.
 //
 // A [Cache] keeps the newest messages of the channels in use, bounded in channels and bytes.
-// One read for one member serves all members until there is news. Older pages are read from
-// the stream each time.
+// One read for one member serves all members until the channel has a newer message. The Cache
+// reads older pages from the stream each time. Any goroutine may call it.
 //
-// A shared read runs in a goroutine of its own, for at most 5 s; it ends with the context of
-// [New]. A read that fails is unavailable, and nothing is cached.
+// # Goroutines
+//
+// A read that members share runs in a goroutine of its own, for at most 5 s. It ends at the
+// latest with the context of [New].
+//
+// # Failure
+//
+// A read that fails returns [schemas.CodeUnavailable], and the Cache keeps nothing of it.
 package pages

@@ -1,9 +1,16 @@
-// Package embedded runs a nats-server inside the process: for `roost serve`, and
-// for every test, which so meet the real thing.
+// Package embedded runs a nats-server inside the process, for `roost serve` and for the
+// tests, which so use the same server as a cluster.
 //
-// The server's goroutines are its own; Stop waits for it. A failed write, for want of a
-// file descriptor even, freezes a stream until the server opens it again. Frozen says
-// when that happened, and Recover opens it.
+// # Goroutines
+//
+// [Start] starts the server, which has goroutines of its own. [Server.Stop] waits for it. The
+// caller closes the clients of the server before Stop.
+//
+// # Failure
+//
+// After a failed write, for lack of disk space or of a file descriptor, the server stops the
+// stream. [Server.Frozen] reports such a stream, and [Server.Recover] opens the streams
+// again.
 package embedded
 
 import (

@@ -1,8 +1,8 @@
 // Package rawpublish publishes to a JetStream stream as fast as the server takes
-// it: the limit that `roost bench` compares Roost with. It is used by nothing else.
+// it: the limit that `roost bench` compares Roost with. Only bench uses it.
 //
-// Each client is a connection and a goroutine of its own; Stop waits for them. A
-// client whose publish fails ends the load, and Stop says why.
+// Each client has a connection and a goroutine of its own. Stop waits for them. If a publish
+// fails, its client ends the load, and Stop returns the error.
 package rawpublish
 
 import (
