@@ -11,6 +11,7 @@ import (
 	"roost/gateway/wakeups"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/cursor"
 	"roost/streams/subject"
 )
 
@@ -187,7 +188,7 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 		return nil, &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
 			Message: "You have too many connections; close some."}
 	}
-	if err := streams.CheckCursor(hello.ResumeAfter); err != nil { // before anything is registered, or taken over
+	if err := cursor.Check(hello.ResumeAfter); err != nil { // before anything is registered, or taken over
 		return nil, schemas.InvalidField("resume_after", "%v.", err)
 	}
 	device, err := c.server.device(ctx, user, hello)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/cursor"
 	"roost/streams/jsapi"
 	"roost/streams/publisher"
 	"roost/streams/subject"
@@ -37,11 +38,11 @@ const (
 // that were stored later are not covered, whatever their sequence: after a loss of data
 // a stream gives sequences again.
 type ackedUntil struct {
-	position
+	cursor.Position
 	at time.Time
 }
 
-func (a ackedUntil) covers(e jsapi.Message) bool { return !e.Time.After(a.at) && a.has(e.Sequence) }
+func (a ackedUntil) covers(e jsapi.Message) bool { return !e.Time.After(a.at) && a.Has(e.Sequence) }
 
 func startAcknowledged(ctx context.Context, c *Conn) *acknowledged {
 	a := &acknowledged{c: c, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
@@ -126,16 +127,16 @@ func (b *deviceInbox) ackRecord() (record schemas.Cursor, ok bool) {
 	if b.window.unacked == len(b.window.entries) {
 		return "", false
 	}
-	var p position
+	var p cursor.Position
 	for i, e := range b.window.entries {
 		switch {
 		case i < b.window.prefix && e.seq <= b.pos:
-			p.pos = e.seq // the device has all before it, see deviceInbox
+			p.UpTo = e.seq // the device has all before it, see deviceInbox
 		case e.acked:
-			p.sent = append(p.sent, e.seq)
+			p.Sent = append(p.Sent, e.seq)
 		}
 	}
-	return b.key.encode(p), true
+	return b.key.Encode(p), true
 }
 
 // readAcked reads what the device acknowledged on earlier connections.
@@ -147,7 +148,7 @@ func (b *deviceInbox) readAcked(ctx context.Context) (acked ackedUntil, err erro
 	if !ok {
 		return acked, nil
 	}
-	p, err := b.key.decode(schemas.Cursor(m.Data))
+	p, err := b.key.Decode(schemas.Cursor(m.Data))
 	if err != nil { // of another epoch of the stream, or deleted: it covers nothing
 		return acked, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/cursor"
 	"roost/streams/jsapi"
 	"roost/streams/subject"
 )
@@ -109,10 +110,10 @@ func (cs *Consumers) Open(ctx context.Context, a subject.Address, session schema
 	cs.mu.Unlock()
 	kind, b := cs.newInbox()
 	b.c, b.owner, b.addr, b.session, b.sink, b.source = cs.c, cs, a, session, sink, kind
-	b.partition, b.stream, b.subject, b.key = p, subject.InboxStream(p), subject.Inbox(p, a), newCursorKey(a, created)
+	b.partition, b.stream, b.subject, b.key = p, subject.InboxStream(p), subject.Inbox(p, a), cursor.NewKey(a, created)
 	if resume != "" {
-		position, err := b.key.decode(resume)
-		if err != nil && !errors.Is(err, errForeignCursor) {
+		position, err := b.key.Decode(resume)
+		if err != nil && !errors.Is(err, cursor.ErrForeign) {
 			return nil, err
 		}
 		b.resume = position

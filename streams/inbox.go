@@ -11,6 +11,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/bus"
+	"roost/streams/cursor"
 	"roost/streams/subject"
 )
 
@@ -103,7 +104,7 @@ type deviceInbox struct {
 	partition int
 	stream    string
 	subject   string
-	key       cursorKey
+	key       cursor.Key
 	sink      Sink
 	source    source
 	leaveLive func()         // ends the live messages
@@ -117,7 +118,7 @@ type deviceInbox struct {
 	ctx      context.Context    // of those that run; ends with Close
 	cancel   context.CancelFunc // of ctx
 	pos      uint64
-	resume   position // what the device said it has; entries of it are not delivered
+	resume   cursor.Position // what the device said it has; entries of it are not delivered
 	window   window
 	newest   uint64 // the largest sequence heard of
 	drained  bool
@@ -195,13 +196,13 @@ func (b *deviceInbox) Acknowledge(id schemas.MessageID) []schemas.EntryHead {
 
 // AcknowledgeUpTo implements [Inbox].
 func (b *deviceInbox) AcknowledgeUpTo(c schemas.Cursor) ([]schemas.EntryHead, error) {
-	p, err := b.key.decode(c)
+	p, err := b.key.Decode(c)
 	if err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.acknowledge(func(e *windowEntry) bool { return p.has(e.seq) }), nil
+	return b.acknowledge(func(e *windowEntry) bool { return p.Has(e.seq) }), nil
 }
 
 // Find implements [Inbox].
@@ -279,7 +280,7 @@ func (b *deviceInbox) deliver(seq uint64, data []byte, had bool) (waits bool) {
 	if gone {
 		head = schemas.EntryHead{}
 	}
-	e := windowEntry{seq: seq, head: head, sent: b.owner.now(), acked: err != nil || gone || had || b.resume.has(seq)}
+	e := windowEntry{seq: seq, head: head, sent: b.owner.now(), acked: err != nil || gone || had || b.resume.Has(seq)}
 	b.window.add(e)
 	b.wake()
 	b.newest = max(b.newest, seq)
@@ -311,13 +312,13 @@ func (b *deviceInbox) allDelivered() {
 // cursor is the position of a device that has all that it was sent and all that
 // it said it has.
 func (b *deviceInbox) cursor() schemas.Cursor {
-	p := position{pos: b.pos, sent: b.window.sentAfter(b.pos)}
-	for _, seq := range b.resume.sent {
-		if i, ok := slices.BinarySearch(p.sent, seq); seq > b.pos && !ok {
-			p.sent = slices.Insert(p.sent, i, seq)
+	p := cursor.Position{UpTo: b.pos, Sent: b.window.sentAfter(b.pos)}
+	for _, seq := range b.resume.Sent {
+		if i, ok := slices.BinarySearch(p.Sent, seq); seq > b.pos && !ok {
+			p.Sent = slices.Insert(p.Sent, i, seq)
 		}
 	}
-	return b.key.encode(p)
+	return b.key.Encode(p)
 }
 
 func (b *deviceInbox) Frame(frame []byte) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/cursor"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/subject"
@@ -138,7 +139,7 @@ func TestCompareDuringARead(t *testing.T) {
 func TestApply(t *testing.T) {
 	b, sink := unconnected()
 	b.catching = false
-	b.resume = position{pos: 0, sent: []uint64{3}}
+	b.resume = cursor.Position{UpTo: 0, Sent: []uint64{3}}
 	b.Entry(2, content("2"))
 	ok := b.apply([]jsapi.Message{{Sequence: 1, Data: content("1")}, {Sequence: 2, Data: content("2")}, {Sequence: 3, Data: content("3")}})
 	if !ok || b.pos != 3 || !slices.Equal(sink.got, []string{"2", "1"}) {
@@ -253,3 +254,5 @@ func TestSparse(t *testing.T) {
 		}
 	}
 }
+
+const testDevice schemas.DeviceID = "01K73S8AC0DEV1CEDEV1CEDEV1"

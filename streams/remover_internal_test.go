@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/cursor"
 	"roost/streams/jsapi"
 )
 
@@ -53,7 +54,7 @@ func TestRemoverPauses(t *testing.T) {
 func TestRecordedAcknowledgements(t *testing.T) {
 	b, sink := unconnected()
 	at := time.Now()
-	b.had = ackedUntil{position{pos: 2, sent: []uint64{4}}, at}
+	b.had = ackedUntil{cursor.Position{UpTo: 2, Sent: []uint64{4}}, at}
 	before, after := at.Add(-time.Second), at.Add(time.Second)
 	b.apply([]jsapi.Message{{Sequence: 1, Time: before, Data: content("1")}, {Sequence: 2, Time: after, Data: content("2")},
 		{Sequence: 3, Time: before, Data: content("3")}, {Sequence: 4, Time: before, Data: content("4")}, {Sequence: 5, Time: before, Data: content("5")}})
@@ -69,17 +70,17 @@ func TestRecordedAcknowledgements(t *testing.T) {
 // unacknowledged, and not what an ended connection no longer sees.
 func TestAckRecord(t *testing.T) {
 	b, _ := unconnected()
-	b.key = newCursorKey(b.addr, 1)
+	b.key = cursor.NewKey(b.addr, 1)
 	b.catching = false
 	for seq := uint64(1); seq <= 6; seq++ {
 		b.Entry(10*seq, content("m"))
 	}
-	record := func() (p position) {
+	record := func() (p cursor.Position) {
 		text, ok := b.ackRecord()
 		if !ok {
 			return p
 		}
-		p, err := b.key.decode(text)
+		p, err := b.key.Decode(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func TestAckRecord(t *testing.T) {
 	}
 	expect := func(pos uint64, sent ...uint64) {
 		t.Helper()
-		if got := record(); got.pos != pos || !slices.Equal(got.sent, sent) {
+		if got := record(); got.UpTo != pos || !slices.Equal(got.Sent, sent) {
 			t.Errorf("recorded %+v, not %d and %v", got, pos, sent)
 		}
 	}

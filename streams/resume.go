@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"roost/schemas"
+	"roost/streams/cursor"
 	"roost/streams/jsapi"
 	"roost/streams/receipts"
 	"roost/streams/subject"
@@ -14,10 +15,10 @@ import (
 // prepare forgets, in the stream, what the device says it has: everything up to
 // the cursor's position. The entries behind it are met by catchUp.
 func (b *deviceInbox) prepare(ctx context.Context) error {
-	if b.resume.pos == 0 {
+	if b.resume.UpTo == 0 {
 		return nil
 	}
-	heads, err := b.headsUpTo(ctx, b.resume.pos)
+	heads, err := b.headsUpTo(ctx, b.resume.UpTo)
 	if err != nil {
 		return err
 	}
@@ -26,8 +27,8 @@ func (b *deviceInbox) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if key := newCursorKey(b.addr, created); key != b.key {
-			b.key, b.resume = key, position{}
+		if key := cursor.NewKey(b.addr, created); key != b.key {
+			b.key, b.resume = key, cursor.Position{}
 			return nil
 		}
 		// Not every one of them was acknowledged on an earlier connection.
@@ -38,11 +39,11 @@ func (b *deviceInbox) prepare(ctx context.Context) error {
 		if err := b.c.receipts.AdvanceAll(ctx, marks); err != nil {
 			return err
 		}
-		if err := b.c.purge(ctx, b.stream, b.subject, b.resume.pos); err != nil {
+		if err := b.c.purge(ctx, b.stream, b.subject, b.resume.UpTo); err != nil {
 			return fmt.Errorf("failed to remove what the device has: %w", err)
 		}
 	}
-	b.pos, b.newest = b.resume.pos, b.resume.pos
+	b.pos, b.newest = b.resume.UpTo, b.resume.UpTo
 	return nil
 }
 
