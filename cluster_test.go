@@ -471,7 +471,7 @@ func TestClusterOfThree(t *testing.T) {
 		n++
 		done := make(chan error, 1)
 		rec := schemas.SentRecord{MessageIDByClient: n, MessageID: conn.Clock().Next(), ContentHash: "x"}
-		if err := conn.RecordSent(from, rec, func(o publisher.Outcome) { done <- o.Err }); err != nil {
+		if err := conn.SendLog().Record(from, rec, func(o publisher.Outcome) { done <- o.Err }); err != nil {
 			return err
 		}
 		return streamstest.Receive(t, done)
@@ -481,7 +481,7 @@ func TestClusterOfThree(t *testing.T) {
 	}
 	c.servers[0].Shutdown()
 	eventually(t, "a commit without one node", func() bool { return record() == nil })
-	last, found, err := conn.LastSent(t.Context(), from)
+	last, found, err := conn.SendLog().Last(t.Context(), from)
 	if err != nil || !found || last.MessageIDByClient != n {
 		t.Errorf("the last record is %+v, %v, %v", last, found, err)
 	}

@@ -64,7 +64,7 @@ func TestChannelLateMessage(t *testing.T) {
 	draft := frame.Draft()
 	rec := schemas.SentRecord{MessageIDByClient: 1, MessageID: ago.Clock().Next(), ContentHash: draft.Hash()}
 	recorded := make(chan publisher.Outcome, 1)
-	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o publisher.Outcome) { recorded <- o }); err != nil {
+	if err := h.conn.SendLog().Record(addr("alice", alice), rec, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)
 	}
 	if o := streamstest.Receive(t, recorded); o.Err != nil {

@@ -99,7 +99,7 @@ func (h *house) record(from subject.Address, frame *schemas.SendMessage) schemas
 	draft := frame.Draft()
 	rec := schemas.SentRecord{MessageIDByClient: frame.MessageIDByClient, MessageID: h.conn.Clock().Next(), ContentHash: draft.Hash()}
 	recorded := make(chan publisher.Outcome, 1)
-	if err := h.conn.RecordSent(from, rec, func(o publisher.Outcome) { recorded <- o }); err != nil {
+	if err := h.conn.SendLog().Record(from, rec, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		h.t.Fatal(err)
 	}
 	if o := <-recorded; o.Err != nil {

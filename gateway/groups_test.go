@@ -282,7 +282,7 @@ func TestGroupBadInput(t *testing.T) {
 			t.Errorf("a message to %s got %+v", to, e)
 		}
 	}
-	if _, ok, err := h.conn.LastSent(h.ctx(), addr("eve", eve)); ok || err != nil {
+	if _, ok, err := h.conn.SendLog().Last(h.ctx(), addr("eve", eve)); ok || err != nil {
 		t.Errorf("the send is on record (%v)", err)
 	}
 	bob := h.connect("bob")

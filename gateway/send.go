@@ -14,6 +14,7 @@ import (
 	"roost/streams"
 	"roost/streams/directory"
 	"roost/streams/publisher"
+	"roost/streams/sendlog"
 	"roost/streams/subject"
 )
 
@@ -236,7 +237,7 @@ func (s *session) recordSend(p *pendingSend, t targets) {
 	}
 	s.sending.newest = max(s.sending.newest, rec.MessageIDByClient)
 	s.sending.mu.Unlock()
-	err := s.server.streams.RecordSent(s.addr, rec, func(o publisher.Outcome) {
+	err := s.server.streams.SendLog().Record(s.addr, rec, func(o publisher.Outcome) {
 		switch {
 		case o.Err != nil:
 			s.refuse(p, o.Err)
@@ -273,9 +274,9 @@ func (s *session) later(p *pendingSend, do func(context.Context)) {
 // retry answers a number that may be on record: the first message id again for
 // the same content, after the copies that are missing have been committed.
 func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
-	rec, found, err := s.server.streams.FindSent(ctx, s.addr, p.message.MessageIDByClient)
+	rec, found, err := s.server.streams.SendLog().Find(ctx, s.addr, p.message.MessageIDByClient)
 	switch {
-	case errors.Is(err, streams.ErrForgotten):
+	case errors.Is(err, sendlog.ErrForgotten):
 		s.refuse(p, schemas.Errorf(schemas.CodeConflict,
 			"message_id_by_client: is older than the last %d sends of this device. Use the next number.", schemas.MaxOutstanding))
 		return

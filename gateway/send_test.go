@@ -246,7 +246,7 @@ func TestNumberOfAReplacedConnection(t *testing.T) {
 	want[*schemas.MessageReceived](alice)
 	done := make(chan publisher.Outcome, 1)
 	rec := schemas.SentRecord{MessageIDByClient: 11, MessageID: h.conn.Clock().Next()}
-	if err := h.conn.RecordSent(addr("alice", alice), rec, func(o publisher.Outcome) { done <- o }); err != nil {
+	if err := h.conn.SendLog().Record(addr("alice", alice), rec, func(o publisher.Outcome) { done <- o }); err != nil {
 		t.Fatal(err)
 	}
 	if o := streamstest.Receive(t, done); o.Err != nil {
@@ -291,7 +291,7 @@ func TestUnknownReceiverStoresNothing(t *testing.T) {
 	if got := nobody.backlog(); len(got) != 0 {
 		t.Errorf("%d messages were stored", len(got))
 	}
-	if _, ok, err := h.conn.LastSent(h.ctx(), addr("alice", alice)); ok || err != nil {
+	if _, ok, err := h.conn.SendLog().Last(h.ctx(), addr("alice", alice)); ok || err != nil {
 		t.Errorf("the send is on record (%v)", err)
 	}
 }

@@ -226,7 +226,7 @@ func (c *conn) authenticate(ctx context.Context, hello *schemas.Hello) (schemas.
 // open takes the device over from older connections, subscribes, says welcome and
 // lets the inbox go. Where it fails, end has to follow.
 func (s *session) open(ctx context.Context, device schemas.Device, hello *schemas.Hello) error {
-	last, _, err := s.server.streams.LastSent(ctx, s.addr)
+	last, _, err := s.server.streams.SendLog().Last(ctx, s.addr)
 	if err != nil {
 		return schemas.Unavailable(err)
 	}

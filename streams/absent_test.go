@@ -87,11 +87,11 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 			return err == nil, err
 		},
 		"last send": func(ctx context.Context, _ schemas.UserID, a subject.Address, _ schemas.GroupID) (bool, error) {
-			_, ok, err := c.LastSent(ctx, a)
+			_, ok, err := c.SendLog().Last(ctx, a)
 			return ok, err
 		},
 		"record of a send": func(ctx context.Context, _ schemas.UserID, a subject.Address, _ schemas.GroupID) (bool, error) {
-			rec, ok, err := c.FindSent(ctx, a, 1)
+			rec, ok, err := c.SendLog().Find(ctx, a, 1)
 			return ok && rec == sent, err
 		},
 		"copy in the inbox": func(ctx context.Context, _ schemas.UserID, a subject.Address, _ schemas.GroupID) (bool, error) {
@@ -153,7 +153,7 @@ func BenchmarkLookUp(b *testing.B) {
 		"user":         func() error { _, err := c.Directory().Fresh(b.Context(), "bob"); return err },
 		"no user":      func() error { _, err := c.Directory().Fresh(b.Context(), "nobody"); return err },
 		"empty inbox":  func() error { _, err := c.Holds(b.Context(), from, "01K742SG00MESSAGEMESSAGE01"); return err },
-		"no last send": func() error { _, _, err := c.LastSent(b.Context(), from); return err },
+		"no last send": func() error { _, _, err := c.SendLog().Last(b.Context(), from); return err },
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

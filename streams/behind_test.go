@@ -50,7 +50,7 @@ func send(t testing.TB, c *streams.Conn, from, to subject.Address, n int, conten
 	rec := schemas.SentRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID, ContentHash: m.Hash()}
 	done := make(chan error, 1)
 	var copied uint64
-	err := c.RecordSent(from, rec, func(o publisher.Outcome) {
+	err := c.SendLog().Record(from, rec, func(o publisher.Outcome) {
 		if o.Err != nil || o.Duplicate {
 			done <- fmt.Errorf("recorded: %+v", o)
 			return
@@ -75,7 +75,7 @@ func send(t testing.TB, c *streams.Conn, from, to subject.Address, n int, conten
 // known is the hello of a device that sends.
 func known(t testing.TB, c *streams.Conn, a subject.Address) schemas.SentRecord {
 	t.Helper()
-	last, _, err := c.LastSent(timeout(t), a)
+	last, _, err := c.SendLog().Last(timeout(t), a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func known(t testing.TB, c *streams.Conn, a subject.Address) schemas.SentRecord 
 // found checks that the answer to a retry is still the first one.
 func found(t testing.TB, c *streams.Conn, a subject.Address, want schemas.SentRecord) {
 	t.Helper()
-	got, ok, err := c.FindSent(timeout(t), a, want.MessageIDByClient)
+	got, ok, err := c.SendLog().Find(timeout(t), a, want.MessageIDByClient)
 	got.InboxFrom, got.Highest = 0, 0
 	if err != nil || !ok || got != want {
 		t.Fatalf("the record of number %d is %+v, %t, %v, not %+v", want.MessageIDByClient, got, ok, err, want)
@@ -108,7 +108,7 @@ func TestRecordBehindItsCopies(t *testing.T) {
 	if err := c.DeleteMessage(briefly(t), bob, sent.Sequence); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("it could be removed: %v", err)
 	}
-	if _, _, err := c.FindSent(briefly(t), alice, 1); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := c.SendLog().Find(briefly(t), alice, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("a retry was not kept waiting: %v", err)
 	}
 	release()
@@ -140,7 +140,7 @@ func TestRecordOfAKnownNumber(t *testing.T) {
 	}
 	blocked := schemas.SentRecord{MessageIDByClient: 7, MessageID: c.Clock().Next(), ContentHash: "x", BlockedBy: "bob"}
 	recorded := make(chan publisher.Outcome, 1)
-	if err := c.RecordSent(a, blocked, func(o publisher.Outcome) { recorded <- o }); err != nil {
+	if err := c.SendLog().Record(a, blocked, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)
 	}
 	if o := streamstest.Receive(t, recorded); o.Sequence == 0 || o.Err != nil {
@@ -166,7 +166,7 @@ func TestSendsOfADeviceGoOnInOrder(t *testing.T) {
 		if n == 0 {
 			rec.BlockedBy = "bob" // which no copy tells
 		}
-		if err := c.RecordSent(a, rec, func(publisher.Outcome) { went <- rec.MessageIDByClient }); err != nil {
+		if err := c.SendLog().Record(a, rec, func(publisher.Outcome) { went <- rec.MessageIDByClient }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -191,7 +191,7 @@ func TestRecordsThatWaitAreBounded(t *testing.T) {
 	next := schemas.ClientMessageID(0)
 	record := func() error {
 		next++
-		return c.RecordSent(a, schemas.SentRecord{MessageIDByClient: next, MessageID: c.Clock().Next()}, func(publisher.Outcome) {})
+		return c.SendLog().Record(a, schemas.SentRecord{MessageIDByClient: next, MessageID: c.Clock().Next()}, func(publisher.Outcome) {})
 	}
 	for range streams.MaxBehind {
 		if err := record(); err != nil {
@@ -330,7 +330,7 @@ func TestRecoveredBehindItsSuccessor(t *testing.T) {
 			}
 			later := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: m.Hash(), InboxFrom: 1}
 			recorded := make(chan publisher.Outcome, 1)
-			if err := c.RecordSent(a, later, func(o publisher.Outcome) { recorded <- o }); err != nil {
+			if err := c.SendLog().Record(a, later, func(o publisher.Outcome) { recorded <- o }); err != nil {
 				t.Fatal(err)
 			}
 			if o := streamstest.Receive(t, recorded); o.Err != nil {
@@ -358,14 +358,14 @@ func TestShutdownWithAStreamThatTakesNothing(t *testing.T) {
 	server := streamstest.Server(t, t.TempDir())
 	c := streamstest.Connect(t, server, onePartition(), alone, func(o *streams.Options) { o.CommitTimeout = patience })
 	known, unknown := streamstest.NewAddress(c), streamstest.NewAddress(c)
-	if _, _, err := c.LastSent(timeout(t), known); err != nil { // from here on larger numbers are new
+	if _, _, err := c.SendLog().Last(timeout(t), known); err != nil { // from here on larger numbers are new
 		t.Fatal(err)
 	}
 	hold(t, c)
 	var answered, refused atomic.Int64
 	record := func(a subject.Address, n int) {
 		rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next()}
-		err := c.RecordSent(a, rec, func(o publisher.Outcome) {
+		err := c.SendLog().Record(a, rec, func(o publisher.Outcome) {
 			answered.Add(1)
 			if o.Err != nil {
 				refused.Add(1)
@@ -398,7 +398,7 @@ func TestShutdownWithAStreamThatTakesNothing(t *testing.T) {
 func TestShutdownInTime(t *testing.T) {
 	c := streamstest.Connect(t, streamstest.Server(t, t.TempDir()), onePartition(), alone, func(o *streams.Options) { o.CommitTimeout = streamstest.Timeout })
 	a := streamstest.NewAddress(c)
-	if _, _, err := c.LastSent(timeout(t), a); err != nil {
+	if _, _, err := c.SendLog().Last(timeout(t), a); err != nil {
 		t.Fatal(err)
 	}
 	hold(t, c)

@@ -51,11 +51,11 @@ type ChannelSend struct {
 // No copy stands for the record of the send, so that is waited for first: what was
 // committed without one would be stored twice by a retry.
 func (c *Conn) CommitChannel(s ChannelSend, done func(seq uint64, err error)) {
-	if c.behind == nil {
+	if c.sendLog.Recorded() {
 		c.commitChannel(s, done)
 		return
 	}
-	c.behind.whenSettled(func(err error) {
+	c.sendLog.WhenRecorded(func(err error) {
 		if err != nil {
 			done(0, err)
 			return

@@ -126,10 +126,10 @@ func TestRemoveDevice(t *testing.T) {
 	if to.Held(e.ID) || !kept.Held(k.ID) {
 		t.Error("its inbox is still there, or another's is not")
 	}
-	if _, ok, err := c.LastSent(ctx, phone); ok || err != nil {
+	if _, ok, err := c.SendLog().Last(ctx, phone); ok || err != nil {
 		t.Errorf("its sends are still there: %v", err)
 	}
-	if _, ok, err := c.LastSent(ctx, tablet); !ok || err != nil {
+	if _, ok, err := c.SendLog().Last(ctx, tablet); !ok || err != nil {
 		t.Errorf("another's sends are gone: %v", err)
 	}
 	if _, ok := person(t, c, "bob").Device(phone.Device); ok {
@@ -157,7 +157,7 @@ func TestRemovalOfADeviceCutShort(t *testing.T) {
 	if to.Held(e.ID) {
 		t.Error("its inbox is still there")
 	}
-	if _, ok, err := c.LastSent(ctx, phone); ok || err != nil {
+	if _, ok, err := c.SendLog().Last(ctx, phone); ok || err != nil {
 		t.Errorf("its sends are still there: %v", err)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"roost/streams/msgid"
 	"roost/streams/publisher"
 	"roost/streams/receipts"
+	"roost/streams/sendlog"
 	"roost/streams/subject"
 )
 
@@ -95,7 +96,7 @@ type Conn struct {
 	groups     *Groups
 	requests   jetstream.KeyValue // REQUESTS, see Request
 	shown      []shown            // by partition
-	behind     *behind            // nil where records are durable before copies
+	sendLog    sendlog.Log
 
 	mu     sync.Mutex              // guards the rest
 	denied context.CancelCauseFunc // see untilDenied; nil while nobody waits
@@ -159,9 +160,11 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return err
 	}
 	c.window = inbox.Config.Duplicates
-	if err := c.observeNewest(ctx); err != nil {
+	first := sendlog.NewFirst(c.api, c.publisher, c.clock, c.partitions, c.log)
+	if err := c.observeNewest(ctx, first); err != nil {
 		return err
 	}
+	c.sendLog = first
 	if c.directory, err = directory.Open(ctx, c.api, c.clock, c.opts.Now, c.log); err != nil {
 		return err
 	}
@@ -187,20 +190,18 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		return fmt.Errorf("failed to open stream %s; `roost streams apply` makes it: %w", subject.ChannelsStream, err)
 	}
 	if c.opts.SingleProcess && c.partitions == 1 {
-		from, err := c.recoverRecords(ctx)
-		if err != nil {
+		if c.sendLog, err = sendlog.StartAsync(ctx, first); err != nil {
 			return err
 		}
-		c.behind = startBehind(c, from)
 	}
 	return nil
 }
 
 // observeNewest keeps ids increasing over a restart with a clock set back: the
 // newest records of SENT_p outlive everything else of their messages.
-func (c *Conn) observeNewest(ctx context.Context) error {
+func (c *Conn) observeNewest(ctx context.Context, sends *sendlog.First) error {
 	for p := range c.partitions {
-		rec, ok, err := c.lastRecord(ctx, p, subject.AllSent(p))
+		rec, ok, err := sends.Newest(ctx, p)
 		if err != nil {
 			return fmt.Errorf("failed to read the newest record of %s: %w", subject.SentStream(p), err)
 		}
@@ -310,6 +311,9 @@ func (c *Conn) Directory() *directory.Directory { return c.directory }
 // Groups knows groups and their members.
 func (c *Conn) Groups() *Groups { return c.groups }
 
+// SendLog keeps the records of sends.
+func (c *Conn) SendLog() sendlog.Log { return c.sendLog }
+
 // Receipts keeps watermarks and read marks.
 func (c *Conn) Receipts() *receipts.Receipts { return c.receipts }
 
@@ -365,16 +369,15 @@ func (c *Conn) Shutdown(ctx context.Context) (err error) {
 		return nil
 	}
 	c.mu.Unlock()
-	if c.behind != nil {
-		c.behind.close(ctx) // it commits once more
+	if c.sendLog != nil {
+		c.sendLog.Close(ctx) // it commits once more
 	}
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
 	c.publisher.Close()
-	if c.behind != nil {
-		<-c.behind.stopped // its commit was answered at last
-		if left := c.behind.left; left > 0 {
+	if c.sendLog != nil {
+		if left := c.sendLog.Left(); left > 0 { // its commit was answered at last
 			err = fmt.Errorf("the records of %d accepted sends were not stored; the next start writes them from the messages in the inboxes", left)
 		}
 	}

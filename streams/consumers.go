@@ -59,10 +59,8 @@ func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*Consu
 			return nil, err
 		}
 	}
-	if c.behind == nil { // else Open has done so
-		if _, err := c.recoverRecords(ctx); err != nil {
-			return nil, err
-		}
+	if err := c.sendLog.Start(ctx); err != nil {
+		return nil, err
 	}
 	if c.opts.DeviceConsumer == JetStreamConsumer {
 		pulls, err := startPulls(c.lives, c.log)

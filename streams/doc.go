@@ -47,7 +47,7 @@
 //
 //   - one writer for each stream that it commits to, and one receiver of the answers (package
 //     publisher),
-//   - in single-process mode, one writer of send records (behind.go),
+//   - in single-process mode, one writer of send records (package sendlog),
 //   - one watcher each of DEVICES, SETTINGS, BLOCKS and GATEWAYS (package jsapi),
 //   - one dispatcher each for live subjects, for watched sessions and for news of channels
 //     (package bus).
@@ -73,8 +73,8 @@
 //
 // In single-process mode, [Options].SingleProcess, the process delivers the entries itself and
 // knows which ones it delivered (shown.go). So removal needs no read. A send record may be
-// committed after the copies, because each copy has everything that the record says (behind.go,
-// recover.go).
+// committed after the copies, because each copy has everything that the record says (package
+// sendlog).
 //
 // A commit without an answer has an unknown outcome. The publisher reports it as unknown and never
 // guesses. NATS answers 404 also for some reads that failed, so package jsapi confirms a 404

@@ -366,7 +366,7 @@ func TestDeletionBehindASend(t *testing.T) {
 	if err := streamstest.Receive(t, deleted); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.FindSent(timeout(t), a, 2); err != nil { // what waits is written
+	if _, _, err := c.SendLog().Find(timeout(t), a, 2); err != nil { // what waits is written
 		t.Fatal(err)
 	}
 	onlyTheRecord(t, c, "alice")

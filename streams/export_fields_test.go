@@ -74,7 +74,7 @@ func TestExportHasNothingOfOthers(t *testing.T) {
 	}
 	blocked := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: "x", Highest: 3, InboxFrom: 4711, BlockedBy: "bob", ExpiresAt: 5}
 	recorded := make(chan publisher.Outcome, 1)
-	if err := c.RecordSent(a, blocked, func(o publisher.Outcome) { recorded <- o }); err != nil {
+	if err := c.SendLog().Record(a, blocked, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)
 	}
 	if o := streamstest.Receive(t, recorded); o.Err != nil {

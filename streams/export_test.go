@@ -2,9 +2,11 @@ package streams
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,6 +15,7 @@ import (
 	"roost/streams/bus"
 	"roost/streams/publisher"
 	"roost/streams/receipts"
+	"roost/streams/sendlog"
 	"roost/streams/subject"
 )
 
@@ -88,7 +91,7 @@ const (
 	MaxBatch     = publisher.MaxBatch
 	MaxInflight  = publisher.DefaultSingles + publisher.MaxBatch
 	LiveQueue    = bus.DeviceQueue
-	MaxBehind    = maxBehind
+	MaxBehind    = sendlog.MaxQueued
 	MaxUnremoved = maxUnremoved
 	CatchUp      = catchUp
 )
@@ -187,36 +190,29 @@ func (c *Conn) Read(ctx context.Context, stream, subject string, n int) (sequenc
 }
 
 // HoldCommits keeps a stream's writer from publishing, until the returned function is
-// called or its Conn is closed: as many entries as may be in flight get no answer, for at
-// most Options.CommitTimeout.
+// called or its Conn is closed. It takes the place of the goroutine that publishes, in a
+// writer that package publisher does not show.
 func (c *Conn) HoldCommits(t testing.TB, stream string) (release func()) {
 	t.Helper()
-	held, asked := c.lives.NewInbox(), make(chan *nats.Msg, c.opts.Singles)
-	sub, err := c.lives.Subscribe(held, func(m *nats.Msg) { asked <- m })
-	if err != nil {
+	started := make(chan struct{})
+	if err := c.publisher.Commit(stream, []publisher.Entry{{Subject: "nobody.listens"}}, func([]publisher.Outcome) { close(started) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.lives.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	for range c.opts.Singles {
-		if err := c.publisher.Commit(stream, []publisher.Entry{{Subject: held}}, func([]publisher.Outcome) {}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	waiting := make([]*nats.Msg, 0, c.opts.Singles)
-	for range c.opts.Singles {
-		waiting = append(waiting, <-asked)
+	<-started
+	w := reflect.ValueOf(c.publisher).Elem().FieldByName("writers").MapIndex(reflect.ValueOf(stream)).Elem()
+	field := func(name string) unsafe.Pointer { return unsafe.Pointer(w.FieldByName(name).UnsafeAddr()) }
+	mu, publishing, wake := (*sync.Mutex)(field("mu")), (*bool)(field("publishing")), *(*chan struct{})(field("wake"))
+	for held := false; !held; {
+		mu.Lock()
+		held = !*publishing
+		*publishing = true
+		mu.Unlock()
 	}
 	return func() {
-		for _, m := range waiting {
-			if err := m.Respond([]byte(`{"stream":"held", "seq":1}`)); err != nil {
-				t.Error(err)
-			}
-		}
-		if err := sub.Unsubscribe(); err != nil {
-			t.Error(err)
-		}
+		mu.Lock()
+		*publishing = false
+		mu.Unlock()
+		poke(wake)
 	}
 }
 

@@ -56,7 +56,7 @@ func TestDeactivate(t *testing.T) {
 	if held, err := c.Holds(ctx, forgotten, e.ID); held || err != nil {
 		t.Errorf("its inbox is still there: %v", err)
 	}
-	if _, ok, err := c.LastSent(ctx, forgotten); ok || err != nil {
+	if _, ok, err := c.SendLog().Last(ctx, forgotten); ok || err != nil {
 		t.Errorf("its sends are still there: %v", err)
 	}
 }
@@ -141,7 +141,7 @@ func TestFinishRemovals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, err := c.LastSent(ctx, phone); ok || err != nil || to.Held(e.ID) {
+	if _, ok, err := c.SendLog().Last(ctx, phone); ok || err != nil || to.Held(e.ID) {
 		t.Errorf("its sends or its inbox are still there: %v", err)
 	}
 	sessions, err := c.Presence().Sessions(ctx, []subject.Address{phone, kept})

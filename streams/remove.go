@@ -75,23 +75,14 @@ func (b *deviceInbox) collect(ctx context.Context, heads []schemas.EntryHead, ma
 	return nil
 }
 
-// onRecord waits until the sends of all copies up to seq are on record, where the
-// stream is one of inboxes: then the copies may go.
-func (c *Conn) onRecord(ctx context.Context, stream string, seq uint64) error {
-	if c.behind == nil || stream != subject.InboxStream(0) {
-		return nil
-	}
-	return c.behind.cover(ctx, seq)
-}
-
 // allOnRecord waits until every accepted send is on record.
 func (c *Conn) allOnRecord(ctx context.Context) error {
-	return c.onRecord(ctx, subject.InboxStream(0), math.MaxUint64)
+	return c.sendLog.BeforeRemoval(ctx, subject.InboxStream(0), math.MaxUint64)
 }
 
 // purge removes the messages of a subject up to seq.
 func (c *Conn) purge(ctx context.Context, stream, filter string, seq uint64) error {
-	if err := c.onRecord(ctx, stream, seq); err != nil {
+	if err := c.sendLog.BeforeRemoval(ctx, stream, seq); err != nil {
 		return err
 	}
 	return c.api.PurgeTo(ctx, stream, filter, seq)
@@ -108,7 +99,7 @@ func (c *Conn) purgeAll(ctx context.Context, stream, filter string) error {
 // deleteMessage removes one message of an inbox; that it is gone already is no
 // error.
 func (c *Conn) deleteMessage(ctx context.Context, stream string, seq uint64) error {
-	if err := c.onRecord(ctx, stream, seq); err != nil {
+	if err := c.sendLog.BeforeRemoval(ctx, stream, seq); err != nil {
 		return err
 	}
 	return c.api.Delete(ctx, stream, seq)

@@ -182,7 +182,7 @@ func (r *remover) release(ctx context.Context, turns []*removeTurn) error {
 	if err := r.owner.c.receipts.AdvanceAll(ctx, marks); err != nil {
 		return err
 	}
-	return r.owner.c.onRecord(ctx, r.stream, last)
+	return r.owner.c.sendLog.BeforeRemoval(ctx, r.stream, last)
 }
 
 // pause leaves the stream to commits for as long as a deletion took, unless inboxes are

@@ -4,94 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 
 	"roost/schemas"
 	"roost/streams/publisher"
 	"roost/streams/subject"
 )
-
-// RecordSent commits the record of a send: the durable answer to every retry of
-// it. Records of one device are stored in the order of the calls. done does not
-// block and is called once unless RecordSent fails: when the record is durable, or
-// at once where it is committed behind the copies of the send, see [behind]. Then
-// the outcome has no sequence.
-func (c *Conn) RecordSent(a subject.Address, rec schemas.SentRecord, done func(publisher.Outcome)) error {
-	if c.behind != nil {
-		return c.behind.record(a, rec, done)
-	}
-	p := c.partition(a.User)
-	return c.publisher.Commit(subject.SentStream(p), []publisher.Entry{sentEntry(p, a, rec)}, func(o []publisher.Outcome) { done(o[0]) })
-}
-
-func sentEntry(p int, a subject.Address, rec schemas.SentRecord) publisher.Entry {
-	return publisher.Entry{
-		Subject: subject.Sent(p, a),
-		ID:      string(a.Device) + "." + strconv.FormatInt(int64(rec.MessageIDByClient), 10),
-		Data:    schemas.Encode(rec),
-	}
-}
-
-// LastSent is the newest send of a device; ok is false where it never sent.
-func (c *Conn) LastSent(ctx context.Context, a subject.Address) (rec schemas.SentRecord, ok bool, err error) {
-	if c.behind != nil {
-		if err := c.behind.settled(ctx, a); err != nil {
-			return rec, false, err
-		}
-	}
-	p := c.partition(a.User)
-	rec, ok, err = c.lastRecord(ctx, p, subject.Sent(p, a))
-	if c.behind != nil && err == nil {
-		c.behind.learn(a, rec.Newest())
-	}
-	return rec, ok, err
-}
-
-// lastRecord is the newest record of a subject of SENT_p, which may have wildcards.
-func (c *Conn) lastRecord(ctx context.Context, p int, filter string) (rec schemas.SentRecord, ok bool, err error) {
-	m, ok, err := c.api.Last(ctx, subject.SentStream(p), filter)
-	if err != nil || !ok {
-		return rec, false, err
-	}
-	rec, err = schemas.Decode[schemas.SentRecord](m.Data)
-	return rec, err == nil, err
-}
-
-// ErrForgotten: the number is older than the device's last
-// schemas.MaxOutstanding sends, so nobody can tell a retry from a new message.
-var ErrForgotten = errors.New("older than the sends on record")
-
-// FindSent looks for the record of a number among the device's last sends. ok is
-// false where there is none and the number can be taken as new: numbers may be
-// skipped, and a send that was refused comes again behind its successors. Then
-// rec.Highest is the largest number of those sends.
-func (c *Conn) FindSent(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error) {
-	if c.behind != nil {
-		if err := c.behind.settled(ctx, a); err != nil {
-			return rec, false, err
-		}
-	}
-	p := c.partition(a.User)
-	all, _, err := c.api.Read(ctx, subject.SentStream(p), subject.Sent(p, a), 0, schemas.MaxOutstanding)
-	if err != nil {
-		return rec, false, err
-	}
-	lowest := n
-	for _, m := range all {
-		one, err := schemas.Decode[schemas.SentRecord](m.Data)
-		if err != nil {
-			return rec, false, err
-		}
-		if one.MessageIDByClient == n {
-			return one, true, nil
-		}
-		lowest, rec.Highest = min(lowest, one.MessageIDByClient), max(rec.Highest, one.Newest())
-	}
-	if len(all) >= schemas.MaxOutstanding && lowest == n {
-		return rec, false, ErrForgotten
-	}
-	return rec, false, nil
-}
 
 // Copies is one message on its way into inboxes.
 type Copies struct {
@@ -136,17 +53,13 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		}}})
 	}
 	sequences := make([]uint64, len(m.To))
-	if len(m.To) == 0 && c.behind != nil { // no copy stands for the record
+	if len(m.To) == 0 { // no copy stands for the record
 		parts = append(parts, part{})
-	}
-	if len(parts) == 0 {
-		done(sequences, nil)
-		return
 	}
 	all := newGather(len(parts), func(err error) { done(sequences, err) })
 	for _, one := range parts {
 		if one.stream == "" {
-			c.behind.whenSettled(all.one)
+			c.sendLog.WhenRecorded(all.one)
 			continue
 		}
 		err := c.publisher.Commit(one.stream, one.set, func(outcomes []publisher.Outcome) {
@@ -158,9 +71,7 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 					continue
 				}
 				sequences[to] = outcomes[i].Sequence
-				if c.behind != nil {
-					c.behind.stored(outcomes[i].Sequence)
-				}
+				c.sendLog.Copied(outcomes[i].Sequence)
 				if m.Stored != nil {
 					m.Stored(to, outcomes[i].Sequence)
 				}

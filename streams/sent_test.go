@@ -10,6 +10,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/publisher"
+	"roost/streams/sendlog"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -19,7 +20,7 @@ func recordSent(t testing.TB, c *streams.Conn, a subject.Address, n int, content
 	rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next(),
 		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: content}).Hash()}
 	done := make(chan publisher.Outcome, 2)
-	if err := c.RecordSent(a, rec, func(o publisher.Outcome) { done <- o }); err != nil {
+	if err := c.SendLog().Record(a, rec, func(o publisher.Outcome) { done <- o }); err != nil {
 		t.Fatal(err)
 	}
 	return rec, streamstest.Receive(t, done)
@@ -28,10 +29,10 @@ func recordSent(t testing.TB, c *streams.Conn, a subject.Address, n int, content
 func TestSentRecords(t *testing.T) {
 	c, ctx := connect(t, onePartition()), timeout(t)
 	a := streamstest.NewAddress(c)
-	if _, ok, err := c.LastSent(ctx, a); ok || err != nil {
+	if _, ok, err := c.SendLog().Last(ctx, a); ok || err != nil {
 		t.Errorf("a device that never sent: %t, %v", ok, err)
 	}
-	if _, ok, err := c.FindSent(ctx, a, 7); ok || err != nil {
+	if _, ok, err := c.SendLog().Find(ctx, a, 7); ok || err != nil {
 		t.Errorf("a device that never sent: %t, %v", ok, err)
 	}
 	one, o := recordSent(t, c, a, 1, "one")
@@ -47,18 +48,18 @@ func TestSentRecords(t *testing.T) {
 			last, _ = recordSent(t, c, a, n, fmt.Sprint(n))
 		}
 	}
-	if got, ok, err := c.LastSent(ctx, a); err != nil || !ok || got != last {
+	if got, ok, err := c.SendLog().Last(ctx, a); err != nil || !ok || got != last {
 		t.Errorf("the last is %+v, %t, %v, not %+v", got, ok, err, last)
 	}
-	if got, ok, err := c.FindSent(ctx, a, 70); err != nil || !ok || got != last {
+	if got, ok, err := c.SendLog().Find(ctx, a, 70); err != nil || !ok || got != last {
 		t.Errorf("number 70 is %+v, %t, %v", got, ok, err)
 	}
-	for n, want := range map[schemas.ClientMessageID]error{68: nil, 71: nil, 5: streams.ErrForgotten, 1: streams.ErrForgotten} {
-		if _, ok, err := c.FindSent(ctx, a, n); ok || !errors.Is(err, want) {
+	for n, want := range map[schemas.ClientMessageID]error{68: nil, 71: nil, 5: sendlog.ErrForgotten, 1: sendlog.ErrForgotten} {
+		if _, ok, err := c.SendLog().Find(ctx, a, n); ok || !errors.Is(err, want) {
 			t.Errorf("number %d: found %t, %v", n, ok, err)
 		}
 	}
-	if _, ok, err := c.LastSent(ctx, streamstest.NewAddress(c)); ok || err != nil {
+	if _, ok, err := c.SendLog().Last(ctx, streamstest.NewAddress(c)); ok || err != nil {
 		t.Errorf("another device has it: %t, %v", ok, err)
 	}
 	if got := c.Clock().Next(); got <= one.MessageID {
@@ -193,7 +194,7 @@ func BenchmarkLastSent(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, ok, err := c.LastSent(ctx, a); err != nil || !ok {
+		if _, ok, err := c.SendLog().Last(ctx, a); err != nil || !ok {
 			b.Fatal(err)
 		}
 	}
