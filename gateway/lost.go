@@ -41,7 +41,7 @@ func (s *Server) devicesChanged(u schemas.UserID, record schemas.Devices) {
 	s.mu.Lock()
 	var lost []*conn
 	for _, c := range s.byUser[u] {
-		if c.device != "" && record.Lost(c.registeredDevice()) {
+		if c.device != "" && record.Revoked(c.registeredDevice()) {
 			lost = append(lost, c)
 		}
 	}

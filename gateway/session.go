@@ -121,7 +121,7 @@ func (c *conn) greet() *session {
 			return c.noHello(errBinary())
 		}
 		frame, _, e := schemas.DecodeClientFrame(data)
-		if e != nil && schemas.NamesHello(data) {
+		if e != nil && schemas.IsHello(data) {
 			c.sendError(e, 0)
 			continue // it may be corrected
 		}

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// appendObject is the object that has the members of v alone.
+// appendObject returns the object with the members of v.
 func appendObject(v appended) []byte {
 	out := v.appendMembers(make([]byte, 0, v.size()+1))
 	if len(out) == 0 {
@@ -15,7 +15,7 @@ func appendObject(v appended) []byte {
 	return append(out, '}')
 }
 
-// appendFrame is the object that has a type and the members of v.
+// appendFrame returns the object with a type and the members of v.
 func appendFrame(typ FrameType, v appended) []byte {
 	const head = `{"type":"`
 	out := make([]byte, 0, len(head)+len(typ)+len(`"}`)+v.size())
@@ -26,8 +26,8 @@ func appendFrame(typ FrameType, v appended) []byte {
 	return append(out, '}')
 }
 
-// Room for a member beside its name, and its value if that is text. A number of
-// 13 digits is a timestamp; others are shorter, nearly always.
+// textRoom and numberRoom are the sizes of a member without its name, and without its text.
+// The longest common number is a timestamp of 13 digits.
 const (
 	textRoom   = len(`,"":""`)
 	numberRoom = len(`,"":1760000000000`)
@@ -40,7 +40,7 @@ func optionalRoom(name, value string) int {
 	return textRoom + len(name) + len(value)
 }
 
-// appendName takes a name that needs no escapes.
+// appendName appends a name that needs no escapes.
 func appendName(dst []byte, name string) []byte {
 	dst = append(dst, `,"`...)
 	dst = append(dst, name...)
@@ -72,9 +72,8 @@ func appendOptionalNumber(dst []byte, name string, value int64) []byte {
 // separator is U+2028; U+2029 differs in the last bit.
 const separator = "\u2028"
 
-// appendString appends s as encoding/json writes it where it does not escape for
-// HTML: the two line separators of JavaScript are escaped all the same. What is
-// no UTF-8 is left to encoding/json.
+// appendString appends s as encoding/json does with SetEscapeHTML(false), which still
+// escapes the two line separators of JavaScript. It leaves invalid UTF-8 to encoding/json.
 func appendString(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		return append(dst, marshalAny(s)...)
@@ -101,9 +100,8 @@ func appendString(dst []byte, s string) []byte {
 	}
 }
 
-// plainLen is the number of bytes at the start of s that are neither escaped nor
-// the first of a separator. Content is most of what is written, so it looks at
-// eight at once.
+// plainLen returns the number of bytes at the start of s that need no escape and do not begin
+// a line separator. Most bytes of a frame are content, so it checks eight at a time.
 func plainLen(s string) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	i := 0
@@ -111,8 +109,8 @@ func plainLen(s string) int {
 		b := s[i : i+8]
 		x := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
 			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-		// Each term has the highest bit of a byte that is looked for, and perhaps
-		// of bytes behind it.
+		// Each term has the highest bit of a wanted byte set, and perhaps that of later
+		// bytes.
 		quote, backslash, first := x^ones*'"', x^ones*'\\', x^ones*uint64(separator[0])
 		found := (x-ones*' ')&^x | (quote-ones)&^quote | (backslash-ones)&^backslash | (first-ones)&^first
 		if found&highs != 0 {

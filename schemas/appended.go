@@ -1,15 +1,14 @@
 package schemas
 
-// What is written for every message, each member by member without reflection.
-// encoding/json, which writes all the rest, would write the same bytes.
+// The frames and records that the server writes for every message, without reflection. The
+// bytes are the same as those of encoding/json, which writes all others.
 
-// appended is a frame or record that appends itself.
+// appended is a frame or record that encodes itself.
 type appended interface {
-	// size is the room that the members take, nearly: text that needs escapes
-	// and very large numbers take more.
+	// size returns about how many bytes the members need. Text with escapes and very
+	// large numbers need more.
 	size() int
-	// appendMembers appends the members as they stand behind another one: each
-	// with a comma before it.
+	// appendMembers appends the members, each after a comma.
 	appendMembers(dst []byte) []byte
 }
 
@@ -90,8 +89,8 @@ func (f *Ack) appendMembers(dst []byte) []byte {
 	return appendText(dst, "cursor", string(f.Cursor))
 }
 
-// size counts only the optional members that are there: an inbox entry is kept
-// for a while, by each device it is for.
+// size counts only the members that are set, because each target device keeps the bytes of an
+// entry in memory for a while.
 func (m *Message) size() int {
 	n := 3*textRoom + numberRoom + len("message_id"+"sender_id"+"content"+"timestamp") +
 		len(m.MessageID) + len(m.SenderID) + len(m.Content)

@@ -8,11 +8,11 @@ import (
 	"io"
 )
 
-// typed is what the encoder needs of a frame.
+// typed is a frame for the encoder.
 type typed interface{ Type() FrameType }
 
-// EncodeFrame writes a frame, of either side, as one JSON object that starts
-// with its type.
+// EncodeFrame encodes a frame of a client or server as one JSON object that starts with its
+// type.
 func EncodeFrame(f typed) []byte {
 	if a, ok := f.(appended); ok {
 		return appendFrame(f.Type(), a)
@@ -28,7 +28,7 @@ func EncodeFrame(f typed) []byte {
 	return append(out, body[1:]...)
 }
 
-// marshal writes v as one JSON object, or whatever v is.
+// marshal encodes v as JSON.
 func marshal(v any) []byte {
 	if a, ok := v.(appended); ok {
 		return appendObject(a)
@@ -36,8 +36,8 @@ func marshal(v any) []byte {
 	return marshalAny(v)
 }
 
-// marshalAny is json.Marshal without the escaping of <, > and & that only HTML
-// needs. The types of this package always marshal, so a failure is a bug.
+// marshalAny is json.Marshal without the escapes of <, > and &, which only HTML needs. The
+// types of this package always marshal, so a failure is a bug.
 func marshalAny(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -80,7 +80,7 @@ var newServerFrame = map[FrameType]func() ServerFrame{
 	TypeReconnect:        func() ServerFrame { return new(Reconnect) },
 }
 
-// clientFieldNames are the names that each client frame knows.
+// clientFieldNames has the field names of each client frame.
 var clientFieldNames = func() map[FrameType][]string {
 	names := make(map[FrameType][]string, len(newClientFrame))
 	for typ, construct := range newClientFrame {
@@ -89,12 +89,11 @@ var clientFieldNames = func() map[FrameType][]string {
 	return names
 }()
 
-// DecodeClientFrame reads and checks one frame of a client. Fields that the
-// frame does not have are ignored; an optional field that is null or "" is
-// absent; a known name that stands there twice or in another case is refused, as
-// is text that is not Unicode. The error names the field that is wrong; where
-// the frame is a send, the second result is its message_id_by_client, so that
-// the answer can name it too.
+// DecodeClientFrame decodes and validates one frame of a client. It ignores unknown fields,
+// and treats an optional field that is null or "" as absent. It refuses a known name that is
+// repeated or in another case, and text that is not Unicode. The error names the wrong field.
+// If the refused frame is a send, the second result is its message_id_by_client, for the
+// error frame.
 func DecodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
 	if f := scanClientFrame(data); f != nil {
 		return f, 0, nil
@@ -102,7 +101,7 @@ func DecodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
 	return decodeClientFrame(data)
 }
 
-// decodeClientFrame is DecodeClientFrame for every frame.
+// decodeClientFrame decodes any frame of a client, by reflection.
 func decodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
 	if e := checkObject(data); e != nil {
 		return nil, sendNumber(data), e
@@ -128,8 +127,8 @@ func decodeClientFrame(data []byte) (ClientFrame, ClientMessageID, *Error) {
 	return frame, 0, nil
 }
 
-// DecodeServerFrame reads one frame of the server. A type that this version
-// does not know is an error with [CodeUnknownType], for clients to skip.
+// DecodeServerFrame decodes one frame of the server. An unknown type is an error with
+// [CodeUnknownType]: clients skip such a frame.
 func DecodeServerFrame(data []byte) (ServerFrame, error) {
 	if f := scanServerFrame(data); f != nil {
 		return f, nil
@@ -137,7 +136,7 @@ func DecodeServerFrame(data []byte) (ServerFrame, error) {
 	return decodeServerFrame(data)
 }
 
-// decodeServerFrame is DecodeServerFrame for every frame.
+// decodeServerFrame decodes any frame of the server, by reflection.
 func decodeServerFrame(data []byte) (ServerFrame, error) {
 	if e := checkObject(data); e != nil {
 		return nil, e
@@ -158,10 +157,10 @@ func decodeServerFrame(data []byte) (ServerFrame, error) {
 }
 
 func unknownType(typ FrameType) *Error {
-	return Errorf(CodeUnknownType, "type: there is no frame of type %q.", clip(string(typ)))
+	return Errorf(CodeUnknownType, "type: no frame has the type %q.", clip(string(typ)))
 }
 
-// frameType reads "type" or "action". Where both stand there, they agree.
+// frameType reads "type" or "action". If both are present, they must be equal.
 func frameType(data []byte) (FrameType, *Error) {
 	var typ FrameType
 	for name, value := range members(data) {
@@ -173,18 +172,17 @@ func frameType(data []byte) (FrameType, *Error) {
 			return "", InvalidField(string(name), "is not the name of a frame.")
 		}
 		if typ != "" && t != typ {
-			return "", InvalidField(string(name), "is %q, but the frame is named %q as well.", clip(string(t)), clip(string(typ)))
+			return "", InvalidField(string(name), "is %q, but the frame also has the type %q.", clip(string(t)), clip(string(typ)))
 		}
 		typ = t
 	}
 	if typ == "" {
-		return "", InvalidField("type", "is missing; every frame has one.")
+		return "", InvalidField("type", "is missing. Every frame needs one.")
 	}
 	return typ, nil
 }
 
-// sendNumber finds the message_id_by_client of a send that is wrong elsewhere;
-// 0 where there is none that a send may have.
+// sendNumber returns the message_id_by_client of a refused send, or 0 if it has no valid one.
 func sendNumber(data []byte) ClientMessageID {
 	if !json.Valid(data) || trimSpace(data)[0] != '{' {
 		return 0
@@ -208,8 +206,8 @@ func sendNumber(data []byte) ClientMessageID {
 	return max(number, 0)
 }
 
-// NamesHello says whether what a client sent names itself hello, whatever else is wrong with it.
-func NamesHello(data []byte) bool {
+// IsHello reports whether a frame has the type hello, even if the rest of it is invalid.
+func IsHello(data []byte) bool {
 	if !json.Valid(data) || trimSpace(data)[0] != '{' {
 		return false
 	}
@@ -222,8 +220,7 @@ func NamesHello(data []byte) bool {
 	return false
 }
 
-// fieldError is about JSON that passed checkObject, so what is wrong is the type
-// of a value.
+// fieldError explains an error of JSON that passed checkObject: a value has the wrong type.
 func fieldError(err error) *Error {
 	var typeErr *json.UnmarshalTypeError
 	if errors.As(err, &typeErr) && typeErr.Field != "" {
@@ -232,7 +229,7 @@ func fieldError(err error) *Error {
 	return &Error{Code: CodeBadFrame, Message: "Not JSON of the expected form: " + clip(err.Error()) + ".", Cause: err}
 }
 
-// clip keeps what a client sent short enough to be repeated to it.
+// clip shortens text of a client for an error sentence.
 func clip(s string) string {
 	const most = 40
 	if len(s) <= most {
@@ -246,13 +243,12 @@ func clip(s string) string {
 	return s
 }
 
-// DecodeBody reads one JSON object of an HTTP request into v and refuses what
-// follows it. It is as strict as [DecodeClientFrame], and its errors name the
-// field too.
+// DecodeBody decodes one JSON object of an HTTP request into v, and refuses further input. It
+// is as strict as [DecodeClientFrame], and its errors also name the field.
 func DecodeBody(r io.Reader, v any) *Error {
 	data, err := io.ReadAll(r)
 	if err != nil {
-		return &Error{Code: CodeBadFrame, Message: "The request body could not be read, or is too big.", Cause: err}
+		return &Error{Code: CodeBadFrame, Message: "The request body is incomplete or too large.", Cause: err}
 	}
 	if e := checkObject(data); e != nil {
 		return e

@@ -21,7 +21,7 @@
 //   - id.go has the ids and their parsers, and error.go the error codes.
 //   - frame.go has the frames, message.go and record.go the stored records, http.go the
 //     HTTP bodies.
-//   - codec.go encodes and decodes all of them. members.go refuses input that encoding/json
+//   - codec.go encodes and decodes all of them. strict.go refuses input that encoding/json
 //     would accept: names in another case, names that occur twice, text that is not Unicode.
 //   - scan.go with scanned.go decodes, and append.go with appended.go encodes, the frames
 //     and records of every message without reflection. codec.go decodes all input that

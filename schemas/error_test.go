@@ -59,7 +59,7 @@ func TestErrors(t *testing.T) {
 		{"InvalidField", schemas.InvalidField("content", "has %d.", 7), schemas.CodeInvalidArgument, "content",
 			"invalid_argument: content: has 7.", nil, false},
 		{"Internal", schemas.Internal(cause), schemas.CodeInternal, "",
-			"internal: The server failed; its log says why. Try again later.: unexpected EOF", cause, false},
+			"internal: The server failed. Its log has the reason. Try again later.: unexpected EOF", cause, false},
 		{"Unavailable", schemas.Unavailable(cause), schemas.CodeUnavailable, "",
 			"unavailable: Not stored in time. Send the same message_id_by_client again.: unexpected EOF", cause, true},
 	}

@@ -2,31 +2,31 @@ package schemas
 
 import "encoding/json"
 
-// ExportKind says what a line of GET /export is about. The list only grows.
+// ExportKind is the kind of a line of GET /export. The list is append-only.
 type ExportKind string
 
-// Values of ExportKind, each with the fields of [ExportLine] that it fills.
+// Values of ExportKind, each with its fields of [ExportLine].
 const (
 	ExportAccount       ExportKind = "account"        // Account
 	ExportSettings      ExportKind = "settings"       // Settings
 	ExportDevice        ExportKind = "device"         // Device
 	ExportRemovedDevice ExportKind = "removed_device" // DeviceID
-	ExportLastActive    ExportKind = "last_active"    // LastActive: when one that was removed was connected last
+	ExportLastActive    ExportKind = "last_active"    // LastActive: the last connection of a removed device
 	ExportSession       ExportKind = "session"        // DeviceID, Session
 	ExportReceipt       ExportKind = "receipt"        // Receipt
-	ExportReadMark      ExportKind = "read_mark"      // ReadMark: how far the person has read a chat
-	ExportBlocks        ExportKind = "blocks"         // Blocks: whom the person blocks
-	ExportMembership    ExportKind = "membership"     // Chat, Membership, Role: when the person was a member of a group
-	ExportRequest       ExportKind = "request"        // Request: made something lately, under an Idempotency-Key
+	ExportReadMark      ExportKind = "read_mark"      // ReadMark: how far the user has read a chat
+	ExportBlocks        ExportKind = "blocks"         // Blocks: the users that the user blocks
+	ExportMembership    ExportKind = "membership"     // Chat, Membership, Role: the user's membership of a group
+	ExportRequest       ExportKind = "request"        // Request: a recent request with an Idempotency-Key
 	ExportSent          ExportKind = "sent"           // DeviceID, Sent
-	ExportWaiting       ExportKind = "waiting"        // DeviceID where a device has it to get, Entry
-	ExportPosted        ExportKind = "posted"         // Chat, Posted: what the person sent to a channel
-	ExportMessage       ExportKind = "message"        // Chat, Message: of history
-	ExportEnd           ExportKind = "end"            // Items: everything is there
+	ExportWaiting       ExportKind = "waiting"        // Entry, and DeviceID if it is in the inbox of a device
+	ExportPosted        ExportKind = "posted"         // Chat, Posted: a message of the user to a channel
+	ExportMessage       ExportKind = "message"        // Chat, Message: from history
+	ExportEnd           ExportKind = "end"            // Items: the export is complete
 	ExportFailed        ExportKind = "error"          // Error: the rest is missing
 )
 
-// ExportLine is one line of GET /export. The last one is of kind end or error.
+// ExportLine is one line of GET /export. The last line has the kind end or error.
 type ExportLine struct {
 	Kind       ExportKind      `json:"kind"`
 	DeviceID   DeviceID        `json:"device_id,omitempty"`
@@ -41,16 +41,17 @@ type ExportLine struct {
 	Request    *Request        `json:"request,omitempty"`
 	Sent       *Sent           `json:"sent,omitempty"`
 	Entry      json.RawMessage `json:"entry,omitempty"` // a frame of the server without its cursor
-	Chat       string          `json:"chat,omitempty"`  // the participant, as the person names it
+	Chat       string          `json:"chat,omitempty"`  // the participant, as the user names it
 	Message    *MessageState   `json:"message,omitempty"`
 	Posted     *Message        `json:"posted,omitempty"`
 	Membership *Membership     `json:"membership,omitempty"`
-	Role       Role            `json:"role,omitempty"`  // which the person has in the group, while they are a member
-	Items      *int64          `json:"items,omitempty"` // how many lines stand before
+	Role       Role            `json:"role,omitempty"`  // of the user in the group, during the membership
+	Items      *int64          `json:"items,omitempty"` // the number of lines before this one
 	Error      *AnswerError    `json:"error,omitempty"`
 }
 
-// Sent is what a sender may know of a [SentRecord]: not that the receiver blocked them.
+// Sent has the fields of a [SentRecord] that its sender sees. It hides that the receiver
+// blocked the sender.
 type Sent struct {
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
 	MessageID         MessageID       `json:"message_id"`
@@ -59,13 +60,13 @@ type Sent struct {
 	ExpiresAt         Timestamp       `json:"expires_at,omitempty"`
 }
 
-// Public is what the sender sees of the record.
+// Public returns the fields that the sender sees.
 func (r SentRecord) Public() Sent {
 	return Sent{MessageIDByClient: r.MessageIDByClient, MessageID: r.MessageID, ContentHash: r.ContentHash, Highest: r.Highest, ExpiresAt: r.ExpiresAt}
 }
 
-// For is what u may know of a message of the chat: of those of others, not which device
-// sent it under which number.
+// For returns the message as u sees it: for a message of another user it leaves out the
+// sender's device and number.
 func (m MessageState) For(u UserID) MessageState {
 	if m.SenderID != u {
 		m.SenderDeviceID, m.MessageIDByClient = "", 0
@@ -73,8 +74,7 @@ func (m MessageState) For(u UserID) MessageState {
 	return m
 }
 
-// Receipt is a [Watermark] and whose it is: of the messages of a sender, or of a
-// group.
+// Receipt is a [Watermark] of a reader in the messages of a sender or of a group.
 type Receipt struct {
 	SenderID      UserID    `json:"sender_id,omitempty"` // this or
 	GroupID       GroupID   `json:"group_id,omitempty"`  // this

@@ -1,27 +1,27 @@
 package schemas
 
-// Limits of the wire.
+// Limits of frames.
 const (
 	MaxFrameBytes     = 16 << 10 // one WebSocket text frame
 	MaxContentRunes   = 1000     // Unicode code points of a message's content
-	MaxInFlight       = 256      // unacknowledged messages on the wire, a device
-	MaxOutstanding    = 64       // sends waiting for message_received, a device
-	MaxPresenceUsers  = 500      // ids in one presence_subscribe
+	MaxInFlight       = 256      // unacknowledged entries in flight per device
+	MaxOutstanding    = 64       // sends of a device without message_received
+	MaxPresenceUsers  = 500      // users of one subscription to presence
 	MaxDeviceNameByte = 128      // bytes of a device's name
 	MaxReceiptItems   = 100      // items in one receipts frame
-	MaxReceiptMembers = 64       // members of a group in which receipts and typing are shown live
-	MaxReceiptGroups  = 50       // groups of which a device that connects is shown receipts
+	MaxReceiptMembers = 64       // members of a group with live receipts and typing
+	MaxReceiptGroups  = 50       // groups whose receipts a device gets when it connects
 	MaxReactionRunes  = 32       // Unicode code points of a reaction
-	MaxWakeUps        = 50       // channels of which a device that connects is told
+	MaxWakeUps        = 50       // channels with a wake_up for a device that connects
 )
 
-// MaxNumber is the largest number that a client may send, 2^53-1: programs that hold
-// numbers in floating point, JavaScript above all, take larger neighbours for equal,
-// and a deduplication by such a number drops messages.
+// MaxNumber is the largest number that a client may send, 2^53-1. Programs with
+// floating-point numbers, such as JavaScript, cannot tell larger neighbours apart, so
+// deduplication by them would drop messages.
 const MaxNumber = 1<<53 - 1
 
-// FrameType names a frame. The server always sends "type"; it accepts "action"
-// as well.
+// FrameType is the type of a frame. The server always sends it as "type", and accepts
+// "action" too.
 type FrameType string
 
 // Frames that clients send.
@@ -34,7 +34,7 @@ const (
 	TypeHeartbeat         FrameType = "heartbeat"
 )
 
-// Frames that both sides send, with other fields each way.
+// Frames that both sides send, with different fields.
 const (
 	TypeMessageDelivered FrameType = "message_delivered"
 	TypeMessageRead      FrameType = "message_read"
@@ -62,26 +62,26 @@ const (
 // *UpdateMessage, *DeliveredAck, *Ack, *Read, *TypingNotice, *PresenceSubscribe or *Heartbeat.
 type ClientFrame interface {
 	Type() FrameType
-	// validate checks presence, form and length of every field, and puts ids
-	// into their canonical form. It reports the first field that is wrong.
+	// validate checks presence, form and length of every field. It returns an error
+	// about the first wrong field.
 	validate() *Error
 }
 
-// Send is a frame that asks for something to be committed and delivered, and is
-// answered by its number: *SendMessage or *UpdateMessage.
+// Send is a frame with a message or an update. The server answers it by its number:
+// *SendMessage or *UpdateMessage.
 type Send interface {
 	ClientFrame
-	// Draft is the message that is asked for, without what the server adds.
+	// Draft returns the message without the fields that the server sets.
 	Draft() Message
 }
 
-// Draft implements [Send]. The client's timestamp is no part of it.
+// Draft implements [Send]. It leaves out the client's timestamp.
 func (f *SendMessage) Draft() Message {
 	return Message{ReceiverID: f.ReceiverID, GroupID: f.GroupID, Content: f.Content, ReplyTo: f.ReplyTo,
 		MessageIDByClient: f.MessageIDByClient}
 }
 
-// Draft implements [Send]. The client's timestamp is no part of it.
+// Draft implements [Send]. It leaves out the client's timestamp.
 func (f *UpdateMessage) Draft() Message {
 	return Message{ReceiverID: f.ReceiverID, GroupID: f.GroupID, Content: f.Content, MessageIDByClient: f.MessageIDByClient,
 		Change: f.Change, TargetMessageID: f.TargetMessageID}
@@ -96,68 +96,67 @@ type ServerFrame interface {
 	server()
 }
 
-// Hello is the first frame of a connection, due within 10 s.
+// Hello is the first frame of a connection, within 10 s.
 type Hello struct {
-	Token       string   `json:"token,omitempty"`        // unless the HTTP request carried the Bearer header
+	Token       string   `json:"token,omitempty"`        // unless the HTTP request had an Authorization header
 	DeviceID    DeviceID `json:"device_id,omitempty"`    // this or
 	DeviceName  string   `json:"device_name,omitempty"`  // this, which registers a device
-	ResumeAfter Cursor   `json:"resume_after,omitempty"` // "I have everything up to here"
+	ResumeAfter Cursor   `json:"resume_after,omitempty"` // the device has stored everything up to here
 }
 
-// SendMessage asks for a message to be committed and delivered.
+// SendMessage asks the server to accept and deliver a message.
 type SendMessage struct {
 	ReceiverID        UserID          `json:"receiver_id,omitempty"` // this or
 	GroupID           GroupID         `json:"group_id,omitempty"`    // this
 	Content           string          `json:"content"`               // 1 to MaxContentRunes code points
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
-	Timestamp         Timestamp       `json:"timestamp,omitempty"` // the sender's clock; not kept, the message gets the server's
+	Timestamp         Timestamp       `json:"timestamp,omitempty"` // the sender's clock; not stored, the message gets the server's time
 	ReplyTo           MessageID       `json:"reply_to,omitempty"`
 }
 
-// UpdateMessage asks for a change of a message that was sent before: an update, which
-// is committed and delivered as a message is.
+// UpdateMessage asks the server to accept and deliver an update of an earlier message.
 type UpdateMessage struct {
 	ReceiverID        UserID          `json:"receiver_id,omitempty"` // this or
-	GroupID           GroupID         `json:"group_id,omitempty"`    // this: the chat of the message
-	TargetMessageID   MessageID       `json:"target_message_id"`     // the message
+	GroupID           GroupID         `json:"group_id,omitempty"`    // this: the chat of the target
+	TargetMessageID   MessageID       `json:"target_message_id"`
 	Change            MessageChange   `json:"change"`
 	Content           string          `json:"content,omitempty"` // see [MessageChange]
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
-	Timestamp         Timestamp       `json:"timestamp,omitempty"` // the sender's clock; not kept, the update gets the server's
+	Timestamp         Timestamp       `json:"timestamp,omitempty"` // the sender's clock; not stored, the update gets the server's time
 }
 
-// DeliveredAck says that the device has stored one message.
+// DeliveredAck acknowledges one entry: the device has stored it.
 type DeliveredAck struct {
 	MessageID MessageID `json:"message_id"`
-	Timestamp Timestamp `json:"timestamp,omitempty"` // the device's clock; not kept
+	Timestamp Timestamp `json:"timestamp,omitempty"` // the device's clock; not stored
 }
 
-// Ack says that the device has stored everything sent to it up to Cursor.
+// Ack acknowledges every entry up to Cursor: the device has stored them.
 type Ack struct {
 	Cursor Cursor `json:"cursor"`
 }
 
-// Read says that the person has read the message, and all before it in the chat.
+// Read marks a message, and all earlier ones of the chat, as read by the user.
 type Read struct {
 	MessageID MessageID `json:"message_id"`
-	SenderID  UserID    `json:"sender_id,omitempty"` // who sent it; the server has forgotten older messages
-	GroupID   GroupID   `json:"group_id,omitempty"`  // for a message of a group
+	SenderID  UserID    `json:"sender_id,omitempty"` // the sender of the message; the server may have deleted an older message
+	GroupID   GroupID   `json:"group_id,omitempty"`  // of a group message
 }
 
-// TypingNotice says that the person types.
+// TypingNotice tells the chat that the user is typing.
 type TypingNotice struct {
 	ReceiverID UserID  `json:"receiver_id,omitempty"` // this or
 	GroupID    GroupID `json:"group_id,omitempty"`    // this
 }
 
-// PresenceSubscribe replaces the list of people whose presence is reported, or adds to it:
-// a list of MaxPresenceUsers long ids does not fit into one frame.
+// PresenceSubscribe replaces the list of users whose presence the device receives, or adds to
+// it, because a list of MaxPresenceUsers long ids does not fit into one frame.
 type PresenceSubscribe struct {
 	UserIDs []UserID `json:"user_ids"`      // the whole list has at most MaxPresenceUsers
-	Add     bool     `json:"add,omitempty"` // to the list as it is
+	Add     bool     `json:"add,omitempty"` // add to the list instead of replacing it
 }
 
-// Heartbeat is a sign of life of the client. The server answers it with [Alive].
+// Heartbeat shows that the client is alive. The server answers it with [Alive].
 type Heartbeat struct{}
 
 // Welcome answers hello.
@@ -166,33 +165,33 @@ type Welcome struct {
 	DeviceID              DeviceID        `json:"device_id"`
 	SessionID             SessionID       `json:"session_id"`
 	ServerTime            Timestamp       `json:"server_time"`
-	HeartbeatMS           int64           `json:"heartbeat_ms"` // send something at least this often
+	HeartbeatMS           int64           `json:"heartbeat_ms"` // the client sends a frame at least this often
 	MaxInFlight           int             `json:"max_in_flight"`
 	MaxOutstandingSends   int             `json:"max_outstanding_sends"`
-	LastMessageIDByClient ClientMessageID `json:"last_message_id_by_client"` // 0: none yet
+	LastMessageIDByClient ClientMessageID `json:"last_message_id_by_client"` // 0: none
 }
 
-// MessageReceived tells the sender that the message is durable for every device
-// it is meant for.
+// MessageReceived tells the sender that the server has accepted the message: it is durable for
+// every target device.
 type MessageReceived struct {
 	MessageID         MessageID       `json:"message_id"`
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
 	Timestamp         Timestamp       `json:"timestamp"`
-	ExpiresAt         Timestamp       `json:"expires_at,omitempty"` // when the message disappears, if at all
+	ExpiresAt         Timestamp       `json:"expires_at,omitempty"` // the time at which the message disappears; 0: never
 }
 
-// Incoming is a message of the device's inbox. See [Message.StoredMessage] for the
-// bytes it is cut from.
+// Incoming is a message of the device's inbox. Its bytes are those of
+// [Message.StoredMessage] and a cursor.
 type Incoming struct {
 	Message
 	Cursor Cursor `json:"cursor"`
 }
 
-// MessageUpdate is the change of a message that was sent before: an entry of the
-// device's inbox whose Message is an update.
+// MessageUpdate is an update of an earlier message: an entry of the device's inbox whose
+// Message is an update.
 type MessageUpdate struct{ Incoming }
 
-// InboxDrained says that all that waited has been sent; what follows is live.
+// InboxDrained means that the server has sent the whole backlog. Later entries are live.
 type InboxDrained struct {
 	Cursor Cursor `json:"cursor"`
 }
@@ -205,8 +204,7 @@ type Delivered struct {
 	Timestamp Timestamp `json:"timestamp"`
 }
 
-// ReadBy tells the sender, and UserID's other devices, that UserID has read the
-// message.
+// ReadBy tells the sender, and UserID's other devices, that UserID has read the message.
 type ReadBy struct {
 	MessageID MessageID `json:"message_id"`
 	UserID    UserID    `json:"user_id"`
@@ -214,66 +212,63 @@ type ReadBy struct {
 	Timestamp Timestamp `json:"timestamp"`
 }
 
-// Receipts says what changed while the device was away.
+// Receipts has the receipts from the time in which the device was not connected.
 type Receipts struct {
-	Items []ReceiptItem `json:"items"` // at most MaxReceiptItems a frame
+	Items []ReceiptItem `json:"items"` // at most MaxReceiptItems per frame
 }
 
-// ReceiptItem is one watermark: UserID has got, and read, the messages of this
-// chat up to these ids. Where UserID is the one who is told, they have read them on
-// another device.
+// ReceiptItem is one watermark: UserID has received, and read, the messages of this chat up to
+// these ids. If UserID is the receiver of the frame, another device of that user has read them.
 type ReceiptItem struct {
-	Chat          string    `json:"chat"` // the chat participant as the one who is told names it
+	Chat          string    `json:"chat"` // the participant, as the receiver of the frame names it
 	UserID        UserID    `json:"user_id"`
 	DeliveredUpTo MessageID `json:"delivered_up_to,omitempty"`
 	ReadUpTo      MessageID `json:"read_up_to,omitempty"`
 }
 
-// Presence reports one person.
+// Presence is the presence of one user.
 type Presence struct {
 	UserID         UserID    `json:"user_id"`
 	Online         bool      `json:"online"`
 	LastActiveTime Timestamp `json:"last_active_time,omitempty"`
 }
 
-// Typing reports that somebody types.
+// Typing means that a user is typing.
 type Typing struct {
 	UserID  UserID  `json:"user_id"`
 	GroupID GroupID `json:"group_id,omitempty"`
 }
 
-// GroupUpdate reports a change of a group: an entry of the device's inbox, as a
-// message is.
+// GroupUpdate is a change of a group: an entry of the device's inbox.
 type GroupUpdate struct {
 	GroupChange
 	Cursor Cursor `json:"cursor"`
 }
 
-// ChatUpdate reports a change of the settings of a chat of two: an entry of the
-// device's inbox, as a message is.
+// ChatUpdate is a change of the settings of a 1:1 chat: an entry of the device's inbox.
 type ChatUpdate struct {
 	ChatChange
 	Cursor Cursor `json:"cursor"`
 }
 
-// UserDeleted reports that an account was deleted, to the users who wrote with it: an
-// entry of the device's inbox, as a message is.
+// UserDeleted tells the users of 1:1 chats with a deleted account of its deletion. It is an
+// entry of the device's inbox.
 type UserDeleted struct {
 	UserDeletion
 	Cursor Cursor `json:"cursor"`
 }
 
-// WakeUp says that a channel, a group whose members pull its messages, has a new
-// one. It is no entry of the inbox and may be lost.
+// WakeUp means that a channel, a group whose members pull its messages, has a new message or
+// update. It is not an entry of the inbox, and may be lost.
 type WakeUp struct {
 	GroupID   GroupID   `json:"group_id"`
-	MessageID MessageID `json:"message_id"` // the newest one, or an update of an older one
+	MessageID MessageID `json:"message_id"` // of the newest message or update
 }
 
-// Alive answers a [Heartbeat]: the connection is not dead. Its type is heartbeat too.
+// Alive answers a [Heartbeat]: the connection is alive. Its type is heartbeat too.
 type Alive struct{}
 
-// ErrorFrame reports what was wrong with a frame; the socket lives.
+// ErrorFrame is the error of a frame. The connection stays open.
 type ErrorFrame struct {
 	Code              Code            `json:"code"`
 	Message           string          `json:"message"`
@@ -281,9 +276,9 @@ type ErrorFrame struct {
 	RetryAfterMS      int64           `json:"retry_after_ms,omitempty"`
 }
 
-// Reconnect says that the server is about to close the connection.
+// Reconnect announces that the server will close the connection.
 type Reconnect struct {
-	AfterMS int64 `json:"after_ms"` // jittered per connection
+	AfterMS int64 `json:"after_ms"` // connect again after this time; it has jitter per connection
 }
 
 // Type of each frame.

@@ -1,13 +1,13 @@
 package schemas
 
-// What the server keeps of groups, and how a group changes.
+// The records of groups, and the changes of a group.
 
 import (
 	"slices"
 	"strings"
 )
 
-// Role is what a member may do in a group.
+// Role is the role of a member in a group.
 type Role string
 
 // Values of Role. A group has one owner.
@@ -17,40 +17,40 @@ const (
 	RoleMember Role = "member"
 )
 
-// Manages says whether the role may rename the group, and add and remove members.
+// Manages reports whether the role may rename the group, and add and remove members.
 func (r Role) Manages() bool { return r == RoleOwner || r == RoleAdmin }
 
 // Limits of a group.
 const (
 	MaxGroupNameBytes = 128
-	// DefaultGroupMembers is how many members a group has at most unless the
-	// operator says otherwise, who may go up to MaxGroupMembers.
+	// DefaultGroupMembers is the default maximum of members. The operator can set it, up
+	// to MaxGroupMembers.
 	DefaultGroupMembers = 1024
 	MaxGroupMembers     = 8192
-	// DefaultPushLimit is from how many members on a group is a channel unless the
-	// operator says otherwise: one with more.
+	// DefaultPushLimit is the default of the most members of a group that is not a
+	// channel. The operator can set it.
 	DefaultPushLimit = 1024
-	// MaxGroupBytes bounds the encoded record of a group, which is one message of NATS
-	// of 1 MB, with room for what a change adds.
+	// MaxGroupBytes bounds the encoded record of a group. A record is one NATS message
+	// of 1 MB, and a change needs some of it.
 	MaxGroupBytes = 1<<20 - 16<<10
-	// surelyFit is how many members fit whatever their ids are.
-	surelyFit = 2048
+	// alwaysFit is a number of members that fit for any ids.
+	alwaysFit = 2048
 )
 
-// Group is one group chat, in bucket GROUPS. One without members is about to be
-// deleted, and is none.
+// Group is one group, in bucket GROUPS. A record without members is about to be deleted and
+// does not count as a group.
 type Group struct {
 	GroupID        GroupID   `json:"group_id"`
 	GroupName      string    `json:"group_name"`
 	CreatedAt      Timestamp `json:"created_at"`
 	HistoryStorage int       `json:"history_storage"`         // 0 or HistoryDays
-	HistorySince   Timestamp `json:"history_since,omitempty"` // when it was switched on
-	HistoryUntil   Timestamp `json:"history_until,omitempty"` // when it was switched off last
-	// DisappearingDays is how long messages are there, see [DisappearingDays].
+	HistorySince   Timestamp `json:"history_since,omitempty"` // the time at which it was switched on
+	HistoryUntil   Timestamp `json:"history_until,omitempty"` // the time at which it was last switched off
+	// DisappearingDays is the time after which messages disappear, see [DisappearingDays].
 	DisappearingDays int       `json:"disappearing_days,omitempty"`
-	Members          []Member  `json:"members"` // the longest-standing first
+	Members          []Member  `json:"members"` // in the order in which they joined
 	Changed          MessageID `json:"changed"` // the id of the last change
-	// Pending is the last change as long as its members may not have heard of it.
+	// Pending is the last change, until all members have its entries.
 	Pending *PendingChange `json:"pending,omitempty"`
 }
 
@@ -58,17 +58,17 @@ type Group struct {
 type Member struct {
 	UserID UserID    `json:"user_id"`
 	Role   Role      `json:"role"`
-	Since  MessageID `json:"since"` // the id of the change that added them
+	Since  MessageID `json:"since"` // the id of the change that added the user
 }
 
-// PendingChange is what has to be done after a change of a group was written:
-// whoever reads the group does it before anything else.
+// PendingChange is the rest of a change whose record is written. A process that reads the
+// group completes the change first.
 type PendingChange struct {
 	Updates []GroupChange `json:"updates"`        // for all members, in this order
-	Gone    []Member      `json:"gone,omitempty"` // who was a member until then; they hear of it too
+	Gone    []Member      `json:"gone,omitempty"` // members until this change; they receive the updates too
 }
 
-// Member finds a member.
+// Member returns the member with that user id.
 func (g *Group) Member(u UserID) (Member, bool) {
 	if i := g.index(u); i >= 0 {
 		return g.Members[i], true
@@ -80,21 +80,20 @@ func (g *Group) index(u UserID) int {
 	return slices.IndexFunc(g.Members, func(m Member) bool { return m.UserID == u })
 }
 
-// KeepsHistory says whether the group as such asked for history.
+// KeepsHistory reports whether the history of the group is on.
 func (g *Group) KeepsHistory() bool { return g.HistoryStorage > 0 }
 
-// Fits says whether the record can be stored: whether MaxGroupBytes hold it.
+// Fits reports whether the record fits into MaxGroupBytes.
 func (g *Group) Fits() bool {
-	return len(g.Members) <= surelyFit || len(Encode(g)) <= MaxGroupBytes
+	return len(g.Members) <= alwaysFit || len(Encode(g)) <= MaxGroupBytes
 }
 
-// ShowsReceipts says whether members are shown each receipt of the others as it
-// arises, and who types: in a larger group a message would come back as two frames
-// of everybody, and so they ask for counts.
+// ShowsReceipts reports whether members get live receipts and typing notices. In a larger
+// group, each message would cause two frames from every member, so members request counts.
 func (g *Group) ShowsReceipts() bool { return len(g.Members) <= MaxReceiptMembers }
 
-// SetHistory switches history on or off; now becomes history_since where it is
-// switched on, and history_until where it is switched off.
+// SetHistory switches history on or off. It sets HistorySince to now after a switch on, and
+// HistoryUntil after a switch off.
 func (g *Group) SetHistory(days int, now Timestamp) {
 	switch {
 	case days == 0 && g.KeepsHistory():
@@ -105,8 +104,8 @@ func (g *Group) SetHistory(days int, now Timestamp) {
 	g.HistoryStorage = days
 }
 
-// SetRole gives a member, who is there, another role. Who makes another member the
-// owner is an admin from then on.
+// SetRole gives a member another role. If it makes another member the owner, the old owner
+// becomes an admin and is returned. The member must exist.
 func (g *Group) SetRole(u UserID, r Role) (demoted UserID) {
 	if r == RoleOwner {
 		for i := range g.Members {
@@ -119,9 +118,8 @@ func (g *Group) SetRole(u UserID, r Role) (demoted UserID) {
 	return demoted
 }
 
-// Remove takes a member, who is there, out. Where that was the owner, the
-// longest-standing admin is it now, or else the longest-standing member; heir is
-// empty where ownership stays or nobody is left.
+// Remove removes a member, who must exist. If that was the owner, the admin who joined first
+// becomes the owner, or else the member who joined first. heir is the new owner, or empty.
 func (g *Group) Remove(u UserID) (heir UserID) {
 	i := g.index(u)
 	owned := g.Members[i].Role == RoleOwner
@@ -134,67 +132,66 @@ func (g *Group) Remove(u UserID) (heir UserID) {
 	return g.Members[next].UserID
 }
 
-// GroupChangeKind says what happened to a group.
+// GroupChangeKind is the kind of a change of a group.
 type GroupChangeKind string
 
 // Values of GroupChangeKind.
 const (
 	GroupCreated      GroupChangeKind = "created"
 	GroupRenamed      GroupChangeKind = "renamed"
-	GroupHistory      GroupChangeKind = "history"      // switched on or off
-	GroupAdded        GroupChangeKind = "added"        // user_id
-	GroupRemoved      GroupChangeKind = "removed"      // user_id, by somebody else
-	GroupLeft         GroupChangeKind = "left"         // user_id
-	GroupRole         GroupChangeKind = "role"         // of user_id
-	GroupDisappearing GroupChangeKind = "disappearing" // how long messages are there
+	GroupHistory      GroupChangeKind = "history"      // history was switched on or off
+	GroupAdded        GroupChangeKind = "added"        // user_id is a new member
+	GroupRemoved      GroupChangeKind = "removed"      // another member removed user_id
+	GroupLeft         GroupChangeKind = "left"         // user_id left
+	GroupRole         GroupChangeKind = "role"         // the role of user_id
+	GroupDisappearing GroupChangeKind = "disappearing" // the time after which messages disappear
 )
 
-// GroupChange is one change of a group as an inbox entry has it. Messages that
-// were sent after it have a larger message_id.
+// GroupChange is one change of a group, as an inbox entry. Later messages have a larger
+// message_id.
 type GroupChange struct {
 	MessageID        MessageID       `json:"message_id"`
 	GroupID          GroupID         `json:"group_id"`
 	Change           GroupChangeKind `json:"change"`
 	ByUserID         UserID          `json:"by_user_id"`
-	UserID           UserID          `json:"user_id,omitempty"`           // whom it happened to, where that is one person
-	Role             Role            `json:"role,omitempty"`              // which that person has since then
-	GroupName        string          `json:"group_name"`                  // since then
-	HistoryStorage   int             `json:"history_storage,omitempty"`   // since then
-	DisappearingDays int             `json:"disappearing_days,omitempty"` // of messages sent since then
+	UserID           UserID          `json:"user_id,omitempty"`           // the user that the change is about
+	Role             Role            `json:"role,omitempty"`              // of UserID, after the change
+	GroupName        string          `json:"group_name"`                  // after the change
+	HistoryStorage   int             `json:"history_storage,omitempty"`   // after the change
+	DisappearingDays int             `json:"disappearing_days,omitempty"` // of later messages
 	Timestamp        Timestamp       `json:"timestamp"`
 }
 
-// Type of the frame that the entry becomes.
+// Type returns the type of the entry's frame.
 func (*GroupChange) Type() FrameType { return TypeGroupUpdate }
 
-// StoredUpdate is an inbox entry: a group_update frame without its cursor. See
+// StoredUpdate returns the inbox entry: a group_update frame without its cursor. See
 // [AppendCursor].
 func (c *GroupChange) StoredUpdate() []byte { return EncodeFrame(c) }
 
-// Membership is when a person was a member of a group, in bucket MEMBERSHIPS.
+// Membership has the times in which a user was a member of a group, in bucket MEMBERSHIPS.
 type Membership struct {
 	Spans []Span `json:"spans"` // oldest first, at most MaxSpans
 }
 
-// Span is a time of membership, by the ids of the changes at its ends. One
-// without an end says that the person was about to become a member: whether they
-// are, the group says.
+// Span is a time of membership between the ids of two changes. A span without an end means
+// that a change was about to add the user. Only the group tells whether it did.
 type Span struct {
 	From MessageID `json:"from"`
 	To   MessageID `json:"to,omitempty"`
 }
 
-// MaxSpans bounds Membership.Spans: the oldest go, and those that history does
-// not reach back to.
+// MaxSpans bounds Membership.Spans. Close removes the oldest spans over it, and those older
+// than history.
 const MaxSpans = 64
 
-// Open begins a span, in place of one that began and never came to be.
+// Open begins a span. It replaces an open span.
 func (m Membership) Open(from MessageID) Membership {
 	return Membership{Spans: append(m.closed(), Span{From: from})}
 }
 
-// Close says that the person was a member in s. A span that was opened later
-// stays open. It may be called again.
+// Close records that the user was a member in s. A span that was opened later stays open.
+// Close may be called again with the same span.
 func (m Membership) Close(s Span) Membership {
 	spans := make([]Span, 0, len(m.Spans)+1)
 	oldest := s.To.Time() - HistoryDays*24*60*60*1000
@@ -209,7 +206,7 @@ func (m Membership) Close(s Span) Membership {
 	return Membership{Spans: spans[max(0, len(spans)-MaxSpans):]}
 }
 
-// IsOpen says whether a span has no end.
+// IsOpen reports whether a span has no end.
 func (m Membership) IsOpen() bool {
 	return slices.ContainsFunc(m.Spans, func(s Span) bool { return s.To == "" })
 }
@@ -218,14 +215,14 @@ func (m Membership) closed() []Span {
 	return slices.DeleteFunc(slices.Clone(m.Spans), func(s Span) bool { return s.To == "" })
 }
 
-// Seen are the spans of a person in a group, which may be nil: the times that are
-// over, and the present one by the group itself.
+// Seen returns the spans of a user in a group: the past ones, and the present one if the group
+// has the user as a member. The group may be nil.
 func (m Membership) Seen(u UserID, g *Group) []Span {
 	spans := m.closed()
 	if g == nil {
 		return spans
 	}
-	if g.Pending != nil { // not yet among those that are over
+	if g.Pending != nil { // a pending change may have ended a span
 		for _, gone := range g.Pending.Gone {
 			if s := (Span{From: gone.Since, To: g.Pending.Updates[0].MessageID}); gone.UserID == u && !slices.Contains(spans, s) {
 				spans = append(spans, s)
@@ -238,5 +235,5 @@ func (m Membership) Seen(u UserID, g *Group) []Span {
 	return spans
 }
 
-// Has says whether a message of that id was sent within the span.
+// Has reports whether the message with that id was sent within the span.
 func (s Span) Has(id MessageID) bool { return id > s.From && (s.To == "" || id < s.To) }

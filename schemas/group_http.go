@@ -5,13 +5,13 @@ package schemas
 // NewGroup is the body of POST /groups.
 type NewGroup struct {
 	GroupName        string   `json:"group_name"`
-	Members          []UserID `json:"members,omitempty"`           // besides the one who asks
+	Members          []UserID `json:"members,omitempty"`           // without the creator
 	HistoryStorage   int      `json:"history_storage,omitempty"`   // 0 or HistoryDays
 	DisappearingDays int      `json:"disappearing_days,omitempty"` // see [DisappearingDays]
 }
 
-// Validate checks the form of all fields; by is who asks.
-func (n *NewGroup) Validate(by UserID) *Error {
+// Validate checks the form of all fields.
+func (n *NewGroup) Validate(creator UserID) *Error {
 	if e := validateGroupName(n.GroupName); e != nil {
 		return e
 	}
@@ -21,13 +21,13 @@ func (n *NewGroup) Validate(by UserID) *Error {
 	if e := validateDisappearingDays(n.DisappearingDays); e != nil {
 		return e
 	}
-	seen := map[UserID]bool{by: true}
+	seen := map[UserID]bool{creator: true}
 	for _, u := range n.Members {
 		if _, err := ParseUserID(string(u)); err != nil {
 			return InvalidField("members", "%v.", err)
 		}
 		if seen[u] {
-			return InvalidField("members", "names %q twice; you yourself are a member without being named.", clip(string(u)))
+			return InvalidField("members", "has %q twice. The creator is a member without being listed.", clip(string(u)))
 		}
 		seen[u] = true
 	}
@@ -41,7 +41,7 @@ type GroupPatch struct {
 	DisappearingDays *int    `json:"disappearing_days,omitempty"`
 }
 
-// Validate checks the fields that are there.
+// Validate checks the fields that are set.
 func (p *GroupPatch) Validate() *Error {
 	if p.GroupName != nil {
 		if e := validateGroupName(*p.GroupName); e != nil {
@@ -65,7 +65,7 @@ func validateGroupName(name string) *Error {
 
 func validateHistoryStorage(days int) *Error {
 	if days != 0 && days != HistoryDays {
-		return InvalidField("history_storage", "is 0 or %d.", HistoryDays)
+		return InvalidField("history_storage", "must be 0 or %d.", HistoryDays)
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func validateHistoryStorage(days int) *Error {
 // NewMember is the body of POST /groups/{group_id}/members.
 type NewMember struct {
 	UserID UserID `json:"user_id"`
-	Role   Role   `json:"role,omitempty"` // RoleMember unless said
+	Role   Role   `json:"role,omitempty"` // default: RoleMember
 }
 
 // Validate checks the form of both fields.
@@ -82,7 +82,7 @@ func (n *NewMember) Validate() *Error {
 		return InvalidField("user_id", "%v.", err)
 	}
 	if n.Role != "" && n.Role != RoleMember && n.Role != RoleAdmin {
-		return InvalidField("role", "is %q or %q; a group has one owner, who can make another member the owner.", RoleMember, RoleAdmin)
+		return InvalidField("role", "must be %q or %q. A group has one owner, who can make another member the owner.", RoleMember, RoleAdmin)
 	}
 	return nil
 }
@@ -95,19 +95,19 @@ type RoleChange struct {
 // Validate checks the role.
 func (c *RoleChange) Validate() *Error {
 	if c.Role != RoleOwner && c.Role != RoleAdmin && c.Role != RoleMember {
-		return InvalidField("role", "is %q, %q or %q.", RoleOwner, RoleAdmin, RoleMember)
+		return InvalidField("role", "must be %q, %q or %q.", RoleOwner, RoleAdmin, RoleMember)
 	}
 	return nil
 }
 
-// GroupInfo is a group as a member sees it: the answer to every request for one.
+// GroupInfo is a group as its members see it. It answers every request for a group.
 type GroupInfo struct {
 	GroupID          GroupID       `json:"group_id"`
 	GroupName        string        `json:"group_name"`
 	CreatedAt        Timestamp     `json:"created_at"`
 	HistoryStorage   int           `json:"history_storage"`
 	DisappearingDays int           `json:"disappearing_days"`
-	Members          []GroupMember `json:"members"` // the longest-standing first
+	Members          []GroupMember `json:"members"` // in the order in which they joined
 }
 
 // GroupMember is one member of a [GroupInfo].
@@ -117,7 +117,7 @@ type GroupMember struct {
 	Since  Timestamp `json:"since"`
 }
 
-// Info is what members see of the group.
+// Info returns the group as its members see it.
 func (g *Group) Info() GroupInfo {
 	info := GroupInfo{GroupID: g.GroupID, GroupName: g.GroupName, CreatedAt: g.CreatedAt,
 		HistoryStorage: g.HistoryStorage, DisappearingDays: g.DisappearingDays, Members: make([]GroupMember, 0, len(g.Members))}
@@ -135,26 +135,26 @@ type GroupSummary struct {
 	HistoryStorage   int       `json:"history_storage"`
 	DisappearingDays int       `json:"disappearing_days"`
 	MemberCount      int       `json:"member_count"`
-	Role             Role      `json:"role"` // of the one who asks
+	Role             Role      `json:"role"` // of the caller
 }
 
-// Summary is the group in the list of a member.
+// Summary returns the group for the list of member m.
 func (g *Group) Summary(m Member) GroupSummary {
 	return GroupSummary{GroupID: g.GroupID, GroupName: g.GroupName, CreatedAt: g.CreatedAt,
 		HistoryStorage: g.HistoryStorage, DisappearingDays: g.DisappearingDays, MemberCount: len(g.Members), Role: m.Role}
 }
 
-// GroupReceipts answers GET /groups/{group_id}/receipts: how many of those whom a
-// message of the caller went to have it, and how far each of them is.
+// GroupReceipts answers GET /groups/{group_id}/receipts: how many receivers have a message of
+// the caller, and the watermarks of each.
 type GroupReceipts struct {
 	MessageID MessageID      `json:"message_id"`
-	Members   int            `json:"members"`   // of now whom the message went to, besides the caller
-	Delivered int            `json:"delivered"` // of them
-	Read      int            `json:"read"`      // of them, as far as the caller may see
-	Items     []GroupReceipt `json:"items"`     // one each
+	Members   int            `json:"members"`   // the receivers who are members now, without the caller
+	Delivered int            `json:"delivered"` // how many of them have received it
+	Read      int            `json:"read"`      // how many of them have read it, as far as the caller may see
+	Items     []GroupReceipt `json:"items"`     // one for each of them
 }
 
-// GroupReceipt is how far one member is in the messages of a group.
+// GroupReceipt has the watermarks of one member in the messages of a group.
 type GroupReceipt struct {
 	UserID        UserID    `json:"user_id"`
 	DeliveredUpTo MessageID `json:"delivered_up_to,omitempty"`

@@ -9,9 +9,9 @@ import (
 // ContentType is the media type of HTTP bodies, in both directions.
 const ContentType = "application/json"
 
-// CheckContentType refuses the Content-Type header of a request that has a body, unless it
-// is there once and says JSON in UTF-8. Web pages of other origins can send other types
-// without a preflight of CORS, so a body of another type must have no effect.
+// CheckContentType checks the Content-Type header of a request with a body: it must be present
+// once and name JSON in UTF-8. Web pages of other origins can send other types without a CORS
+// preflight, so a body of another type must have no effect.
 func CheckContentType(header []string) *Error {
 	if len(header) == 1 {
 		kind, params, err := mime.ParseMediaType(header[0])
@@ -20,10 +20,10 @@ func CheckContentType(header []string) *Error {
 			return nil
 		}
 	}
-	return Errorf(CodeUnsupportedType, "Content-Type: is %q; send the body as %s, in UTF-8.", clip(strings.Join(header, ", ")), ContentType)
+	return Errorf(CodeUnsupportedType, "Content-Type: is %q. Send the body as %s in UTF-8.", clip(strings.Join(header, ", ")), ContentType)
 }
 
-// Status is the outcome that stands in every HTTP answer.
+// Status is the outcome in every HTTP answer.
 type Status string
 
 // Values of Status.
@@ -32,21 +32,21 @@ const (
 	StatusFailed  Status = "failed"
 )
 
-// Answer is the envelope of every HTTP answer: data or error, never both.
+// Answer is the body of every HTTP answer. It has data or an error, never both.
 type Answer struct {
 	Status Status          `json:"status"`
 	Data   json.RawMessage `json:"data,omitempty"`
 	Error  *AnswerError    `json:"error,omitempty"`
 }
 
-// AnswerError is an [Error] as HTTP says it.
+// AnswerError is an [Error] in an HTTP answer.
 type AnswerError struct {
 	Code         Code   `json:"code"`
 	Message      string `json:"message"`
 	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
 }
 
-// Credentials are the body of POST /accounts.
+// Credentials is the body of POST /accounts.
 type Credentials struct {
 	UserID   UserID `json:"user_id"`
 	Password string `json:"password"`
@@ -69,8 +69,8 @@ func (c *Credentials) Validate() *Error {
 	return nil
 }
 
-// Login is the body of POST /sessions. Its fields are what somebody typed: one that no
-// account can have is as wrong as any other.
+// Login is the body of POST /sessions. Its fields are the input of a user. A name that no
+// account can have gets the same error as any other wrong name.
 type Login struct {
 	UserID   string `json:"user_id"`
 	Password string `json:"password"`
@@ -100,13 +100,13 @@ type AccountDeleted struct {
 	Kept      []Kept    `json:"kept"`
 }
 
-// Kept is what other people keep of somebody who deletes the account.
+// Kept is data of a deleted account that other users keep.
 type Kept struct {
 	Where KeptWhere `json:"where"`
-	What  string    `json:"what"` // a sentence for the person
+	What  string    `json:"what"` // a sentence for the user
 }
 
-// KeptWhere is where it is kept. The list only grows.
+// KeptWhere is the place of the data. The list is append-only.
 type KeptWhere string
 
 // Values of KeptWhere.
@@ -115,7 +115,7 @@ const (
 	KeptInHistory  KeptWhere = "history"
 	KeptOnDevices  KeptWhere = "devices"
 	KeptInSettings KeptWhere = "settings"
-	KeptAsName     KeptWhere = "name" // which nobody else may take for a time
+	KeptAsName     KeptWhere = "name" // reserved for a time
 )
 
 // NewDevice is the body of POST /devices.
@@ -131,7 +131,7 @@ type DeviceInfo struct {
 	LastActive Timestamp `json:"last_active,omitempty"` // to the day
 }
 
-// Info is what a client may know of a device.
+// Info returns the fields of a device that its user sees.
 func (d Device) Info() DeviceInfo {
 	return DeviceInfo{DeviceID: d.DeviceID, Name: d.Name, CreatedAt: d.CreatedAt, LastActive: d.LastActive}
 }
@@ -143,18 +143,20 @@ type SettingsChange struct {
 	ReadReceipts   *bool     `json:"read_receipts,omitempty"`
 }
 
-// Validate checks the fields that are there.
+// Validate checks the fields that are set.
 func (c *SettingsChange) Validate() *Error {
-	if h := c.HistoryStorage; h != nil && *h != 0 && *h != HistoryDays {
-		return InvalidField("history_storage", "is 0 or %d.", HistoryDays)
+	if h := c.HistoryStorage; h != nil {
+		if e := validateHistoryStorage(*h); e != nil {
+			return e
+		}
 	}
 	if l := c.LastSeen; l != nil && *l != LastSeenEveryone && *l != LastSeenNobody {
-		return InvalidField("last_seen", "is %q or %q.", LastSeenEveryone, LastSeenNobody)
+		return InvalidField("last_seen", "must be %q or %q.", LastSeenEveryone, LastSeenNobody)
 	}
 	return nil
 }
 
-// Apply changes s; now becomes history_since where history is switched on.
+// Apply returns s with the change. HistorySince becomes now if the change switches history on.
 func (c *SettingsChange) Apply(s Settings, now Timestamp) Settings {
 	if c.HistoryStorage != nil {
 		switch {
@@ -181,19 +183,19 @@ type UserSettings struct {
 	ReadReceipts   bool     `json:"read_receipts"`
 }
 
-// Public is what the person sees of their settings.
+// Public returns the settings that the user sees.
 func (s Settings) Public() UserSettings {
 	return UserSettings{HistoryStorage: s.HistoryStorage, LastSeen: s.LastSeen, ReadReceipts: s.ReadReceipts}
 }
 
-// ReadMarks answers GET /reads: how far the user has read each chat, at most
-// MaxReadMarks chats, the one that was read last at the end.
+// ReadMarks answers GET /reads: how far the user has read each chat. It has at most
+// MaxReadMarks chats, the chat of the latest mark last.
 type ReadMarks struct {
 	Items []ReadMark `json:"items"`
-	Next  string     `json:"next,omitempty"` // there are more: ask for them with after
+	Next  string     `json:"next,omitempty"` // the parameter after for the next page, if there is one
 }
 
-// ReadMark is how far a user has read one chat.
+// ReadMark is the last message of a chat that a user has read.
 type ReadMark struct {
 	Chat     string    `json:"chat"` // the participant, as the user names it
 	ReadUpTo MessageID `json:"read_up_to"`
@@ -207,14 +209,13 @@ type BlockList struct {
 	UserIDs []UserID `json:"user_ids"` // ascending
 }
 
-// HistoryMessage is one message of GET /history and GET /chat, as it is after all
-// that was done to it.
+// HistoryMessage is one message of GET /history and GET /chat after its updates.
 type HistoryMessage struct {
 	MessageID  MessageID  `json:"message_id"`
 	SenderID   UserID     `json:"sender_id"`
 	ReceiverID UserID     `json:"receiver_id,omitempty"`
 	GroupID    GroupID    `json:"group_id,omitempty"`
-	Content    string     `json:"content"` // empty where it was deleted
+	Content    string     `json:"content"` // empty if it was deleted
 	Timestamp  Timestamp  `json:"timestamp"`
 	ReplyTo    MessageID  `json:"reply_to,omitempty"`
 	ExpiresAt  Timestamp  `json:"expires_at,omitempty"`
@@ -223,7 +224,7 @@ type HistoryMessage struct {
 	Reactions  []Reaction `json:"reactions,omitempty"` // at most MaxReactions
 }
 
-// History is what a page of history shows of a message.
+// History returns the message for a page of history.
 func (m *MessageState) History() HistoryMessage {
 	return HistoryMessage{MessageID: m.MessageID, SenderID: m.SenderID, ReceiverID: m.ReceiverID,
 		GroupID: m.GroupID, Content: m.Content, Timestamp: m.Timestamp, ReplyTo: m.ReplyTo,
@@ -232,12 +233,12 @@ func (m *MessageState) History() HistoryMessage {
 
 // UserStatus answers GET /user/{user_id}/status.
 type UserStatus struct {
-	LastActiveTime  Timestamp `json:"last_active_time,omitempty"` // absent where hidden or unknown
+	LastActiveTime  Timestamp `json:"last_active_time,omitempty"` // absent if it is hidden or unknown
 	ConnectionState string    `json:"connection_state"`           // "online", "online 5 minutes ago" or "offline"
 }
 
-// Readiness answers GET /readyz. Missing says what Roost cannot serve without;
-// Degraded what waits while messages flow on.
+// Readiness answers GET /readyz. Missing has the failed parts without which Roost cannot
+// serve. Degraded has the failed parts that users can send and receive messages without.
 type Readiness struct {
 	Ready    bool              `json:"ready"`
 	Missing  map[string]string `json:"missing,omitempty"`

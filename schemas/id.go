@@ -7,28 +7,27 @@ import (
 	"unicode/utf8"
 )
 
-// UserID names a person. It is any UTF-8 text of 1 to 128 bytes that does not
-// start with "g-" and holds no control character; ".", ".." and "/" are none, because
-// no path can name them: clients and proxies take them out, however they are escaped. The built-in
+// UserID identifies a user. It is any UTF-8 text of 1 to 128 bytes that does not start with
+// "g-" and has no control character. The texts ".", ".." and "/" are not allowed, because no
+// URL path can hold them: clients and proxies remove them, even if they are escaped. Built-in
 // accounts allow less, see [ParseAccountName].
 type UserID string
 
-// DeviceID names one device of one user: a ULID made by the server.
+// DeviceID identifies one device of one user: a ULID from the server.
 type DeviceID string
 
-// GroupID names a group chat: "g-" and a ULID, made by the server.
+// GroupID identifies a group: "g-" and a ULID from the server.
 type GroupID string
 
-// MessageID names a message: a ULID made by the server whose time part is a
-// hybrid logical clock, so ids compare as text in the order in which they were
-// made after one another.
+// MessageID identifies a message: a ULID from the server. Its time part is a hybrid logical
+// clock. So if one id is created after another, it is also larger as text.
 type MessageID string
 
-// SessionID names one WebSocket connection of one device: a ULID.
+// SessionID identifies one WebSocket connection of one device: a ULID.
 type SessionID string
 
-// ClientMessageID is the number that a device gave its send: positive, increasing and
-// at most [MaxNumber]. The same number sent again is the same message.
+// ClientMessageID is the number of a device's send: positive, increasing and at most
+// [MaxNumber]. A retry has the same number.
 type ClientMessageID int64
 
 // Cursor is a position in one device's inbox, opaque to clients.
@@ -37,9 +36,9 @@ type Cursor string
 // Timestamp is milliseconds since 1970, UTC.
 type Timestamp int64
 
-// ChatID names a chat inside the server: a group id, or for the chat of two
-// users both their tokens, sorted, so that both name it alike. Clients never
-// see it; they name a chat by its participant.
+// ChatID identifies a chat inside the server: a group id, or the sorted tokens of the two
+// users of a 1:1 chat, so it is the same for both. Clients never see it. They name a chat by
+// its participant.
 type ChatID string
 
 const (
@@ -49,17 +48,16 @@ const (
 	ulidLen             = 26
 )
 
-// Now is the current time as a Timestamp.
+// Now returns the current time as a Timestamp.
 func Now() Timestamp { return TimestampOf(time.Now()) }
 
 // TimestampOf converts t.
 func TimestampOf(t time.Time) Timestamp { return Timestamp(t.UnixMilli()) }
 
-// Time converts back.
+// Time converts t back.
 func (t Timestamp) Time() time.Time { return time.UnixMilli(int64(t)).UTC() }
 
-// ParseTimestamp reads a timestamp as it stands in a URL: digits alone, from 1 to
-// [MaxNumber].
+// ParseTimestamp reads a timestamp of a URL: only digits, from 1 to [MaxNumber].
 func ParseTimestamp(s string) (Timestamp, error) {
 	const most = 16 // digits of MaxNumber
 	n := int64(0)
@@ -71,12 +69,12 @@ func ParseTimestamp(s string) (Timestamp, error) {
 		n = n*10 + int64(s[i]-'0')
 	}
 	if n <= 0 || n > MaxNumber || s[0] == '0' {
-		return 0, fmt.Errorf("a timestamp is milliseconds since 1970, from 1 to 2^53-1, in digits alone")
+		return 0, fmt.Errorf("a timestamp is milliseconds since 1970, from 1 to 2^53-1, in digits only")
 	}
 	return Timestamp(n), nil
 }
 
-// ParseUserID accepts what [UserID] describes.
+// ParseUserID accepts every [UserID].
 func ParseUserID(s string) (UserID, error) {
 	switch {
 	case s == "":
@@ -84,9 +82,9 @@ func ParseUserID(s string) (UserID, error) {
 	case len(s) > maxUserIDBytes:
 		return "", fmt.Errorf("a user id has at most %d bytes, this one has %d", maxUserIDBytes, len(s))
 	case strings.HasPrefix(s, groupPrefix):
-		return "", fmt.Errorf("a user id does not start with %q, which names groups", groupPrefix)
+		return "", fmt.Errorf("a user id does not start with %q, because that is a group id", groupPrefix)
 	case s == "." || s == ".." || s == "/":
-		return "", fmt.Errorf("a user id is none of \".\", \"..\" and \"/\", which no path of a URL can name")
+		return "", fmt.Errorf("a user id is not \".\", \"..\" or \"/\", because no URL path can hold it")
 	case !utf8.ValidString(s):
 		return "", fmt.Errorf("a user id is UTF-8 text, this one is not")
 	}
@@ -98,8 +96,8 @@ func ParseUserID(s string) (UserID, error) {
 	return UserID(s), nil
 }
 
-// ParseAccountName accepts the ids of built-in accounts: 1 to 64 of
-// A-Z a-z 0-9 _ -, not starting with "g-".
+// ParseAccountName accepts the user ids of built-in accounts: 1 to 64 of A-Z a-z 0-9 _ -,
+// not starting with "g-".
 func ParseAccountName(s string) (UserID, error) {
 	if len(s) > maxAccountNameBytes {
 		return "", fmt.Errorf("a user id has at most %d characters, this one has %d", maxAccountNameBytes, len(s))
@@ -115,7 +113,7 @@ func ParseAccountName(s string) (UserID, error) {
 // ParseDeviceID accepts a canonical ULID.
 func ParseDeviceID(s string) (DeviceID, error) {
 	if !isULID(s) {
-		return "", fmt.Errorf("a device id is a ULID of %d characters, as the server made it", ulidLen)
+		return "", fmt.Errorf("a device id is a ULID of %d characters from the server", ulidLen)
 	}
 	return DeviceID(s), nil
 }
@@ -123,7 +121,7 @@ func ParseDeviceID(s string) (DeviceID, error) {
 // ParseMessageID accepts a canonical ULID.
 func ParseMessageID(s string) (MessageID, error) {
 	if !isULID(s) {
-		return "", fmt.Errorf("a message id is a ULID of %d characters, as the server made it", ulidLen)
+		return "", fmt.Errorf("a message id is a ULID of %d characters from the server", ulidLen)
 	}
 	return MessageID(s), nil
 }
@@ -131,12 +129,13 @@ func ParseMessageID(s string) (MessageID, error) {
 // ParseGroupID accepts "g-" and a canonical ULID.
 func ParseGroupID(s string) (GroupID, error) {
 	if !strings.HasPrefix(s, groupPrefix) || !isULID(s[len(groupPrefix):]) {
-		return "", fmt.Errorf("a group id is %q and a ULID, as the server made it", groupPrefix)
+		return "", fmt.Errorf("a group id is %q and a ULID from the server", groupPrefix)
 	}
 	return GroupID(s), nil
 }
 
-// Participant is the other end of a chat: exactly one of its fields is set.
+// Participant is a user's name of a chat: the other user of a 1:1 chat, or the group.
+// Exactly one field is set.
 type Participant struct {
 	User  UserID
 	Group GroupID
@@ -152,7 +151,7 @@ func ParseParticipant(s string) (Participant, error) {
 	return Participant{User: u}, err
 }
 
-// ChatWith is the chat that owner means by participant p.
+// ChatWith returns the chat that owner names by participant p.
 func ChatWith(owner UserID, p Participant) ChatID {
 	if p.Group != "" {
 		return ChatID(p.Group)
@@ -164,7 +163,7 @@ func ChatWith(owner UserID, p Participant) ChatID {
 	return ChatID(a + "." + b)
 }
 
-// Users are the two users of a 1:1 chat; ok is false for a group.
+// Users returns the two users of a 1:1 chat. ok is false for a group.
 func (c ChatID) Users() (a, b UserID, ok bool) {
 	left, right, found := strings.Cut(string(c), ".")
 	if !found {
@@ -175,7 +174,7 @@ func (c ChatID) Users() (a, b UserID, ok bool) {
 	return a, b, errA == nil && errB == nil
 }
 
-// Time is when the message was made, to the millisecond, by its clock.
+// Time returns when the id was created, in milliseconds of the server's clock.
 func (m MessageID) Time() Timestamp {
 	if len(m) != ulidLen {
 		return 0
@@ -187,8 +186,8 @@ func (m MessageID) Time() Timestamp {
 	return Timestamp(ms)
 }
 
-// MessageIDAt is the smallest message id of that millisecond, or of the first
-// or last possible one where t is outside of what a ULID holds.
+// MessageIDAt returns the smallest message id of that millisecond. If t is outside the range
+// of a ULID, it uses the nearest millisecond of the range.
 func MessageIDAt(t Timestamp) MessageID {
 	const last = 1<<48 - 1
 	ms := min(max(int64(t), 0), last)
@@ -205,7 +204,7 @@ func MessageIDAt(t Timestamp) MessageID {
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// crockfordValue is the place of each byte in crockford; -1 where it has none.
+// crockfordValue is the index of each byte in crockford, or -1.
 var crockfordValue = func() (t [256]int8) {
 	for c := range t {
 		t[c] = int8(strings.IndexByte(crockford, byte(c)))
@@ -225,9 +224,9 @@ func isULID(s string) bool {
 	return true
 }
 
-// Token is the user id as it stands in a NATS subject or a KV key: itself on
-// A-Z a-z 0-9 _ -, and "=XX" in hexadecimal for every other byte. Two users
-// never share a token, and [ParseUserToken] reads it back.
+// Token returns the user id in the form of a NATS subject or KV key. A-Z a-z 0-9 _ - stay,
+// and every other byte becomes "=XX" in hexadecimal. No two users share a token, and
+// [ParseUserToken] reads it back.
 func (u UserID) Token() string {
 	for i := 0; i < len(u); i++ {
 		if !safeByte(u[i]) {
@@ -250,8 +249,8 @@ func escape(s string) string {
 	return string(b)
 }
 
-// ParseUserToken reads what [UserID.Token] wrote, and nothing else: every user
-// id has exactly one token.
+// ParseUserToken reads a token of [UserID.Token]. It refuses any other form, so every user id
+// has exactly one token.
 func ParseUserToken(s string) (UserID, error) {
 	raw := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -274,7 +273,7 @@ func ParseUserToken(s string) (UserID, error) {
 		return "", err
 	}
 	if u.Token() != s {
-		return "", fmt.Errorf("the token %q is not in its one canonical form", s)
+		return "", fmt.Errorf("the token %q is not in its canonical form", s)
 	}
 	return u, nil
 }

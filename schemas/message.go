@@ -5,42 +5,43 @@ import (
 	"fmt"
 )
 
-// Message is one message as history keeps it and as subscribers of msg.… see it, or
-// an update: a change of another message, which travels as a message does.
+// Message is a message or an update, as history keeps it and as the subscribers of msg.…
+// receive it. An update changes another message and takes the same way as a message.
 type Message struct {
 	MessageID         MessageID       `json:"message_id"`
 	SenderID          UserID          `json:"sender_id"`
 	ReceiverID        UserID          `json:"receiver_id,omitempty"` // this or
 	GroupID           GroupID         `json:"group_id,omitempty"`    // this
-	Content           string          `json:"content"`               // of an update perhaps empty, see [MessageChange]
-	Timestamp         Timestamp       `json:"timestamp"`             // when the server accepted it
+	Content           string          `json:"content"`               // of an update it may be empty, see [MessageChange]
+	Timestamp         Timestamp       `json:"timestamp"`             // the time at which the server accepted it
 	ReplyTo           MessageID       `json:"reply_to,omitempty"`
 	SenderDeviceID    DeviceID        `json:"sender_device_id,omitempty"`
 	MessageIDByClient ClientMessageID `json:"message_id_by_client,omitempty"`
-	Change            MessageChange   `json:"change,omitempty"`            // of an update, what it does
-	TargetMessageID   MessageID       `json:"target_message_id,omitempty"` // and to which message
-	ExpiresAt         Timestamp       `json:"expires_at,omitempty"`        // when it disappears, if at all
+	Change            MessageChange   `json:"change,omitempty"`            // only in updates
+	TargetMessageID   MessageID       `json:"target_message_id,omitempty"` // only in updates: the message that it changes
+	ExpiresAt         Timestamp       `json:"expires_at,omitempty"`        // the time at which it disappears; 0: never
 }
 
-// To is whom it is for.
+// To returns the receiver: a user or a group.
 func (m *Message) To() Participant { return Participant{User: m.ReceiverID, Group: m.GroupID} }
 
-// IsUpdate says whether it changes another message.
+// IsUpdate reports whether it changes another message.
 func (m *Message) IsUpdate() bool { return m.Change != "" }
 
-// Expired says whether it has disappeared at the time now.
+// Expired reports whether it has disappeared at the time now.
 func (m *Message) Expired(now Timestamp) bool { return m.ExpiresAt != 0 && m.ExpiresAt <= now }
 
-// Chat is the chat that the message belongs to.
+// Chat returns the chat of the message.
 func (m *Message) Chat() ChatID {
 	return ChatWith(m.SenderID, m.To())
 }
 
-// Encode writes the message as JSON, the form in stream MESSAGES.
+// Encode encodes the message as JSON, the form in stream MESSAGES.
 func (m *Message) Encode() []byte { return appendObject(m) }
 
-// DecodeMessage reads what [Message.Encode] wrote and checks that it can be
-// stored: ids parse, content is there. It is the mirror's judge of poison.
+// DecodeMessage reads the output of [Message.Encode] and checks that history can store the
+// message: its ids are valid, and it has content. The mirror terminates a message for which
+// DecodeMessage fails.
 func DecodeMessage(data []byte) (Message, error) {
 	s := scanner{rest: data}
 	var m Message
@@ -72,9 +73,9 @@ func DecodeMessage(data []byte) (Message, error) {
 	return m, nil
 }
 
-// StoredMessage is an inbox entry: an incoming_message or message_update frame
-// without its cursor, so that the bytes are built once for all devices and a frame is
-// a copy and a suffix. See [AppendCursor].
+// StoredMessage returns the inbox entry of the message: its incoming_message or message_update
+// frame without the cursor. So the server encodes the bytes once for all devices, and
+// [AppendCursor] completes the frame of each.
 func (m *Message) StoredMessage() []byte {
 	if m.IsUpdate() {
 		return appendFrame(TypeMessageUpdate, m)
@@ -82,10 +83,9 @@ func (m *Message) StoredMessage() []byte {
 	return appendFrame(TypeIncomingMessage, m)
 }
 
-// AppendCursor appends to dst the frame that an inbox entry becomes for a
-// device: the entry and the position that it has in that device's inbox. The
-// server made both, so the entry is an object with members and the cursor needs
-// no escaping.
+// AppendCursor appends to dst the frame of an inbox entry for a device: the entry with its
+// cursor. The server creates both, so the entry is an object with members, and the cursor
+// needs no escapes.
 func AppendCursor(dst, entry []byte, cursor Cursor) []byte {
 	dst = append(dst, entry[:len(entry)-1]...)
 	dst = append(dst, `,"cursor":"`...)
@@ -93,7 +93,7 @@ func AppendCursor(dst, entry []byte, cursor Cursor) []byte {
 	return append(dst, `"}`...)
 }
 
-// EntryHead is what a gateway needs to know of an inbox entry that it delivers.
+// EntryHead has the fields of an inbox entry that a gateway reads to deliver it.
 type EntryHead struct {
 	Type      FrameType `json:"type"`
 	MessageID MessageID `json:"message_id"`
@@ -102,7 +102,7 @@ type EntryHead struct {
 	ExpiresAt Timestamp `json:"expires_at"`
 }
 
-// IsSend says whether somebody sent it: it is a message or an update.
+// IsSend reports whether a user sent the entry: it is a message or an update.
 func (h *EntryHead) IsSend() bool {
 	return h.Type == TypeIncomingMessage || h.Type == TypeMessageUpdate
 }

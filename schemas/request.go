@@ -6,9 +6,8 @@ import (
 	"fmt"
 )
 
-// Requests are the last requests of a user that make something and came with an
-// Idempotency-Key, in bucket REQUESTS: a retry of one finds the id that the first one
-// reserved, and makes the same thing or nothing.
+// Requests holds the last requests of a user with an Idempotency-Key, in bucket REQUESTS. A
+// retry finds the id that the first request reserved, so it creates nothing twice.
 type Requests struct {
 	Requests []Request `json:"requests"` // oldest first, at most MaxRequests, none older than RequestMemory
 }
@@ -17,11 +16,11 @@ type Requests struct {
 type Request struct {
 	Route   string `json:"route"`    // method and pattern of the path
 	KeyHash string `json:"key_hash"` // of the Idempotency-Key, see [NewRequest]
-	// RequestHash is of path and body: a retry has the same. Empty of an account, which
-	// is compared by its password.
+	// RequestHash is the hash of path and body: a retry has the same. It is empty for an
+	// account, because there the server compares the password.
 	RequestHash string `json:"request_hash,omitempty"`
-	// ID is that of what the request makes, without the "g-" of a group. Its time is
-	// when the request came first.
+	// ID is the reserved id of the new thing, without the "g-" of a group. Its time is
+	// the time of the first request.
 	ID MessageID `json:"id"`
 }
 
@@ -29,8 +28,8 @@ type Request struct {
 const (
 	IdempotencyKeyHeader   = "Idempotency-Key"
 	MaxIdempotencyKeyBytes = 128
-	MaxRequests            = 64                  // of a user; the oldest go
-	RequestMemory          = 24 * 60 * 60 * 1000 // ms for which a request is remembered
+	MaxRequests            = 64                  // per user; more evict the oldest
+	RequestMemory          = 24 * 60 * 60 * 1000 // in ms; then a request expires
 )
 
 // ValidateIdempotencyKey accepts 1 to MaxIdempotencyKeyBytes visible characters of ASCII.
@@ -45,27 +44,28 @@ func ValidateIdempotencyKey(key string) *Error {
 	return nil
 }
 
-// NewRequest is the request of a body under a key, which a client made up, without its
-// ID. How the body was written as JSON makes no difference.
+// NewRequest returns the request for a body under a client's key, without its ID. The form of
+// the JSON body does not affect it.
 func NewRequest(route, key, path string, body any) Request {
 	return Request{Route: route, KeyHash: shortHash(route, key), RequestHash: shortHash(path, string(Encode(body)))}
 }
 
-// Find finds a request under the same key, as long as it is remembered at the time now.
+// Find returns the request with the same key, unless it has expired at the time now.
 func (r Requests) Find(q Request, now Timestamp) (Request, bool) {
 	for _, one := range r.Requests {
-		if one.KeyHash == q.KeyHash && one.remembered(now) {
+		if one.KeyHash == q.KeyHash && !one.expired(now) {
 			return one, true
 		}
 	}
 	return Request{}, false
 }
 
-// With adds a request, and forgets the oldest ones.
+// With returns r with another request, without expired requests and without the oldest ones
+// over MaxRequests.
 func (r Requests) With(q Request, now Timestamp) Requests {
 	kept := make([]Request, 0, len(r.Requests)+1)
 	for _, one := range r.Requests {
-		if one.remembered(now) {
+		if !one.expired(now) {
 			kept = append(kept, one)
 		}
 	}
@@ -73,14 +73,14 @@ func (r Requests) With(q Request, now Timestamp) Requests {
 	return Requests{Requests: kept[max(0, len(kept)-MaxRequests):]}
 }
 
-func (q Request) remembered(now Timestamp) bool { return now-q.ID.Time() < RequestMemory }
+func (q Request) expired(now Timestamp) bool { return now-q.ID.Time() >= RequestMemory }
 
-// ErrOtherRequest says that the Idempotency-Key was used for something else.
+// ErrOtherRequest returns the error of an Idempotency-Key that was used for another request.
 func ErrOtherRequest() *Error {
-	return Errorf(CodeConflict, "%s: was used for another request. Make a new key for each thing that you want made.", IdempotencyKeyHeader)
+	return Errorf(CodeConflict, "%s: was used for another request. Use a new key for each thing to create.", IdempotencyKeyHeader)
 }
 
-// shortHash is 16 bytes of SHA-256 over some texts, in base64url.
+// shortHash returns the first 16 bytes of the SHA-256 of the parts, in base64url.
 func shortHash(parts ...string) string {
 	var b []byte
 	for _, p := range parts {
@@ -90,14 +90,14 @@ func shortHash(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// AccountKey is what an [Account] keeps of the Idempotency-Key that it was made with.
+// AccountKey returns the hash of the Idempotency-Key that an [Account] keeps.
 func AccountKey(key string) string { return shortHash("POST /accounts", key) }
 
-// MadeWith says whether the account was made, within RequestMemory, by a request with
-// that key.
-func (a Account) MadeWith(key string, now Timestamp) bool {
+// CreatedWith reports whether a request with that key created the account within
+// RequestMemory.
+func (a Account) CreatedWith(key string, now Timestamp) bool {
 	return key != "" && a.KeyHash == AccountKey(key) && now-a.CreatedAt < RequestMemory
 }
 
-// GroupID is the id of the group that the request makes.
+// GroupID returns the id of the group that the request creates.
 func (q Request) GroupID() GroupID { return GroupID(fmt.Sprintf("%s%s", groupPrefix, q.ID)) }

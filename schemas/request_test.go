@@ -54,10 +54,10 @@ func TestNewRequest(t *testing.T) {
 		t.Errorf("another path: %+v", other)
 	}
 	a := schemas.Account{KeyHash: schemas.AccountKey("key"), CreatedAt: now}
-	if !a.MadeWith("key", now+1) || a.MadeWith("other", now+1) || a.MadeWith("", now+1) || a.MadeWith("key", now+schemas.RequestMemory) {
+	if !a.CreatedWith("key", now+1) || a.CreatedWith("other", now+1) || a.CreatedWith("", now+1) || a.CreatedWith("key", now+schemas.RequestMemory) {
 		t.Error("an account forgets the key that it was made with, or knows others")
 	}
-	if (schemas.Account{CreatedAt: now}).MadeWith("", now) {
+	if (schemas.Account{CreatedAt: now}).CreatedWith("", now) {
 		t.Error("an account without a key was made with none")
 	}
 }

@@ -7,22 +7,23 @@ import (
 	"unicode/utf8"
 )
 
-// A scanner reads the frames and records of every message without reflection,
-// where they look as clients and servers write them: a type in front, if there
-// is one, then members that the schema knows, each at most once and by its plain
-// name, whose values are positive whole numbers or text that is not empty.
+// A scanner reads without reflection the frames and records of every message, if they have
+// the plain form in which clients and servers usually write them. In that form, a frame
+// starts with its type. Then come members that the schema knows, each at most once and
+// without escapes in its name. Their values are positive whole numbers or text that is not
+// empty.
 //
-// Whatever is different, in the least or because it is wrong, is given up and
-// left to encoding/json and the checks of members.go: what such a frame means,
-// and what is said about a wrong one, is decided there alone.
+// The scanner gives up at any other form, also at invalid input. Then encoding/json decodes
+// the input and strict.go checks it, so only they decide what it means and which error it
+// gets.
 type scanner struct {
-	rest   []byte // what is not read yet; nil once it was given up
-	opened bool   // the object's brace is read
-	name   []byte // of the member whose value comes next
+	rest   []byte // the unread input; nil after the scanner gave up
+	opened bool   // the opening brace is read
+	name   []byte // the name of the member whose value comes next
 }
 
-// next reads the name of the next member; false at the end of the object and
-// where it was given up.
+// next reads the name of the next member. It returns false at the end of the object, and
+// after the scanner gave up.
 func (s *scanner) next() bool {
 	if !s.opened {
 		s.opened = true
@@ -30,7 +31,7 @@ func (s *scanner) next() bool {
 	} else {
 		s.rest = skipSpace(s.rest)
 		if len(s.rest) == 0 || s.rest[0] != ',' {
-			return false // done tells whether this is the end
+			return false // done reports whether this is the end
 		}
 		s.rest = s.rest[1:]
 	}
@@ -43,17 +44,16 @@ func (s *scanner) next() bool {
 	return true
 }
 
-// done says whether the object, and nothing but white space behind it, was read
-// to its end.
+// done reports whether the scanner has read the whole object, and only white space follows.
 func (s *scanner) done() bool {
 	s.cutByte('}')
 	return s.rest != nil && len(skipSpace(s.rest)) == 0
 }
 
-// giveUp ends the scan: next and done are false from now on.
+// giveUp ends the scan: next and done return false from now on.
 func (s *scanner) giveUp() { s.rest = nil }
 
-// frameType reads the first member, which names the frame.
+// frameType reads the first member, which is the type of the frame.
 func (s *scanner) frameType() []byte {
 	if !s.next() || string(s.name) != "type" && string(s.name) != "action" {
 		s.giveUp()
@@ -66,8 +66,8 @@ func (s *scanner) frameType() []byte {
 	return quoted[1 : len(quoted)-1]
 }
 
-// text reads a value into dst. A member that stands there twice finds its place
-// taken.
+// text reads a value into dst. If dst is set already, the member is repeated, and the
+// scanner gives up.
 func (s *scanner) text(dst *string) {
 	quoted := s.cutString()
 	if len(quoted) <= len(`""`) || *dst != "" || !utf8.Valid(quoted) {
@@ -87,7 +87,7 @@ func (s *scanner) text(dst *string) {
 
 // number reads a value into dst, as text does.
 func (s *scanner) number(dst *int64) {
-	const most = 18 // digits that always fit
+	const most = 18 // this many digits always fit
 	data := skipSpace(s.rest)
 	var n int64
 	i := 0
@@ -101,13 +101,13 @@ func (s *scanner) number(dst *int64) {
 	*dst, s.rest = n, data[i:]
 }
 
-// skipText reads past a value that nobody needs.
+// skipText reads a text and drops it.
 func (s *scanner) skipText() { s.cutString() }
 
-// skipNumber reads past a value that nobody needs.
+// skipNumber reads a number and drops it.
 func (s *scanner) skipNumber() {
-	var nobody int64
-	s.number(&nobody)
+	var dropped int64
+	s.number(&dropped)
 }
 
 func (s *scanner) cutByte(c byte) {
@@ -119,8 +119,8 @@ func (s *scanner) cutByte(c byte) {
 	s.rest = data[1:]
 }
 
-// cutString reads past a JSON string and returns it with its quotes and escapes;
-// nil where it was given up.
+// cutString reads a JSON string and returns it with its quotes and escapes. It returns nil
+// if the scanner gives up.
 func (s *scanner) cutString() []byte {
 	data := skipSpace(s.rest)
 	if len(data) == 0 || data[0] != '"' {
@@ -152,7 +152,7 @@ func (s *scanner) cutString() []byte {
 	return nil
 }
 
-// special are the bytes that JSON does not let stand for themselves in a string.
+// special has the bytes that a JSON string must escape, and the quote.
 var special = func() (t [256]bool) {
 	for c := range 0x20 {
 		t[c] = true
@@ -161,7 +161,7 @@ var special = func() (t [256]bool) {
 	return t
 }()
 
-// escapeLen is the length of the escape at the start of data; 0 where it is none.
+// escapeLen returns the length of the escape at the start of data, or 0 if it is not valid.
 func escapeLen(data []byte) int {
 	if len(data) < 2 {
 		return 0
@@ -178,8 +178,8 @@ func escapeLen(data []byte) int {
 	return 2
 }
 
-// resolve replaces the escapes in the inside of a JSON string, whose syntax was
-// checked; ok is false where one is half of a surrogate pair.
+// resolve replaces the escapes inside a JSON string of valid syntax. ok is false if one of
+// them is half of a surrogate pair.
 func resolve(inside []byte) (text string, ok bool) {
 	var b strings.Builder
 	b.Grow(len(inside))
@@ -220,7 +220,7 @@ func resolve(inside []byte) (text string, ok bool) {
 	}
 }
 
-// skipSpace is data behind its leading white space; nil stays nil.
+// skipSpace returns data without its leading white space. nil stays nil.
 func skipSpace(data []byte) []byte {
 	for len(data) > 0 && data[0] <= ' ' && (data[0] == ' ' || data[0] == '\n' || data[0] == '\t' || data[0] == '\r') {
 		data = data[1:]

@@ -1,15 +1,14 @@
 package schemas
 
-// What is read for every message, each in one switch over its members.
+// The frames and records that the server reads for every message, each with one switch over
+// its members.
 
-// scanned is a frame or record that is read without reflection where it has the
-// plain form that [scanner] describes. v.scan(s) fills v, which is empty, with
-// the members that are left; where s.done() is false then, v may be filled in
-// part.
+// scanned is a frame or record that a [scanner] can read. v.scan(s) sets the remaining
+// members in v, which is empty. If s.done() is false after that, v may be incomplete.
 type scanned interface{ scan(s *scanner) }
 
-// scanClientFrame is [DecodeClientFrame] for valid frames in the plain form; nil
-// for all others.
+// scanClientFrame decodes a valid frame in the plain form. It returns nil for any other
+// input.
 func scanClientFrame(data []byte) ClientFrame {
 	s := scanner{rest: data}
 	var frame ClientFrame
@@ -37,8 +36,7 @@ func scanClientFrame(data []byte) ClientFrame {
 	return frame
 }
 
-// scanServerFrame is [DecodeServerFrame] for frames in the plain form; nil for
-// all others.
+// scanServerFrame decodes a frame in the plain form. It returns nil for any other input.
 func scanServerFrame(data []byte) ServerFrame {
 	s := scanner{rest: data}
 	var frame ServerFrame
@@ -208,8 +206,7 @@ func (m *Message) scanMember(s *scanner) {
 	}
 }
 
-// scan reads the head of a message's entry, and of the rest only whether it is
-// JSON.
+// scan reads the head of a message's entry. It only checks the syntax of the other members.
 func (h *EntryHead) scan(s *scanner) {
 	switch typ := s.frameType(); {
 	case string(s.name) != "type":

@@ -7,29 +7,31 @@ import (
 	"time"
 )
 
-// MessageChange says what an update does to the message that it names.
+// MessageChange is the effect of an update on its target.
 type MessageChange string
 
 // Values of MessageChange.
 const (
-	// ChangeEdit replaces the content. The sender of the message may, within EditTime.
+	// ChangeEdit replaces the content. Only the sender of the message may edit it, within
+	// EditTime.
 	ChangeEdit MessageChange = "edit"
-	// ChangeDelete removes the content, for everyone and for good. The sender of the
-	// message may, within DeleteTime. The update has no content.
+	// ChangeDelete removes the content for everyone. Only the sender of the message may
+	// delete it, within DeleteTime. The update has no content.
 	ChangeDelete MessageChange = "delete"
-	// ChangeReaction makes the update's content, of at most MaxReactionRunes, the
-	// reaction of its sender, in place of the one before; empty, it takes that back.
+	// ChangeReaction sets the reaction of the update's sender to the update's content, of
+	// at most MaxReactionRunes. It replaces the earlier reaction. An empty content
+	// removes it.
 	ChangeReaction MessageChange = "reaction"
 )
 
-// For how long a message may be changed, by the times in the two ids.
+// The times after the send in which a message may be changed, by the times in the two ids.
 const (
 	EditTime   = 15 * time.Minute
 	DeleteTime = 48 * time.Hour
 )
 
-// Window is for how long after a message was sent the change may be made, and only by
-// who sent it; 0 is for ever, and by everybody in the chat.
+// Window returns the time after a send in which its sender may make the change. 0 means that
+// every user of the chat may make it at any time.
 func (c MessageChange) Window() time.Duration {
 	switch c {
 	case ChangeEdit:
@@ -40,44 +42,44 @@ func (c MessageChange) Window() time.Duration {
 	return 0
 }
 
-// TooLate is the error of an update that was made, by its id, when its target was too
-// old for it already; nil for all others.
+// TooLate returns an error if the target of the update was too old at the time of the update's
+// id. Otherwise it returns nil.
 func (m *Message) TooLate(id MessageID) *Error {
 	window := m.Change.Window()
 	if window == 0 || id.Time()-m.TargetMessageID.Time() <= Timestamp(window.Milliseconds()) {
 		return nil
 	}
-	return Errorf(CodeTooLate, "target_message_id: was sent more than %s ago; it stays as it is.", map[MessageChange]string{
+	return Errorf(CodeTooLate, "target_message_id: was sent more than %s ago and cannot be changed any more.", map[MessageChange]string{
 		ChangeEdit: "15 minutes", ChangeDelete: "2 days"}[m.Change])
 }
 
-// MessageState is a message and what became of it by updates.
+// MessageState is a message after its updates.
 type MessageState struct {
 	Message
-	EditedAt  Timestamp  `json:"edited_at,omitempty"` // when it was edited last
-	Deleted   bool       `json:"deleted,omitempty"`   // for everyone; there is no content then
-	Reactions []Reaction `json:"reactions,omitempty"` // the oldest first, at most MaxReactions
+	EditedAt  Timestamp  `json:"edited_at,omitempty"` // the time of the last edit
+	Deleted   bool       `json:"deleted,omitempty"`   // for everyone; then the content is empty
+	Reactions []Reaction `json:"reactions,omitempty"` // oldest first, at most MaxReactions
 }
 
-// Reaction is one person's reaction to a message.
+// Reaction is the reaction of one user to a message.
 type Reaction struct {
 	UserID   UserID `json:"user_id"`
 	Reaction string `json:"reaction"` // 1 to MaxReactionRunes code points
 }
 
-// Bounds of the reactions that a page of history shows: the newest ones of each
-// message, and of the page as much text as still fits into one message of NATS with all
-// of it escaped.
+// Bounds of the reactions on a page of history. A message shows the newest ones. The bytes per
+// page still fit into one NATS message if every byte is escaped.
 const (
 	MaxReactions      = 100
 	MaxReactionsBytes = 128 << 10
 )
 
-// Fold applies updates, in any order, to the messages of one chat; of those with the same
-// id, or none, the later ones are newer. Of several updates
-// of one person to one message the newest counts; one that its sender may not make is
-// left out, as is one of a message that is not there. Where there are too many reactions
-// the first messages show theirs.
+// Fold applies updates, in any order, to the messages of one chat.
+//
+//  1. Of several updates of the same kind by one user to one message only the newest
+//     applies. If ids are equal or empty, the later in the slice is newer.
+//  2. Fold ignores updates that their sender may not make, and updates of a missing target.
+//  3. If there are too many reactions for the page, the first messages show theirs.
 func Fold(messages, updates []Message) []MessageState {
 	states := make([]MessageState, len(messages))
 	of := make(map[MessageID]*MessageState, len(messages))
@@ -94,7 +96,7 @@ func Fold(messages, updates []Message) []MessageState {
 		change MessageChange
 	}
 	seen := make(map[kind]bool, len(updates))
-	for i := len(updates) - 1; i >= 0; i-- { // the newest first
+	for i := len(updates) - 1; i >= 0; i-- { // newest first
 		u := &updates[i]
 		to, k := of[u.TargetMessageID], kind{u.TargetMessageID, u.SenderID, u.Change}
 		if to != nil && !seen[k] {
@@ -122,8 +124,8 @@ func (s *MessageState) apply(u *Message) {
 	}
 }
 
-// finish leaves of a deleted message nothing but that, and of the reactions, which are
-// the newest first, those for which there is room, the oldest first.
+// finish empties a deleted message. It drops the reactions that exceed room, and reverses the
+// others, so the oldest comes first.
 func (s *MessageState) finish(room *int) {
 	if s.Deleted {
 		s.Content, s.ReplyTo, s.EditedAt, s.Reactions = "", "", 0, nil
@@ -139,19 +141,19 @@ func (s *MessageState) finish(room *int) {
 	slices.Reverse(s.Reactions)
 }
 
-// DisappearingDays are the times after which messages of a chat may disappear, in
-// days; 0 is never.
+// DisappearingDays has the allowed times after which the messages of a chat disappear, in days.
+// 0 is never.
 var DisappearingDays = []int{0, 1, 7, 90}
 
 func validateDisappearingDays(days int) *Error {
 	if !slices.Contains(DisappearingDays, days) {
-		return InvalidField("disappearing_days", "is 0 (never), 1, 7 or 90.")
+		return InvalidField("disappearing_days", "must be 0 (never), 1, 7 or 90.")
 	}
 	return nil
 }
 
-// ExpiresAt is when a message disappears that is accepted at a time in a chat where
-// messages do so after some days; 0 is never.
+// ExpiresAt returns the time at which a message disappears that was accepted at that time, in a
+// chat with that setting. 0 is never.
 func ExpiresAt(accepted Timestamp, days int) Timestamp {
 	if days == 0 {
 		return 0
@@ -159,9 +161,9 @@ func ExpiresAt(accepted Timestamp, days int) Timestamp {
 	return accepted + Timestamp((time.Duration(days) * 24 * time.Hour).Milliseconds())
 }
 
-// KeptUntil is the last millisecond in which history has the message. What is done to
-// a message goes by the time of that message, and by its own time to disappear, where
-// it is content, only as long as the message is not known.
+// KeptUntil returns the last millisecond in which history keeps the message. An update is kept
+// as long as its target could be, by the time in the id of the target. An edit or reaction also
+// ends at its own ExpiresAt; after the target is stored, the target's time replaces it.
 func (m *Message) KeptUntil() Timestamp {
 	at := m.Timestamp
 	if m.IsUpdate() {
@@ -174,20 +176,19 @@ func (m *Message) KeptUntil() Timestamp {
 	return until
 }
 
-// ChatTimer is what a person chose for the chat with another: after how many days
-// messages disappear. Of the choices of the two the newer one holds.
+// ChatTimer is a user's setting for a 1:1 chat: the days after which messages disappear. Of the
+// settings of the two users the newer one applies.
 type ChatTimer struct {
-	UserID           UserID    `json:"user_id"`           // the other
+	UserID           UserID    `json:"user_id"`           // the other user
 	DisappearingDays int       `json:"disappearing_days"` // see [DisappearingDays]
-	Chosen           MessageID `json:"chosen"`            // the id of the choice
+	Chosen           MessageID `json:"chosen"`            // the id of the setting
 }
 
-// MaxTimers bounds the chats in Settings.Timers in which messages disappear by the
-// person's choice, and those in which they do not; the timers are read whenever their
-// person is loaded.
+// MaxTimers bounds Settings.Timers: that many with days, and that many with never. Gateways
+// read the timers with every user that they load.
 const MaxTimers = 1000
 
-// Timer is what the person chose for the chat with u last, if anything.
+// Timer returns the user's last setting for the chat with u.
 func (s Settings) Timer(u UserID) ChatTimer {
 	i, ok := slices.BinarySearchFunc(s.Timers, u, compareTimer)
 	if !ok {
@@ -196,26 +197,25 @@ func (s Settings) Timer(u UserID) ChatTimer {
 	return s.Timers[i]
 }
 
-// SetTimer is s with that choice; false where messages disappear in MaxTimers other
-// chats. A choice of never beyond so many takes the place of the oldest of them. Timers
-// are not changed in place.
+// SetTimer returns a copy of s with that setting. It returns false if MaxTimers other chats have
+// a setting with days. A setting of never evicts the oldest of never, if there are MaxTimers.
 func (s Settings) SetTimer(t ChatTimer) (Settings, bool) {
 	timers := slices.Clone(s.Timers)
 	i, found := slices.BinarySearchFunc(timers, t.UserID, compareTimer)
 	if found {
 		timers = slices.Delete(timers, i, i+1)
 	}
-	alike, oldest := 0, -1
+	same, oldest := 0, -1
 	for j, o := range timers {
 		if (o.DisappearingDays == 0) != (t.DisappearingDays == 0) {
 			continue
 		}
-		if alike++; oldest < 0 || o.Chosen < timers[oldest].Chosen {
+		if same++; oldest < 0 || o.Chosen < timers[oldest].Chosen {
 			oldest = j
 		}
 	}
 	switch {
-	case alike < MaxTimers:
+	case same < MaxTimers:
 	case t.DisappearingDays > 0:
 		return s, false
 	default:
@@ -228,8 +228,7 @@ func (s Settings) SetTimer(t ChatTimer) (Settings, bool) {
 
 func compareTimer(t ChatTimer, u UserID) int { return cmp.Compare(t.UserID, u) }
 
-// DisappearingIn is after how many days messages disappear in the chat of a and b,
-// whose settings these are.
+// DisappearingIn returns after how many days messages disappear in the 1:1 chat of a and b.
 func DisappearingIn(a UserID, settingsOfA Settings, b UserID, settingsOfB Settings) int {
 	byA, byB := settingsOfA.Timer(b), settingsOfB.Timer(a)
 	if byB.Chosen > byA.Chosen {
@@ -238,28 +237,28 @@ func DisappearingIn(a UserID, settingsOfA Settings, b UserID, settingsOfB Settin
 	return byA.DisappearingDays
 }
 
-// ChatChange is a change of the settings of a chat of two, as an inbox entry has it.
+// ChatChange is a change of the settings of a 1:1 chat, as an inbox entry.
 type ChatChange struct {
 	MessageID        MessageID `json:"message_id"`
 	ByUserID         UserID    `json:"by_user_id"`
-	UserID           UserID    `json:"user_id"`           // the other one of the two
-	DisappearingDays int       `json:"disappearing_days"` // of messages sent since then
+	UserID           UserID    `json:"user_id"`           // the other user
+	DisappearingDays int       `json:"disappearing_days"` // of later messages
 	Timestamp        Timestamp `json:"timestamp"`
 }
 
-// Type of the frame that the entry becomes.
+// Type returns the type of the entry's frame.
 func (*ChatChange) Type() FrameType { return TypeChatUpdate }
 
-// StoredUpdate is an inbox entry: a chat_update frame without its cursor. See
+// StoredUpdate returns the inbox entry: a chat_update frame without its cursor. See
 // [AppendCursor].
 func (c *ChatChange) StoredUpdate() []byte { return EncodeFrame(c) }
 
-// ChatSettings are the body of PUT /chats/{user_id}, and the answer to it and to GET.
+// ChatSettings is the body of PUT /chats/{user_id}, and the answer to PUT and GET.
 type ChatSettings struct {
 	DisappearingDays *int `json:"disappearing_days"` // see [DisappearingDays]
 }
 
-// Validate checks that the field is there and right.
+// Validate checks that the field is set and valid.
 func (c *ChatSettings) Validate() *Error {
 	if c.DisappearingDays == nil {
 		return InvalidField("disappearing_days", "is missing.")

@@ -8,9 +8,9 @@ import (
 func (f *Hello) validate() *Error {
 	switch {
 	case f.DeviceID == "" && f.DeviceName == "":
-		return InvalidField("device_id", "is missing; name a registered device, or register one with device_name.")
+		return InvalidField("device_id", "is missing. Send the id of a registered device, or register one with device_name.")
 	case f.DeviceID != "" && f.DeviceName != "":
-		return InvalidField("device_name", "stands beside device_id; send one of them.")
+		return InvalidField("device_name", "is set together with device_id. Send only one of them.")
 	case f.DeviceID != "":
 		if _, err := ParseDeviceID(string(f.DeviceID)); err != nil {
 			return InvalidField("device_id", "%v.", err)
@@ -38,12 +38,12 @@ func (f *SendMessage) validate() *Error {
 
 func validateContent(content string) *Error {
 	if content == "" {
-		return InvalidField("content", "is missing or empty; it has 1 to %d characters.", MaxContentRunes)
+		return InvalidField("content", "is missing or empty. It has 1 to %d characters.", MaxContentRunes)
 	}
-	if len(content) > MaxContentRunes { // fewer bytes are no more characters
+	if len(content) > MaxContentRunes { // a text has at most as many characters as bytes
 		if n := utf8.RuneCountInString(content); n > MaxContentRunes {
 			return &Error{Code: CodeContentTooLong, Field: "content",
-				Message: fmt.Sprintf("content: has %d characters, at most %d are allowed.", n, MaxContentRunes)}
+				Message: fmt.Sprintf("content: has %d characters. At most %d are allowed.", n, MaxContentRunes)}
 		}
 	}
 	return nil
@@ -51,19 +51,19 @@ func validateContent(content string) *Error {
 
 func validateSend(number ClientMessageID, at Timestamp) *Error {
 	if number <= 0 {
-		return InvalidField("message_id_by_client", "is missing or not positive; number the sends of a device 1, 2, 3, …")
+		return InvalidField("message_id_by_client", "is missing or not positive. Number the sends of a device 1, 2, 3, …")
 	}
 	if number > MaxNumber {
-		return InvalidField("message_id_by_client", "is beyond 2^53-1, where clients take neighbours for equal; number the sends of a device 1, 2, 3, …")
+		return InvalidField("message_id_by_client", "is larger than 2^53-1. Some clients cannot tell such numbers apart. Number the sends of a device 1, 2, 3, …")
 	}
 	return validateClientTime(at)
 }
 
-// validateClientTime accepts the time of a client's clock, which is optional: nothing
-// keeps it.
+// validateClientTime accepts the optional time of a client's clock. The server does not store
+// it.
 func validateClientTime(at Timestamp) *Error {
 	if at < 0 || at > MaxNumber {
-		return InvalidField("timestamp", "is negative or beyond 2^53-1; leave it out, or send milliseconds since 1970.")
+		return InvalidField("timestamp", "is negative or larger than 2^53-1. Leave it out, or send milliseconds since 1970.")
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func (f *UpdateMessage) validate() *Error {
 	return validateSend(f.MessageIDByClient, f.Timestamp)
 }
 
-// validateUpdate accepts what [MessageChange] describes.
+// validateUpdate accepts the updates that [MessageChange] describes.
 func validateUpdate(change MessageChange, target MessageID, content string) *Error {
 	if e := validateMessageID("target_message_id", target); e != nil {
 		return e
@@ -88,14 +88,14 @@ func validateUpdate(change MessageChange, target MessageID, content string) *Err
 		return validateContent(content)
 	case ChangeDelete:
 		if content != "" {
-			return InvalidField("content", "stands in a deletion, which has none.")
+			return InvalidField("content", "is set, but a deletion has no content.")
 		}
 	case ChangeReaction:
 		if utf8.RuneCountInString(content) > MaxReactionRunes {
-			return InvalidField("content", "of a reaction has at most %d characters; none takes the reaction back.", MaxReactionRunes)
+			return InvalidField("content", "of a reaction has at most %d characters. An empty one removes the reaction.", MaxReactionRunes)
 		}
 	default:
-		return InvalidField("change", "is %q, %q or %q.", ChangeEdit, ChangeDelete, ChangeReaction)
+		return InvalidField("change", "must be %q, %q or %q.", ChangeEdit, ChangeDelete, ChangeReaction)
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func (f *DeliveredAck) validate() *Error {
 
 func (f *Ack) validate() *Error {
 	if f.Cursor == "" {
-		return InvalidField("cursor", "is missing; send the cursor of the newest frame that you stored.")
+		return InvalidField("cursor", "is missing. Send the cursor of the newest frame that you stored.")
 	}
 	return nil
 }
@@ -135,10 +135,10 @@ func (f *TypingNotice) validate() *Error { return validateTarget(f.ReceiverID, f
 
 func (f *PresenceSubscribe) validate() *Error {
 	if f.UserIDs == nil {
-		return InvalidField("user_ids", "is missing; an empty list ends the subscription.")
+		return InvalidField("user_ids", "is missing. An empty list ends the subscription.")
 	}
 	if len(f.UserIDs) > MaxPresenceUsers {
-		return InvalidField("user_ids", "has %d ids, at most %d are allowed.", len(f.UserIDs), MaxPresenceUsers)
+		return InvalidField("user_ids", "has %d ids. At most %d are allowed.", len(f.UserIDs), MaxPresenceUsers)
 	}
 	for _, u := range f.UserIDs {
 		if _, err := ParseUserID(string(u)); err != nil {
@@ -153,9 +153,9 @@ func (*Heartbeat) validate() *Error { return nil }
 func validateTarget(receiver UserID, group GroupID) *Error {
 	switch {
 	case receiver == "" && group == "":
-		return InvalidField("receiver_id", "is missing; name a receiver_id or a group_id.")
+		return InvalidField("receiver_id", "is missing. Send a receiver_id or a group_id.")
 	case receiver != "" && group != "":
-		return InvalidField("group_id", "stands beside receiver_id; send one of them.")
+		return InvalidField("group_id", "is set together with receiver_id. Send only one of them.")
 	case receiver != "":
 		if _, err := ParseUserID(string(receiver)); err != nil {
 			return InvalidField("receiver_id", "%v.", err)

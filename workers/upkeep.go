@@ -79,7 +79,7 @@ func (k *upkeep) check(ctx context.Context, u schemas.UserID, record schemas.Dev
 	switch {
 	case record.Erased && now.Sub(record.DeletedAt.Time()) <= memory: // it also tells users who received a late message
 		return k.streams.RequestErasure(ctx, u)
-	case record.Erased && !record.Taken(schemas.TimestampOf(now)):
+	case record.Erased && !record.NameTaken(schemas.TimestampOf(now)):
 		return k.streams.ForgetAccount(ctx, u)
 	case record.Deleted():
 		k.erasure.devicesChanged(u, record)

@@ -85,7 +85,7 @@ func (a *accounts) madeBefore(ctx context.Context, c schemas.Credentials, key st
 	if err != nil {
 		return made, false, schemas.Unavailable(err)
 	}
-	if !ok || !account.MadeWith(key, schemas.Now()) {
+	if !ok || !account.CreatedWith(key, schemas.Now()) {
 		return made, false, nil
 	}
 	if right, err := a.logins.passwords.Check(ctx, c.Password, account.PasswordHash); err != nil || !right {

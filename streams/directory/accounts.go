@@ -67,7 +67,7 @@ func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 		switch {
 		case exists && !all.Deleted():
 			return all, jsapi.ErrUnchanged
-		case exists && all.Taken(schemas.TimestampOf(d.now())):
+		case exists && all.NameTaken(schemas.TimestampOf(d.now())):
 			return all, ErrDeleted
 		}
 		return schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, TokensAfter: all.DeletedAt}, nil

@@ -223,7 +223,7 @@ func (d *Directory) load(ctx context.Context, of userPart) (*User, error) {
 		return &User{}, err
 	}
 	if devices.Deleted() {
-		return &User{Registration: Registration{Deleted: !devices.Erased, Taken: devices.Taken(schemas.TimestampOf(d.now())), TokensAfter: devices.DeletedAt}}, nil
+		return &User{Registration: Registration{Deleted: !devices.Erased, Taken: devices.NameTaken(schemas.TimestampOf(d.now())), TokensAfter: devices.DeletedAt}}, nil
 	}
 	for _, dev := range devices.Devices {
 		// So that what is sent to a device has a larger id than it: see sentBy in the gateway.

@@ -11,20 +11,19 @@ import (
 	"unicode/utf8"
 )
 
-// encoding/json is lenient where a contract must not be: it matches names in any
-// case, lets the last of two equal names win, and turns text that is not Unicode
-// into U+FFFD, which would alter a message silently. The functions here refuse
-// those before it reads.
+// encoding/json accepts input that a contract must refuse: names in any case, repeated names,
+// of which the last wins, and text that is not Unicode. It changes such text to U+FFFD, which
+// would silently alter a message. The functions of this file refuse that input first.
 
-// checkObject accepts exactly one JSON object whose text is Unicode throughout:
-// valid UTF-8, and no escape that is half of a surrogate pair.
+// checkObject accepts exactly one JSON object in Unicode: it is valid UTF-8, and no escape is
+// half of a surrogate pair.
 func checkObject(data []byte) *Error {
 	if !json.Valid(data) {
 		err := json.Unmarshal(data, new(json.RawMessage))
 		return &Error{Code: CodeBadFrame, Message: "Not valid JSON: " + err.Error() + ".", Cause: err}
 	}
 	if trimSpace(data)[0] != '{' {
-		return Errorf(CodeBadFrame, "This is JSON, but not one JSON object.")
+		return Errorf(CodeBadFrame, "The input is JSON, but not one JSON object.")
 	}
 	if utf8.Valid(data) && !bytes.Contains(data, []byte(`\u`)) {
 		return nil
@@ -36,32 +35,32 @@ func checkObject(data []byte) *Error {
 		case !utf8.Valid(value):
 			return InvalidField(clip(string(name)), "is not valid UTF-8.")
 		case hasLoneSurrogate(value):
-			return InvalidField(clip(string(name)), "has a \\u escape that is half of a surrogate pair, which is no character.")
+			return InvalidField(clip(string(name)), "has a \\u escape that is half of a surrogate pair and not a character.")
 		}
 	}
 	return nil
 }
 
-// checkNames refuses an object that has one of the known names twice, or in
-// another case. Other names are ignored. data has passed checkObject.
+// checkNames refuses an object in which a known name is repeated or in another case. It
+// ignores other names. data has passed checkObject.
 func checkNames(data []byte, known []string) *Error {
 	seen := make([]bool, len(known))
 	for name := range members(data) {
 		for i, k := range known {
 			if string(name) == k {
 				if seen[i] {
-					return InvalidField(k, "stands there twice.")
+					return InvalidField(k, "occurs twice.")
 				}
 				seen[i] = true
 			} else if strings.EqualFold(string(name), k) {
-				return InvalidField(k, "is spelled %q; names are in lower case.", clip(string(name)))
+				return InvalidField(k, "is spelled %q. Names are in lower case.", clip(string(name)))
 			}
 		}
 	}
 	return nil
 }
 
-// fieldNames are the JSON names of the struct that v points to.
+// fieldNames returns the JSON names of the struct that v points to.
 func fieldNames(v any) []string {
 	t := reflect.TypeOf(v)
 	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
@@ -76,8 +75,8 @@ func fieldNames(v any) []string {
 	return names
 }
 
-// members walks the outermost names and values of data, one valid JSON object:
-// names unescaped, values as they are written.
+// members iterates over the members of data, one valid JSON object. It unescapes the names and
+// yields the values as they are written.
 func members(data []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		rest := trimSpace(data)[1:]
@@ -101,7 +100,7 @@ func members(data []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// valueEnd is the length of the JSON value at the start of data.
+// valueEnd returns the length of the JSON value at the start of data.
 func valueEnd(data []byte) int {
 	depth := 0
 	for i := 0; i < len(data); i++ {
@@ -115,7 +114,7 @@ func valueEnd(data []byte) int {
 			depth++
 		case '}', ']':
 			if depth == 0 {
-				return i // the object that holds the value ends
+				return i // the end of the object around the value
 			}
 			if depth--; depth == 0 {
 				return i + 1
@@ -129,7 +128,7 @@ func valueEnd(data []byte) int {
 	return len(data)
 }
 
-// stringEnd is the length of the JSON string at the start of data, with its quotes.
+// stringEnd returns the length of the JSON string at the start of data, with its quotes.
 func stringEnd(data []byte) int {
 	for i := 1; i < len(data); i++ {
 		switch data[i] {
@@ -142,18 +141,18 @@ func stringEnd(data []byte) int {
 	return len(data)
 }
 
-// unescape takes the quotes and escapes off a JSON string.
+// unescape returns a JSON string without its quotes and escapes.
 func unescape(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
 	}
 	var s string
-	_ = json.Unmarshal(quoted, &s) // cannot fail, the caller checked the syntax
+	_ = json.Unmarshal(quoted, &s) // it cannot fail, because the caller checked the syntax
 	return []byte(s)
 }
 
-// hasLoneSurrogate finds a \u escape in a valid JSON value that stands for half
-// of a surrogate pair and has no other half beside it.
+// hasLoneSurrogate reports whether a valid JSON value has a \u escape for half of a surrogate
+// pair without the other half after it.
 func hasLoneSurrogate(value []byte) bool {
 	for {
 		i := bytes.IndexByte(value, '\\')
