@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"roost/schemas"
+	"roost/streams/backpressure"
 	"roost/streams/bus"
 	"roost/streams/directory"
 	"roost/streams/jsapi"
@@ -81,7 +82,7 @@ type Conn struct {
 	ctx       context.Context     // ends with Close
 	cancel    context.CancelFunc
 	losses    losses
-	pressure  *backPressure
+	pressure  *backpressure.Admission
 	watching  atomic.Pointer[sessionWatch] // nil while nobody watches
 	// noChannelAt is when CHANNELS was seen to be empty, or someChannel.
 	noChannelAt atomic.Int64
@@ -122,7 +123,7 @@ func Dial(opts Options) (*Conn, error) {
 		opts.Name = "roost"
 	}
 	c := &Conn{opts: opts, log: opts.Log, clock: msgid.NewClock(opts.Now),
-		room: semaphore.NewWeighted(maxReserved), pressure: newBackPressure(opts.Log)}
+		room: semaphore.NewWeighted(maxReserved), pressure: backpressure.New(opts.Log, LeaseTTL)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
 		to   **nats.Conn
@@ -388,7 +389,7 @@ func (c *Conn) Shutdown(ctx context.Context) (err error) {
 	c.api.Close()
 	c.closeConns()
 	c.api.Wait() // after the connections are closed
-	c.pressure.close()
+	c.pressure.Close()
 	return err
 }
 

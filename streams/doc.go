@@ -79,5 +79,5 @@
 // A commit without an answer has an unknown outcome. The publisher reports it as unknown and never
 // guesses. NATS answers 404 also for some reads that failed, so package jsapi confirms a 404
 // before it counts as absence. If removal of acknowledged entries is behind, the lease of the
-// gateway says so, and senders at all gateways wait (pressure.go).
+// gateway says so, and senders at all gateways wait (package backpressure).
 package streams

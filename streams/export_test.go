@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/backpressure"
 	"roost/streams/bus"
 	"roost/streams/publisher"
 	"roost/streams/receipts"
@@ -92,8 +93,8 @@ const (
 	MaxInflight  = publisher.DefaultSingles + publisher.MaxBatch
 	LiveQueue    = bus.DeviceQueue
 	MaxBehind    = sendlog.MaxQueued
-	MaxUnremoved = maxUnremoved
-	CatchUp      = catchUp
+	MaxUnremoved = backpressure.MaxUnremoved
+	CatchUp      = backpressure.CatchUp
 )
 
 // SetNow changes the clock that leases run by.
@@ -104,7 +105,7 @@ func (p *Presence) SetNow(now func() time.Time) {
 }
 
 // AddUnremoved counts entries that devices acknowledged, or with n < 0 that were removed.
-func (c *Conn) AddUnremoved(n int64) { c.pressure.add(n) }
+func (c *Conn) AddUnremoved(n int64) { c.pressure.Add(n) }
 
 // PutDevices writes records of devices, many at a time.
 func (c *Conn) PutDevices(ctx context.Context, records map[schemas.UserID]schemas.Devices) error {

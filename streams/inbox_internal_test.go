@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roost/schemas"
+	"roost/streams/backpressure"
 	"roost/streams/cursor"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
@@ -38,7 +39,7 @@ func (c *collector) End(EndReason)          {}
 // unconnected is an inbox without a server, in the middle of its first read.
 func unconnected() (*directInbox, *collector) {
 	log := slog.New(slog.DiscardHandler)
-	c := &Conn{clock: msgid.NewClock(nil), log: log, partitions: 1, pressure: newBackPressure(log)}
+	c := &Conn{clock: msgid.NewClock(nil), log: log, partitions: 1, pressure: backpressure.New(log, LeaseTTL)}
 	cs := &Consumers{c: c, now: time.Now, acks: &acknowledged{wake: make(chan struct{}, 1)}}
 	cs.removers = []*remover{{owner: cs, wake: make(chan struct{}, 1)}}
 	sink := &collector{}

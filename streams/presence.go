@@ -115,7 +115,7 @@ func (p *Presence) changed(e jetstream.KeyValueEntry) {
 		delete(p.leases, e.Key())
 	}
 	p.mu.Unlock()
-	p.conn.pressure.heard(e.Key(), holds && p.removalBehind(e))
+	p.conn.pressure.Note(e.Key(), holds && p.removalBehind(e))
 	select {
 	case p.some <- struct{}{}:
 	default:
@@ -178,9 +178,9 @@ const LeaseEvery = LeaseTTL / 3
 // record any more: that is told to forgotten, which should return within [LeaseEvery].
 func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, failed func(error), forgotten func()) {
 	pressure := p.conn.pressure
-	pressure.lease(lease.Gateway)
+	pressure.SetGateway(lease.Gateway)
 	for {
-		lease.RemovalBehind = pressure.tells()
+		lease.RemovalBehind = pressure.Announce()
 		wait := LeaseEvery
 		lost, err := p.renew(ctx, lease)
 		if err != nil && ctx.Err() == nil {
@@ -192,7 +192,7 @@ func (p *Presence) KeepLease(ctx context.Context, lease schemas.GatewayLease, fa
 		}
 		select {
 		case <-time.After(wait):
-		case <-pressure.changed:
+		case <-pressure.Changed():
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
 			defer cancel()

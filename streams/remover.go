@@ -270,25 +270,20 @@ func (b *deviceInbox) count() {
 		n = 0
 	}
 	if b.counted != n {
-		b.c.pressure.add(int64(n - b.counted))
+		b.c.pressure.Add(int64(n - b.counted))
 		b.counted = n
 	}
 }
 
 // Unremoved is how many entries connected devices have acknowledged that the streams
 // still hold.
-func (cs *Consumers) Unremoved() int64 { return cs.c.pressure.unremoved.Load() }
+func (cs *Consumers) Unremoved() int64 { return cs.c.pressure.Unremoved() }
 
 // Admit waits until removal keeps up with acknowledgement at all live gateways, and
 // returns at once if it does. Senders call it before they commit, so that the backlog of
 // removal is bounded.
-func (cs *Consumers) Admit(ctx context.Context) error { return cs.c.pressure.admit(ctx) }
+func (cs *Consumers) Admit(ctx context.Context) error { return cs.c.pressure.Admit(ctx) }
 
 // HeldBack says whether senders wait for removal by this process, and for which other
 // gateways.
-func (cs *Consumers) HeldBack() (here bool, others []string) {
-	if h := cs.c.pressure.held.Load(); h != nil {
-		return h.here, h.others
-	}
-	return false, nil
-}
+func (cs *Consumers) HeldBack() (here bool, others []string) { return cs.c.pressure.HeldBack() }

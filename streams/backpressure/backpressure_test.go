@@ -1,4 +1,4 @@
-package streams
+package backpressure
 
 import (
 	"bytes"
@@ -12,43 +12,48 @@ import (
 	"time"
 )
 
-// pressed is a backPressure without a cluster, and its log.
-func pressed() (*backPressure, *bytes.Buffer) {
+const (
+	testLeaseTTL   = 15 * time.Second
+	testLeaseEvery = testLeaseTTL / 3
+)
+
+// pressed is an Admission without a cluster, and its log.
+func pressed() (*Admission, *bytes.Buffer) {
 	var lines bytes.Buffer
-	return newBackPressure(slog.New(slog.NewTextHandler(&lines, nil))), &lines
+	return New(slog.New(slog.NewTextHandler(&lines, nil)), testLeaseTTL), &lines
 }
 
 // waits says whether a sender would have to wait.
-func waits(t *testing.T, p *backPressure) bool {
+func waits(t *testing.T, p *Admission) bool {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := p.admit(ctx)
+	err := p.Admit(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("a sender that gave up got %v", err)
 	}
 	return err != nil
 }
 
-// Senders wait once maxUnremoved acknowledged entries are in the streams. All of them go
+// Senders wait once MaxUnremoved acknowledged entries are in the streams. All of them go
 // on once removal has caught up, and not before: the lease is written twice for that.
 func TestAdmit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := pressed()
-		p.add(maxUnremoved - 1)
-		if waits(t, p) || p.tells() || len(p.changed) != 0 {
+		p.Add(MaxUnremoved - 1)
+		if waits(t, p) || p.Announce() || len(p.changed) != 0 {
 			t.Fatal("removal is behind too early")
 		}
 		for range 2 {
-			p.add(1)
-			if !p.tells() || len(p.changed) != 1 {
+			p.Add(1)
+			if !p.Announce() || len(p.changed) != 1 {
 				t.Error("the lease is not written")
 			}
 			<-p.changed
 			var admitted atomic.Int64
 			for range 10 {
 				go func() {
-					if err := p.admit(t.Context()); err != nil {
+					if err := p.Admit(t.Context()); err != nil {
 						t.Error(err)
 					}
 					admitted.Add(1)
@@ -58,21 +63,21 @@ func TestAdmit(t *testing.T) {
 				t.Error("a sender is admitted while removal is behind")
 			}
 			for range 100 { // near the bound
-				p.add(-catchUp)
-				p.add(catchUp)
+				p.Add(-CatchUp)
+				p.Add(CatchUp)
 			}
 			if synctest.Wait(); admitted.Load() != 0 || len(p.changed) != 0 {
 				t.Errorf("%d senders were admitted, and %d writes of the lease are due, before removal caught up", admitted.Load(), len(p.changed))
 			}
-			p.add(-catchUp - 1)
+			p.Add(-CatchUp - 1)
 			if synctest.Wait(); admitted.Load() != 10 {
 				t.Errorf("%d of 10 senders were admitted afterwards", admitted.Load())
 			}
-			if p.tells() || len(p.changed) != 1 {
+			if p.Announce() || len(p.changed) != 1 {
 				t.Error("the lease is not written afterwards")
 			}
 			<-p.changed
-			p.add(catchUp)
+			p.Add(CatchUp)
 		}
 	})
 }
@@ -82,24 +87,24 @@ func TestAdmit(t *testing.T) {
 func TestHeldBackByALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, lines := pressed()
-		p.heard("a", true)
-		p.heard("self", true)
-		p.lease("self")
-		p.heard("self", true)
-		p.heard("b", true)
+		p.Note("a", true)
+		p.Note("self", true)
+		p.SetGateway("self")
+		p.Note("self", true)
+		p.Note("b", true)
 		h := p.held.Load()
 		if h.here || h.String() != "a, b" {
 			t.Errorf("senders wait for %s", h)
 		}
-		p.heard("a", false)
+		p.Note("a", false)
 		if !waits(t, p) {
 			t.Error("senders do not wait for the second")
 		}
 		for range 3 {
-			time.Sleep(LeaseTTL - time.Millisecond)
-			p.heard("b", true)
+			time.Sleep(testLeaseTTL - time.Millisecond)
+			p.Note("b", true)
 		}
-		time.Sleep(LeaseTTL - time.Millisecond)
+		time.Sleep(testLeaseTTL - time.Millisecond)
 		if synctest.Wait(); !waits(t, p) {
 			t.Error("a lease was over that had been renewed")
 		}
@@ -107,12 +112,12 @@ func TestHeldBackByALease(t *testing.T) {
 		if synctest.Wait(); waits(t, p) || len(p.others) != 0 {
 			t.Error("senders wait for a gateway whose lease is over")
 		}
-		p.heard("b", true)
-		p.heard("c", true) // within heldLogEvery
+		p.Note("b", true)
+		p.Note("c", true) // within heldLogEvery
 		if got := strings.Count(lines.String(), "senders wait"); got != 2 || !strings.Contains(lines.String(), "at=a") || !strings.Contains(lines.String(), "at=b") {
 			t.Errorf("logged:\n%s", lines)
 		}
-		p.close()
+		p.Close()
 	})
 }
 
@@ -121,22 +126,22 @@ func TestHeldBackByALease(t *testing.T) {
 func TestStuckRemovalHoldsNobodyElseBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, lines := pressed()
-		p.add(3 * maxUnremoved)
+		p.Add(3 * MaxUnremoved)
 		keep := func(for_ time.Duration, removes int64) (told bool) {
 			for end := time.Now().Add(for_); time.Now().Before(end); {
-				time.Sleep(LeaseEvery)
-				p.add(-removes)
-				told = p.tells()
+				time.Sleep(testLeaseEvery)
+				p.Add(-removes)
+				told = p.Announce()
 			}
 			return told
 		}
-		if !keep(5*stuckAfter, catchUp/10) {
+		if !keep(5*stuckAfter, CatchUp/10) {
 			t.Error("it makes progress, and its lease does not say that it is behind")
 		}
 		if keep(stuckAfter, 1) {
 			t.Error("it makes no progress, and holds back senders elsewhere")
 		}
-		if keep(LeaseEvery, catchUp); p.tells() {
+		if keep(testLeaseEvery, CatchUp); p.Announce() {
 			t.Error("it flaps")
 		}
 		if !waits(t, p) {
@@ -145,8 +150,8 @@ func TestStuckRemovalHoldsNobodyElseBack(t *testing.T) {
 		if got := strings.Count(lines.String(), "no progress"); got != 1 {
 			t.Errorf("logged:\n%s", lines)
 		}
-		p.add(-p.unremoved.Load())
-		if p.add(maxUnremoved); !p.tells() {
+		p.Add(-p.unremoved.Load())
+		if p.Add(MaxUnremoved); !p.Announce() {
 			t.Error("it had caught up, and holds nobody back the next time")
 		}
 	})
@@ -154,11 +159,11 @@ func TestStuckRemovalHoldsNobodyElseBack(t *testing.T) {
 
 // Entries that are removed in the moment in which removal falls behind count as well.
 func TestRemovedWhileJudging(t *testing.T) {
-	var p *backPressure
-	p = newBackPressure(slog.New(slog.NewTextHandler(during(func() {
-		p.unremoved.Add(-maxUnremoved) // as add does that still saw removal keep up
-	}), nil)))
-	if p.add(maxUnremoved); waits(t, p) {
+	var p *Admission
+	p = New(slog.New(slog.NewTextHandler(during(func() {
+		p.unremoved.Add(-MaxUnremoved) // as add does that still saw removal keep up
+	}), nil)), testLeaseTTL)
+	if p.Add(MaxUnremoved); waits(t, p) {
 		t.Error("senders wait for nothing")
 	}
 }
