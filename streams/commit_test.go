@@ -3,6 +3,7 @@ package streams_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,21 @@ func outcomes(t testing.TB, w streams.Committer, set ...publisher.Entry) []publi
 		t.Fatal(err)
 	}
 	return streamstest.Receive(t, done)
+}
+
+// outcomesAtLast are outcomes after tries, as of a client: until none of them is that a loaded
+// machine took too long.
+func outcomesAtLast(t testing.TB, w streams.Committer, set ...publisher.Entry) []publisher.Outcome {
+	t.Helper()
+	for ctx := timeout(t); ; {
+		all := outcomes(t, w, set...)
+		late := slices.ContainsFunc(all, func(o publisher.Outcome) bool {
+			return errors.Is(o.Err, publisher.ErrUnknownOutcome) || errors.Is(o.Err, publisher.ErrNotStored)
+		})
+		if !late || ctx.Err() != nil {
+			return all
+		}
+	}
 }
 
 func entry(subject, id string) publisher.Entry {
@@ -289,7 +305,7 @@ func TestUnknownOutcome(t *testing.T) {
 			if err := back(timeout(t)); err != nil {
 				t.Fatal(err)
 			}
-			for i, o := range outcomes(t, w, set...) {
+			for i, o := range outcomesAtLast(t, w, set...) {
 				if o.Err != nil || !o.Duplicate || o.Sequence != uint64(i+1) {
 					t.Errorf("entry %d again: %+v, not a duplicate", i, o)
 				}
@@ -306,7 +322,11 @@ func TestStoppedMidFlight(t *testing.T) {
 	w := committer(t, c, "INBOX_0")
 	back := c.Back()
 	const n = 4000
-	results, some := make(chan error, n), make(chan struct{})
+	type result struct {
+		entry int
+		publisher.Outcome
+	}
+	results, some := make(chan result, n), make(chan struct{})
 	var answered atomic.Int64
 	go func() {
 		for i := range n {
@@ -314,26 +334,26 @@ func TestStoppedMidFlight(t *testing.T) {
 				if answered.Add(1) == 200 {
 					close(some)
 				}
-				results <- o[0].Err
+				results <- result{i, o[0]}
 			}); err != nil {
-				results <- err
+				results <- result{i, publisher.Outcome{Err: err}}
 			}
 		}
 	}()
 	streamstest.Receive(t, some)
 	r.stop()
-	stored, unknown := 0, 0
+	stored, unknown := make(map[int]uint64), 0
 	for range n {
-		switch err := streamstest.Receive(t, results); {
-		case err == nil:
-			stored++
-		case errors.Is(err, publisher.ErrUnknownOutcome):
+		switch r := streamstest.Receive(t, results); {
+		case r.Err == nil:
+			stored[r.entry] = r.Sequence
+		case errors.Is(r.Err, publisher.ErrUnknownOutcome):
 			unknown++
-		case !errors.Is(err, publisher.ErrNotStored):
-			t.Errorf("outcome %v", err)
+		case !errors.Is(r.Err, publisher.ErrNotStored):
+			t.Errorf("outcome %v", r.Err)
 		}
 	}
-	t.Logf("%d stored, %d unknown, %d not stored", stored, unknown, n-stored-unknown)
+	t.Logf("%d stored, %d unknown, %d not stored", len(stored), unknown, n-len(stored)-unknown)
 	r.start()
 	if err := back(timeout(t)); err != nil {
 		t.Fatal(err)
@@ -344,18 +364,15 @@ func TestStoppedMidFlight(t *testing.T) {
 		for k := range 500 {
 			set = append(set, entry("alice.d", fmt.Sprint(i+k)))
 		}
-		for _, o := range outcomes(t, w, set...) {
+		for k, o := range outcomesAtLast(t, w, set...) {
 			if o.Err != nil || seen[o.Sequence] {
 				t.Fatalf("committed again: %+v", o)
 			}
-			if o.Duplicate {
-				stored--
+			if at, ok := stored[i+k]; ok && (!o.Duplicate || o.Sequence != at) {
+				t.Errorf("entry %d was acknowledged at %d; committed again: %+v", i+k, at, o)
 			}
 			seen[o.Sequence] = true
 		}
-	}
-	if stored > 0 {
-		t.Errorf("%d entries that were acknowledged were gone after the restart", stored)
 	}
 	s, err := c.JetStream().Stream(timeout(t), "INBOX_0")
 	if err != nil {
