@@ -1,6 +1,7 @@
 // Package cursor encodes the position of a device in its inbox. The server gives a
 // [schemas.Cursor] to the device with each entry. The device sends it back to acknowledge
-// all entries up to there, or to resume after them on its next connection.
+// all entries that the server sent up to there, or to resume after them on its next
+// connection. A cursor never covers an entry that the server did not send to the device.
 //
 // It starts no goroutine.
 //
