@@ -13,7 +13,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"roost/client"
-	"roost/gateway"
 	"roost/schemas"
 	"roost/streams"
 )
@@ -218,19 +217,18 @@ func (s *server) ready() (int, schemas.Readiness) {
 	return status, r
 }
 
-// TestDefaultsOfTheProtocol: who says nothing gets the limits of docs/protocol.md.
+// TestDefaultsOfTheProtocol: the defaults are the limits of docs/protocol.md.
 func TestDefaultsOfTheProtocol(t *testing.T) {
 	stdout, stderr, code := output(t, roost(t, "config"))
 	if code != exitOK {
 		t.Fatalf("%d %s", code, stderr)
 	}
-	l := gateway.DefaultLimits()
 	for name, want := range map[string]any{
 		"max-devices": 3, "max-group-members": schemas.DefaultGroupMembers, "device-max-idle": "720h0m0s",
 		"inbox-max-age": streams.DefaultInboxMaxAge, "inbox-max-messages": streams.DefaultInboxMaxMessages,
 		"heartbeat": "30s", "ack-timeout": "30s", "limits": `"on"`,
-		"connections-per-user": l.ConnectionsPerUser, "connections-per-address": l.ConnectionsPerAddress,
-		"frames-per-second": l.FramesPerSecond, "sends-per-second": l.SendsPerSecond, "logins-per-second": l.LoginsPerSecond,
+		"connections-per-user": 12, "connections-per-address": 1000,
+		"frames-per-second": 1000, "sends-per-second": 50, "logins-per-second": 5,
 	} {
 		if line := fmt.Sprintf("%s: %v\n", name, want); !strings.Contains(stdout, line) {
 			t.Errorf("the configuration lacks %q", line)

@@ -98,10 +98,12 @@ func TestPathsOfTheProtocol(t *testing.T) {
 	}
 }
 
-// The limits of the table are those of a server that nothing was said to.
+// TestLimitsOfTheProtocol: the table in docs/protocol.md has the defaults of a server.
 func TestLimitsOfTheProtocol(t *testing.T) {
 	h := newHouse(t)
-	o, l := h.server.Defaults(), gateway.DefaultLimits()
+	o := h.server.Defaults()
+	// The defaults of the flags in package cmd. TestDefaultsOfTheProtocol compares these.
+	l := gateway.Limits{ConnectionsPerUser: 12, ConnectionsPerAddress: 1000, FramesPerSecond: 1000, SendsPerSecond: 50, LoginsPerSecond: 5}
 	n := func(n int64) string {
 		if n < 1000 {
 			return fmt.Sprint(n)
@@ -116,24 +118,25 @@ func TestLimitsOfTheProtocol(t *testing.T) {
 	}
 	limits := map[string]string{
 		"a client's frame, an HTTP body (of `POST /groups`: " + kib(api.MaxGroupBody) + ")": kib(schemas.MaxFrameBytes),
-		"content":                                              n(schemas.MaxContentRunes) + " code points",
-		"unacknowledged entries of a device":                   n(schemas.MaxInFlight),
-		"outstanding sends of a connection":                    n(schemas.MaxOutstanding),
-		"frames of a connection":                               rate(l.FramesPerSecond),
-		"sends of a connection":                                rate(l.SendsPerSecond),
-		"log-ins and new accounts of an address":               rate(l.LoginsPerSecond),
-		"connections of a user, of an address, on one gateway": n(int64(l.ConnectionsPerUser)) + ", " + n(int64(l.ConnectionsPerAddress)),
-		"devices of a user":                                    n(int64(o.MaxDevices)),
-		"members of a group":                                   n(int64(o.MaxGroupMembers)) + ", up to " + n(schemas.MaxGroupMembers) + "; 1 MB for the record of the group",
-		"members of a group whose messages are copied to each": n(int64(o.GroupPushLimit)),
-		"messages of a channel":                                n(streams.MaxChannelEntries) + ", for " + days(streams.DefaultInboxMaxAge),
-		"remembered requests with an `Idempotency-Key`":        fmt.Sprintf("the last %d of a user, for %d hours", schemas.MaxRequests, schemas.RequestMemory/3600_000),
-		"time without a connection of a device":                "30 days", // TestDefaultsOfTheProtocol
-		"running exports of a user, of a gateway":              "1, " + n(api.MaxExports),
-		"users in a presence list":                             n(schemas.MaxPresenceUsers),
-		"presence lists of a connection":                       fmt.Sprintf("%d a second, bursts of %d", gateway.SubscribesPerSecond, gateway.MaxSubscribes),
-		"typing in one chat, chats typed in":                   fmt.Sprintf("one in %s, %d in %s", s(gateway.TypingEvery), gateway.MaxTyping, s(gateway.TypingEvery)),
-		"a reaction":                                           n(schemas.MaxReactionRunes) + " code points",
+		"content":                                                   n(schemas.MaxContentRunes) + " code points",
+		"unacknowledged entries of a device":                        n(schemas.MaxInFlight),
+		"outstanding sends of a connection":                         n(schemas.MaxOutstanding),
+		"frames of a connection":                                    rate(l.FramesPerSecond),
+		"sends of a connection":                                     rate(l.SendsPerSecond),
+		"log-ins and new accounts of an address":                    rate(l.LoginsPerSecond),
+		"connections of a user on one gateway":                      n(int64(l.ConnectionsPerUser)),
+		"connections of an address on one gateway":                  n(int64(l.ConnectionsPerAddress)),
+		"devices of a user":                                         n(int64(o.MaxDevices)),
+		"members of a group":                                        n(int64(o.MaxGroupMembers)) + ", up to " + n(schemas.MaxGroupMembers) + "; 1 MB for the record of the group",
+		"members of a group whose messages are copied to each":      n(int64(o.GroupPushLimit)),
+		"messages of a channel":                                     n(streams.MaxChannelEntries) + ", for " + days(streams.DefaultInboxMaxAge),
+		"remembered requests with an `Idempotency-Key`":             fmt.Sprintf("the last %d of a user, for %d hours", schemas.MaxRequests, schemas.RequestMemory/3600_000),
+		"time without a connection of a device":                     "30 days", // TestDefaultsOfTheProtocol
+		"running exports of a user; of a gateway":                   "1; " + n(api.MaxExports),
+		"users in a presence list":                                  n(schemas.MaxPresenceUsers),
+		"presence lists of a connection":                            fmt.Sprintf("%d a second, bursts of %d", gateway.SubscribesPerSecond, gateway.MaxSubscribes),
+		"`typing` of a connection in one chat; chats with `typing`": fmt.Sprintf("one in %s; %d in %s", s(gateway.TypingEvery), gateway.MaxTyping, s(gateway.TypingEvery)),
+		"a reaction": n(schemas.MaxReactionRunes) + " code points",
 		"chats in which messages disappear by a user's choice": n(schemas.MaxTimers),
 		"blocked users of a user":                              n(schemas.MaxBlocks) + ", " + kib(schemas.MaxBlocksBytes) + " of ids",
 		"entries of one inbox":                                 n(streams.DefaultInboxMaxMessages) + ", for " + days(streams.DefaultInboxMaxAge),
