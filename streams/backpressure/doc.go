@@ -3,17 +3,17 @@
 // cluster under load would accept messages faster than it removes them.
 //
 // The inboxes of the process count entries with [Admission.Add]. Senders call
-// [Admission.Admit] before they commit. The lease keeper writes what [Admission.Announce]
-// says into the lease of this gateway, and the watch of leases calls [Admission.Note] with
-// what other gateways say.
+// [Admission.Admit] before they commit, which waits. The lease keeper writes the result of
+// [Admission.Announce] into the lease of this gateway. The watch of leases calls
+// [Admission.Note] with the leases of other gateways. All methods may be called concurrently.
 //
 // # Goroutines
 //
-// It starts none. A timer of the runtime runs for each other gateway that is behind, until
+// The package starts none. It has one timer for each other gateway that is behind, until
 // [Admission.Close].
 //
 // # Failure
 //
-// A gateway that removes next to nothing for a minute stops holding back other gateways;
-// its own senders go on waiting. A lease that ends or is not renewed holds nobody back.
+// If a gateway makes almost no progress for a minute, it no longer holds back the senders of
+// other gateways, and its own senders still wait. A lease that expires holds back no sender.
 package backpressure
