@@ -95,8 +95,8 @@ type Conn struct {
 	bus        bus.Bus
 	receipts   *receipts.Receipts
 	groups     *Groups
-	requests   jetstream.KeyValue // REQUESTS, see Request
-	shown      []shown            // by partition
+	requests   jetstream.KeyValue                // REQUESTS, see Request
+	frontiers  func(partition int) *bus.Frontier // nil outside of single-process mode
 	sendLog    sendlog.Log
 
 	mu     sync.Mutex              // guards the rest
@@ -155,7 +155,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.partitions, c.shown = n, make([]shown, n)
+	c.partitions = n
 	inbox, err := c.api.Stream(ctx, subject.InboxStream(0))
 	if err != nil {
 		return err
@@ -275,7 +275,8 @@ func (o Options) where() string {
 // newBus chooses how live messages go.
 func (c *Conn) newBus() bus.Bus {
 	if c.opts.SingleProcess {
-		local := bus.NewLocal(func(a subject.Address, seq uint64) { c.shown[c.partition(a.User)].add(seq) })
+		local := bus.NewLocal(c.partitions)
+		c.frontiers = local.Frontier
 		c.losses.onReconnect("live", local.Reconnected)
 		return local
 	}

@@ -82,10 +82,10 @@ func (b *directInbox) Entry(seq uint64, data []byte) {
 // advance moves pos without a read, where the process knows that every entry was
 // shown and none of them still waits to be delivered.
 func (b *directInbox) advance() {
-	if !b.c.opts.SingleProcess || b.catching || b.behind {
+	if b.c.frontiers == nil || b.catching || b.behind {
 		return
 	}
-	if upTo, ok := b.c.shown[b.partition].after(b.pos); ok {
+	if upTo, ok := b.c.frontiers(b.partition).After(b.pos); ok {
 		b.pos = max(b.pos, upTo)
 	}
 }

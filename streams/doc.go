@@ -72,7 +72,7 @@
 // read it in the stream, delivered it and received its acknowledgement.
 //
 // In single-process mode, [Options].SingleProcess, the process delivers the entries itself and
-// knows which ones it delivered (shown.go). So removal needs no read. A send record may be
+// knows which ones it delivered (bus.Frontier). So removal needs no read. A send record may be
 // committed after the copies, because each copy has everything that the record says (package
 // sendlog).
 //

@@ -94,7 +94,7 @@ const (
 // Every entry with a sequence up to pos was delivered, or was the device's
 // already; entries behind pos are in window if they were delivered. Nothing is
 // removed, and no cursor's position covers anything, that pos has not passed, and
-// pos passes what was seen in the stream, or what shown knows of.
+// pos passes what was seen in the stream, or is before the delivery frontier.
 type deviceInbox struct {
 	// Static after Open.
 	c         *Conn

@@ -10,6 +10,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/backpressure"
+	"roost/streams/bus"
 	"roost/streams/cursor"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
@@ -174,10 +175,13 @@ func TestAdvance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := unconnected()
-			b.c.opts.SingleProcess, b.c.shown = c.alone, make([]shown, 1)
+			frontier := new(bus.Frontier)
+			if c.alone {
+				b.c.frontiers = func(int) *bus.Frontier { return frontier }
+			}
 			b.catching, b.behind = c.catching, c.behind
 			for seq := uint64(1); seq < 10; seq++ {
-				b.c.shown[0].add(seq)
+				frontier.Add(seq)
 			}
 			b.advance()
 			if b.pos != c.want {

@@ -82,7 +82,7 @@ func TestBus(t *testing.T) {
 			}, b.Reconnected
 		},
 		"local": func(*testing.T) (bus.Bus, func(), func()) {
-			b := bus.NewLocal(func(subject.Address, uint64) {})
+			b := bus.NewLocal(2)
 			return b, func() {}, b.Reconnected
 		},
 	} {
@@ -158,25 +158,21 @@ func TestBus(t *testing.T) {
 	}
 }
 
-// After the listeners of an entry, the local bus says that it was delivered.
-func TestLocalDelivered(t *testing.T) {
-	h := listener()
-	b := bus.NewLocal(func(a subject.Address, seq uint64) {
-		if a.User != "alice" || seq != 3 {
-			t.Errorf("delivered %v %d", a, seq)
-		}
-		h.calls <- "delivered"
-	})
-	leave, err := b.Subscribe(subject.Address{User: "alice"}, h)
+// The frontier passes an entry after its listeners were called, also if there are none.
+func TestLocalFrontier(t *testing.T) {
+	b, h, alice := bus.NewLocal(1), listener(), subject.Address{User: "alice"}
+	leave, err := b.Subscribe(alice, h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.PublishEntry(subject.Address{User: "alice"}, 3, []byte("x"))
+	for _, seq := range []uint64{3, 4} {
+		b.PublishEntry(alice, seq, []byte("x"))
+		if upTo, ok := b.Frontier(0).After(2); !ok || upTo != seq {
+			t.Errorf("delivered up to %d, %v, not %d", upTo, ok, seq)
+		}
+		leave()
+	}
 	h.next(t, "entry 3 x")
-	h.next(t, "delivered")
-	leave()
-	b.PublishEntry(subject.Address{User: "alice"}, 3, []byte("x"))
-	h.next(t, "delivered")
 }
 
 // Close waits for the handler, and may be called again.

@@ -14,7 +14,7 @@ import (
 // publisher calls the listeners, so nothing is lost and nothing is encoded. There are no
 // other services.
 type Local struct {
-	delivered func(a subject.Address, seq uint64)
+	frontiers []Frontier // by partition
 
 	mu       sync.RWMutex                   // guards the rest
 	devices  map[subject.Address][]Listener // two while one connection takes over from another
@@ -24,11 +24,13 @@ type Local struct {
 
 var _ Bus = (*Local)(nil)
 
-// NewLocal makes a bus. After all listeners of an entry were called it calls delivered,
-// also if there was none.
-func NewLocal(delivered func(a subject.Address, seq uint64)) *Local {
-	return &Local{delivered: delivered, devices: make(map[subject.Address][]Listener)}
+// NewLocal makes a bus for a number of partitions.
+func NewLocal(partitions int) *Local {
+	return &Local{frontiers: make([]Frontier, partitions), devices: make(map[subject.Address][]Listener)}
 }
+
+// Frontier is the delivery frontier of the inboxes of a partition.
+func (b *Local) Frontier(partition int) *Frontier { return &b.frontiers[partition] }
 
 // Close implements [Bus].
 func (b *Local) Close() {}
@@ -75,7 +77,7 @@ func (b *Local) PublishEntry(a subject.Address, seq uint64, entry []byte) {
 	for _, to := range b.connections(a) {
 		to.Entry(seq, entry)
 	}
-	b.delivered(a, seq)
+	b.Frontier(subject.Partition(a.User, len(b.frontiers))).Add(seq)
 }
 
 // PublishFrame implements [Devices].
