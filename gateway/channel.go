@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
 	"roost/streams/bus"
+	"roost/streams/channel"
 	"roost/streams/directory"
 )
 
@@ -47,13 +47,13 @@ func (s *session) retryChannel(ctx context.Context, p *pendingSend, rec schemas.
 		s.accept(p, m)
 		return
 	}
-	send := streams.ChannelSend{Message: m}
+	send := channel.Send{Message: m}
 	age := time.Since(m.Timestamp.Time())
 	send.Late = !m.IsUpdate() && age > s.server.opts.ChannelSlack/2
 	if age > s.server.streams.DuplicateWindow()/2 { // the stream may have forgotten the id
 		var err error
 		var deleted bool
-		if send.Stored, err = s.server.streams.ChannelHolds(ctx, m); err == nil && send.Stored == 0 {
+		if send.Stored, err = s.server.streams.Channels().Holds(ctx, m); err == nil && send.Stored == 0 {
 			deleted, err = s.deletedMeanwhile(ctx, m)
 		}
 		switch {
@@ -78,15 +78,15 @@ func (s *session) deletedMeanwhile(ctx context.Context, m *schemas.Message) (boo
 	case m.IsUpdate():
 		of = m.TargetMessageID
 	}
-	return s.server.streams.ChannelDeleted(ctx, m.GroupID, of)
+	return s.server.streams.Channels().Deleted(ctx, m.GroupID, of)
 }
 
 // commitChannel commits a message whose send is on record to its channel, unless it is
 // stored there, and then answers and wakes members.
-func (s *session) commitChannel(p *pendingSend, send streams.ChannelSend, t targets) {
+func (s *session) commitChannel(p *pendingSend, send channel.Send, t targets) {
 	m := p.message
 	send.Log, send.Keep = t.keeps(m) || s.server.opts.Events, t.keeps(m)
-	s.server.streams.CommitChannel(send, func(seq uint64, err error) {
+	s.server.streams.Channels().Commit(send, func(seq uint64, err error) {
 		if err != nil {
 			s.refuse(p, err)
 			return
@@ -104,9 +104,9 @@ func (s *session) finish(p *pendingSend, m *schemas.Message) {
 		return
 	}
 	s.later(p, func(ctx context.Context) {
-		some, err := s.server.streams.AnyChannel(ctx, 0)
+		some, err := s.server.streams.Channels().Any(ctx, 0)
 		if err == nil && some {
-			err = s.server.streams.EraseFromChannel(ctx, m.GroupID, m.TargetMessageID)
+			err = s.server.streams.Channels().Erase(ctx, m.GroupID, m.TargetMessageID)
 		}
 		if err != nil {
 			s.refuse(p, err)

@@ -10,6 +10,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/bus"
+	"roost/streams/channel"
 	"roost/streams/publisher"
 	"roost/streams/streamstest"
 )
@@ -21,7 +22,7 @@ func putInChannel(t *testing.T, c *streams.Conn, id schemas.GroupID, text string
 		m := schemas.Message{MessageID: c.Clock().Next(), SenderID: "carol", GroupID: id, Content: fmt.Sprint(text, " ", i)}
 		m.Timestamp = m.MessageID.Time()
 		done := make(chan error, 1)
-		c.CommitChannel(streams.ChannelSend{Message: &m}, func(_ uint64, err error) { done <- err })
+		c.Channels().Commit(channel.Send{Message: &m}, func(_ uint64, err error) { done <- err })
 		if err := streamstest.Receive(t, done); err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"roost/gateway"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/channel"
 	"roost/streams/streamstest"
 )
 
@@ -262,7 +263,7 @@ func TestChannelStoredInAnotherOrder(t *testing.T) {
 		at := base + schemas.Timestamp(i)
 		m := schemas.Message{MessageID: schemas.MessageIDAt(at), SenderID: "alice", GroupID: id, Content: fmt.Sprint(i), Timestamp: at}
 		done := make(chan error, 1)
-		h.conn.CommitChannel(streams.ChannelSend{Message: &m}, func(_ uint64, err error) { done <- err })
+		h.conn.Channels().Commit(channel.Send{Message: &m}, func(_ uint64, err error) { done <- err })
 		if err := streamstest.Receive(t, done); err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"roost/gateway/wakeups"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/channel"
 )
 
 // protocolTable are the rows of the first table under a heading of docs/protocol.md.
@@ -129,7 +130,7 @@ func TestLimitsOfTheProtocol(t *testing.T) {
 		"devices of a user":                                         n(int64(o.MaxDevices)),
 		"members of a group":                                        n(int64(o.MaxGroupMembers)) + ", up to " + n(schemas.MaxGroupMembers) + "; 1 MB for the record of the group",
 		"members of a group whose messages are copied to each":      n(int64(o.GroupPushLimit)),
-		"messages of a channel":                                     n(streams.MaxChannelEntries) + ", for " + days(streams.DefaultInboxMaxAge),
+		"messages of a channel":                                     n(channel.MaxEntries) + ", for " + days(streams.DefaultInboxMaxAge),
 		"remembered requests with an `Idempotency-Key`":             fmt.Sprintf("the last %d of a user, for %d hours", schemas.MaxRequests, schemas.RequestMemory/3600_000),
 		"time without a connection of a device":                     "30 days", // TestDefaultsOfTheProtocol
 		"running exports of a user; of a gateway":                   "1; " + n(api.MaxExports),
@@ -182,7 +183,7 @@ func TestNumbersOfTheProtocol(t *testing.T) {
 		fmt.Sprintf("of the last %d days", schemas.HistoryDays),
 		fmt.Sprintf("no sooner than %s after it, and of one channel at most once a second", s(wakeups.Again)),
 		fmt.Sprintf("one for each of up to %d of its user's channels", schemas.MaxWakeUps),
-		fmt.Sprintf("of each message the last %d changes of reactions", streams.MaxChannelReactions),
+		fmt.Sprintf("of each message the last %d changes of reactions", channel.MaxReactions),
 		"After a gateway dies, its users are offline within " + s(3*streams.LeaseEvery),
 	} {
 		if !strings.Contains(text, says) {

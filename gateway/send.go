@@ -12,6 +12,7 @@ import (
 	"roost/gateway/limit"
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/channel"
 	"roost/streams/directory"
 	"roost/streams/publisher"
 	"roost/streams/sendlog"
@@ -344,7 +345,7 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 		return
 	}
 	if t.channel {
-		s.commitChannel(p, streams.ChannelSend{Message: m}, t)
+		s.commitChannel(p, channel.Send{Message: m}, t)
 		return
 	}
 	entry := m.StoredMessage()

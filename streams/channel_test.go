@@ -11,12 +11,13 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/bus"
+	"roost/streams/channel"
 	"roost/streams/streamstest"
 )
 
 const (
-	channel schemas.GroupID = "g-01K73S8AC0GR0VPGR0VPGR0VPG"
-	aside   schemas.GroupID = "g-01K73S8AC0GR0VPGR0VPGR0VPH"
+	channelID schemas.GroupID = "g-01K73S8AC0GR0VPGR0VPGR0VPG"
+	aside     schemas.GroupID = "g-01K73S8AC0GR0VPGR0VPGR0VPH"
 )
 
 // post commits a message, or an update, to its channel.
@@ -32,9 +33,9 @@ func post(t testing.TB, c *streams.Conn, m schemas.Message) uint64 {
 	}
 	m.SenderID, m.Timestamp = "alice", m.MessageID.Time()
 	if m.GroupID == "" {
-		m.GroupID = channel
+		m.GroupID = channelID
 	}
-	c.CommitChannel(streams.ChannelSend{Message: &m}, func(seq uint64, err error) { done <- result{seq, err} })
+	c.Channels().Commit(channel.Send{Message: &m}, func(seq uint64, err error) { done <- result{seq, err} })
 	r := streamstest.Receive(t, done)
 	if r.err != nil {
 		t.Fatal(r.err)
@@ -62,7 +63,7 @@ func TestChannelBack(t *testing.T) {
 			if upTo == len(all)-1 {
 				until = time.Time{}
 			}
-			got, whole, err := c.ChannelBack(timeout(t), channel, until, n)
+			got, whole, err := c.Channels().Back(timeout(t), channelID, until, n)
 			first := max(0, upTo+1-n)
 			var seqs []uint64
 			for _, e := range got {
@@ -77,10 +78,10 @@ func TestChannelBack(t *testing.T) {
 			}
 		}
 	}
-	if got, whole, err := c.ChannelBack(timeout(t), "g-01K73S8AC0GR0VPGR0VPGR0VPX", time.Time{}, 10); len(got) != 0 || !whole || err != nil {
+	if got, whole, err := c.Channels().Back(timeout(t), "g-01K73S8AC0GR0VPGR0VPGR0VPX", time.Time{}, 10); len(got) != 0 || !whole || err != nil {
 		t.Errorf("of a channel without messages: %v %v %v", got, whole, err)
 	}
-	if got, _, err := c.ChannelBack(timeout(t), channel, all[0].at.Add(-time.Hour), 10); len(got) != 0 || err != nil {
+	if got, _, err := c.Channels().Back(timeout(t), channelID, all[0].at.Add(-time.Hour), 10); len(got) != 0 || err != nil {
 		t.Errorf("before the first message: %v %v", got, err)
 	}
 }
@@ -92,31 +93,31 @@ func TestChannelChanges(t *testing.T) {
 	one, two := c.Clock().Next(), c.Clock().Next()
 	first := post(t, c, schemas.Message{MessageID: one, Content: "one"})
 	post(t, c, schemas.Message{MessageID: two, Content: "two"})
-	const reactions = streams.MaxChannelReactions + 10
+	const reactions = channel.MaxReactions + 10
 	for range reactions {
 		post(t, c, schemas.Message{Change: schemas.ChangeReaction, TargetMessageID: one, Content: "👍"})
 	}
 	post(t, c, schemas.Message{Change: schemas.ChangeEdit, TargetMessageID: one, Content: "uno"})
 	end := post(t, c, schemas.Message{Change: schemas.ChangeEdit, TargetMessageID: two, Content: "dos"})
-	changes, err := c.ChannelChanges(timeout(t), channel, []schemas.MessageID{one, two})
-	if err != nil || len(changes) != streams.MaxChannelReactions+2 {
+	changes, err := c.Channels().Changes(timeout(t), channelID, []schemas.MessageID{one, two})
+	if err != nil || len(changes) != channel.MaxReactions+2 {
 		t.Errorf("%d changes, %v", len(changes), err)
 	}
-	if got, message, err := c.ChannelEnd(timeout(t), channel); got != end || message != first+1 || err != nil {
+	if got, message, err := c.Channels().End(timeout(t), channelID); got != end || message != first+1 || err != nil {
 		t.Errorf("the end is %d, %d, %v", got, message, err)
 	}
-	if seq, err := c.ChannelHolds(timeout(t), &schemas.Message{MessageID: one, GroupID: channel}); seq != first || err != nil {
+	if seq, err := c.Channels().Holds(timeout(t), &schemas.Message{MessageID: one, GroupID: channelID}); seq != first || err != nil {
 		t.Errorf("the first message is at %d, %v", seq, err)
 	}
 	for range 2 {
-		if err := c.EraseFromChannel(timeout(t), channel, one); err != nil {
+		if err := c.Channels().Erase(timeout(t), channelID, one); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if n := streamstest.Stored(t, c.JetStream(), "CHANNELS"); n != 2 {
 		t.Errorf("%d entries are left, not the other message and its edit", n)
 	}
-	if seq, err := c.ChannelHolds(timeout(t), &schemas.Message{MessageID: one, GroupID: channel}); seq != 0 || err != nil {
+	if seq, err := c.Channels().Holds(timeout(t), &schemas.Message{MessageID: one, GroupID: channelID}); seq != 0 || err != nil {
 		t.Errorf("the erased message is at %d, %v", seq, err)
 	}
 }
@@ -133,7 +134,7 @@ func (h heard) Gap()                   { h.gaps <- struct{}{} }
 func watchChannels(t testing.TB, c *streams.Conn) heard {
 	t.Helper()
 	h := heard{make(chan bus.ChannelNews, 10), make(chan struct{}, 10)}
-	stop, err := c.WatchChannels(h)
+	stop, err := c.Channels().Watch(h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func watchChannels(t testing.TB, c *streams.Conn) heard {
 func TestChannelNews(t *testing.T) {
 	c, other := pair(t)
 	alone := connect(t, onePartition(), func(o *streams.Options) { o.SingleProcess = true })
-	n := bus.ChannelNews{Group: channel, MessageID: c.Clock().Next(), Sequence: 1<<40 + 7, Changed: c.Clock().Next()}
+	n := bus.ChannelNews{Group: channelID, MessageID: c.Clock().Next(), Sequence: 1<<40 + 7, Changed: c.Clock().Next()}
 	at, there, here := watchChannels(t, c), watchChannels(t, other), watchChannels(t, alone)
 	c.Bus().PublishChannelNews(n)
 	alone.Bus().PublishChannelNews(n)

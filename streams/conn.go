@@ -18,6 +18,7 @@ import (
 	"roost/schemas"
 	"roost/streams/backpressure"
 	"roost/streams/bus"
+	"roost/streams/channel"
 	"roost/streams/directory"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
@@ -84,8 +85,6 @@ type Conn struct {
 	losses    losses
 	pressure  *backpressure.Admission
 	watching  atomic.Pointer[sessionWatch] // nil while nobody watches
-	// noChannelAt is when CHANNELS was seen to be empty, or someChannel.
-	noChannelAt atomic.Int64
 
 	// Static after Open.
 	partitions int
@@ -98,6 +97,7 @@ type Conn struct {
 	requests   jetstream.KeyValue                // REQUESTS, see Request
 	frontiers  func(partition int) *bus.Frontier // nil outside of single-process mode
 	sendLog    sendlog.Log
+	channels   *channel.Channels
 
 	mu     sync.Mutex              // guards the rest
 	denied context.CancelCauseFunc // see untilDenied; nil while nobody waits
@@ -195,6 +195,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	c.channels = channel.New(c.api, c.publisher, c.sendLog, c.bus, c.log)
 	return nil
 }
 
@@ -315,6 +316,9 @@ func (c *Conn) Groups() *Groups { return c.groups }
 
 // SendLog keeps the records of sends.
 func (c *Conn) SendLog() sendlog.Log { return c.sendLog }
+
+// Channels stores the messages of channels.
+func (c *Conn) Channels() *channel.Channels { return c.channels }
 
 // Receipts keeps watermarks and read marks.
 func (c *Conn) Receipts() *receipts.Receipts { return c.receipts }

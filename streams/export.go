@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"roost/schemas"
+	"roost/streams/channel"
 	"roost/streams/directory"
 	"roost/streams/jsapi"
 	"roost/streams/receipts"
@@ -86,7 +87,7 @@ func (c *Conn) exportHolding(ctx context.Context, h holding, line func(schemas.E
 // exportPosted is what the person sent to the channels of groups that they are or were a
 // member of: it is stored under the group.
 func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *directory.Registration, line func(schemas.ExportLine) error) error {
-	if some, err := c.AnyChannel(ctx, 0); err != nil || !some {
+	if some, err := c.Channels().Any(ctx, 0); err != nil || !some {
 		return err
 	}
 	groups, err := c.groups.Seen(ctx, u)
@@ -95,7 +96,7 @@ func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *directory
 	}
 	for _, id := range groups {
 		var failed error
-		err := c.eachOfChannel(ctx, subject.ChannelEntries(id, ">"), 1, func(e ChannelEntry) bool {
+		err := c.channels.Each(ctx, id, func(e channel.Entry) bool {
 			if e.SenderID == u && !me.PredatesAccount(e.MessageID) {
 				failed = line(schemas.ExportLine{Kind: schemas.ExportPosted, Chat: string(id), Posted: &e.Message})
 			}

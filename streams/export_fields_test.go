@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/channel"
 	"roost/streams/publisher"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
@@ -83,7 +83,7 @@ func TestExportHasNothingOfOthers(t *testing.T) {
 	group := memberOf(t, c, "alice")[0]
 	own := schemas.Message{MessageID: c.Clock().Next(), SenderID: "alice", SenderDeviceID: a.Device, MessageIDByClient: 7, GroupID: group, Content: "own", Timestamp: schemas.Now()}
 	stored := make(chan error, 1)
-	c.CommitChannel(streams.ChannelSend{Message: &own}, func(_ uint64, err error) { stored <- err })
+	c.Channels().Commit(channel.Send{Message: &own}, func(_ uint64, err error) { stored <- err })
 	if err := streamstest.Receive(t, stored); err != nil {
 		t.Fatal(err)
 	}

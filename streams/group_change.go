@@ -334,7 +334,7 @@ func (g *Groups) finishOnce(ctx context.Context, group *schemas.Group) error {
 	})
 	g.Heard(group.GroupID, group.Changed)
 	if err == nil && len(group.Members) == 0 {
-		if err := g.c.forgetChannel(ctx, group.GroupID); err != nil {
+		if err := g.c.Channels().Forget(ctx, group.GroupID); err != nil {
 			return err
 		}
 		// Nobody changes a group without members, so this needs no comparison.

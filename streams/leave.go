@@ -48,7 +48,7 @@ func (g *Groups) leaveRest(ctx context.Context, u schemas.UserID, upTo uint64) e
 			return old, nil
 		})
 		if err == nil && len(group.Members) == 0 && group.Pending == nil && group.GroupID != "" {
-			if err = g.c.forgetChannel(ctx, id); err == nil {
+			if err = g.c.Channels().Forget(ctx, id); err == nil {
 				err = g.kv.Delete(ctx, string(id)) // nobody is left to be told
 			}
 		}

@@ -265,7 +265,7 @@ func TestErasureOfAChannelOfNobodyElse(t *testing.T) {
 	if err := c.EraseAccount(timeout(t), "alice"); err != nil {
 		t.Fatal(err)
 	}
-	if end, _, err := c.ChannelEnd(timeout(t), id); end != 0 || err != nil {
+	if end, _, err := c.Channels().End(timeout(t), id); end != 0 || err != nil {
 		t.Errorf("the channel still has entry %d (%v)", end, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/channel"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -284,7 +285,7 @@ func TestExportHasWhatWasPosted(t *testing.T) {
 	post(t, c, schemas.Message{GroupID: left, Content: "bye"})
 	of := schemas.Message{MessageID: c.Clock().Next(), SenderID: "bob", GroupID: id, Content: "of bob", Timestamp: schemas.Now()}
 	stored := make(chan error, 1)
-	c.CommitChannel(streams.ChannelSend{Message: &of}, func(_ uint64, err error) { stored <- err })
+	c.Channels().Commit(channel.Send{Message: &of}, func(_ uint64, err error) { stored <- err })
 	if err := streamstest.Receive(t, stored); err != nil {
 		t.Fatal(err)
 	}

@@ -56,10 +56,10 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 	if len(m.To) == 0 { // no copy stands for the record
 		parts = append(parts, part{})
 	}
-	all := newGather(len(parts), func(err error) { done(sequences, err) })
+	all := publisher.NewJoin(len(parts), func(err error) { done(sequences, err) })
 	for _, one := range parts {
 		if one.stream == "" {
-			c.sendLog.WhenRecorded(all.one)
+			c.sendLog.WhenRecorded(all.Done)
 			continue
 		}
 		err := c.publisher.Commit(one.stream, one.set, func(outcomes []publisher.Outcome) {
@@ -76,10 +76,10 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 					m.Stored(to, outcomes[i].Sequence)
 				}
 			}
-			all.one(publisher.FirstError(outcomes))
+			all.Done(publisher.FirstError(outcomes))
 		})
 		if err != nil {
-			all.one(err)
+			all.Done(err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"roost/schemas"
+	"roost/streams/channel"
 	"roost/streams/subject"
 )
 
@@ -135,7 +136,7 @@ func (t Topology) messages() jetstream.StreamConfig {
 
 func (t Topology) channels() jetstream.StreamConfig {
 	s := t.stream(subject.ChannelsStream, "the messages of groups whose members pull", subject.AllChannels)
-	s.MaxMsgsPerSubject = MaxChannelEntries
+	s.MaxMsgsPerSubject = channel.MaxEntries
 	s.AllowMsgTTL = true
 	return s
 }

@@ -43,21 +43,3 @@ func (c *Conn) tellWatch(tell func(SessionListener)) {
 		tell(w.to)
 	}
 }
-
-// channelListener notes that there are channels.
-type channelListener struct {
-	bus.ChannelListener
-	c *Conn
-}
-
-// News implements [bus.ChannelListener].
-func (l channelListener) News(n bus.ChannelNews) {
-	l.c.noChannelAt.Store(someChannel)
-	l.ChannelListener.News(n)
-}
-
-// WatchChannels tells a listener of the news of all channels until stop. A process has
-// one at a time. Call stop before the Conn is closed.
-func (c *Conn) WatchChannels(to bus.ChannelListener) (stop func(), err error) {
-	return c.bus.WatchChannels(channelListener{to, c})
-}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"roost/schemas"
+	"roost/streams/publisher"
 )
 
 // TestWindow compares the window with a map.
@@ -104,12 +105,12 @@ func TestGather(t *testing.T) {
 	one, two := errors.New("one"), errors.New("two")
 	for _, errs := range [][]error{{nil}, {nil, nil, nil}, {one}, {nil, one, two, nil}} {
 		var got []error
-		g := newGather(len(errs), func(err error) { got = append(got, err) })
+		g := publisher.NewJoin(len(errs), func(err error) { got = append(got, err) })
 		for i, err := range errs {
 			if len(got) > 0 {
 				t.Fatalf("done after %d of %d", i, len(errs))
 			}
-			g.one(err)
+			g.Done(err)
 		}
 		want := error(nil)
 		if slices.Contains(errs, one) {
@@ -120,10 +121,10 @@ func TestGather(t *testing.T) {
 		}
 	}
 	calls := 0
-	g := newGather(100, func(error) { calls++ })
+	g := publisher.NewJoin(100, func(error) { calls++ })
 	var wg sync.WaitGroup
 	for range 100 {
-		wg.Go(func() { g.one(nil) })
+		wg.Go(func() { g.Done(nil) })
 	}
 	if wg.Wait(); calls != 1 {
 		t.Errorf("done was called %d times", calls)

@@ -13,6 +13,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/channel"
 )
 
 const (
@@ -139,11 +140,11 @@ func (c *Cache) read(ctx context.Context, id schemas.GroupID, heard uint64) (*ch
 
 func (c *Cache) readOnce(ctx context.Context, id schemas.GroupID, heard uint64) (page *channelPage, current bool, err error) {
 	page = &channelPage{at: time.Now()}
-	end, message, err := c.streams.ChannelEnd(ctx, id)
+	end, message, err := c.streams.Channels().End(ctx, id)
 	if err != nil {
 		return nil, false, err
 	}
-	entries, whole, err := c.streams.ChannelBack(ctx, id, time.Time{}, channelWindow)
+	entries, whole, err := c.streams.Channels().Back(ctx, id, time.Time{}, channelWindow)
 	if err != nil {
 		return nil, false, err
 	}
@@ -160,7 +161,7 @@ func (c *Cache) readOnce(ctx context.Context, id schemas.GroupID, heard uint64) 
 
 // fill adds entries and their updates to a page. A message that was deleted for everyone is not
 // in the channel any more; the page shows it as deleted.
-func (c *Cache) fill(ctx context.Context, id schemas.GroupID, page *channelPage, entries []streams.ChannelEntry) error {
+func (c *Cache) fill(ctx context.Context, id schemas.GroupID, page *channelPage, entries []channel.Entry) error {
 	var from uint64
 	var oldest schemas.MessageID
 	ids := make([]schemas.MessageID, 0, len(entries))
@@ -175,7 +176,7 @@ func (c *Cache) fill(ctx context.Context, id schemas.GroupID, page *channelPage,
 	if page.whole {
 		from, oldest = 0, ""
 	}
-	late, err := c.streams.ChannelLate(ctx, id)
+	late, err := c.streams.Channels().Late(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func (c *Cache) fill(ctx context.Context, id schemas.GroupID, page *channelPage,
 			ids, page.messages = append(ids, e.MessageID), append(page.messages, e.Message)
 		}
 	}
-	deletions, err := c.streams.ChannelDeletions(ctx, id, from)
+	deletions, err := c.streams.Channels().Deletions(ctx, id, from)
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,7 @@ func (c *Cache) fill(ctx context.Context, id schemas.GroupID, page *channelPage,
 		}
 		page.changes = append(page.changes, d.Message)
 	}
-	changes, err := c.streams.ChannelChanges(ctx, id, ids)
+	changes, err := c.streams.Channels().Changes(ctx, id, ids)
 	page.changes = append(page.changes, changes...)
 	return err
 }
@@ -251,12 +252,12 @@ func (c *Cache) within(ctx context.Context, id schemas.GroupID, bounds schemas.P
 		upTo = min(upTo, bounds.Before.Time())
 	}
 	for {
-		entries, whole, err := c.streams.ChannelBack(ctx, id, upTo.Time().Add(c.opts.Slack), n)
+		entries, whole, err := c.streams.Channels().Back(ctx, id, upTo.Time().Add(c.opts.Slack), n)
 		if err != nil {
 			return nil, schemas.Unavailable(err)
 		}
-		entries = slices.DeleteFunc(entries, func(e streams.ChannelEntry) bool { return !bounds.Has(&e.Message) })
-		if whole || len(entries) >= channelSure || n >= streams.MaxChannelEntries {
+		entries = slices.DeleteFunc(entries, func(e channel.Entry) bool { return !bounds.Has(&e.Message) })
+		if whole || len(entries) >= channelSure || n >= channel.MaxEntries {
 			more := max(0, len(entries)-channelSure)
 			page.whole, entries = whole && more == 0, entries[more:]
 			if err := c.fill(ctx, id, page, entries); err != nil {

@@ -19,10 +19,10 @@ func (w *Notifier) CatchUp(ctx context.Context, d Device, u schemas.UserID) {
 }
 
 func (w *Notifier) catchUp(ctx context.Context, d Device, u schemas.UserID) error {
-	if some, err := w.streams.AnyChannel(ctx, time.Second); err != nil || !some {
+	if some, err := w.streams.Channels().Any(ctx, time.Second); err != nil || !some {
 		return err
 	}
-	groups, err := w.streams.ChannelGroups(ctx, u, w.opts.PushLimit, schemas.MaxWakeUps)
+	groups, err := w.streams.Groups().Channels(ctx, u, w.opts.PushLimit, schemas.MaxWakeUps)
 	if err != nil || len(groups) == 0 {
 		return err
 	}
@@ -30,7 +30,7 @@ func (w *Notifier) catchUp(ctx context.Context, d Device, u schemas.UserID) erro
 	for i, g := range groups {
 		ids[i] = g.GroupID
 	}
-	newest, err := w.streams.NewestInChannels(ctx, ids)
+	newest, err := w.streams.Channels().Newest(ctx, ids)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func Start(o Options) (*Notifier, error) {
 	w := &Notifier{opts: o, streams: o.Streams, wake: make(chan struct{}, 1),
 		channels: make(map[schemas.GroupID]*wakeChannel), woken: make(map[Device]map[schemas.GroupID]wokenAt)}
 	var err error
-	w.stopWatch, err = o.Streams.WatchChannels(w)
+	w.stopWatch, err = o.Streams.Channels().Watch(w)
 	return w, err
 }
 

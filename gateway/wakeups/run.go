@@ -153,7 +153,7 @@ func (w *Notifier) readAgain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	newest, err := w.streams.NewestInChannels(ctx, ids)
+	newest, err := w.streams.Channels().Newest(ctx, ids)
 	if err != nil {
 		w.mu.Lock()
 		w.gap = true

@@ -36,3 +36,9 @@ func (g *Groups) ReceiptChanges(ctx context.Context, changes *receipts.Changes, 
 	})
 	return items, err
 }
+
+// Channels are at most n of a user's groups that have more than limit members, by what
+// this process read of late.
+func (g *Groups) Channels(ctx context.Context, u schemas.UserID, limit, n int) ([]*schemas.Group, error) {
+	return g.some(ctx, u, n, func(g *schemas.Group) bool { return len(g.Members) > limit })
+}
