@@ -7,9 +7,9 @@
 //
 // The goroutine of [Run] owns the session and its parts. Each part owns its data: the
 // screen, the known messages, the names of chats, the open chat, marks, typing, presence,
-// channels. Beside it run the sender, which keeps the order of the user's lines, the
-// receiver of events, the notifier of read marks and typing, and at times pulls of channels
-// and an export. Run ends all of them and waits. The reader of lines is the exception: a
+// channels. These run beside it: the sender, which keeps the order of the user's lines, the
+// receiver of events, and the notifier of read marks and typing. A pull of a channel and an
+// export have goroutines of their own while they last. Run ends all of them and waits. The reader of lines is the exception: a
 // read from a terminal cannot be interrupted, so it may last as long as the process.
 //
 // # Failure

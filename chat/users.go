@@ -15,7 +15,7 @@ type blocks struct {
 
 func (b *blocks) commands() []command {
 	return []command{
-		{"/block", "USER", "refuse messages of a user, but in groups", 1, 1, b.block},
+		{"/block", "USER", "refuse messages of a user, except in groups", 1, 1, b.block},
 		{"/unblock", "USER", "take that back", 1, 1, b.unblock},
 		{"/blocks", "", "the users that you block", 0, 0, b.list},
 	}

@@ -22,8 +22,8 @@
 //   - show changes of presence (package presence),
 //   - send wake_up to members of channels.
 //
-// The first two end with the connections, and the others after them, so that the end of each
-// session is on record before the gateway gives up its lease.
+// The first two end with the connections, and the others after them. So the end of each session
+// is on record before the gateway gives up its lease.
 //
 // A connection runs one goroutine at a time that reads: first the greeter, which reads hello, and
 // then the reader, which handles each frame in order (conn.go, session.go). A writer runs only

@@ -14,8 +14,8 @@
 // # Failure
 //
 // A token that is wrong is refused with [schemas.CodeUnauthenticated]. A token that cannot
-// be verified now is refused with [schemas.CodeUnavailable], never as a wrong one, so that
-// no client logs out because a part of the server is down. [Refusals] counts and logs why
+// be verified now is refused with [schemas.CodeUnavailable], never as a wrong one. So no
+// client logs out because a part of the server is down. [Refusals] counts and logs why
 // tokens were refused. Neither the log nor the client sees the token.
 //
 // While the identity provider is down, the keys that were fetched last stay in use, also
