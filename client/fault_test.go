@@ -178,7 +178,7 @@ func messageOf(ev client.Event) (client.Message, bool) {
 	return m, ok
 }
 
-// drain repeats the last acknowledgements, which a fault may have lost.
+// drain sends the last acknowledgements again, because a fault may have lost them.
 func (p *app) drain(ctx context.Context) {
 	c, err := client.Connect(ctx, p.opts)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"roost/schemas"
 )
 
-// named are properties that no struct has, for the reason given.
+// named has the properties that no struct has, each with the reason.
 var named = map[string]string{
 	"client/*/type":                    "the decoder reads it before it knows the struct",
 	"client/*/action":                  "what a client may call type",
@@ -26,14 +26,13 @@ var named = map[string]string{
 	"record/inbox_user_deleted/type":   "StoredUpdate writes it",
 }
 
-// optionalThough are fields whose omitempty and required do not say the same,
-// for the reason given. There is none now; the test refuses entries that it does
-// not need.
+// optionalThough has the fields whose omitempty and required differ, each with the reason.
+// There is none now. The test refuses unnecessary entries.
 var optionalThough = map[string]string{}
 
-// views are structs that read a part of what another one writes.
+// views has the structs that read a part of another struct's output.
 var views = map[string]any{
-	"record/inbox_entry": schemas.EntryHead{}, // what a gateway looks at
+	"record/inbox_entry": schemas.EntryHead{}, // the part that a gateway reads
 }
 
 func TestSchemasAgreeWithTypes(t *testing.T) {
@@ -67,7 +66,7 @@ func TestSchemasAgreeWithTypes(t *testing.T) {
 	}
 }
 
-// agreement compares schemas with Go types and remembers what it has seen.
+// agreement compares schemas with Go types and records which ones it has compared.
 type agreement struct {
 	*testing.T
 	unused map[string]string
@@ -110,8 +109,7 @@ func (a *agreement) object(where string, s *jsonschema.Schema, typ reflect.Type)
 	}
 }
 
-// value compares the JSON types that a schema allows with those that a Go type
-// reads and writes.
+// value compares the JSON types of a schema with those that a Go type reads and writes.
 func (a *agreement) value(at string, s *jsonschema.Schema, typ reflect.Type) {
 	if typ == reflect.TypeFor[json.RawMessage]() {
 		return
@@ -129,7 +127,7 @@ func (a *agreement) value(at string, s *jsonschema.Schema, typ reflect.Type) {
 		return
 	}
 	got := jsonTypes(s)
-	delete(got, "null") // which Go reads as absent
+	delete(got, "null") // Go reads it as absent
 	if len(got) != 1 || !got[want] {
 		a.Errorf("%s: the schema allows %v, %v is %s", at, slices.Sorted(maps.Keys(got)), typ, want)
 		return
@@ -153,7 +151,7 @@ func target(s *jsonschema.Schema) *jsonschema.Schema {
 	return s
 }
 
-// propertiesOf are the properties of a schema and of all that it includes, and which
+// propertiesOf returns the properties of a schema and of the schemas that it includes, and which
 // of them are required.
 func propertiesOf(s *jsonschema.Schema) (properties map[string]*jsonschema.Schema, required map[string]bool) {
 	properties, required = maps.Clone(s.Properties), map[string]bool{}
@@ -177,8 +175,8 @@ func propertiesOf(s *jsonschema.Schema) (properties map[string]*jsonschema.Schem
 
 var allTypes = []string{"null", "boolean", "integer", "number", "string", "array", "object"}
 
-// jsonTypes are the JSON types that a schema lets through, by its own keywords
-// and by those that it refers to.
+// jsonTypes returns the JSON types that a schema allows, by its own keywords and by those of the
+// schemas that it refers to.
 func jsonTypes(s *jsonschema.Schema) map[string]bool {
 	got := set(allTypes...)
 	keep := func(allowed map[string]bool) {
@@ -249,8 +247,7 @@ type jsonField struct {
 	optional bool
 }
 
-// jsonFields are the fields of a struct, and of those that it embeds, by the
-// names that they have in JSON.
+// jsonFields returns the fields of a struct, and of its embedded structs, by their JSON names.
 func jsonFields(typ reflect.Type) []jsonField {
 	var fields []jsonField
 	for _, f := range reflect.VisibleFields(typ) {

@@ -6,7 +6,7 @@ import (
 	"roost/schemas"
 )
 
-// What is called for every message allocates what it returns, and no more.
+// TestAllocations: functions that run for every message allocate only their result.
 func TestAllocations(t *testing.T) {
 	m := benchMessage(chatText)
 	entry, data := m.StoredMessage(), m.Encode()
@@ -39,7 +39,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// The same for frames: the frame, and each text of it.
+// TestFrameAllocations: decoding allocates the frame and each of its texts.
 func TestFrameAllocations(t *testing.T) {
 	most := map[string]float64{"send_message": 3, "send_message_long": 3, "send_message_escapes": 3,
 		"message_delivered": 2, "ack": 2, "heartbeat": 0}

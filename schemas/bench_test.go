@@ -7,8 +7,7 @@ import (
 	"roost/schemas"
 )
 
-// Lengths of content: a chat message, and the longest that is allowed in text of
-// three bytes a character.
+// The lengths of content: a usual message, and the longest one with three bytes per character.
 var (
 	chatText = strings.Repeat("See you at eight. ", 6)
 	longText = strings.Repeat("你好", schemas.MaxContentRunes/2)
@@ -25,7 +24,7 @@ func benchMessage(content string) *schemas.Message {
 
 var benchRecord = schemas.SentRecord{MessageIDByClient: 17, MessageID: second, ContentHash: benchMessage(chatText).Hash()}
 
-// What a client sends, by name.
+// The frames of a client, by name.
 var benchClient = []struct {
 	name string
 	data []byte
@@ -38,7 +37,7 @@ var benchClient = []struct {
 	{"heartbeat", schemas.EncodeFrame(&schemas.Heartbeat{})},
 }
 
-// What a server sends, by name.
+// The frames of the server, by name.
 var benchServer = []struct {
 	name  string
 	frame schemas.ServerFrame

@@ -8,7 +8,7 @@ import (
 	"roost/schemas"
 )
 
-// Fixed values that the examples are made of.
+// The fixed values of the examples.
 const (
 	device  schemas.DeviceID  = "01K73S8AC0DEV1CEDEV1CEDEV1"
 	removed schemas.DeviceID  = "01K73S8AC0DEV1CEDEV1CEDEV0"
@@ -54,10 +54,10 @@ var newFriends = func() schemas.Request {
 	return q
 }()
 
-// example is a fixed value, its golden file below testdata/golden, its schema,
-// and how the package writes and reads it.
+// example is a fixed value with its golden file below testdata/golden, its schema, and the
+// functions that encode and decode it.
 type example struct {
-	golden string // the schema's name, and behind a dot which of several examples
+	golden string // the name of the schema, and after a dot that of the example
 	value  any
 	encode func() []byte
 	decode func([]byte) (any, error)
@@ -252,7 +252,7 @@ var catalog = []example{
 	body("account_created", schemas.AccountCreated{UserID: "alice", CreatedAt: now}),
 	body("account_deletion", schemas.AccountDeletion{Password: "correct horse"}),
 	body("account_deleted", schemas.AccountDeleted{UserID: "alice", DeletedAt: now, Kept: []schemas.Kept{
-		{Where: schemas.KeptInHistory, What: "Messages that you sent to people who keep history."}}}),
+		{Where: schemas.KeptInHistory, What: "Messages that you sent to users who keep history."}}}),
 	body("receipt", schemas.Receipt{SenderID: "alice", ReaderID: "bob", DeliveredUpTo: second, ReadUpTo: first}),
 	body("receipt.group", schemas.Receipt{GroupID: group, ReaderID: "bob", DeliveredUpTo: second}),
 	body("sent", schemas.SentRecord{MessageIDByClient: 16, MessageID: first, Highest: 17, BlockedBy: "bob", InboxFrom: 4711, ExpiresAt: now,

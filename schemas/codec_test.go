@@ -11,7 +11,8 @@ import (
 	"roost/schemas"
 )
 
-// What is accepted though it is not how Roost writes it. The schemas accept it too.
+// TestDecodeClientFrameIsLenient: the decoder and the schemas accept some forms that Roost does not
+// write.
 func TestDecodeClientFrameIsLenient(t *testing.T) {
 	send := &schemas.SendMessage{ReceiverID: "bob", Content: "hello", MessageIDByClient: 17, Timestamp: now}
 	const rest = `,"content":"hello","message_id_by_client":17,"timestamp":1760000000000`
@@ -57,7 +58,8 @@ func TestDecodeClientFrameIsLenient(t *testing.T) {
 	}
 }
 
-// Frames that are no JSON text files; the others are in testdata/invalid.
+// TestDecodeClientFrameRefuses tests invalid frames that are not JSON text files. The others are in
+// testdata/invalid.
 func TestDecodeClientFrameRefuses(t *testing.T) {
 	const send = `{"type":"send_message","receiver_id":"bob","message_id_by_client":17,"timestamp":1,`
 	tests := []struct {
@@ -140,7 +142,7 @@ func TestDecodeBody(t *testing.T) {
 	tests := []struct {
 		name  string
 		in    io.Reader
-		code  schemas.Code // none: accepted
+		code  schemas.Code // empty: accepted
 		field string
 	}{
 		{"plain", strings.NewReader(`{"user_id":"alice","password":"correct horse"}`), "", ""},

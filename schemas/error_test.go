@@ -24,7 +24,7 @@ func TestRetryable(t *testing.T) {
 		schemas.CloseRateLimited:     false,
 		schemas.CloseReplaced:        false,
 		schemas.CloseDeviceRemoved:   false,
-		// Codes of others: 1006 is a broken connection.
+		// Codes that Roost does not send: 1006 means a broken connection.
 		1000: true, 1006: true, 1011: true, 3999: true, 4399: false, 4400: true, 4999: true,
 	}
 	for code, retryable := range want {

@@ -13,7 +13,7 @@ import (
 	"roost/schemas"
 )
 
-// addFiles gives the fuzzer every file that the pattern finds in testdata.
+// addFiles adds every file of testdata that matches the pattern to the seeds.
 func addFiles(f *testing.F, pattern string) {
 	paths, err := filepath.Glob(filepath.Join("testdata", filepath.FromSlash(pattern)))
 	if err != nil || len(paths) == 0 {
@@ -28,8 +28,8 @@ func addFiles(f *testing.F, pattern string) {
 	}
 }
 
-// Whatever a client sends is refused, or validates against the schema of its
-// type and means the same after it is written and read again.
+// FuzzClientFrameRoundTrip: the decoder refuses an input, or the input is valid by the schema of
+// its type and decodes to the same frame after it is encoded again.
 func FuzzClientFrameRoundTrip(f *testing.F) {
 	addFiles(f, "golden/client/*.json")
 	addFiles(f, "invalid/*.json")
@@ -71,8 +71,8 @@ func FuzzClientFrameRoundTrip(f *testing.F) {
 	})
 }
 
-// Whatever a client reads of a server means the same after it is written and
-// read again.
+// FuzzServerFrameRoundTrip: a decoded frame of a server stays the same after it is encoded and
+// decoded again.
 func FuzzServerFrameRoundTrip(f *testing.F) {
 	addFiles(f, "golden/server/*.json")
 	f.Add([]byte(`{"type":"receipts","items":null}`))
@@ -96,7 +96,7 @@ func FuzzServerFrameRoundTrip(f *testing.F) {
 	})
 }
 
-// An inbox entry with a cursor is the frame of the same message.
+// FuzzEntryCursor: an inbox entry with a cursor is the frame of the same message.
 func FuzzEntryCursor(f *testing.F) {
 	f.Add("alice", "bob", false, "hello", int64(now), int64(17), true, uint64(4711))
 	f.Add("carol@example.org", "", true, "\"\\}\n\u2028<&> 👋", int64(1), int64(0), false, uint64(0))
@@ -115,9 +115,9 @@ func FuzzEntryCursor(f *testing.F) {
 		entry := m.StoredMessage()
 		stored, err := schemas.DecodeMessage(entry)
 		if err != nil {
-			return // no message that could be stored
+			return // history cannot store it
 		}
-		m.Content = stored.Content // where it was no UTF-8, which no client can send
+		m.Content = stored.Content // it differs if it was not UTF-8, which no client can send
 		head, err := schemas.DecodeEntryHead(entry)
 		if want := (schemas.EntryHead{Type: schemas.TypeIncomingMessage, MessageID: m.MessageID, SenderID: m.SenderID, GroupID: m.GroupID}); err != nil || head != want {
 			t.Errorf("%s: head %+v, %v", entry, head, err)

@@ -73,7 +73,7 @@ func TestGoldenFilesAndSchemasAreAllInTheCatalog(t *testing.T) {
 	}
 }
 
-// A frame is one of those that the union lists, and one alone.
+// TestFramesValidateAsTheUnion: each frame is valid by exactly one schema of the union.
 func TestFramesValidateAsTheUnion(t *testing.T) {
 	for _, e := range catalog {
 		if side, _, _ := strings.Cut(e.golden, "/"); side == "client" || side == "server" {

@@ -9,7 +9,7 @@ import (
 	"roost/schemas"
 )
 
-// groupOf has a member for each role, who stand in the order given.
+// groupOf returns a group with one member per role, in that order.
 func groupOf(roles ...schemas.Role) *schemas.Group {
 	g := &schemas.Group{GroupID: group, GroupName: "friends"}
 	for i, r := range roles {
@@ -73,7 +73,7 @@ func TestGroupSetHistory(t *testing.T) {
 	}
 }
 
-// at is the id of a change n days after the first.
+// at returns the id of a change n days after the first.
 func at(n int) schemas.MessageID {
 	const day = 24 * 60 * 60 * 1000
 	return schemas.MessageIDAt(now + schemas.Timestamp(n*day))
@@ -81,7 +81,7 @@ func at(n int) schemas.MessageID {
 
 func TestMembership(t *testing.T) {
 	var m schemas.Membership
-	m = m.Open(at(1)).Open(at(2)) // the first one never came to be
+	m = m.Open(at(1)).Open(at(2)) // the second replaces the first
 	if want := []schemas.Span{{From: at(2)}}; !reflect.DeepEqual(m.Spans, want) || !m.IsOpen() {
 		t.Fatalf("opened: %+v", m)
 	}
@@ -91,7 +91,7 @@ func TestMembership(t *testing.T) {
 			t.Fatalf("closed: %+v", m)
 		}
 	}
-	m = m.Open(at(4)).Close(schemas.Span{From: at(2), To: at(3)}) // late, once more
+	m = m.Open(at(4)).Close(schemas.Span{From: at(2), To: at(3)}) // again, and late
 	if want := []schemas.Span{{From: at(2), To: at(3)}, {From: at(4)}}; !reflect.DeepEqual(m.Spans, want) {
 		t.Fatalf("what was opened later: %+v", m)
 	}
@@ -141,8 +141,8 @@ func TestGroupBodiesValidate(t *testing.T) {
 		name   string
 		schema string
 		body   string
-		field  string // none: accepted
-		looser string // why the schema allows it all the same
+		field  string // empty: accepted
+		looser string // why the schema still allows it
 	}{
 		{"all", "new_group", `{"group_name":"friends","members":["bob","carol"],"history_storage":90}`, "", ""},
 		{"longest name", "new_group", `{"group_name":"` + long + `"}`, "", ""},
@@ -150,10 +150,10 @@ func TestGroupBodiesValidate(t *testing.T) {
 		{"no name", "new_group", `{}`, "group_name", ""},
 		{"empty name", "new_group", `{"group_name":""}`, "group_name", ""},
 		{"blank name", "new_group", `{"group_name":" \n\t"}`, "group_name", ""},
-		{"name that nobody sees", "new_group", `{"group_name":"\u200b"}`, "group_name", ""},
+		{"invisible name", "new_group", `{"group_name":"\u200b"}`, "group_name", ""},
 		{"name of two lines", "new_group", `{"group_name":"a\nb"}`, "group_name", ""},
-		{"name that turns text", "new_group", `{"group_name":"a\u202eb"}`, "group_name", ""},
-		{"new name that nobody sees", "group_patch", `{"group_name":"\u3164"}`, "group_name", ""},
+		{"name that changes the direction", "new_group", `{"group_name":"a\u202eb"}`, "group_name", ""},
+		{"new invisible name", "group_patch", `{"group_name":"\u3164"}`, "group_name", ""},
 		{"name too long", "new_group", `{"group_name":"` + long + `x"}`, "group_name", "it counts characters"},
 		{"name is a number", "new_group", `{"group_name":7}`, "group_name", ""},
 		{"a member twice", "new_group", `{"group_name":"friends","members":["bob","bob"]}`, "members", ""},
@@ -219,8 +219,8 @@ func TestUpdateIsAnInboxEntry(t *testing.T) {
 	}
 }
 
-// A group of MaxGroupMembers fits with ids of usual length, and one of fewer does
-// not where each is as long as may be.
+// TestGroupFits: a group of MaxGroupMembers fits if its ids have a usual length. A smaller group
+// does not fit if every id has the maximum length.
 func TestGroupFits(t *testing.T) {
 	id := func(n int) schemas.MessageID { return schemas.MessageIDAt(schemas.Timestamp(n + 1)) }
 	made := func(n, length int) *schemas.Group {

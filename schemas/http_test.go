@@ -13,7 +13,7 @@ func TestCredentialsValidate(t *testing.T) {
 		name     string
 		user     schemas.UserID
 		password string
-		field    string // none: accepted
+		field    string // empty: accepted
 	}{
 		{"plain", "alice", "correct horse", ""},
 		{"shortest", "a", "12345678", ""},
@@ -39,7 +39,7 @@ func TestCredentialsValidate(t *testing.T) {
 	}
 }
 
-// check compares an error with the field that it is expected to name, if any.
+// check compares the field of an error with the expected one.
 func check(t *testing.T, e *schemas.Error, field string) {
 	t.Helper()
 	switch {
@@ -54,7 +54,7 @@ func TestSettingsChangeValidate(t *testing.T) {
 	tests := []struct {
 		name  string
 		body  string
-		field string // none: accepted
+		field string // empty: accepted
 	}{
 		{"nothing", `{}`, ""},
 		{"everything", `{"history_storage":90,"last_seen":"nobody","read_receipts":false}`, ""},

@@ -21,7 +21,7 @@ func TestParsers(t *testing.T) {
 		"message": func(s string) (string, error) { v, err := schemas.ParseMessageID(s); return string(v), err },
 		"group":   func(s string) (string, error) { v, err := schemas.ParseGroupID(s); return string(v), err },
 	}
-	// The schema of each kind accepts what the parser does.
+	// The schema of each kind accepts the same ids as the parser.
 	definitions := map[string]string{
 		"user": "user_id", "account": "account_name", "device": "device_id", "message": "message_id", "group": "group_id",
 	}
@@ -213,7 +213,7 @@ func TestMessageIDTime(t *testing.T) {
 	}
 }
 
-// Ids compare as text in the order of their times.
+// TestMessageIDOrder: the order of ids as text is that of their times.
 func TestMessageIDOrder(t *testing.T) {
 	times := []schemas.Timestamp{0, 1, 31, 32, 33, 1023, 1024, 999999999999, 1000000000000, 1760000000000, 1760000000001, 1<<48 - 1}
 	for i := 1; i < len(times); i++ {

@@ -8,8 +8,8 @@ import (
 	"roost/schemas"
 )
 
-// invalid are the frames in testdata/invalid and how DecodeClientFrame refuses
-// them. The schemas refuse them too, unless schemaAllows says why not.
+// invalid has the frames in testdata/invalid and the errors of DecodeClientFrame. The schemas
+// refuse them too, unless schemaAllows has a reason.
 var invalid = []struct {
 	file         string
 	code         schemas.Code

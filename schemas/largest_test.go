@@ -7,8 +7,9 @@ import (
 	"roost/schemas"
 )
 
-// No frame of the server is larger than clients are told to accept.
-func TestServerFramesFitIntoWhatClientsAccept(t *testing.T) {
+// TestServerFramesFitClients: no frame of the server exceeds the size that the protocol asks
+// clients to accept.
+func TestServerFramesFitClients(t *testing.T) {
 	const most = 64 << 10
 	const cursorBytes = 8 << 10
 	user := schemas.UserID(strings.Repeat(`"`, 128)) // two bytes each, in JSON

@@ -146,7 +146,7 @@ func TestDecodeSaysWhatItExpected(t *testing.T) {
 	}
 }
 
-// Nothing that is for the server alone goes to a client.
+// TestPublicForms: the forms for clients leave out the fields of the server.
 func TestPublicForms(t *testing.T) {
 	device := schemas.Device{DeviceID: device, Name: "phone", CreatedAt: now, Unclaimed: true}
 	settings := schemas.Settings{HistoryStorage: 90, HistorySince: now, LastSeen: schemas.LastSeenNobody, ReadReceipts: true}

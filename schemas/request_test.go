@@ -28,7 +28,7 @@ func TestRequests(t *testing.T) {
 	}
 	const memory = schemas.RequestMemory
 	if _, ok := all.Find(request(3, 0), now+3+memory-1); !ok {
-		t.Error("it is forgotten too early")
+		t.Error("it expired too early")
 	}
 	if _, ok := all.Find(request(3, 0), now+3+memory); ok {
 		t.Error("it is remembered for too long")
@@ -55,7 +55,7 @@ func TestNewRequest(t *testing.T) {
 	}
 	a := schemas.Account{KeyHash: schemas.AccountKey("key"), CreatedAt: now}
 	if !a.CreatedWith("key", now+1) || a.CreatedWith("other", now+1) || a.CreatedWith("", now+1) || a.CreatedWith("key", now+schemas.RequestMemory) {
-		t.Error("an account forgets the key that it was made with, or knows others")
+		t.Error("the account lost the key of its creation, or accepts another one")
 	}
 	if (schemas.Account{CreatedAt: now}).CreatedWith("", now) {
 		t.Error("an account without a key was made with none")

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// fill sets every field of a struct, and of the structs in it.
+// fill sets every field of a struct and of its nested structs.
 func fill(v reflect.Value, text func() string, number func() int64) {
 	for i := range v.NumField() {
 		switch f := v.Field(i); f.Kind() {
@@ -26,7 +26,7 @@ func fill(v reflect.Value, text func() string, number func() int64) {
 	}
 }
 
-// encodeFrame is EncodeFrame by reflection alone.
+// encodeFrame encodes a frame by reflection.
 func encodeFrame(f typed) []byte {
 	body := marshalAny(f)
 	if len(body) > 2 {
@@ -37,8 +37,7 @@ func encodeFrame(f typed) []byte {
 	return append([]byte(`{"type":"`+string(f.Type())+`"`), body...)
 }
 
-// written is a frame or record that is written without reflection, as it is
-// written and as encoding/json would.
+// written is a frame or record in two encodings: without reflection, and by encoding/json.
 func written(v any) (got, want []byte) {
 	if f, ok := v.(typed); ok {
 		return EncodeFrame(f), encodeFrame(f)
@@ -46,7 +45,7 @@ func written(v any) (got, want []byte) {
 	return Encode(v), marshalAny(v)
 }
 
-// randomText has all that JSON escapes, and all that is no UTF-8.
+// randomText returns text with characters that JSON escapes, and with invalid UTF-8.
 func randomText(r *rand.Rand) string {
 	parts := []string{"a", "Zoë", "<b>&amp;</b>", "\"", "\\", "/", "\n\r\t\b\f\v\x00\x1f\x7f", "\u2027\u2028\u2029\u202a",
 		"👋", "\ufffd", "\xff", "\xc3", "\xed\xa0\xbd", "\xe2\x80", "\xf0\x9f\x91", "\u0085", strings.Repeat("x", 300)}
@@ -61,8 +60,8 @@ func randomText(r *rand.Rand) string {
 	return b.String()
 }
 
-// What is appended is what encoding/json writes, byte by byte.
-func TestAppendedIsWhatReflectionWrites(t *testing.T) {
+// TestAppendEqualsReflection: encoding without reflection gives the same bytes as encoding/json.
+func TestAppendEqualsReflection(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	number := func() int64 {
 		switch n := int64(r.Uint64()); r.IntN(3) {
@@ -88,8 +87,8 @@ func TestAppendedIsWhatReflectionWrites(t *testing.T) {
 	}
 }
 
-// A value of a record and a pointer to it are written alike, and without members
-// it is an object too.
+// TestAppendedRecordsAreValues: a record and a pointer to it have the same encoding. A record
+// without members is an empty object.
 func TestAppendedRecordsAreValues(t *testing.T) {
 	if got := string(Encode(Watermark{})); got != "{}" {
 		t.Errorf("%s", got)
@@ -101,13 +100,13 @@ func TestAppendedRecordsAreValues(t *testing.T) {
 	}
 }
 
-// plainText is text that a client might send, never empty.
+// plainText returns text that a client might send. It is never empty.
 func plainText(r *rand.Rand) string {
 	return "x" + strings.ToValidUTF8(randomText(r), "?")
 }
 
-// What EncodeFrame writes of a frame with every field set, and of one with only
-// those that are required, is read without reflection.
+// TestPlainFramesAreScanned: the scanner reads the output of EncodeFrame, for frames with all fields
+// and for frames with only the required ones.
 func TestPlainFramesAreScanned(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	number := func() int64 { return 1 + r.Int64N(1e17) }
@@ -136,7 +135,7 @@ func TestPlainFramesAreScanned(t *testing.T) {
 	}
 }
 
-// The same for records.
+// TestPlainRecordsAreScanned is TestPlainFramesAreScanned for records.
 func TestPlainRecordsAreScanned(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	text, number := func() string { return plainText(r) }, func() int64 { return 1 + r.Int64N(1e17) }
@@ -165,8 +164,7 @@ func checkScanned(t *testing.T, data []byte, want any, into scanned) {
 	}
 }
 
-// agree fails where the scanner accepts data which reflection refuses or reads
-// differently.
+// agree fails if the scanner accepts data that reflection refuses or decodes differently.
 func agree[T any, P interface {
 	*T
 	scanned
@@ -185,8 +183,8 @@ func agree[T any, P interface {
 	}
 }
 
-// The scanner accepts nothing that the decoders by reflection refuse or read
-// differently, and whatever it gives up gets their answer.
+// FuzzScanner: the scanner accepts no input that reflection refuses or decodes differently. If the
+// scanner gives up, the result is that of reflection.
 func FuzzScanner(f *testing.F) {
 	for _, pattern := range []string{"golden/client/*.json", "golden/server/*.json", "golden/record/*.json", "invalid/*.json"} {
 		paths, err := filepath.Glob(filepath.Join("testdata", filepath.FromSlash(pattern)))
@@ -233,7 +231,7 @@ func FuzzScanner(f *testing.F) {
 	})
 }
 
-// irregular is what the scanner has to give up, most of it because it is wrong.
+// irregular has inputs at which the scanner must give up. Most of them are invalid.
 var irregular = []string{
 	``, ` `, `}`, `{`, `{}`, `{ }`, `{,}`, `null`, `[]`, `"type"`, `{"type"`, `{"type":`, `{"type":"ack"`, `{"type":"ack",`,
 	`{"type":"ack","cursor"`, `{"type":"ack","cursor":`, `{"type":"ack","cursor":"`, `{"type":"ack","cursor":"1"`,

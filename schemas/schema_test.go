@@ -18,7 +18,7 @@ import (
 
 const suffix = ".schema.json"
 
-// noLoader makes a $ref that leaves the embedded tree an error.
+// noLoader returns an error for a $ref outside the embedded tree.
 type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) { return nil, errors.New("no schema file is " + url) }
@@ -40,8 +40,8 @@ var compiler = sync.OnceValue(func() *jsonschema.Compiler {
 
 var compileMutex sync.Mutex
 
-// schema compiles the schema of that name, such as "client/hello", or a part of
-// one, such as "ids#/$defs/cursor".
+// schema compiles the schema of that name, for example "client/hello", or a part of one, for
+// example "ids#/$defs/cursor".
 func schema(t testing.TB, name string) *jsonschema.Schema {
 	t.Helper()
 	compileMutex.Lock()
@@ -54,7 +54,7 @@ func schema(t testing.TB, name string) *jsonschema.Schema {
 	return s
 }
 
-// schemaNames are the names of all schema files, without their suffix.
+// schemaNames returns the names of all schema files, without the suffix.
 func schemaNames() []string {
 	var names []string
 	err := fs.WalkDir(schemas.JSON, "json", func(p string, d fs.DirEntry, err error) error {
@@ -89,7 +89,7 @@ func validate(s *jsonschema.Schema, data []byte) error {
 func TestSchemasAreWellFormed(t *testing.T) {
 	for _, name := range schemaNames() {
 		t.Run(name, func(t *testing.T) {
-			schema(t, name) // compiles, against the meta-schema too, and resolves each $ref
+			schema(t, name) // it compiles against the meta-schema and resolves each $ref
 			var doc map[string]any
 			if err := json.Unmarshal(schemaFile(name), &doc); err != nil {
 				t.Fatal(err)

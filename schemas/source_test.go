@@ -14,8 +14,7 @@ import (
 	"roost/schemas"
 )
 
-// source parses the package, so that what is added to it cannot be forgotten in
-// the schemas.
+// source parses the package, so the tests find a new type or constant without a schema.
 func source(t *testing.T) []*ast.File {
 	t.Helper()
 	paths, err := filepath.Glob("*.go")
@@ -37,8 +36,7 @@ func source(t *testing.T) []*ast.File {
 	return files
 }
 
-// sourceConstants are the constants of a named type by their values, written as
-// JSON writes them without quotes.
+// sourceConstants returns the constants of a named type, by their values in JSON without quotes.
 func sourceConstants(t *testing.T, typ string) map[string]string {
 	t.Helper()
 	constants := map[string]string{}
@@ -53,7 +51,7 @@ func sourceConstants(t *testing.T, typ string) map[string]string {
 			}
 			for i, name := range spec.Names {
 				if i >= len(spec.Values) {
-					continue // a variable
+					continue // it is a variable
 				}
 				literal, ok := spec.Values[i].(*ast.BasicLit)
 				if !ok {
@@ -75,7 +73,7 @@ func sourceConstants(t *testing.T, typ string) map[string]string {
 	return constants
 }
 
-// sourceStructs are the exported structs with JSON names.
+// sourceStructs returns the exported structs with JSON names.
 func sourceStructs(t *testing.T) map[string]bool {
 	t.Helper()
 	structs := map[string]bool{}
@@ -153,7 +151,7 @@ func literal(v any) string {
 	return n.String()
 }
 
-// A schema exists for exactly the frames that the decoders know.
+// TestDecodersKnowTheFramesOfTheSchemas: exactly the frames that the decoders know have a schema.
 func TestDecodersKnowTheFramesOfTheSchemas(t *testing.T) {
 	names := schemaNames()
 	for typ := range sourceConstants(t, "FrameType") {

@@ -20,8 +20,7 @@ var objects = []string{
 	`{"\ud83d":"\ud83d\udc4b"}`,
 }
 
-// members sees what json.Unmarshal sees: the same names, and the same last value
-// of each.
+// FuzzMembers: members yields the same names as json.Unmarshal, and the same last value of each.
 func FuzzMembers(f *testing.F) {
 	for _, s := range objects {
 		f.Add([]byte(s))
@@ -52,7 +51,8 @@ func TestMembersStopsWhenAsked(t *testing.T) {
 	}
 }
 
-// hasLoneSurrogate agrees with what decoding and encoding again makes of a string.
+// TestHasLoneSurrogate: hasLoneSurrogate reports the strings that change when they are decoded and
+// encoded again.
 func TestHasLoneSurrogate(t *testing.T) {
 	tests := map[string]bool{
 		`""`:                   false,

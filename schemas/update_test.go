@@ -10,7 +10,7 @@ import (
 	"roost/schemas"
 )
 
-// change is the nth update of the message with id first.
+// change returns the nth update of the message with id first.
 func change(n int, by schemas.UserID, what schemas.MessageChange, content string) schemas.Message {
 	return schemas.Message{MessageID: schemas.MessageID(fmt.Sprintf("%s%04d", second[:22], n)), SenderID: by, ReceiverID: "bob", Content: content,
 		Timestamp: now + schemas.Timestamp(n), Change: what, TargetMessageID: first}
@@ -33,9 +33,9 @@ func TestFold(t *testing.T) {
 		{"the newest edit counts, in whatever order they come",
 			[]schemas.Message{change(2, "alice", schemas.ChangeEdit, "second"), change(1, "alice", schemas.ChangeEdit, "first")},
 			state(func(s *schemas.MessageState) { s.Content, s.EditedAt = "second", now+2 })},
-		{"an edit by somebody else", []schemas.Message{change(1, "bob", schemas.ChangeEdit, "no")}, state(func(*schemas.MessageState) {})},
-		{"a deletion by somebody else", []schemas.Message{change(1, "bob", schemas.ChangeDelete, "")}, state(func(*schemas.MessageState) {})},
-		{"a deletion is for good",
+		{"an edit by another user", []schemas.Message{change(1, "bob", schemas.ChangeEdit, "no")}, state(func(*schemas.MessageState) {})},
+		{"a deletion by another user", []schemas.Message{change(1, "bob", schemas.ChangeDelete, "")}, state(func(*schemas.MessageState) {})},
+		{"a deletion is final",
 			[]schemas.Message{change(1, "alice", schemas.ChangeEdit, "first"), change(2, "bob", schemas.ChangeReaction, "👍"),
 				change(3, "alice", schemas.ChangeDelete, ""), change(4, "alice", schemas.ChangeEdit, "again"), change(5, "bob", schemas.ChangeReaction, "👍")},
 			deleted},
@@ -91,7 +91,7 @@ func TestKeptUntil(t *testing.T) {
 	}
 }
 
-// A page fits into a message of NATS, whoever reacts and however.
+// TestFoldFitsIntoAMessage: a page fits into one NATS message for any reactions.
 func TestFoldFitsIntoAMessage(t *testing.T) {
 	var messages, updates []schemas.Message
 	for i := range schemas.HistoryPageSize {
@@ -113,7 +113,7 @@ func TestFoldFitsIntoAMessage(t *testing.T) {
 	}
 }
 
-// Of the choices of two the newer one holds, whoever asks.
+// TestDisappearingIn: of the settings of two users the newer one applies, for both.
 func TestDisappearingIn(t *testing.T) {
 	chose := func(u schemas.UserID, days int, id schemas.MessageID) schemas.Settings {
 		s, ok := schemas.DefaultSettings().SetTimer(schemas.ChatTimer{UserID: u, DisappearingDays: days, Chosen: id})
@@ -128,9 +128,9 @@ func TestDisappearingIn(t *testing.T) {
 		alice, bob schemas.Settings
 		want       int
 	}{
-		{"nobody chose", none, none, 0},
-		{"one did", chose("bob", 7, first), none, 7},
-		{"the other did", none, chose("alice", 1, first), 1},
+		{"no setting", none, none, 0},
+		{"a setting of one user", chose("bob", 7, first), none, 7},
+		{"a setting of the other user", none, chose("alice", 1, first), 1},
 		{"the newer one", chose("bob", 7, first), chose("alice", 1, second), 1},
 		{"never, by the newer one", chose("bob", 0, second), chose("alice", 1, first), 0},
 		{"of another chat", chose("carol", 7, first), none, 0},
@@ -163,7 +163,7 @@ func TestSetTimer(t *testing.T) {
 	if again, ok := changed.SetTimer(schemas.ChatTimer{UserID: "bob", DisappearingDays: 1, Chosen: second}); !ok || len(again.Timers) != schemas.MaxTimers+1 {
 		t.Errorf("%v: no room where one chat is done with", ok)
 	}
-	for i := range schemas.MaxTimers { // of which u7 goes, the oldest
+	for i := range schemas.MaxTimers { // u7 is the oldest, and is evicted
 		id := schemas.MessageID(fmt.Sprintf("%s%04d", second[:22], i))
 		if changed, ok = changed.SetTimer(schemas.ChatTimer{UserID: schemas.UserID(fmt.Sprint("never", i)), Chosen: "0" + id[1:]}); !ok {
 			t.Fatalf("no room for the choice %d of never", i)

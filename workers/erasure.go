@@ -13,8 +13,8 @@ import (
 // erasure completes the deletion of accounts. The gateway that serves the request
 // deletes the data that it finds, and may crash before it is done. erasure deletes the
 // history of the user at once. After streams.EraseSettle no process stores data for
-// the user any more. Then a gateway repeats the deletion, and the name becomes free
-// unless it is reserved.
+// the user any more. Then a gateway deletes the rest, and the name becomes free unless it is
+// reserved.
 type erasure struct {
 	streams   *streams.Conn
 	retention *retention
@@ -40,7 +40,7 @@ func (e *erasure) devicesChanged(u schemas.UserID, record schemas.Devices) {
 	if _, ok := e.due[u]; ok {
 		return
 	}
-	since := time.Now() // the clock of the gateway that deleted it may be behind
+	since := time.Now() // the clock of the gateway that deleted it may be slow
 	if at := record.DeletedAt.Time(); at.After(since) {
 		since = at
 	}

@@ -160,7 +160,7 @@ func (s *hookedStore) Chats(ctx context.Context, u schemas.UserID) ([]schemas.Ch
 }
 
 // TestChangeDuringSweep: a sweep that is planned during another one runs at its own time, and
-// not when the other one repeats.
+// not at the second run of the other one.
 func TestChangeDuringSweep(t *testing.T) {
 	b := newBench(t)
 	store := &hookedStore{Store: b.store}

@@ -65,7 +65,7 @@ func (s *Store) deleteExpired(ctx context.Context, now schemas.Timestamp) (int, 
 	return n + more, err
 }
 
-// deleteAll repeats a query until it deletes less than a batch.
+// deleteAll runs a query until it deletes less than a batch.
 func (s *Store) deleteAll(ctx context.Context, query string, args ...any) (int, error) {
 	total := 0
 	for {

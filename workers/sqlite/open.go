@@ -142,7 +142,7 @@ func inTx(ctx context.Context, db *sql.DB, do func(tx *sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// untilUnlocked repeats do while another process holds the lock that it needs, for at
+// untilUnlocked retries do while another process holds the lock that it needs, for at
 // most lockTimeout. SQLite's own wait tries only every 100 ms after a while. So it may
 // never find the moment between two transactions of a busy process.
 func untilUnlocked(ctx context.Context, do func() error) error {

@@ -14,7 +14,7 @@ import (
 	"roost/workers/mongo/mongotest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // server is the server that the tests use.
 var server struct {
