@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"slices"
-	"time"
 
 	"roost/schemas"
 	"roost/streams/bus"
@@ -11,15 +10,15 @@ import (
 	"roost/streams/directory"
 )
 
-// isChannel says whether the members of a group pull its messages, because there are
-// too many for a copy each.
+// isChannel reports whether the members of a group pull its messages, because it has too many
+// members for a copy each.
 func (s *Server) isChannel(g *schemas.Group) bool { return len(g.Members) > s.opts.GroupPushLimit }
 
-// showsReceipts says whether members of a group are shown receipts and typing.
+// showsReceipts reports whether members of a group see receipts and typing.
 func (s *Server) showsReceipts(g *schemas.Group) bool { return g.ShowsReceipts() && !s.isChannel(g) }
 
-// channelTargets are no devices, but whether anybody keeps the message.
-func (s *session) channelTargets(ctx context.Context, group *schemas.Group) (targets, error) {
+// channelTargets returns no devices, but whether history keeps the message.
+func (s *sender) channelTargets(ctx context.Context, group *schemas.Group) (targets, error) {
 	t := targets{group: group, channel: true, keep: group.KeepsHistory(), days: group.DisappearingDays}
 	const atOnce = 256
 	for some := range slices.Chunk(group.Members, atOnce) {
@@ -39,51 +38,9 @@ func (s *session) channelTargets(ctx context.Context, group *schemas.Group) (tar
 	return t, nil
 }
 
-// retryChannel commits a message that is on record to its channel, unless the channel
-// has it.
-func (s *session) retryChannel(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets) {
-	m := p.message
-	if p.recorded(rec) {
-		s.accept(p, m)
-		return
-	}
-	send := channel.Send{Message: m}
-	age := time.Since(m.Timestamp.Time())
-	send.Late = !m.IsUpdate() && age > s.server.opts.ChannelSlack/2
-	if age > s.server.streams.DuplicateWindow()/2 { // the stream may have forgotten the id
-		var err error
-		var deleted bool
-		if send.Stored, err = s.server.streams.Channels().Holds(ctx, m); err == nil && send.Stored == 0 {
-			deleted, err = s.deletedMeanwhile(ctx, m)
-		}
-		switch {
-		case err != nil:
-			s.refuse(p, err)
-			return
-		case deleted:
-			s.accept(p, m)
-			return
-		}
-	}
-	s.commitChannel(p, send, t)
-}
-
-// deletedMeanwhile says whether a message that is not in its channel was deleted for
-// everyone, or what an update changes was.
-func (s *session) deletedMeanwhile(ctx context.Context, m *schemas.Message) (bool, error) {
-	of := m.MessageID
-	switch {
-	case m.Change == schemas.ChangeDelete:
-		return false, nil
-	case m.IsUpdate():
-		of = m.TargetMessageID
-	}
-	return s.server.streams.Channels().Deleted(ctx, m.GroupID, of)
-}
-
-// commitChannel commits a message whose send is on record to its channel, unless it is
-// stored there, and then answers and wakes members.
-func (s *session) commitChannel(p *pendingSend, send channel.Send, t targets) {
+// commitChannel commits a message whose send is on record to its channel, unless it is stored
+// there. Then it answers, and wakes members.
+func (s *sender) commitChannel(p *pendingSend, send channel.Send, t targets) {
 	m := p.message
 	send.Log, send.Keep = t.keeps(m) || s.server.opts.Events, t.keeps(m)
 	s.server.streams.Channels().Commit(send, func(seq uint64, err error) {
@@ -92,18 +49,18 @@ func (s *session) commitChannel(p *pendingSend, send channel.Send, t targets) {
 			return
 		}
 		s.server.wakeups.Committed(bus.ChannelNews{Group: m.GroupID, MessageID: m.MessageID, Sequence: seq, Changed: t.group.Changed})
-		s.finish(p, m)
+		s.complete(p, m)
 	})
 }
 
-// finish accepts what is durable everywhere; a deletion for everyone once the message
-// has left its channel. The group may be one no more.
-func (s *session) finish(p *pendingSend, m *schemas.Message) {
+// complete accepts a message that is durable for every device. It first erases the target of a
+// deletion for everyone from its channel, also if the group is not a channel any more.
+func (s *sender) complete(p *pendingSend, m *schemas.Message) {
 	if m.GroupID == "" || m.Change != schemas.ChangeDelete {
 		s.accept(p, m)
 		return
 	}
-	s.later(p, func(ctx context.Context) {
+	s.background(p, func(ctx context.Context) {
 		some, err := s.server.streams.Channels().Any(ctx, 0)
 		if err == nil && some {
 			err = s.server.streams.Channels().Erase(ctx, m.GroupID, m.TargetMessageID)

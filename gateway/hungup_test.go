@@ -37,16 +37,16 @@ func TestSendOfAClientGoneIsNoWarning(t *testing.T) {
 			var log bytes.Buffer
 			conn.server.refusals = newRefusals(slog.New(slog.NewTextHandler(&log, nil)), nil)
 			s := &session{conn: conn, server: conn.server}
-			s.sending = newSending(s, 0)
+			s.sender = newSender(s, 0)
 			if c.gone {
 				conn.close(schemas.CloseReplaced, "")
 			}
 			p := &pendingSend{message: &schemas.Message{MessageIDByClient: 1}, started: time.Now()}
 			conn.slots <- struct{}{}
 			if c.err != nil {
-				s.refuse(p, c.err)
+				s.sender.refuse(p, c.err)
 			} else {
-				s.later(p, func(context.Context) { t.Error("it began") })
+				s.sender.background(p, func(context.Context) { t.Error("it began") })
 			}
 			conn.server.refusals.report(t.Context())
 			if logged := log.Len() > 0; logged != c.logged {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,32 +12,41 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/channel"
-	"roost/streams/directory"
 	"roost/streams/publisher"
-	"roost/streams/sendlog"
 	"roost/streams/subject"
 )
 
-// sending is what a session knows of its device's sends.
-type sending struct {
+// sender accepts the sends of a session. A send goes through these states:
+//  1. pending: it holds a slot of the connection and waits for what it reads;
+//  2. recorded: its send record is durable, or was found;
+//  3. stored: all its copies are durable, or its entry in the channel;
+//  4. answered: reply told the client, once for each time that the client sent it.
+//
+// Each error before 3 answers it with refuse, and the client may retry it.
+type sender struct {
+	// Static.
+	server  *Server
+	conn    *conn
+	addr    subject.Address // of the session
 	limiter *rate.Limiter
 
 	mu      sync.Mutex              // guards the rest
-	newest  schemas.ClientMessageID // no larger number is on record
+	newest  schemas.ClientMessageID // the largest number on record
 	pending map[schemas.ClientMessageID]*pendingSend
 }
 
-// pendingSend is a send without an answer; it holds a slot of the connection.
+// pendingSend is a send without an answer. It holds a slot of the connection.
 type pendingSend struct {
-	message *schemas.Message // as it will be stored, but for its id and what follows from that
+	message *schemas.Message // as it will be stored, except its id and what follows from the id
 	hash    schemas.ContentHash
-	repeats int // how often the client sent it again meanwhile
+	repeats int // how often the client retried it meanwhile
 	started time.Time
-	release func() // gives back the room of a large send; nil where it has none
+	release func() // releases the room of a large send; nil for others
 }
 
-// recorded gives the message what its record says; true where it has disappeared since.
-func (p *pendingSend) recorded(rec schemas.SentRecord) (gone bool) {
+// recorded gives the message the id and times of its record. It reports whether the message has
+// expired since.
+func (p *pendingSend) recorded(rec schemas.SentRecord) (expired bool) {
 	m := p.message
 	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
 	return m.Expired(schemas.Now())
@@ -47,18 +55,18 @@ func (p *pendingSend) recorded(rec schemas.SentRecord) (gone bool) {
 // lookupTimeout bounds what a send reads before it is committed.
 const lookupTimeout = 5 * time.Second
 
-func newSending(s *session, newest schemas.ClientMessageID) *sending {
-	return &sending{limiter: limit.New(s.server.opts.Limits.SendsPerSecond), newest: newest,
+func newSender(s *session, newest schemas.ClientMessageID) *sender {
+	return &sender{server: s.server, conn: s.conn, addr: s.addr, limiter: limit.New(s.server.opts.Limits.SendsPerSecond), newest: newest,
 		pending: make(map[schemas.ClientMessageID]*pendingSend)}
 }
 
-// sendMessage is the verbs send_message and update_message. It runs on the reader, so
-// sends of a device are taken in order; with max_outstanding_sends without an answer
-// it waits, and the client's next frames with it.
-func (s *session) sendMessage(f schemas.Send) {
+// send is the verbs send_message and update_message. It runs on the reader, so the sends of a
+// device stay in order. If max_outstanding_sends have no answer, send waits, and with it all
+// later frames of the client.
+func (s *sender) send(f schemas.Send) {
 	m := f.Draft()
 	m.SenderID, m.SenderDeviceID = s.addr.User, s.addr.Device
-	if wait := limit.Wait(s.sending.limiter); wait > 0 {
+	if wait := limit.Wait(s.limiter); wait > 0 {
 		s.conn.sendError(&schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: max(wait.Milliseconds(), 1),
 			Message: "You send too fast. Send the same message_id_by_client again later."}, m.MessageIDByClient)
 		return
@@ -73,10 +81,10 @@ func (s *session) sendMessage(f schemas.Send) {
 		return
 	}
 	p := &pendingSend{message: &m, hash: hash, started: time.Now()}
-	s.sending.mu.Lock()
-	s.sending.pending[m.MessageIDByClient] = p
-	isNew := m.MessageIDByClient > s.sending.newest
-	s.sending.mu.Unlock()
+	s.mu.Lock()
+	s.pending[m.MessageIDByClient] = p
+	isNew := m.MessageIDByClient > s.newest
+	s.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
 	defer cancel()
@@ -98,12 +106,12 @@ func (s *session) sendMessage(f schemas.Send) {
 	s.retry(ctx, p, to)
 }
 
-// repeated deals with a number that is under way on this connection: the same
-// content gets one more answer, another is a conflict.
-func (s *session) repeated(number schemas.ClientMessageID, hash schemas.ContentHash) bool {
-	s.sending.mu.Lock()
-	defer s.sending.mu.Unlock()
-	p, ok := s.sending.pending[number]
+// repeated handles a number that is pending on this connection: the same content gets one more
+// answer, another content is a conflict.
+func (s *sender) repeated(number schemas.ClientMessageID, hash schemas.ContentHash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.pending[number]
 	if !ok {
 		return false
 	}
@@ -116,113 +124,14 @@ func (s *session) repeated(number schemas.ClientMessageID, hash schemas.ContentH
 }
 
 func conflict() *schemas.Error {
-	return schemas.Errorf(schemas.CodeConflict, "message_id_by_client: is taken by a message with another content. Use the next number.")
+	return schemas.Errorf(schemas.CodeConflict, "message_id_by_client: another message has this number. Use the next number.")
 }
 
-// mayUpdate says whether a message is none that changes somebody else's, which its id
-// tells, or one that is not there yet. What was sent by somebody who had the name before is
-// somebody else's. That it comes in time, recordSend looks at: a retry comes later.
-func (s *session) mayUpdate(ctx context.Context, m *schemas.Message) error {
-	if m.IsUpdate() && s.server.streams.Clock().InFuture(m.TargetMessageID) {
-		return schemas.InvalidField("target_message_id", "is of the future.")
-	}
-	if m.Change.Window() == 0 {
-		return nil
-	}
-	if s.server.signer.Verify(m.TargetMessageID, s.addr.User, m.To()) {
-		me, err := s.server.directory.Registration(ctx, s.addr.User)
-		if err != nil {
-			return schemas.Unavailable(err)
-		}
-		if !me.PredatesAccount(m.TargetMessageID) {
-			return nil
-		}
-	}
-	return schemas.Errorf(schemas.CodeForbidden, "target_message_id: is no message of yours in that chat. Nothing was changed.")
-}
-
-// targets are the devices that a message is for, and whether it is kept.
-type targets struct {
-	to          []subject.Address
-	unclaimed   []schemas.UserID // receivers without a device
-	keep        bool
-	senderKeeps bool
-	blocked     bool           // by the receiver
-	days        int            // after which the message disappears; 0 is never
-	group       *schemas.Group // nil for the message to one person
-	channel     bool           // the members of group pull
-	spared      bool           // full inboxes were left out
-}
-
-// keeps says whether history workers get the message: where somebody keeps it, and what
-// is deleted for everyone in any case, for history may have it of somebody who left the
-// group, or blocks the sender.
-func (t *targets) keeps(m *schemas.Message) bool { return t.keep || m.Change == schemas.ChangeDelete }
-
-// withhold leaves the sender's other devices alone: the receiver had blocked the
-// sender when the message was sent.
-func (t *targets) withhold(receiver schemas.UserID) {
-	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return a.User == receiver })
-	t.blocked, t.unclaimed, t.keep = true, nil, t.senderKeeps
-}
-
-func (s *session) targets(ctx context.Context, m *schemas.Message) (targets, error) {
-	if err := s.server.opts.Refuse(); err != nil {
-		return targets{}, schemas.Unavailable(err)
-	}
-	if err := s.server.consumers.Admit(ctx); err != nil {
-		return targets{}, schemas.Unavailable(err)
-	}
-	if m.GroupID != "" {
-		return s.groupTargets(ctx, m.GroupID)
-	}
-	sender, err := s.server.directory.User(ctx, s.addr.User)
-	if err != nil {
-		return targets{}, schemas.Unavailable(err)
-	}
-	receiver := sender
-	if m.ReceiverID != s.addr.User {
-		if receiver, err = s.server.directory.User(ctx, m.ReceiverID); err != nil {
-			return targets{}, schemas.Unavailable(err)
-		}
-	}
-	if !receiver.Exists {
-		return targets{}, schemas.Errorf(schemas.CodeUnknownReceiver, "receiver_id: there is no such user. Nothing was stored.")
-	}
-	t := targets{senderKeeps: sender.Settings.KeepsHistory()}
-	t.keep = t.senderKeeps || receiver.Settings.KeepsHistory()
-	t.days = schemas.DisappearingIn(s.addr.User, sender.Settings, m.ReceiverID, receiver.Settings)
-	mine := false
-	for _, d := range sender.Devices {
-		if d.DeviceID == s.addr.Device {
-			mine = true
-		} else {
-			t.to = append(t.to, subject.Address{User: s.addr.User, Device: d.DeviceID})
-		}
-	}
-	if !mine && sender.RevokedSince(s.conn.registeredDevice()) {
-		s.conn.closeRemoved()
-		return targets{}, errRemoved()
-	}
-	if m.ReceiverID == s.addr.User {
-		return t, nil // a note to oneself
-	}
-	if receiver.Blocks(s.addr.User) {
-		t.withhold(m.ReceiverID)
-		return t, nil
-	}
-	if len(receiver.Devices) == 0 {
-		t.unclaimed = []schemas.UserID{m.ReceiverID}
-	}
-	t.to = directory.AppendInboxes(t.to, m.ReceiverID, receiver)
-	return t, nil
-}
-
-// recordSend commits the record of a new send, and then its copies.
-func (s *session) recordSend(p *pendingSend, t targets) {
+// recordSend commits the send record of a new send, and then its copies.
+func (s *sender) recordSend(p *pendingSend, t targets) {
 	rec := schemas.SentRecord{MessageIDByClient: p.message.MessageIDByClient,
 		MessageID: s.server.signer.Sign(s.addr.User, p.message.To()), ContentHash: p.hash}
-	if p.message.Change != schemas.ChangeDelete { // which has no content, and whose message may have more time
+	if p.message.Change != schemas.ChangeDelete { // which has no content, and whose target may expire later
 		rec.ExpiresAt = schemas.ExpiresAt(rec.MessageID.Time(), t.days)
 	}
 	if e := p.message.TooLate(rec.MessageID); e != nil {
@@ -232,19 +141,19 @@ func (s *session) recordSend(p *pendingSend, t targets) {
 	if t.blocked {
 		rec.BlockedBy = p.message.ReceiverID
 	}
-	s.sending.mu.Lock()
-	if s.sending.newest > rec.MessageIDByClient {
-		rec.Highest = s.sending.newest
+	s.mu.Lock()
+	if s.newest > rec.MessageIDByClient {
+		rec.Highest = s.newest
 	}
-	s.sending.newest = max(s.sending.newest, rec.MessageIDByClient)
-	s.sending.mu.Unlock()
+	s.newest = max(s.newest, rec.MessageIDByClient)
+	s.mu.Unlock()
 	err := s.server.streams.SendLog().Record(s.addr, rec, func(o publisher.Outcome) {
 		switch {
 		case o.Err != nil:
 			s.refuse(p, o.Err)
 		case o.Duplicate:
 			// Another connection of this device was faster: a retry after all.
-			s.later(p, func(ctx context.Context) { s.retry(ctx, p, t) })
+			s.background(p, func(ctx context.Context) { s.retry(ctx, p, t) })
 		default:
 			s.commit(p, rec, t)
 		}
@@ -254,8 +163,9 @@ func (s *session) recordSend(p *pendingSend, t targets) {
 	}
 }
 
-// later runs do in a goroutine of the connection; at most one for each slot.
-func (s *session) later(p *pendingSend, do func(context.Context)) {
+// background runs do in a goroutine of the connection, at most one for each slot. If the
+// connection ends, it refuses the send.
+func (s *sender) background(p *pendingSend, do func(context.Context)) {
 	s.conn.mu.Lock()
 	if s.conn.closing {
 		s.conn.mu.Unlock()
@@ -272,73 +182,10 @@ func (s *session) later(p *pendingSend, do func(context.Context)) {
 	}()
 }
 
-// retry answers a number that may be on record: the first message id again for
-// the same content, after the copies that are missing have been committed.
-func (s *session) retry(ctx context.Context, p *pendingSend, t targets) {
-	rec, found, err := s.server.streams.SendLog().Find(ctx, s.addr, p.message.MessageIDByClient)
-	switch {
-	case errors.Is(err, sendlog.ErrForgotten):
-		s.refuse(p, schemas.Errorf(schemas.CodeConflict,
-			"message_id_by_client: is older than the last %d sends of this device. Use the next number.", schemas.MaxOutstanding))
-		return
-	case err != nil:
-		s.refuse(p, err)
-		return
-	case !found:
-		// Another connection of this device, replaced since, may have gone further.
-		s.sending.mu.Lock()
-		s.sending.newest = max(s.sending.newest, rec.Highest)
-		s.sending.mu.Unlock()
-		s.recordSend(p, t)
-		return
-	case rec.ContentHash != p.hash:
-		s.refuse(p, conflict())
-		return
-	}
-	s.server.metrics.retries.Inc()
-	if s.server.accepted.has(s.addr, rec.MessageIDByClient) {
-		p.recorded(rec)
-		s.accept(p, p.message)
-		return
-	}
-	t = t.sentBy(s.addr.User, rec.MessageID)
-	if rec.BlockedBy != "" { // perhaps unblocked meanwhile
-		t.withhold(rec.BlockedBy)
-	}
-	if t.channel {
-		s.retryChannel(ctx, p, rec, t)
-		return
-	}
-	if t.to, err = s.missing(ctx, rec.MessageID, t); err != nil {
-		s.refuse(p, err)
-		return
-	}
-	s.commit(p, rec, t)
-}
-
-// missing are the targets that do not hold the message now.
-func (s *session) missing(ctx context.Context, id schemas.MessageID, t targets) ([]subject.Address, error) {
-	if t.group != nil { // many, perhaps
-		return s.server.streams.Missing(ctx, id, id.Time().Time(), t.to)
-	}
-	missing := make([]subject.Address, 0, len(t.to))
-	for _, a := range t.to {
-		held, err := s.server.streams.Holds(ctx, a, id)
-		if err != nil {
-			return nil, err
-		}
-		if !held {
-			missing = append(missing, a)
-		}
-	}
-	return missing, nil
-}
-
-// commit commits the copies of a message whose send is on record, unless it has
-// disappeared since, shows each to its device when it is stored, and answers when all
-// are. A partition that takes longer does not hold up what is shown in others, or a
-// next message would overtake it there.
-func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
+// commit commits the copies of a message whose send is on record, unless it expired since. It
+// publishes each copy when it is stored, and answers when all are. A slow partition does not
+// delay the copies of others, because a later message would overtake them there.
+func (s *sender) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 	m := p.message
 	if p.recorded(rec) {
 		s.accept(p, m)
@@ -354,8 +201,8 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 	var full fullInboxes
 	copies.Full = func(i int) { full.add(t.to[i]) }
 	s.server.streams.CommitCopies(copies, func(_ []uint64, err error) {
-		if errors.Is(err, publisher.ErrInboxFull) && !t.spared {
-			s.later(p, func(ctx context.Context) { s.spare(ctx, p, rec, t, full.all) })
+		if errors.Is(err, publisher.ErrInboxFull) && !t.withoutFull {
+			s.background(p, func(ctx context.Context) { s.commitWithoutFull(ctx, p, rec, t, full.all) })
 			return
 		}
 		if err != nil {
@@ -363,16 +210,16 @@ func (s *session) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 			return
 		}
 		if len(t.unclaimed) > 0 {
-			s.later(p, func(ctx context.Context) { s.recheck(ctx, p, rec, t.unclaimed) })
+			s.background(p, func(ctx context.Context) { s.commitToClaimed(ctx, p, rec, t.unclaimed) })
 			return
 		}
-		s.finish(p, m)
+		s.complete(p, m)
 	})
 }
 
-// recheck looks, after copies went to the inboxes of users without a device,
-// whether the first device came meanwhile and claimed before that copy was there.
-func (s *session) recheck(ctx context.Context, p *pendingSend, rec schemas.SentRecord, unclaimed []schemas.UserID) {
+// commitToClaimed commits the copies that a first device did not get: it registered meanwhile,
+// and claimed the inbox of its user before the copy was in it.
+func (s *sender) commitToClaimed(ctx context.Context, p *pendingSend, rec schemas.SentRecord, unclaimed []schemas.UserID) {
 	to, err := s.server.directory.Claimed(ctx, unclaimed)
 	if err != nil {
 		s.refuse(p, err)
@@ -381,43 +228,42 @@ func (s *session) recheck(ctx context.Context, p *pendingSend, rec schemas.SentR
 	s.commit(p, rec, targets{to: to})
 }
 
-// accept tells the client that its message is durable everywhere.
-func (s *session) accept(p *pendingSend, m *schemas.Message) {
+// accept answers that the message is durable for every device.
+func (s *sender) accept(p *pendingSend, m *schemas.Message) {
 	s.server.accepted.add(s.addr, m.MessageIDByClient)
 	s.server.metrics.accepted.Inc()
 	s.server.metrics.acceptSeconds.Observe(time.Since(p.started).Seconds())
-	s.settle(p, schemas.EncodeFrame(&schemas.MessageReceived{
+	s.reply(p, schemas.EncodeFrame(&schemas.MessageReceived{
 		MessageID: m.MessageID, MessageIDByClient: m.MessageIDByClient, Timestamp: m.Timestamp, ExpiresAt: m.ExpiresAt}))
 }
 
-// refuse tells the client why its message was not accepted. Whatever the cause,
-// the same number may be sent again.
-func (s *session) refuse(p *pendingSend, err error) {
+// refuse answers why the message was not accepted. The client may retry the same number.
+func (s *sender) refuse(p *pendingSend, err error) {
 	var told *schemas.Error
 	switch {
 	case errors.As(err, &told):
 	case errors.Is(err, publisher.ErrInboxFull):
 		told = &schemas.Error{Code: schemas.CodeInboxFull, RetryAfterMS: 60_000,
-			Message: "A device that shall get this message holds all it may. Send the same message_id_by_client again later."}
+			Message: "A recipient's inbox is full. Retry the same message_id_by_client later."}
 	default:
 		told = schemas.Unavailable(err)
 		if s.conn.causes(err) {
-			break // nobody waits for the answer
+			break // the client is gone
 		}
 		s.server.metrics.unavailable.Inc()
 		s.server.refusals.add(err)
 	}
 	s.server.metrics.errors.WithLabelValues(string(told.Code)).Inc()
-	s.settle(p, schemas.EncodeFrame(&schemas.ErrorFrame{Code: told.Code, Message: told.Message,
+	s.reply(p, schemas.EncodeFrame(&schemas.ErrorFrame{Code: told.Code, Message: told.Message,
 		MessageIDByClient: p.message.MessageIDByClient, RetryAfterMS: told.RetryAfterMS}))
 }
 
-// settle answers a send as often as it was asked, and frees its slot.
-func (s *session) settle(p *pendingSend, answer []byte) {
-	s.sending.mu.Lock()
-	delete(s.sending.pending, p.message.MessageIDByClient)
+// reply answers a send as often as the client sent it, and frees its slot.
+func (s *sender) reply(p *pendingSend, answer []byte) {
+	s.mu.Lock()
+	delete(s.pending, p.message.MessageIDByClient)
 	times := 1 + p.repeats
-	s.sending.mu.Unlock()
+	s.mu.Unlock()
 	for range times {
 		s.conn.send(answer)
 	}
@@ -425,24 +271,4 @@ func (s *session) settle(p *pendingSend, answer []byte) {
 		p.release()
 	}
 	<-s.conn.slots
-}
-
-// finishSends waits until all sends of the connection are answered. No new one starts
-// afterwards.
-func (c *conn) finishSends(ctx context.Context) {
-	c.finishing.Lock() // another call is as bounded as this one
-	defer c.finishing.Unlock()
-	if c.finished {
-		return
-	}
-	for range cap(c.slots) {
-		select {
-		case c.slots <- struct{}{}:
-		case <-c.ctx.Done():
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-	c.finished = true
 }

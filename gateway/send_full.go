@@ -12,9 +12,9 @@ import (
 	"roost/streams/subject"
 )
 
-// Full inboxes: nobody's forgotten device keeps others from writing.
+// Full inboxes: a device that nobody uses must not keep others from sending.
 
-// fullInboxes gathers the inboxes that had no room for a message.
+// fullInboxes collects the inboxes that have no room for a message.
 type fullInboxes struct {
 	mu  sync.Mutex
 	all []subject.Address
@@ -26,11 +26,11 @@ func (f *fullInboxes) add(a subject.Address) {
 	f.all = append(f.all, a)
 }
 
-// spare commits a message again without the full inboxes that nobody empties, or refuses
-// it where there is another one. A device that was not used for long is removed; of
-// messages to a group, who has no device keeps the first ones.
-func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets, full []subject.Address) {
-	t.spared = true
+// commitWithoutFull commits a message again without the full inboxes that nobody empties. If
+// another inbox is full, it refuses the message. It removes a device that nobody used for long.
+// A user without a device keeps the first messages of a group.
+func (s *sender) commitWithoutFull(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets, full []subject.Address) {
+	t.withoutFull = true
 	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return slices.Contains(full, a) })
 	for _, a := range full {
 		if a == subject.Unclaimed(a.User) && p.message.GroupID != "" {
@@ -42,7 +42,7 @@ func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRec
 			s.refuse(p, err)
 			return
 		}
-		if len(person.Devices) == 0 && !slices.Contains(t.unclaimed, a.User) { // it was the last one: the next one gets this message
+		if len(person.Devices) == 0 && !slices.Contains(t.unclaimed, a.User) { // it was the last device: the next one gets this message
 			t.unclaimed, t.to = append(t.unclaimed, a.User), directory.AppendInboxes(t.to, a.User, person)
 		}
 	}
@@ -51,7 +51,7 @@ func (s *session) spare(ctx context.Context, p *pendingSend, rec schemas.SentRec
 
 // removeForgotten removes a device whose inbox is full and that nobody used for long, or
 // fails with [publisher.ErrInboxFull]. It returns whose device it was, as they are now.
-func (s *session) removeForgotten(ctx context.Context, a subject.Address) (*directory.User, error) {
+func (s *sender) removeForgotten(ctx context.Context, a subject.Address) (*directory.User, error) {
 	idle := s.server.opts.FullInboxIdle
 	if idle <= 0 || a == subject.Unclaimed(a.User) {
 		return nil, publisher.ErrInboxFull

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"roost/gateway/api"
 	"roost/schemas"
@@ -13,20 +12,12 @@ import (
 	"roost/streams/subject"
 )
 
-// largeSend is how many copies a send has that asks for room before it is
-// committed: many of them together would fill what a stream lets wait.
-const largeSend = 64
-
-// roomTimeout bounds how long a large send waits for room, and with it the client,
-// whose socket is not read meanwhile.
-const roomTimeout = 10 * time.Second
-
-// groupTargets are the devices that a message to a group is for: those of all
-// members as the group is now, read afresh, but the one that sends.
-func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets, error) {
+// groupTargets returns the devices that a message to a group is for: those of all members as
+// they are now, read from the stream, except the device that sends.
+func (s *sender) groupTargets(ctx context.Context, id schemas.GroupID) (targets, error) {
 	group, err := s.server.streams.Groups().Group(ctx, id)
 	if errors.Is(err, streams.ErrNoGroup) {
-		return targets{}, api.NotAMember() // and not more: ids cannot be tried out
+		return targets{}, api.NotAMember() // no more than that: ids of groups cannot be found out by trying
 	}
 	if err != nil {
 		return targets{}, schemas.Unavailable(err)
@@ -60,50 +51,4 @@ func (s *session) groupTargets(ctx context.Context, id schemas.GroupID) (targets
 	}
 	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return a == s.addr })
 	return t, nil
-}
-
-// reserve waits for room where the send is large. What was read before the wait is
-// read again after it.
-func (s *session) reserve(p *pendingSend, t targets) (targets, error) {
-	if len(t.to) < largeSend {
-		return t, nil
-	}
-	var ok bool
-	if p.release, ok = s.server.streams.TryReserve(len(t.to)); ok {
-		return t, nil
-	}
-	ctx, cancel := context.WithTimeout(s.conn.ctx, roomTimeout)
-	defer cancel()
-	release, err := s.server.streams.Reserve(ctx, len(t.to))
-	if err != nil {
-		return t, schemas.Unavailable(err)
-	}
-	p.release = release
-	return s.targets(ctx, p.message)
-}
-
-// sentBy leaves out who joined the group, and which device was registered, after the
-// sender's message of that id: a retry comes later. A receiver's oldest device stays,
-// for the message may wait for their first one.
-func (t targets) sentBy(sender schemas.UserID, id schemas.MessageID) targets {
-	var before schemas.UserID
-	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool {
-		oldest := a.User != before && a.User != sender
-		before = a.User
-		return schemas.MessageID(a.Device) > id && !oldest
-	})
-	if t.group == nil {
-		return t
-	}
-	late := make(map[schemas.UserID]bool)
-	for _, m := range t.group.Members {
-		if m.Since > id {
-			late[m.UserID] = true
-		}
-	}
-	if len(late) > 0 {
-		t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return late[a.User] })
-		t.unclaimed = slices.DeleteFunc(t.unclaimed, func(u schemas.UserID) bool { return late[u] })
-	}
-	return t
 }

@@ -18,13 +18,13 @@ import (
 // session is a connection after its hello: one device of one user.
 type session struct {
 	// Static after greet.
-	conn    *conn
-	server  *Server
-	addr    subject.Address
-	record  schemas.Session
-	rev     uint64 // of the session's record; 0 where its begin had no answer
-	inbox   streams.Inbox
-	sending *sending
+	conn   *conn
+	server *Server
+	addr   subject.Address
+	record schemas.Session
+	rev    uint64 // of the session's record; 0 where its begin had no answer
+	inbox  streams.Inbox
+	sender *sender
 	// unknown says that this hello has registered the device, and its client does not know
 	// of it yet: it may be taken back.
 	unknown bool
@@ -44,8 +44,8 @@ const endTimeout = 5 * time.Second
 
 // handlers is the dispatch table: one verb, one file.
 var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
-	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(schemas.Send)) },
-	schemas.TypeUpdateMessage:    func(s *session, f schemas.ClientFrame) { s.sendMessage(f.(schemas.Send)) },
+	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sender.send(f.(schemas.Send)) },
+	schemas.TypeUpdateMessage:    func(s *session, f schemas.ClientFrame) { s.sender.send(f.(schemas.Send)) },
 	schemas.TypeMessageDelivered: func(s *session, f schemas.ClientFrame) { s.messageDelivered(f.(*schemas.DeliveredAck)) },
 	schemas.TypeMessageRead:      func(s *session, f schemas.ClientFrame) { s.messageRead(f.(*schemas.Read)) },
 	schemas.TypeTyping:           func(s *session, f schemas.ClientFrame) { s.typingNotice(f.(*schemas.TypingNotice)) },
@@ -231,7 +231,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 		return schemas.Unavailable(err)
 	}
 	s.server.streams.Clock().Observe(last.MessageID) // perhaps made by a clock that is ahead of this one's
-	s.sending = newSending(s, last.Newest())
+	s.sender = newSender(s, last.Newest())
 	_, s.rev, err = s.server.streams.Presence().Begin(ctx, s.addr, &s.record)
 	if err != nil {
 		return schemas.Unavailable(err)
