@@ -24,13 +24,13 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if e := s.admit(address); e != nil {
+	if e := s.conns.admit(address); e != nil {
 		s.answers.Fail(w, r, e)
 		return
 	}
 	netConn, early, err := s.upgrade(w, r)
 	if err != nil {
-		s.dismiss(address)
+		s.conns.dismiss(address)
 		s.metrics.refused.WithLabelValues("upgrade").Inc()
 		return
 	}
@@ -39,9 +39,9 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // Drain ends all of them
 	s.metrics.opened.Inc()
 	// Goroutines of its own let the HTTP handler's stack and buffers go.
-	if !s.start(c) {
+	if !s.conns.add(c, func() { s.wg.Go(c.run) }) {
 		c.cancel()
-		s.dismiss(address)
+		s.conns.dismiss(address)
 		_ = c.socket.Close(ws.StatusCode(schemas.CloseRestarting), "the server restarts")
 		c.socket.Linger()
 		c.socket.CloseTCP()

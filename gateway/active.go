@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams/subject"
 )
 
 const (
@@ -14,13 +13,13 @@ const (
 	noteEvery   = time.Minute
 )
 
-// stale says whether a device's last activity is to be recorded anew.
+// stale reports whether a device's last activity is to be recorded again.
 func stale(recorded, now schemas.Timestamp) bool {
 	return now.Time().Sub(recorded.Time()) > activeEvery
 }
 
-// noteActivity keeps the last activity of connected devices on record: a device
-// that is connected for weeks is not one that nobody uses.
+// noteActivity keeps the last activity of connected devices on record, so that a device that is
+// connected for weeks does not count as idle.
 func (s *Server) noteActivity() {
 	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
@@ -34,21 +33,14 @@ func (s *Server) noteActivity() {
 	}
 }
 
-// noteActive records it for the devices that are due, one after another. What
-// fails is due at the next turn.
+// noteActive records the activity of the devices that are due, one after another. A device for
+// which that fails is due again at the next turn.
 func (s *Server) noteActive(ctx context.Context, now schemas.Timestamp) {
-	s.mu.Lock()
-	var due []*conn
-	for c := range s.conns {
-		if c.device != "" && stale(c.noted, now) {
-			due = append(due, c)
-		}
-	}
-	s.mu.Unlock()
+	due := s.conns.inactive(now)
 	for _, c := range due {
 		if err := s.noteOne(ctx, c, now); err != nil {
 			if ctx.Err() == nil {
-				s.log.Warn("the last activity of devices was not recorded; it is tried again", "devices", len(due), "error", err)
+				s.log.Warn("the last activity of devices was not recorded; this is retried", "devices", len(due), "error", err)
 			}
 			return
 		}
@@ -58,9 +50,7 @@ func (s *Server) noteActive(ctx context.Context, now schemas.Timestamp) {
 func (s *Server) noteOne(ctx context.Context, c *conn, now schemas.Timestamp) error {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	s.mu.Lock()
-	addr, device := subject.Address{User: c.countedUser, Device: c.device}, c.registeredDevice()
-	s.mu.Unlock()
+	addr, device := s.conns.deviceOf(c)
 	found, err := s.directory.ChangeDevice(ctx, addr, func(d *schemas.Device) { d.LastActive = max(d.LastActive, now) })
 	if err != nil {
 		return err
@@ -74,8 +64,6 @@ func (s *Server) noteOne(ctx context.Context, c *conn, now schemas.Timestamp) er
 			c.closeRemoved()
 		}
 	}
-	s.mu.Lock()
-	c.noted = now
-	s.mu.Unlock()
+	s.conns.recorded(c, now)
 	return nil
 }

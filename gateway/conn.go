@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -25,13 +24,7 @@ type conn struct {
 	bearer string // token of the HTTP request, or empty; of the reader, until greet is done
 	socket socket.Socket
 
-	// Guarded by server.mu.
-	countedUser schemas.UserID
-	session     *session          // once the device is held
-	device      schemas.DeviceID  // of the session; empty before
-	registered  schemas.Timestamp // when the device was
-	noted       schemas.Timestamp // since when the device is on record as active
-	pinged      time.Time         // when it was pinged last
+	entry entry // owned by server.conns
 
 	mu      sync.Mutex    // guards the rest
 	outbox  [][]byte      // at most maxOutbox; more closes the connection with 4008
@@ -59,7 +52,7 @@ func (c *conn) run() {
 	c.bearer = ""
 	if session == nil {
 		c.hangUp()
-		c.server.leave(c)
+		c.server.conns.remove(c)
 		return
 	}
 	c.socket.Shrink() // a hello says nothing about the size of later frames
@@ -77,7 +70,7 @@ func (c *conn) finish(endSession func()) {
 	ending.Go(endSession)
 	c.hangUp()
 	ending.Wait()
-	c.server.leave(c)
+	c.server.conns.remove(c)
 }
 
 // hangUp ends the socket, once nothing is read any more: the writer, the close

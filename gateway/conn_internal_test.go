@@ -29,7 +29,7 @@ func (noInboxes) Late() int64                            { return 0 }
 func connOn(t *testing.T, conn net.Conn) (*conn, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	s := &Server{}
+	s := &Server{conns: newRegistry(Limits{})}
 	s.metrics = newMetrics(reg, s, noInboxes{})
 	return onServer(s, conn), reg
 }

@@ -8,7 +8,6 @@ import (
 	"roost/gateway/api"
 	"roost/schemas"
 	"roost/streams"
-	"roost/streams/receipts"
 )
 
 // groupAge is how old the members may be by which receipts and typing are shown.
@@ -56,7 +55,7 @@ func (s *session) tellGroupSender(h schemas.EntryHead, several bool, now time.Ti
 	if _, ok := group.Member(h.SenderID); !ok && group.Changed > h.MessageID {
 		return // they left since
 	}
-	if several && !s.server.told.first(s.addr.User, h.MessageID) {
+	if several && !s.server.receipts.first(s.addr.User, h.MessageID) {
 		return
 	}
 	frame := schemas.EncodeFrame(&schemas.Delivered{MessageID: h.MessageID, UserID: s.addr.User, GroupID: h.GroupID, Timestamp: schemas.TimestampOf(now)})
@@ -136,26 +135,4 @@ func (s *session) groupTyping(ctx context.Context, id schemas.GroupID) *schemas.
 		s.show(users[i], p, frame)
 	}
 	return nil
-}
-
-// showGroupReceipts shows a device what changed in its groups while it was away.
-func (s *session) showGroupReceipts(ctx context.Context, changes *receipts.Changes) error {
-	items, err := s.server.streams.Groups().ReceiptChanges(ctx, changes, s.addr.User, schemas.MaxReceiptGroups)
-	if err != nil {
-		return err
-	}
-	users := make([]schemas.UserID, len(items))
-	for i := range items {
-		users[i] = items[i].UserID
-	}
-	people, err := s.server.directory.Users(ctx, users)
-	if err != nil {
-		return err
-	}
-	for i := range items {
-		if !people[i].Settings.ReadReceipts {
-			items[i].ReadUpTo = ""
-		}
-	}
-	return s.sendItems(ctx, items)
 }

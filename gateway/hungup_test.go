@@ -37,7 +37,7 @@ func TestSendOfAClientGoneIsNoWarning(t *testing.T) {
 			var log bytes.Buffer
 			conn.server.refusals = newRefusals(slog.New(slog.NewTextHandler(&log, nil)), nil)
 			s := &session{conn: conn, server: conn.server}
-			s.sender = newSender(s, 0)
+			s.sender = newSender(s, schemas.Device{}, 0)
 			if c.gone {
 				conn.close(schemas.CloseReplaced, "")
 			}

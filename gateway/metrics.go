@@ -70,7 +70,7 @@ func newMetrics(r prometheus.Registerer, s *Server, consumers inboxes) *metrics 
 	m.watched = prometheus.NewGauge(prometheus.GaugeOpts{Name: "roost_gateway_presence_watched", Help: "People whose presence connections look at."})
 	r.MustRegister(m.acceptSeconds, m.watched,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_connections", Help: "Open WebSockets."},
-			func() float64 { return float64(s.connections()) }),
+			func() float64 { return float64(s.conns.count()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_entries_not_removed",
 			Help: "Inbox entries that connected devices have acknowledged and that the streams still hold."},
 			func() float64 { return float64(consumers.Unremoved()) }),

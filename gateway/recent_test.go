@@ -42,30 +42,6 @@ func TestRecent(t *testing.T) {
 	}
 }
 
-// What was told is remembered for at least maxTold receipts, and the memory is
-// bounded.
-func TestTold(t *testing.T) {
-	told := newTold()
-	if !told.first("bob", id(0)) || told.first("bob", id(0)) || !told.first("carol", id(0)) || !told.first("bob", id(1)) {
-		t.Error("first is not first")
-	}
-	for i := range maxTold - 1 {
-		told.first("dave", id(i))
-	}
-	if told.first("bob", id(0)) {
-		t.Errorf("forgotten after %d", maxTold)
-	}
-	for i := range 3 * maxTold {
-		told.first("erin", id(i))
-	}
-	if n := len(told.newer) + len(told.before); n > 2*maxTold {
-		t.Errorf("%d are remembered", n)
-	}
-	if !told.first("bob", id(0)) {
-		t.Error("never forgotten")
-	}
-}
-
 func TestTypingNowAndAgain(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	var typing typing

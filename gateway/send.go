@@ -25,10 +25,11 @@ import (
 // Each error before 3 answers it with refuse, and the client may retry it.
 type sender struct {
 	// Static.
-	server  *Server
-	conn    *conn
-	addr    subject.Address // of the session
-	limiter *rate.Limiter
+	server     *Server
+	conn       *conn
+	addr       subject.Address   // of the session
+	registered schemas.Timestamp // when the device was
+	limiter    *rate.Limiter
 
 	mu      sync.Mutex              // guards the rest
 	newest  schemas.ClientMessageID // the largest number on record
@@ -55,9 +56,14 @@ func (p *pendingSend) recorded(rec schemas.SentRecord) (expired bool) {
 // lookupTimeout bounds what a send reads before it is committed.
 const lookupTimeout = 5 * time.Second
 
-func newSender(s *session, newest schemas.ClientMessageID) *sender {
-	return &sender{server: s.server, conn: s.conn, addr: s.addr, limiter: limit.New(s.server.opts.Limits.SendsPerSecond), newest: newest,
+func newSender(s *session, d schemas.Device, newest schemas.ClientMessageID) *sender {
+	return &sender{server: s.server, conn: s.conn, addr: s.addr, registered: d.CreatedAt, limiter: limit.New(s.server.opts.Limits.SendsPerSecond), newest: newest,
 		pending: make(map[schemas.ClientMessageID]*pendingSend)}
+}
+
+// device is the part of the device's record that decides whether it is revoked.
+func (s *sender) device() schemas.Device {
+	return schemas.Device{DeviceID: s.addr.Device, CreatedAt: s.registered}
 }
 
 // send is the verbs send_message and update_message. It runs on the reader, so the sends of a

@@ -39,7 +39,7 @@ func (s *sender) groupTargets(ctx context.Context, id schemas.GroupID) (targets,
 	t := targets{to: make([]subject.Address, 0, 2*len(users)), group: group, keep: group.KeepsHistory(), days: group.DisappearingDays}
 	for i, u := range users {
 		p := people[i]
-		if u == s.addr.User && p.RevokedSince(s.conn.registeredDevice()) {
+		if u == s.addr.User && p.RevokedSince(s.device()) {
 			s.conn.closeRemoved()
 			return targets{}, errRemoved()
 		}

@@ -99,7 +99,7 @@ func (s *sender) targets(ctx context.Context, m *schemas.Message) (targets, erro
 			t.to = append(t.to, subject.Address{User: s.addr.User, Device: d.DeviceID})
 		}
 	}
-	if !mine && sender.RevokedSince(s.conn.registeredDevice()) {
+	if !mine && sender.RevokedSince(s.device()) {
 		s.conn.closeRemoved()
 		return targets{}, errRemoved()
 	}

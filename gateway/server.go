@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -99,12 +96,13 @@ type Server struct {
 	consumers *streams.Consumers
 	signer    *msgid.Signer
 	accepted  *acceptedSends
+	conns     *registry
 	metrics   *metrics
 	origins   *origin.Policy
 	gate      *auth.Gate
-	told      *told
+	receipts  *receiptDedup
 	reads     *reads
-	later     *later
+	retries   *retryQueue
 	refusals  *refusals
 	presence  *presence.Watcher
 	wakeups   *wakeups.Notifier
@@ -117,13 +115,8 @@ type Server struct {
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup // sweeper, noteActivity, connections
 	endRest   context.CancelFunc
-	rest      sync.WaitGroup // lease keeper, writer of reads, later, presence, wake-ups: what outlives connections
+	rest      sync.WaitGroup // lease keeper, writer of reads, retries, presence, wake-ups: they outlive connections
 
-	mu        sync.Mutex // guards the rest
-	conns     map[*conn]struct{}
-	byUser    map[schemas.UserID][]*conn
-	byAddress map[string]int
-	draining  bool
 }
 
 // New makes a Server; Start makes it work.
@@ -169,9 +162,9 @@ func New(opts Options) *Server {
 	}
 	return &Server{
 		opts: opts, log: opts.Log, streams: opts.Streams, directory: opts.Streams.Directory(),
-		told: newTold(), accepted: newAcceptedSends(),
-		later: &later{log: opts.Log}, refusals: newRefusals(opts.Log, opts.Streams.Leader),
-		conns: make(map[*conn]struct{}), byUser: make(map[schemas.UserID][]*conn), byAddress: make(map[string]int),
+		receipts: newReceiptDedup(), accepted: newAcceptedSends(),
+		retries: &retryQueue{log: opts.Log}, refusals: newRefusals(opts.Log, opts.Streams.Leader),
+		conns: newRegistry(opts.Limits),
 	}
 }
 
@@ -201,19 +194,19 @@ func (s *Server) Start(ctx context.Context) error {
 			s.log.Warn("NATS lost the records of who is connected; all connections are ended, so that they come back")
 			ctx, cancel := context.WithTimeout(s.ctx, streams.LeaseEvery)
 			defer cancel()
-			s.sendAway(ctx, s.allConns(), "the server lost who is connected")
+			s.sendAway(ctx, s.conns.all(), "the server lost who is connected")
 		})
 	})
 	s.wg.Go(s.sweep)
 	s.wg.Go(s.noteActivity)
-	s.directory.OnDevices(s.devicesChanged)
+	s.directory.OnDevices(s.closeRevoked)
 	s.rest.Go(func() { s.reads.run(ctx) })
-	s.rest.Go(func() { s.later.run(ctx) })
+	s.rest.Go(func() { s.retries.run(ctx) })
 	s.rest.Go(func() { s.refusals.run(ctx) })
 	s.presence = presence.Start(presence.Options{Streams: s.streams, Grace: s.opts.PresenceGrace, Recheck: s.opts.PresenceRecheck,
 		Watched: s.metrics.watched, Log: s.log})
 	s.rest.Go(func() { s.presence.Run(ctx) })
-	if s.wakeups, err = wakeups.Start(wakeups.Options{Streams: s.streams, Connected: s.devicesOf,
+	if s.wakeups, err = wakeups.Start(wakeups.Options{Streams: s.streams, Connected: s.conns.devices,
 		PushLimit: s.opts.GroupPushLimit, Sent: s.metrics.wakeUps, Log: s.log}); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
@@ -221,196 +214,11 @@ func (s *Server) Start(ctx context.Context) error {
 	s.pages = pages.New(s.ctx, pages.Options{Streams: s.streams, News: s.wakeups, PushLimit: s.opts.GroupPushLimit,
 		Slack: s.opts.ChannelSlack, Served: s.metrics.channelPages})
 	s.answers = api.NewAnswers(s.log, s.metrics.errors, s.metrics.abandoned)
-	s.devices = api.NewDevices(s.streams, s.gate, s.opts.MaxDevices, s.later.add, s.log)
+	s.devices = api.NewDevices(s.streams, s.gate, s.opts.MaxDevices, s.retries.add, s.log)
 	if s.noErasure, err = s.streams.ServeErasures(); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	return nil
-}
-
-const (
-	// drainWithin is over how much time clients are asked to come back.
-	drainWithin = 2 * time.Second
-	sweepEvery  = time.Second
-)
-
-// Drain ends the gateway: it accepts nothing more, tells clients to reconnect,
-// lets sends finish, closes every connection with 1012 and waits for all, as
-// long as ctx allows. What was not acknowledged stays in the inboxes. The
-// listener is closed by its owner, before.
-func (s *Server) Drain(ctx context.Context) {
-	s.mu.Lock()
-	s.draining = true
-	s.mu.Unlock()
-	all := s.allConns()
-	impatient := context.AfterFunc(ctx, func() {
-		for _, c := range all {
-			c.stopWriting(ctx.Err())
-		}
-	})
-	defer impatient()
-	s.sendAway(ctx, all, "the server restarts")
-	if s.cancel != nil {
-		s.cancel()
-	}
-	s.wg.Wait()
-	if s.endRest != nil { // the lease holds until every session's end is on record: nobody looks offline in between
-		s.endRest()
-	}
-	s.rest.Wait()
-	if s.noErasure != nil {
-		s.noErasure()
-	}
-	if s.consumers != nil {
-		s.consumers.Close()
-	}
-}
-
-func (s *Server) allConns() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.conns))
-}
-
-// sendAway asks clients to come back soon, and closes their connections once what
-// they are sending is answered, or ctx ends.
-func (s *Server) sendAway(ctx context.Context, all []*conn, reason string) {
-	for _, c := range all {
-		c.sendFrame(&schemas.Reconnect{AfterMS: rand.N(drainWithin).Milliseconds()})
-	}
-	var ending sync.WaitGroup
-	for _, c := range all {
-		ending.Go(func() {
-			c.finishSends(ctx)
-			c.close(schemas.CloseRestarting, reason)
-		})
-	}
-	ending.Wait()
-}
-
-const (
-	// silentAfter is for how many heartbeats a connection may be silent: a page in a hidden
-	// tab has a timer once a minute, twice the default heartbeat.
-	silentAfter = 3
-	// pingsAfter and pingsBetween are how many half heartbeats a connection is silent when it
-	// is pinged first, and how many stand between two pings.
-	pingsAfter, pingsBetween = 3, 1
-)
-
-// sweep closes connections that have been silent for three heartbeats, and gives
-// memory back after a wave of work.
-func (s *Server) sweep() {
-	var wave wave
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case now := <-tick.C:
-			s.tend(now)
-			if wave.over(allocated()) {
-				giveBack()
-			}
-		case <-s.ctx.Done():
-			return
-		}
-	}
-}
-
-// tend pings connections that have been silent for a while, and closes those that have
-// been for too long.
-func (s *Server) tend(now time.Time) {
-	var quiet, silent []*conn
-	s.mu.Lock()
-	for c := range s.conns {
-		still := now.Sub(c.socket.LastHeard())
-		switch {
-		case still > silentAfter*s.opts.Heartbeat:
-			silent = append(silent, c)
-		case still > pingsAfter*s.opts.Heartbeat/2 && now.Sub(c.pinged) > pingsBetween*s.opts.Heartbeat/2:
-			c.pinged = now
-			quiet = append(quiet, c)
-		}
-	}
-	s.mu.Unlock()
-	for _, c := range quiet {
-		c.ping()
-	}
-	for _, c := range silent {
-		c.close(schemas.CloseSlow, "nothing was heard of the client for three heartbeats")
-	}
-}
-
-// admit counts a new connection for its address, or says why it may not be.
-func (s *Server) admit(address string) *schemas.Error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining {
-		return &schemas.Error{Code: schemas.CodeUnavailable, Message: "The server restarts. Connect again.", RetryAfterMS: 1000}
-	}
-	if max := s.opts.Limits.ConnectionsPerAddress; max > 0 && s.byAddress[address] >= max {
-		return &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
-			Message: fmt.Sprintf("Your address has %d connections already; close some.", max)}
-	}
-	s.byAddress[address]++
-	return nil
-}
-
-// dismiss undoes admit.
-func (s *Server) dismiss(address string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	decrement(s.byAddress, address)
-}
-
-// start runs an admitted connection, unless the gateway began to drain.
-func (s *Server) start(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	s.wg.Go(c.run)
-	return true
-}
-
-// leave undoes start, identify and admit.
-func (s *Server) leave(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	decrement(s.byAddress, c.address)
-	if c.countedUser != "" {
-		others := slices.DeleteFunc(s.byUser[c.countedUser], func(o *conn) bool { return o == c })
-		if s.byUser[c.countedUser] = others; len(others) == 0 {
-			delete(s.byUser, c.countedUser)
-		}
-	}
-}
-
-// identify counts a connection for its user, or says that there are too many.
-func (s *Server) identify(c *conn, u schemas.UserID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if max := s.opts.Limits.ConnectionsPerUser; max > 0 && len(s.byUser[u]) >= max {
-		return false
-	}
-	s.byUser[u] = append(s.byUser[u], c)
-	c.countedUser = u
-	return true
-}
-
-func decrement[K comparable](m map[K]int, k K) {
-	if m[k]--; m[k] <= 0 {
-		delete(m, k)
-	}
-}
-
-// connections is the number of open connections.
-func (s *Server) connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
 }
 
 // Handler serves all of docs/protocol.md.
@@ -443,9 +251,7 @@ func (s *Server) Missing() map[string]string {
 	if err := s.opts.Refuse(); err != nil {
 		missing["disk"] = err.Error()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining {
+	if s.conns.drains() {
 		missing["gateway"] = "draining"
 	}
 	return missing

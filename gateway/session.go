@@ -11,7 +11,6 @@ import (
 	"roost/gateway/wakeups"
 	"roost/schemas"
 	"roost/streams"
-	"roost/streams/cursor"
 	"roost/streams/subject"
 )
 
@@ -105,186 +104,6 @@ func (s *session) tidy() {
 	}
 }
 
-// greet waits for hello and answers it; nil where the connection is over.
-func (c *conn) greet() *session {
-	left, since := c.server.opts.HelloTimeout, time.Now()
-	timeout := time.AfterFunc(left, func() {
-		c.close(schemas.CloseHelloTimeout, "no hello in time")
-	})
-	defer timeout.Stop()
-	for {
-		data, text, ok := c.readFrame()
-		if !ok {
-			return nil
-		}
-		if !text {
-			return c.noHello(errBinary())
-		}
-		frame, _, e := schemas.DecodeClientFrame(data)
-		if e != nil && schemas.IsHello(data) {
-			c.sendError(e, 0)
-			continue // it may be corrected
-		}
-		if e != nil {
-			return c.noHello(e)
-		}
-		hello, ok := frame.(*schemas.Hello)
-		if !ok {
-			return c.noHello(schemas.Errorf(schemas.CodeBadFrame, "The first frame is hello, not %s.", frame.Type()))
-		}
-		if !timeout.Stop() {
-			return nil
-		}
-		left -= time.Since(since)
-		session, err := c.begin(hello)
-		if err == nil {
-			return session
-		}
-		told := schemas.AsError(err)
-		c.sendError(told, 0)
-		if code := closeCodeFor(told.Code); code != 0 {
-			c.close(code, told.Message)
-			return nil
-		}
-		since = time.Now()
-		timeout.Reset(left) // another hello may follow, in the time that is left of the client's
-	}
-}
-
-// noHello ends a connection whose first frame was another.
-func (c *conn) noHello(e *schemas.Error) *session {
-	c.sendError(e, 0)
-	c.close(schemas.CloseProtocolError, "the first frame is hello")
-	return nil
-}
-
-// closeCodeFor is how a failed hello ends the connection; 0 leaves it open.
-func closeCodeFor(code schemas.Code) schemas.CloseCode {
-	switch code {
-	case schemas.CodeUnauthenticated:
-		return schemas.CloseUnauthenticated
-	case schemas.CodeForbidden:
-		return schemas.CloseForbidden
-	case schemas.CodeDeviceRemoved:
-		return schemas.CloseDeviceRemoved
-	case schemas.CodeRateLimited:
-		return schemas.CloseRateLimited
-	case schemas.CodeUnavailable, schemas.CodeInternal:
-		return schemas.CloseRestarting // which clients answer by trying again
-	}
-	return 0
-}
-
-// begin makes a session of a connection, or says why not.
-func (c *conn) begin(hello *schemas.Hello) (*session, error) {
-	// Not of c.ctx: a context that ever had another below it stays larger.
-	ctx, cancel := context.WithTimeout(c.server.ctx, endTimeout)
-	defer cancel()
-	user, err := c.authenticate(ctx, hello)
-	if err != nil {
-		return nil, err
-	}
-	if c.countedUser == "" && !c.server.identify(c, user) {
-		return nil, &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
-			Message: "You have too many connections; close some."}
-	}
-	if err := cursor.Check(hello.ResumeAfter); err != nil { // before anything is registered, or taken over
-		return nil, schemas.InvalidField("resume_after", "%v.", err)
-	}
-	device, err := c.server.device(ctx, user, hello)
-	if err != nil {
-		return nil, err
-	}
-	s := &session{conn: c, server: c.server, addr: subject.Address{User: user, Device: device.DeviceID}}
-	s.unknown = hello.DeviceID == ""
-	s.record = schemas.Session{Gateway: c.server.opts.Name, ConnectedAt: schemas.Now(), ReceiptsFrom: device.LastActive}
-	if err := s.open(ctx, device, hello); err != nil {
-		if s.record.SessionID != "" { // the device's record is not of an older connection any more
-			s.server.streams.Bus().PublishReplaced(s.addr, s.record.SessionID)
-		}
-		s.end()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (c *conn) authenticate(ctx context.Context, hello *schemas.Hello) (schemas.UserID, error) {
-	token := hello.Token
-	if token == "" {
-		token = c.bearer
-	}
-	user, err := c.server.gate.Admit(ctx, token)
-	if err != nil {
-		return "", err
-	}
-	if c.countedUser != "" && c.countedUser != user {
-		return "", schemas.Errorf(schemas.CodeForbidden, "An earlier hello of this connection was of another user.")
-	}
-	return user, nil
-}
-
-// open takes the device over from older connections, subscribes, says welcome and
-// lets the inbox go. Where it fails, end has to follow.
-func (s *session) open(ctx context.Context, device schemas.Device, hello *schemas.Hello) error {
-	last, _, err := s.server.streams.SendLog().Last(ctx, s.addr)
-	if err != nil {
-		return schemas.Unavailable(err)
-	}
-	s.server.streams.Clock().Observe(last.MessageID) // perhaps made by a clock that is ahead of this one's
-	s.sender = newSender(s, last.Newest())
-	_, s.rev, err = s.server.streams.Presence().Begin(ctx, s.addr, &s.record)
-	if err != nil {
-		return schemas.Unavailable(err)
-	}
-	inbox, err := s.server.consumers.Open(ctx, s.addr, s.record.SessionID, hello.ResumeAfter, s)
-	if err != nil {
-		return schemas.Unavailable(err)
-	}
-	s.inbox = inbox
-	if err := s.server.hold(ctx, s.conn, s.addr, device); err != nil {
-		return err
-	}
-	if err := s.conn.ctx.Err(); err != nil { // the client is gone, or the server restarts
-		return schemas.Unavailable(err)
-	}
-	if device.Unclaimed { // last, for the device stays from here on: what waited is in its inbox alone
-		s.unknown = false
-		if err := s.server.streams.Claim(ctx, s.addr); err != nil {
-			return schemas.Unavailable(err)
-		}
-	}
-	s.server.join(s)
-	s.server.streams.Bus().PublishReplaced(s.addr, s.record.SessionID)
-	s.announce(true)
-	s.conn.hold()
-	defer s.conn.unhold()
-	s.welcome(&schemas.Welcome{
-		UserID: s.addr.User, DeviceID: s.addr.Device, SessionID: s.record.SessionID,
-		ServerTime: schemas.Now(), HeartbeatMS: s.server.opts.Heartbeat.Milliseconds(),
-		MaxInFlight: schemas.MaxInFlight, MaxOutstandingSends: schemas.MaxOutstanding,
-		LastMessageIDByClient: last.Newest(),
-	})
-	if hello.DeviceID != "" { // a new device was never away
-		s.sendReceipts(ctx)
-	}
-	s.server.wakeups.CatchUp(ctx, s, s.addr.User)
-	s.inbox.Start()
-	return nil
-}
-
-// welcome says so, and then what came since the subscription.
-func (s *session) welcome(f *schemas.Welcome) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn.send(schemas.EncodeFrame(f)) {
-		s.unknown = false
-	}
-	for _, frame := range s.early {
-		s.conn.send(frame)
-	}
-	s.welcomed, s.early = true, nil
-}
-
 // end leaves everything in order: acknowledged messages are removed, what was
 // read is durable, the record says since when the device is away, and a device that
 // nobody knows of is gone.
@@ -304,18 +123,18 @@ func (s *session) end() {
 	}
 }
 
-// recordEnd has the session's end on record, and tells, unless a newer session has the
-// device. What fails is tried again later.
+// recordEnd records the session's end and publishes it, unless a newer session has the device.
+// The retry queue repeats it if it fails.
 func (s *session) recordEnd(ctx context.Context) {
 	if s.record.SessionID == "" {
-		return // it never was on record
+		return // it was never on record
 	}
 	on, addr, ended, event := s.server.streams, s.addr, s.record, s.event(false)
 	ended.EndedAt = event.Timestamp
 	finish := func(ctx context.Context) error {
 		current, err := on.Presence().EndLate(ctx, addr, ended)
 		if current {
-			on.Bus().PublishSession(event) // who read the record in between would go by it
+			on.Bus().PublishSession(event) // a gateway that read the record meanwhile shows the user as online
 		}
 		return err
 	}
@@ -329,8 +148,8 @@ func (s *session) recordEnd(ctx context.Context) {
 		}
 	}
 	if err != nil {
-		s.server.log.Warn("a session's end was not recorded; it is tried again", "error", err)
-		s.server.later.add(finish)
+		s.server.log.Warn("a session's end was not recorded; this is retried", "error", err)
+		s.server.retries.add(finish)
 	}
 }
 

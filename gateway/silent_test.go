@@ -20,7 +20,8 @@ func TestSilentConnections(t *testing.T) {
 	defer c.cancel()
 	s := c.server
 	s.opts.Heartbeat = heartbeat
-	s.conns = map[*conn]struct{}{c: {}}
+	s.conns = newRegistry(Limits{})
+	s.conns.conns[c] = struct{}{}
 	heard := c.socket.LastHeard()
 	for _, step := range []struct {
 		after  time.Duration
@@ -66,7 +67,7 @@ func (c *closing) Close() error {
 func TestHangingUpDoesNotWaitForTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &closing{&sockettest.Conn{}, make(chan struct{})}
-		c := onServer(&Server{byAddress: make(map[string]int)}, out)
+		c := onServer(&Server{conns: newRegistry(Limits{})}, out)
 		ended, left := make(chan struct{}), make(chan struct{})
 		go func() {
 			c.finish(func() { <-ended })

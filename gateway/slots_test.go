@@ -22,7 +22,7 @@ func TestReaderWaitsWithTooManySends(t *testing.T) {
 		c.server.log = streamstest.Log(t)
 		c.server.opts.Refuse = func() error { return errors.New("not now") } // so it is answered at once
 		s := &session{conn: c, server: c.server}
-		s.sender = newSender(s, 0)
+		s.sender = newSender(s, schemas.Device{}, 0)
 		var read atomic.Int32
 		send := func() {
 			n := schemas.ClientMessageID(read.Load() + 1)
