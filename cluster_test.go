@@ -470,7 +470,7 @@ func TestClusterOfThree(t *testing.T) {
 	record := func() error {
 		n++
 		done := make(chan error, 1)
-		rec := schemas.SentRecord{MessageIDByClient: n, MessageID: conn.Clock().Next(), ContentHash: "x"}
+		rec := schemas.SendRecord{MessageIDByClient: n, MessageID: conn.Clock().Next(), ContentHash: "x"}
 		if err := conn.SendLog().Record(from, rec, func(o publisher.Outcome) { done <- o.Err }); err != nil {
 			return err
 		}

@@ -150,7 +150,7 @@ func advanceRecords(t *testing.T, dir string, d time.Duration) {
 	}
 	from := subject.Address{User: "alice", Device: schemas.DeviceID(conn.Clock().NextULID())}
 	done := make(chan error, 1)
-	err = conn.SendLog().Record(from, schemas.SentRecord{MessageIDByClient: 1, MessageID: conn.Clock().Next(), ContentHash: "x"},
+	err = conn.SendLog().Record(from, schemas.SendRecord{MessageIDByClient: 1, MessageID: conn.Clock().Next(), ContentHash: "x"},
 		func(o publisher.Outcome) { done <- o.Err })
 	if err = errors.Join(err, <-done); err != nil {
 		t.Fatal(err)

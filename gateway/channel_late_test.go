@@ -63,7 +63,7 @@ func TestChannelLateMessage(t *testing.T) {
 	alice := h.connect("alice")
 	frame := &schemas.SendMessage{GroupID: id, Content: "late", MessageIDByClient: 1, Timestamp: 1}
 	draft := frame.Draft()
-	rec := schemas.SentRecord{MessageIDByClient: 1, MessageID: ago.Clock().Next(), ContentHash: draft.Hash()}
+	rec := schemas.SendRecord{MessageIDByClient: 1, MessageID: ago.Clock().Next(), ContentHash: draft.Hash()}
 	recorded := make(chan publisher.Outcome, 1)
 	if err := h.conn.SendLog().Record(addr("alice", alice), rec, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)

@@ -94,10 +94,10 @@ func TestLargeGroupUnderLoad(t *testing.T) {
 
 // record puts a send on record and stores no copy of it, as where the gateway died
 // between the two.
-func (h *house) record(from subject.Address, frame *schemas.SendMessage) schemas.SentRecord {
+func (h *house) record(from subject.Address, frame *schemas.SendMessage) schemas.SendRecord {
 	h.t.Helper()
 	draft := frame.Draft()
-	rec := schemas.SentRecord{MessageIDByClient: frame.MessageIDByClient, MessageID: h.conn.Clock().Next(), ContentHash: draft.Hash()}
+	rec := schemas.SendRecord{MessageIDByClient: frame.MessageIDByClient, MessageID: h.conn.Clock().Next(), ContentHash: draft.Hash()}
 	recorded := make(chan publisher.Outcome, 1)
 	if err := h.conn.SendLog().Record(from, rec, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		h.t.Fatal(err)

@@ -47,7 +47,7 @@ type pendingSend struct {
 
 // recorded gives the message the id and times of its record. It reports whether the message has
 // expired since.
-func (p *pendingSend) recorded(rec schemas.SentRecord) (expired bool) {
+func (p *pendingSend) recorded(rec schemas.SendRecord) (expired bool) {
 	m := p.message
 	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
 	return m.Expired(schemas.Now())
@@ -135,7 +135,7 @@ func conflict() *schemas.Error {
 
 // recordSend commits the send record of a new send, and then its copies.
 func (s *sender) recordSend(p *pendingSend, t targets) {
-	rec := schemas.SentRecord{MessageIDByClient: p.message.MessageIDByClient,
+	rec := schemas.SendRecord{MessageIDByClient: p.message.MessageIDByClient,
 		MessageID: s.server.signer.Sign(s.addr.User, p.message.To()), ContentHash: p.hash}
 	if p.message.Change != schemas.ChangeDelete { // which has no content, and whose target may expire later
 		rec.ExpiresAt = schemas.ExpiresAt(rec.MessageID.Time(), t.days)
@@ -191,7 +191,7 @@ func (s *sender) background(p *pendingSend, do func(context.Context)) {
 // commit commits the copies of a message whose send is on record, unless it expired since. It
 // publishes each copy when it is stored, and answers when all are. A slow partition does not
 // delay the copies of others, because a later message would overtake them there.
-func (s *sender) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
+func (s *sender) commit(p *pendingSend, rec schemas.SendRecord, t targets) {
 	m := p.message
 	if p.recorded(rec) {
 		s.accept(p, m)
@@ -225,7 +225,7 @@ func (s *sender) commit(p *pendingSend, rec schemas.SentRecord, t targets) {
 
 // commitToClaimed commits the copies that a first device did not get: it registered meanwhile,
 // and claimed the inbox of its user before the copy was in it.
-func (s *sender) commitToClaimed(ctx context.Context, p *pendingSend, rec schemas.SentRecord, unclaimed []schemas.UserID) {
+func (s *sender) commitToClaimed(ctx context.Context, p *pendingSend, rec schemas.SendRecord, unclaimed []schemas.UserID) {
 	to, err := s.server.directory.Claimed(ctx, unclaimed)
 	if err != nil {
 		s.refuse(p, err)

@@ -29,7 +29,7 @@ func (f *fullInboxes) add(a subject.Address) {
 // commitWithoutFull commits a message again without the full inboxes that nobody empties. If
 // another inbox is full, it refuses the message. It removes a device that nobody used for long.
 // A user without a device keeps the first messages of a group.
-func (s *sender) commitWithoutFull(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets, full []subject.Address) {
+func (s *sender) commitWithoutFull(ctx context.Context, p *pendingSend, rec schemas.SendRecord, t targets, full []subject.Address) {
 	t.withoutFull = true
 	t.to = slices.DeleteFunc(t.to, func(a subject.Address) bool { return slices.Contains(full, a) })
 	for _, a := range full {

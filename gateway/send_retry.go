@@ -101,7 +101,7 @@ func (t targets) sentBy(sender schemas.UserID, id schemas.MessageID) targets {
 }
 
 // retryChannel commits a message that is on record to its channel, unless the channel has it.
-func (s *sender) retryChannel(ctx context.Context, p *pendingSend, rec schemas.SentRecord, t targets) {
+func (s *sender) retryChannel(ctx context.Context, p *pendingSend, rec schemas.SendRecord, t targets) {
 	m := p.message
 	if p.recorded(rec) {
 		s.accept(p, m)

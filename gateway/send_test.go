@@ -245,7 +245,7 @@ func TestNumberOfAReplacedConnection(t *testing.T) {
 	alice.send(message("bob", "ten", 10))
 	want[*schemas.MessageReceived](alice)
 	done := make(chan publisher.Outcome, 1)
-	rec := schemas.SentRecord{MessageIDByClient: 11, MessageID: h.conn.Clock().Next()}
+	rec := schemas.SendRecord{MessageIDByClient: 11, MessageID: h.conn.Clock().Next()}
 	if err := h.conn.SendLog().Record(addr("alice", alice), rec, func(o publisher.Outcome) { done <- o }); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ var (
 	_ appended = (*DeliveredAck)(nil)
 	_ appended = (*Ack)(nil)
 	_ appended = (*Message)(nil)
-	_ appended = SentRecord{}
+	_ appended = SendRecord{}
 	_ appended = Watermark{}
 )
 
@@ -121,7 +121,7 @@ func (m *Message) appendMembers(dst []byte) []byte {
 	return appendOptionalNumber(dst, "expires_at", int64(m.ExpiresAt))
 }
 
-func (r SentRecord) size() int {
+func (r SendRecord) size() int {
 	n := 2*textRoom + numberRoom + len("message_id_by_client"+"message_id"+"content_hash") +
 		len(r.MessageID) + len(r.ContentHash)
 	if r.Highest != 0 {
@@ -136,7 +136,7 @@ func (r SentRecord) size() int {
 	return n + optionalRoom("blocked_by", string(r.BlockedBy))
 }
 
-func (r SentRecord) appendMembers(dst []byte) []byte {
+func (r SendRecord) appendMembers(dst []byte) []byte {
 	dst = appendNumber(dst, "message_id_by_client", int64(r.MessageIDByClient))
 	dst = appendText(dst, "message_id", string(r.MessageID))
 	dst = appendText(dst, "content_hash", string(r.ContentHash))

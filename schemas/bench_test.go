@@ -22,7 +22,7 @@ func benchMessage(content string) *schemas.Message {
 		Timestamp: now, SenderDeviceID: device, MessageIDByClient: 17}
 }
 
-var benchRecord = schemas.SentRecord{MessageIDByClient: 17, MessageID: second, ContentHash: benchMessage(chatText).Hash()}
+var benchRecord = schemas.SendRecord{MessageIDByClient: 17, MessageID: second, ContentHash: benchMessage(chatText).Hash()}
 
 // The frames of a client, by name.
 var benchClient = []struct {
@@ -151,16 +151,16 @@ func BenchmarkHash(b *testing.B) {
 func BenchmarkRecord(b *testing.B) {
 	mark := schemas.Watermark{DeliveredUpTo: second}
 	sent, receipt := schemas.Encode(benchRecord), schemas.Encode(mark)
-	b.Run("Encode/sent_record", func(b *testing.B) {
+	b.Run("Encode/send_record", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			schemas.Encode(benchRecord)
 		}
 	})
-	b.Run("Decode/sent_record", func(b *testing.B) {
+	b.Run("Decode/send_record", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := schemas.Decode[schemas.SentRecord](sent); err != nil {
+			if _, err := schemas.Decode[schemas.SendRecord](sent); err != nil {
 				b.Fatal(err)
 			}
 		}

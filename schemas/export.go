@@ -50,7 +50,7 @@ type ExportLine struct {
 	Error      *AnswerError    `json:"error,omitempty"`
 }
 
-// Sent has the fields of a [SentRecord] that its sender sees. It hides that the receiver
+// Sent has the fields of a [SendRecord] that its sender sees. It hides that the receiver
 // blocked the sender.
 type Sent struct {
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
@@ -61,7 +61,7 @@ type Sent struct {
 }
 
 // Public returns the fields that the sender sees.
-func (r SentRecord) Public() Sent {
+func (r SendRecord) Public() Sent {
 	return Sent{MessageIDByClient: r.MessageIDByClient, MessageID: r.MessageID, ContentHash: r.ContentHash, Highest: r.Highest, ExpiresAt: r.ExpiresAt}
 }
 

@@ -9,9 +9,9 @@ import (
 	"strconv"
 )
 
-// SentRecord is a send record: the durable answer to every retry of one send, without its
+// SendRecord is a send record: the durable answer to every retry of one send, without its
 // content. Stream SENT_p keeps the last MaxOutstanding of each device.
-type SentRecord struct {
+type SendRecord struct {
 	MessageIDByClient ClientMessageID `json:"message_id_by_client"`
 	MessageID         MessageID       `json:"message_id"`
 	ContentHash       ContentHash     `json:"content_hash"`
@@ -29,7 +29,7 @@ type SentRecord struct {
 }
 
 // Newest returns the largest number of the device, this record included.
-func (r SentRecord) Newest() ClientMessageID { return max(r.MessageIDByClient, r.Highest) }
+func (r SendRecord) Newest() ClientMessageID { return max(r.MessageIDByClient, r.Highest) }
 
 // ContentHash distinguishes a retry from another message under the same number. It is the
 // first 16 bytes of a SHA-256 in base64url, over receiver, reply_to and content, and for an

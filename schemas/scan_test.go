@@ -74,7 +74,7 @@ func TestAppendEqualsReflection(t *testing.T) {
 		}
 	}
 	for _, v := range []any{&MessageReceived{}, &Delivered{}, &Incoming{}, &SendMessage{}, &DeliveredAck{}, &Ack{},
-		&Message{}, &SentRecord{}, &Watermark{}} {
+		&Message{}, &SendRecord{}, &Watermark{}} {
 		if _, ok := v.(appended); !ok {
 			t.Errorf("%T is written by reflection", v)
 		}
@@ -93,7 +93,7 @@ func TestAppendedRecordsAreValues(t *testing.T) {
 	if got := string(Encode(Watermark{})); got != "{}" {
 		t.Errorf("%s", got)
 	}
-	for _, v := range []any{Watermark{}, SentRecord{}} {
+	for _, v := range []any{Watermark{}, SendRecord{}} {
 		if _, ok := v.(appended); !ok {
 			t.Errorf("%T is written by reflection", v)
 		}
@@ -147,9 +147,9 @@ func TestPlainRecordsAreScanned(t *testing.T) {
 		checkScanned(t, m.StoredMessage(), &head, new(EntryHead))
 		head.Type, m.Change = TypeIncomingMessage, ""
 		checkScanned(t, m.StoredMessage(), &head, new(EntryHead))
-		sent := SentRecord{}
+		sent := SendRecord{}
 		fill(reflect.ValueOf(&sent).Elem(), text, number)
-		checkScanned(t, Encode(sent), &sent, new(SentRecord))
+		checkScanned(t, Encode(sent), &sent, new(SendRecord))
 		mark := Watermark{}
 		fill(reflect.ValueOf(&mark).Elem(), text, number)
 		checkScanned(t, Encode(mark), &mark, new(Watermark))
@@ -206,7 +206,7 @@ func FuzzScanner(f *testing.F) {
 		before := bytes.Clone(data)
 		agree[Message](t, data)
 		agree[EntryHead](t, data)
-		agree[SentRecord](t, data)
+		agree[SendRecord](t, data)
 		agree[Watermark](t, data)
 		client, number, e := DecodeClientFrame(data)
 		wantClient, wantNumber, wantErr := decodeClientFrame(data)

@@ -75,7 +75,7 @@ var (
 	_ scanned = (*Incoming)(nil)
 	_ scanned = (*Message)(nil)
 	_ scanned = (*EntryHead)(nil)
-	_ scanned = (*SentRecord)(nil)
+	_ scanned = (*SendRecord)(nil)
 	_ scanned = (*Watermark)(nil)
 )
 
@@ -240,7 +240,7 @@ func (h *EntryHead) scan(s *scanner) {
 	}
 }
 
-func (r *SentRecord) scan(s *scanner) {
+func (r *SendRecord) scan(s *scanner) {
 	for s.next() {
 		switch string(s.name) {
 		case "message_id_by_client":

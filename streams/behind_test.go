@@ -43,11 +43,11 @@ func hold(t testing.TB, c *streams.Conn) (release func()) {
 }
 
 // send is what a gateway does with a message: record, then copies.
-func send(t testing.TB, c *streams.Conn, from, to subject.Address, n int, content string) (schemas.SentRecord, streamstest.Sent) {
+func send(t testing.TB, c *streams.Conn, from, to subject.Address, n int, content string) (schemas.SendRecord, streamstest.Sent) {
 	t.Helper()
 	m := &schemas.Message{MessageID: c.Clock().Next(), SenderID: from.User, SenderDeviceID: from.Device, ReceiverID: to.User,
 		Content: content, Timestamp: schemas.Now(), MessageIDByClient: schemas.ClientMessageID(n)}
-	rec := schemas.SentRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID, ContentHash: m.Hash()}
+	rec := schemas.SendRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID, ContentHash: m.Hash()}
 	done := make(chan error, 1)
 	var copied uint64
 	err := c.SendLog().Record(from, rec, func(o publisher.Outcome) {
@@ -73,7 +73,7 @@ func send(t testing.TB, c *streams.Conn, from, to subject.Address, n int, conten
 }
 
 // known is the hello of a device that sends.
-func known(t testing.TB, c *streams.Conn, a subject.Address) schemas.SentRecord {
+func known(t testing.TB, c *streams.Conn, a subject.Address) schemas.SendRecord {
 	t.Helper()
 	last, _, err := c.SendLog().Last(timeout(t), a)
 	if err != nil {
@@ -83,7 +83,7 @@ func known(t testing.TB, c *streams.Conn, a subject.Address) schemas.SentRecord 
 }
 
 // found checks that the answer to a retry is still the first one.
-func found(t testing.TB, c *streams.Conn, a subject.Address, want schemas.SentRecord) {
+func found(t testing.TB, c *streams.Conn, a subject.Address, want schemas.SendRecord) {
 	t.Helper()
 	got, ok, err := c.SendLog().Find(timeout(t), a, want.MessageIDByClient)
 	got.InboxFrom, got.Highest = 0, 0
@@ -138,7 +138,7 @@ func TestRecordOfAKnownNumber(t *testing.T) {
 	if _, o := recordSent(t, c, a, 6, "from another connection"); !o.Duplicate {
 		t.Errorf("the same number again: %+v", o)
 	}
-	blocked := schemas.SentRecord{MessageIDByClient: 7, MessageID: c.Clock().Next(), ContentHash: "x", BlockedBy: "bob"}
+	blocked := schemas.SendRecord{MessageIDByClient: 7, MessageID: c.Clock().Next(), ContentHash: "x", BlockedBy: "bob"}
 	recorded := make(chan publisher.Outcome, 1)
 	if err := c.SendLog().Record(a, blocked, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestSendsOfADeviceGoOnInOrder(t *testing.T) {
 	release := hold(t, c)
 	went := make(chan schemas.ClientMessageID, 3)
 	for n := range schemas.ClientMessageID(3) {
-		rec := schemas.SentRecord{MessageIDByClient: n + 1, MessageID: c.Clock().Next()}
+		rec := schemas.SendRecord{MessageIDByClient: n + 1, MessageID: c.Clock().Next()}
 		if n == 0 {
 			rec.BlockedBy = "bob" // which no copy tells
 		}
@@ -191,7 +191,7 @@ func TestRecordsThatWaitAreBounded(t *testing.T) {
 	next := schemas.ClientMessageID(0)
 	record := func() error {
 		next++
-		return c.SendLog().Record(a, schemas.SentRecord{MessageIDByClient: next, MessageID: c.Clock().Next()}, func(publisher.Outcome) {})
+		return c.SendLog().Record(a, schemas.SendRecord{MessageIDByClient: next, MessageID: c.Clock().Next()}, func(publisher.Outcome) {})
 	}
 	for range streams.MaxBehind {
 		if err := record(); err != nil {
@@ -242,7 +242,7 @@ func TestRecordsSurviveTheProcess(t *testing.T) {
 		reopen()
 		defer func() { closed() }()
 		devices := []subject.Address{streamstest.NewAddress(c), streamstest.NewAddress(c)}
-		accepted := make([][]schemas.SentRecord, len(devices))
+		accepted := make([][]schemas.SendRecord, len(devices))
 		var copies []streamstest.Sent
 		to := streamstest.NewAddress(c)
 		held := false
@@ -328,7 +328,7 @@ func TestRecoveredBehindItsSuccessor(t *testing.T) {
 			if err := streamstest.Receive(t, copied); err != nil {
 				t.Fatal(err)
 			}
-			later := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: m.Hash(), InboxFrom: 1}
+			later := schemas.SendRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: m.Hash(), InboxFrom: 1}
 			recorded := make(chan publisher.Outcome, 1)
 			if err := c.SendLog().Record(a, later, func(o publisher.Outcome) { recorded <- o }); err != nil {
 				t.Fatal(err)
@@ -340,7 +340,7 @@ func TestRecoveredBehindItsSuccessor(t *testing.T) {
 			if newest := known(t, c, a).Newest(); newest != 2 {
 				t.Errorf("the newest number is %d", newest)
 			}
-			found(t, c, a, schemas.SentRecord{MessageIDByClient: 1, MessageID: m.MessageID, ContentHash: m.Hash(), ExpiresAt: m.ExpiresAt})
+			found(t, c, a, schemas.SendRecord{MessageIDByClient: 1, MessageID: m.MessageID, ContentHash: m.Hash(), ExpiresAt: m.ExpiresAt})
 		}
 		t.Run(name, func(t *testing.T) { recovered(t, func(*schemas.Message) {}) })
 		t.Run(name+", an update that disappears", func(t *testing.T) {
@@ -364,7 +364,7 @@ func TestShutdownWithAStreamThatTakesNothing(t *testing.T) {
 	hold(t, c)
 	var answered, refused atomic.Int64
 	record := func(a subject.Address, n int) {
-		rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next()}
+		rec := schemas.SendRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next()}
 		err := c.SendLog().Record(a, rec, func(o publisher.Outcome) {
 			answered.Add(1)
 			if o.Err != nil {

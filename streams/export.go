@@ -233,7 +233,7 @@ func membershipLines(m jsapi.Message) ([]schemas.ExportLine, error) {
 }
 
 func sentLines(m jsapi.Message) ([]schemas.ExportLine, error) {
-	rec, err := schemas.Decode[schemas.SentRecord](m.Data)
+	rec, err := schemas.Decode[schemas.SendRecord](m.Data)
 	sent := rec.Public()
 	return []schemas.ExportLine{{Kind: schemas.ExportSent, DeviceID: deviceOf(m.Subject), Sent: &sent}}, err
 }

@@ -72,7 +72,7 @@ func TestExportHasNothingOfOthers(t *testing.T) {
 	if err := c.Directory().Block(ctx, "bob", "alice"); err != nil {
 		t.Fatal(err)
 	}
-	blocked := schemas.SentRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: "x", Highest: 3, InboxFrom: 4711, BlockedBy: "bob", ExpiresAt: 5}
+	blocked := schemas.SendRecord{MessageIDByClient: 2, MessageID: c.Clock().Next(), ContentHash: "x", Highest: 3, InboxFrom: 4711, BlockedBy: "bob", ExpiresAt: 5}
 	recorded := make(chan publisher.Outcome, 1)
 	if err := c.SendLog().Record(a, blocked, func(o publisher.Outcome) { recorded <- o }); err != nil {
 		t.Fatal(err)

@@ -15,9 +15,9 @@ import (
 	"roost/streams/subject"
 )
 
-func recordSent(t testing.TB, c *streams.Conn, a subject.Address, n int, content string) (schemas.SentRecord, publisher.Outcome) {
+func recordSent(t testing.TB, c *streams.Conn, a subject.Address, n int, content string) (schemas.SendRecord, publisher.Outcome) {
 	t.Helper()
-	rec := schemas.SentRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next(),
+	rec := schemas.SendRecord{MessageIDByClient: schemas.ClientMessageID(n), MessageID: c.Clock().Next(),
 		ContentHash: (&schemas.Message{ReceiverID: "bob", Content: content}).Hash()}
 	done := make(chan publisher.Outcome, 2)
 	if err := c.SendLog().Record(a, rec, func(o publisher.Outcome) { done <- o }); err != nil {
@@ -42,7 +42,7 @@ func TestSentRecords(t *testing.T) {
 	if _, again := recordSent(t, c, a, 1, "another"); !again.Duplicate || again.Sequence != o.Sequence {
 		t.Errorf("the same number again: %+v", again)
 	}
-	var last schemas.SentRecord
+	var last schemas.SendRecord
 	for n := 2; n <= 70; n++ {
 		if n != 68 {
 			last, _ = recordSent(t, c, a, n, fmt.Sprint(n))

@@ -53,7 +53,7 @@ type sender struct {
 // queued is a record on its way. done is nil if the send went on already.
 type queued struct {
 	to   subject.Address
-	rec  schemas.SentRecord
+	rec  schemas.SendRecord
 	done func(publisher.Outcome)
 }
 
@@ -97,7 +97,7 @@ func (l *Async) Start(context.Context) error { return nil }
 // Record implements [Log]. If the number is new for the device, the send goes on at once;
 // else done hears what the stream says. So it does if an earlier send of the device waits,
 // which would be overtaken.
-func (l *Async) Record(a subject.Address, rec schemas.SentRecord, done func(publisher.Outcome)) error {
+func (l *Async) Record(a subject.Address, rec schemas.SendRecord, done func(publisher.Outcome)) error {
 	l.mu.Lock()
 	if l.phase != running {
 		l.mu.Unlock()
@@ -152,7 +152,7 @@ func (l *Async) know(a subject.Address, of sender) {
 }
 
 // Last implements [Log].
-func (l *Async) Last(ctx context.Context, a subject.Address) (rec schemas.SentRecord, ok bool, err error) {
+func (l *Async) Last(ctx context.Context, a subject.Address) (rec schemas.SendRecord, ok bool, err error) {
 	if err := l.awaitDevice(ctx, a); err != nil {
 		return rec, false, err
 	}
@@ -164,7 +164,7 @@ func (l *Async) Last(ctx context.Context, a subject.Address) (rec schemas.SentRe
 }
 
 // Find implements [Log].
-func (l *Async) Find(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error) {
+func (l *Async) Find(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SendRecord, ok bool, err error) {
 	if err := l.awaitDevice(ctx, a); err != nil {
 		return rec, false, err
 	}

@@ -23,10 +23,10 @@ type Log interface {
 	// of the calls. done does not block and is called once unless Record fails: when the
 	// record is durable, or at once if the record may follow the copies. Then the outcome
 	// has no sequence.
-	Record(a subject.Address, rec schemas.SentRecord, done func(publisher.Outcome)) error
+	Record(a subject.Address, rec schemas.SendRecord, done func(publisher.Outcome)) error
 
 	// Last returns the newest record of a device; ok is false if it never sent.
-	Last(ctx context.Context, a subject.Address) (rec schemas.SentRecord, ok bool, err error)
+	Last(ctx context.Context, a subject.Address) (rec schemas.SendRecord, ok bool, err error)
 
 	// Find looks for the record of a number among the last sends of a device.
 	//
@@ -35,7 +35,7 @@ type Log interface {
 	//     refused comes again after its successors. rec.Highest is the largest number of
 	//     the last sends.
 	//  3. ErrForgotten: nobody can tell a retry from a new message.
-	Find(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error)
+	Find(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SendRecord, ok bool, err error)
 
 	// Copied tells the sequence of a copy that was stored in an inbox.
 	Copied(seq uint64)
@@ -86,14 +86,14 @@ func (l *First) Start(ctx context.Context) error {
 }
 
 // Record implements [Log].
-func (l *First) Record(a subject.Address, rec schemas.SentRecord, done func(publisher.Outcome)) error {
+func (l *First) Record(a subject.Address, rec schemas.SendRecord, done func(publisher.Outcome)) error {
 	p := l.partition(a)
 	return l.publisher.Commit(subject.SentStream(p), []publisher.Entry{entry(p, a, rec)}, func(o []publisher.Outcome) { done(o[0]) })
 }
 
 func (l *First) partition(a subject.Address) int { return subject.Partition(a.User, l.partitions) }
 
-func entry(p int, a subject.Address, rec schemas.SentRecord) publisher.Entry {
+func entry(p int, a subject.Address, rec schemas.SendRecord) publisher.Entry {
 	return publisher.Entry{
 		Subject: subject.Sent(p, a),
 		ID:      string(a.Device) + "." + strconv.FormatInt(int64(rec.MessageIDByClient), 10),
@@ -102,27 +102,27 @@ func entry(p int, a subject.Address, rec schemas.SentRecord) publisher.Entry {
 }
 
 // Last implements [Log].
-func (l *First) Last(ctx context.Context, a subject.Address) (rec schemas.SentRecord, ok bool, err error) {
+func (l *First) Last(ctx context.Context, a subject.Address) (rec schemas.SendRecord, ok bool, err error) {
 	p := l.partition(a)
 	return l.newest(ctx, p, subject.Sent(p, a))
 }
 
 // Newest returns the newest record of a partition.
-func (l *First) Newest(ctx context.Context, p int) (rec schemas.SentRecord, ok bool, err error) {
+func (l *First) Newest(ctx context.Context, p int) (rec schemas.SendRecord, ok bool, err error) {
 	return l.newest(ctx, p, subject.AllSent(p))
 }
 
-func (l *First) newest(ctx context.Context, p int, filter string) (rec schemas.SentRecord, ok bool, err error) {
+func (l *First) newest(ctx context.Context, p int, filter string) (rec schemas.SendRecord, ok bool, err error) {
 	m, ok, err := l.api.Last(ctx, subject.SentStream(p), filter)
 	if err != nil || !ok {
 		return rec, false, err
 	}
-	rec, err = schemas.Decode[schemas.SentRecord](m.Data)
+	rec, err = schemas.Decode[schemas.SendRecord](m.Data)
 	return rec, err == nil, err
 }
 
 // Find implements [Log].
-func (l *First) Find(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SentRecord, ok bool, err error) {
+func (l *First) Find(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SendRecord, ok bool, err error) {
 	p := l.partition(a)
 	all, _, err := l.api.Read(ctx, subject.SentStream(p), subject.Sent(p, a), 0, schemas.MaxOutstanding)
 	if err != nil {
@@ -130,7 +130,7 @@ func (l *First) Find(ctx context.Context, a subject.Address, n schemas.ClientMes
 	}
 	lowest := n
 	for _, m := range all {
-		one, err := schemas.Decode[schemas.SentRecord](m.Data)
+		one, err := schemas.Decode[schemas.SendRecord](m.Data)
 		if err != nil {
 			return rec, false, err
 		}

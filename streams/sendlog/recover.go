@@ -72,7 +72,7 @@ func (l *First) recoverRecord(ctx context.Context, copied []byte, from uint64) (
 	if err != nil {
 		return false, err
 	}
-	rec := schemas.SentRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID,
+	rec := schemas.SendRecord{MessageIDByClient: m.MessageIDByClient, MessageID: m.MessageID,
 		ContentHash: m.Hash(), ExpiresAt: m.ExpiresAt, InboxFrom: int64(from)}
 	if newest := last.Newest(); newest > rec.MessageIDByClient {
 		rec.Highest = newest
