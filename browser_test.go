@@ -122,11 +122,16 @@ func TestBrowser(t *testing.T) {
 	newest := testBrowserChats(t, alice, bob)
 	testBrowserReadsHistory(t, bob, newest)
 	testBrowserOfAnotherOrigin(t, open(t, browser, strange, s)) // while the address may log in
-	// Retry-After can be read once the log-ins of the address are used up.
-	refused := does[[]answer](alice, `Promise.all(Array.from({length: 30}, () => roost.call("POST", "/sessions", {})))`)
-	if i := slices.IndexFunc(refused, func(a answer) bool { return a.Status == 429 }); i < 0 || refused[i].RetryAfter == "" {
-		t.Errorf("thirty attempts to log in got %+v", refused)
-	}
+	// Retry-After can be read once the log-ins of the address are used up: one round of attempts
+	// does that, unless the machine is so slow that the budget grows faster.
+	eventually(t, "the log-ins of the address are used up", func() bool {
+		refused := does[[]answer](alice, `Promise.all(Array.from({length: 60}, () => roost.call("POST", "/sessions", {})))`)
+		i := slices.IndexFunc(refused, func(a answer) bool { return a.Status == 429 })
+		if i >= 0 && refused[i].RetryAfter == "" {
+			t.Errorf("the page cannot read Retry-After of %+v", refused[i])
+		}
+		return i >= 0
+	})
 	for _, page := range []*tab{alice, bob} {
 		does[[]string](page, `roost.leave()`)
 	}
