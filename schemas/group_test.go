@@ -168,7 +168,7 @@ func TestGroupBodiesValidate(t *testing.T) {
 		{"member", "new_member", `{"user_id":"bob"}`, "", ""},
 		{"member with no role", "new_member", `{"user_id":"bob","role":""}`, "", ""},
 		{"admin", "new_member", `{"user_id":"bob","role":"admin"}`, "", ""},
-		{"nobody", "new_member", `{"role":"admin"}`, "user_id", ""},
+		{"no user id", "new_member", `{"role":"admin"}`, "user_id", ""},
 		{"a second owner", "new_member", `{"user_id":"bob","role":"owner"}`, "role", ""},
 		{"owner", "role_change", `{"role":"owner"}`, "", ""},
 		{"no role", "role_change", `{}`, "role", ""},

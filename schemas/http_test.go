@@ -63,7 +63,7 @@ func TestSettingsChangeValidate(t *testing.T) {
 		{"other days", `{"history_storage":30}`, "history_storage"},
 		{"negative days", `{"history_storage":-90}`, "history_storage"},
 		{"days as text", `{"history_storage":"90"}`, "history_storage"},
-		{"somebody", `{"last_seen":"friends"}`, "last_seen"},
+		{"unknown value", `{"last_seen":"friends"}`, "last_seen"},
 		{"empty", `{"last_seen":""}`, "last_seen"},
 		{"receipts as text", `{"read_receipts":"yes"}`, "read_receipts"},
 	}

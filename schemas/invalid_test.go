@@ -85,7 +85,7 @@ var invalid = []struct {
 	{file: "read_malformed", code: schemas.CodeInvalidArgument, field: "message_id"},
 	{file: "read_sender_is_a_group", code: schemas.CodeInvalidArgument, field: "sender_id"},
 	{file: "read_group_is_a_user", code: schemas.CodeInvalidArgument, field: "group_id"},
-	{file: "typing_nowhere", code: schemas.CodeInvalidArgument, field: "receiver_id"},
+	{file: "typing_no_receiver", code: schemas.CodeInvalidArgument, field: "receiver_id"},
 	{file: "presence_no_users", code: schemas.CodeInvalidArgument, field: "user_ids"},
 	{file: "presence_null", code: schemas.CodeInvalidArgument, field: "user_ids"},
 	{file: "presence_one_text", code: schemas.CodeInvalidArgument, field: "user_ids"},

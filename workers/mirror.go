@@ -103,7 +103,7 @@ func (m *mirror) removeDone(ctx context.Context) {
 }
 
 // handle stores the messages of a batch that are to be kept. If the store answers but
-// the batch fails, handle stores each message alone, so one message does not block the
+// the batch fails, handle stores the messages one by one, so one message does not block the
 // others.
 func (m *mirror) handle(ctx context.Context, jobs []streams.Job) ([]outcome, error) {
 	outcomes := make([]outcome, len(jobs))
@@ -136,9 +136,9 @@ func (m *mirror) handle(ctx context.Context, jobs []streams.Job) ([]outcome, err
 		m.metrics.stored.Add(float64(len(messages)))
 		return outcomes, nil
 	}
-	alone := len(messages) > 1 && m.store.Ping(ctx) == nil
+	oneByOne := len(messages) > 1 && m.store.Ping(ctx) == nil
 	for k, i := range at {
-		if alone && m.append(ctx, messages[k:k+1]) == nil {
+		if oneByOne && m.append(ctx, messages[k:k+1]) == nil {
 			m.metrics.stored.Inc()
 			continue
 		}

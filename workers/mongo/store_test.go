@@ -131,7 +131,7 @@ func TestDocument(t *testing.T) {
 func TestWithoutDuplicates(t *testing.T) {
 	known := driver.BulkWriteError{WriteError: driver.WriteError{Index: 0, Code: codeDuplicateKey, Message: "known"}}
 	tooLarge := driver.BulkWriteError{WriteError: driver.WriteError{Index: 1, Code: 10334, Message: "too large"}}
-	behind := &driver.WriteConcernError{Code: 64, Message: "a majority is behind"}
+	unmet := &driver.WriteConcernError{Code: 64, Message: "a majority is behind"}
 	network := errors.New("the network is down")
 	for _, tt := range []struct {
 		name string
@@ -142,8 +142,8 @@ func TestWithoutDuplicates(t *testing.T) {
 		{"all known", driver.BulkWriteException{WriteErrors: []driver.BulkWriteError{known, known}}, ""},
 		{"wrapped", fmt.Errorf("wrapped: %w", driver.BulkWriteException{WriteErrors: []driver.BulkWriteError{known}}), ""},
 		{"one more among the known", driver.BulkWriteException{WriteErrors: []driver.BulkWriteError{known, tooLarge, known}}, "too large"},
-		{"known, and no majority", driver.BulkWriteException{WriteErrors: []driver.BulkWriteError{known}, WriteConcernError: behind}, "a majority is behind"},
-		{"new, and no majority", driver.BulkWriteException{WriteConcernError: behind}, "a majority is behind"},
+		{"known, and no majority", driver.BulkWriteException{WriteErrors: []driver.BulkWriteError{known}, WriteConcernError: unmet}, "a majority is behind"},
+		{"new, and no majority", driver.BulkWriteException{WriteConcernError: unmet}, "a majority is behind"},
 		{"without a reason", driver.BulkWriteException{}, "no causes"},
 		{"another error", network, "the network is down"},
 	} {

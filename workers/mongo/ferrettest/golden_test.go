@@ -87,7 +87,7 @@ func TestGolden(t *testing.T) {
 		run  func() error
 	}{
 		{"append", func() error { return s.Append(ctx, []schemas.Message{direct, group}) }},
-		{"append_that_disappears", func() error { return s.Append(ctx, []schemas.Message{disappears}) }},
+		{"append_expiring", func() error { return s.Append(ctx, []schemas.Message{disappears}) }},
 		{"append_update", func() error { return s.Append(ctx, []schemas.Message{liked}) }},
 		{"updates", func() error {
 			_, err := s.Updates(ctx, direct.Chat(), []schemas.MessageID{direct.MessageID, disappears.MessageID})
@@ -98,7 +98,7 @@ func TestGolden(t *testing.T) {
 			_, err := s.Page(ctx, direct.Chat(), goldenNow-goldenDay, goldenNow, schemas.HistoryPageSize)
 			return err
 		}},
-		{"page_of_retention", func() error {
+		{"page_within_retention", func() error {
 			_, err := s.Page(ctx, direct.Chat(), 0, goldenNow, schemas.HistoryPageSize)
 			return err
 		}},
@@ -107,7 +107,7 @@ func TestGolden(t *testing.T) {
 			return err
 		}},
 		{"chats", func() error { _, err := s.Chats(ctx, "alice"); return err }},
-		{"delete_between_finds_nothing", func() error { _, err := s.DeleteBetween(ctx, direct.Chat(), 0, goldenNow-goldenDay); return err }},
+		{"delete_between_without_match", func() error { _, err := s.DeleteBetween(ctx, direct.Chat(), 0, goldenNow-goldenDay); return err }},
 	} {
 		if err := step.run(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
@@ -167,7 +167,7 @@ func TestGoldenUpdates(t *testing.T) {
 		name string
 		m    schemas.Message
 	}{
-		{"append_behind_its_update", m},
+		{"append_after_its_update", m},
 		{"append_edit", edited},
 		{"append_deletion", gone},
 	} {
