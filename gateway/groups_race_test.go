@@ -57,7 +57,7 @@ func TestMembersChangeWhileOthersSend(t *testing.T) {
 				text := fmt.Sprintf("%d/%d", i, n)
 				begun := moment.Add(1)
 				d.shout(id, text)
-				f := nextOf[*schemas.MessageReceived](d)
+				f := d.acceptedAtLast(id, func(schemas.ClientMessageID) string { return text })
 				mu.Lock()
 				sent[text] = stretch{begun, moment.Add(1)}
 				more.Broadcast()
@@ -187,27 +187,6 @@ func TestMembersChangeWhileOthersSend(t *testing.T) {
 		}
 		if k != 2*rounds {
 			t.Errorf("%d changes of %s are in the inbox", k, u)
-		}
-	}
-}
-
-// nextOf is want for goroutines other than the test's: nil where the connection
-// ended or an error came.
-func nextOf[F schemas.ServerFrame](d *device) (none F) {
-	for {
-		f, err := d.read()
-		if err != nil {
-			return none
-		}
-		switch f := f.(type) {
-		case F:
-			return f
-		case *schemas.ErrorFrame:
-			return none
-		case *schemas.Incoming:
-			d.ack(f.MessageID)
-		case *schemas.GroupUpdate:
-			d.ack(f.MessageID)
 		}
 	}
 }

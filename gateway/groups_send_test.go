@@ -59,15 +59,20 @@ func TestLargeGroupUnderLoad(t *testing.T) {
 		sending = append(sending, d)
 	}
 	reader := h.reconnect(to[100].User, to[100].Device, "")
+	content := func(n schemas.ClientMessageID) string { return fmt.Sprint("number ", n) }
 	for _, d := range sending {
-		for n := range each {
-			d.shout(id, fmt.Sprint(n))
+		for range each {
+			d.shout(id, content(d.next))
 		}
 	}
 	var accepted []schemas.MessageID
 	for _, d := range sending {
 		for range each {
-			accepted = append(accepted, want[*schemas.MessageReceived](d).MessageID)
+			f := d.acceptedAtLast(id, content)
+			if f == nil {
+				t.Fatal("a send was not accepted")
+			}
+			accepted = append(accepted, f.MessageID)
 		}
 	}
 	got := make(map[schemas.MessageID]int)

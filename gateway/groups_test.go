@@ -78,6 +78,32 @@ func (d *device) shout(to schemas.GroupID, content string) schemas.ClientMessage
 	return n
 }
 
+// acceptedAtLast reads until a send to a group is accepted. One that a loaded machine did
+// not store in time it sends again, with the content of its number, as clients do. It
+// returns nil after another refusal or the end of the connection.
+func (d *device) acceptedAtLast(to schemas.GroupID, content func(schemas.ClientMessageID) string) *schemas.MessageReceived {
+	for {
+		f, err := d.read()
+		if err != nil {
+			return nil
+		}
+		switch f := f.(type) {
+		case *schemas.MessageReceived:
+			return f
+		case *schemas.ErrorFrame:
+			if f.Code != schemas.CodeUnavailable {
+				return nil
+			}
+			n := f.MessageIDByClient
+			d.send(&schemas.SendMessage{GroupID: to, Content: content(n), MessageIDByClient: n, Timestamp: schemas.Now()})
+		case *schemas.Incoming:
+			d.ack(f.MessageID)
+		case *schemas.GroupUpdate:
+			d.ack(f.MessageID)
+		}
+	}
+}
+
 // tellGroup sends a message to a group and waits until it is accepted.
 func (d *device) tellGroup(to schemas.GroupID, content string) *schemas.MessageReceived {
 	d.t.Helper()
