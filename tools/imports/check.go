@@ -40,7 +40,7 @@ func check(tree fs.FS, r rules) ([]string, error) {
 			}
 			return nil
 		}
-		bad, err := checkFile(tree, name, func(p string) bool { return r.allows(entries, p) })
+		bad, err := r.checkFile(tree, name, entries)
 		problems = append(problems, bad...)
 		return err
 	})
@@ -50,7 +50,8 @@ func check(tree fs.FS, r rules) ([]string, error) {
 	return problems, err
 }
 
-func checkFile(tree fs.FS, name string, allowed func(path string) bool) ([]string, error) {
+// checkFile returns a line for each import of a file that no entry covers.
+func (r rules) checkFile(tree fs.FS, name string, entries []string) ([]string, error) {
 	source, err := fs.ReadFile(tree, name)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func checkFile(tree fs.FS, name string, allowed func(path string) bool) ([]strin
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", positions.Position(spec.Pos()), err)
 		}
-		if !allowed(p) {
+		if !r.allows(entries, p) {
 			at := positions.Position(spec.Pos())
 			problems = append(problems, fmt.Sprintf("%s:%d: %s may not import %s", name, at.Line, path.Dir(name), p))
 		}
