@@ -17,6 +17,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/channel"
+	"roost/streams/presence"
 )
 
 // protocolTable are the rows of the first table under a heading of docs/protocol.md.
@@ -184,7 +185,7 @@ func TestNumbersOfTheProtocol(t *testing.T) {
 		fmt.Sprintf("the next one of that channel comes no sooner than %s later", s(wakeups.Again)),
 		fmt.Sprintf("one `wake_up` for each of up to %d of its user's channels", schemas.MaxWakeUps),
 		fmt.Sprintf("Of each message the page has the last %d changes of reactions", channel.MaxReactions),
-		"After a gateway dies, its users are offline within " + s(3*streams.LeaseEvery),
+		"After a gateway dies, its users are offline within " + s(3*presence.LeaseEvery),
 	} {
 		if !strings.Contains(text, says) {
 			t.Errorf("protocol.md does not say %q, which is what the code has", says)

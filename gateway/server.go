@@ -20,6 +20,7 @@ import (
 	"roost/streams"
 	"roost/streams/directory"
 	"roost/streams/msgid"
+	leases "roost/streams/presence"
 )
 
 // Options of a Server. Fields without a default are required.
@@ -192,7 +193,7 @@ func (s *Server) Start(ctx context.Context) error {
 			s.log.Warn("the gateway's lease is in danger; its users will look offline", "error", err)
 		}, func() {
 			s.log.Warn("NATS lost the records of who is connected; all connections are ended, so that they come back")
-			ctx, cancel := context.WithTimeout(s.ctx, streams.LeaseEvery)
+			ctx, cancel := context.WithTimeout(s.ctx, leases.LeaseEvery)
 			defer cancel()
 			s.sendAway(ctx, s.conns.all(), "the server lost who is connected")
 		})
@@ -244,7 +245,7 @@ func (s *Server) Pulled(u schemas.UserID, channel schemas.GroupID) { s.wakeups.P
 // Missing implements [api.Gateway].
 func (s *Server) Missing() map[string]string {
 	missing := make(map[string]string)
-	if time.Since(s.since) >= streams.LeaseTTL && !s.streams.Presence().Alive(s.opts.Name) {
+	if time.Since(s.since) >= leases.LeaseTTL && !s.streams.Presence().Alive(s.opts.Name) {
 		missing["lease"] = "NATS does not take this gateway's lease, so nobody can connect. " +
 			"If `roost streams plan` with the admin role says that streams are missing, run `roost streams apply`."
 	}

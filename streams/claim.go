@@ -53,7 +53,7 @@ func (c *Conn) Claim(ctx context.Context, a subject.Address) error {
 // and its sends are deleted. False where there is no such device; of one that was
 // removed before, which may have been cut short, the rest is deleted all the same.
 func (c *Conn) RemoveDevice(ctx context.Context, a subject.Address) (bool, error) {
-	_, last, err := c.presence.seen(ctx, a)
+	_, last, err := c.presence.LastSeen(ctx, a)
 	if err != nil {
 		return false, err
 	}
@@ -89,7 +89,7 @@ func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r directory.
 	if err := c.purgeAll(ctx, subject.Acks.Stream(), subject.Acks.Subject(subject.DeviceKey(a))); err != nil {
 		return found, fmt.Errorf("failed to delete what the device acknowledged: %w", err)
 	}
-	return found, c.presence.Forget(ctx, a) // last, see FinishRemovals
+	return found, c.presence.Delete(ctx, a) // last, see FinishRemovals
 }
 
 // inboxEntry is a copy for one inbox. Its id is one in the stream: that of a device

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,6 +21,7 @@ import (
 	"roost/streams/directory"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
+	"roost/streams/presence"
 	"roost/streams/publisher"
 	"roost/streams/receipts"
 	"roost/streams/sendlog"
@@ -59,7 +59,7 @@ type Options struct {
 	DeviceConsumer DeviceConsumer
 	// Log gets connection losses and what retries hide. Default slog.Default().
 	Log *slog.Logger
-	// Now is the clock of message ids and of what is cached of users. Default time.Now.
+	// Now is the clock of message ids, of the cache of users and of leases. Default time.Now.
 	Now func() time.Time
 }
 
@@ -84,13 +84,12 @@ type Conn struct {
 	cancel    context.CancelFunc
 	losses    losses
 	pressure  *backpressure.Admission
-	watching  atomic.Pointer[sessionWatch] // nil while nobody watches
 
 	// Static after Open.
 	partitions int
 	window     time.Duration // see DuplicateWindow
 	directory  *directory.Directory
-	presence   *Presence
+	presence   *presence.Presence
 	bus        bus.Bus
 	receipts   *receipts.Receipts
 	groups     *Groups
@@ -123,7 +122,7 @@ func Dial(opts Options) (*Conn, error) {
 		opts.Name = "roost"
 	}
 	c := &Conn{opts: opts, log: opts.Log, clock: msgid.NewClock(opts.Now),
-		room: semaphore.NewWeighted(maxReserved), pressure: backpressure.New(opts.Log, LeaseTTL)}
+		room: semaphore.NewWeighted(maxReserved), pressure: backpressure.New(opts.Log, presence.LeaseTTL)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
 		to   **nats.Conn
@@ -169,15 +168,14 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if c.directory, err = directory.Open(ctx, c.api, c.clock, c.opts.Now, c.log); err != nil {
 		return err
 	}
-	c.directory.OnChange(func(u schemas.UserID) { c.tellWatch(func(l SessionListener) { l.Person(u) }) })
-	c.losses.onReconnect("control", func() {
-		c.directory.ForgetAll()
-		c.tellWatch(SessionListener.Gap)
-	})
+	c.losses.onReconnect("control", c.directory.ForgetAll)
 	c.bus = c.newBus()
-	if c.presence, err = openPresence(ctx, c); err != nil {
+	if c.presence, err = presence.Open(ctx, presence.Options{API: c.api, Clock: c.clock, Bus: c.bus,
+		Backpressure: c.pressure, Log: c.log, Now: c.opts.Now}); err != nil {
 		return err
 	}
+	c.directory.OnChange(c.presence.UserChanged)
+	c.losses.onReconnect("control", c.presence.Gap) // after the cache of users is empty
 	if c.receipts, err = receipts.Open(ctx, c.api, c.publisher); err != nil {
 		return err
 	}
@@ -324,7 +322,7 @@ func (c *Conn) Channels() *channel.Channels { return c.channels }
 func (c *Conn) Receipts() *receipts.Receipts { return c.receipts }
 
 // Presence knows sessions and gateways.
-func (c *Conn) Presence() *Presence { return c.presence }
+func (c *Conn) Presence() *presence.Presence { return c.presence }
 
 // Partitions is the number of partitions, known after Open.
 func (c *Conn) Partitions() int { return c.partitions }

@@ -62,8 +62,8 @@
 //
 // An [Inbox] reads the stream in a goroutine of its own, at most 32 reads at a time in the
 // process. Inbox.Close waits for it. [Conn.ServeErasures] and [Conn.ServeHistory] answer requests
-// until the caller calls the function that they return, which waits. [Presence.KeepLease] runs on
-// the goroutine of its caller.
+// until the caller calls the function that they return, which waits.
+// [presence.Presence.KeepLease] runs on the goroutine of its caller.
 //
 // # Failure
 //

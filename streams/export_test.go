@@ -97,13 +97,6 @@ const (
 	CatchUp      = backpressure.CatchUp
 )
 
-// SetNow changes the clock that leases run by.
-func (p *Presence) SetNow(now func() time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.now = now
-}
-
 // AddUnremoved counts entries that devices acknowledged, or with n < 0 that were removed.
 func (c *Conn) AddUnremoved(n int64) { c.pressure.Add(n) }
 

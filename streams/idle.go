@@ -14,7 +14,7 @@ import (
 func (c *Conn) FinishRemovals(ctx context.Context, u schemas.UserID, record schemas.Devices) error {
 	return jsapi.Parallel(ctx, len(record.Removed), func(ctx context.Context, i int) error {
 		a := subject.Address{User: u, Device: record.Removed[i]}
-		_, _, found, err := jsapi.Get[schemas.Session](ctx, c.presence.sessions, subject.DeviceKey(a))
+		found, err := c.presence.Recorded(ctx, a)
 		if err == nil && found {
 			_, err = c.RemoveDevice(ctx, a)
 		}
@@ -27,7 +27,7 @@ func (c *Conn) FinishRemovals(ctx context.Context, u schemas.UserID, record sche
 // device that comes back writes so into the same record, before it has a session:
 // one of the two is first, and the other sees it.
 func (c *Conn) Deactivate(ctx context.Context, a subject.Address, before schemas.Timestamp) (bool, error) {
-	connected, last, err := c.presence.seen(ctx, a)
+	connected, last, err := c.presence.LastSeen(ctx, a)
 	if err != nil || connected {
 		return false, err
 	}

@@ -14,6 +14,7 @@ import (
 	"roost/streams/cursor"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
+	"roost/streams/presence"
 	"roost/streams/subject"
 )
 
@@ -40,7 +41,7 @@ func (c *collector) End(EndReason)          {}
 // unconnected is an inbox without a server, in the middle of its first read.
 func unconnected() (*directInbox, *collector) {
 	log := slog.New(slog.DiscardHandler)
-	c := &Conn{clock: msgid.NewClock(nil), log: log, partitions: 1, pressure: backpressure.New(log, LeaseTTL)}
+	c := &Conn{clock: msgid.NewClock(nil), log: log, partitions: 1, pressure: backpressure.New(log, presence.LeaseTTL)}
 	cs := &Consumers{c: c, now: time.Now, acks: &acknowledged{wake: make(chan struct{}, 1)}}
 	cs.removers = []*remover{{owner: cs, wake: make(chan struct{}, 1)}}
 	sink := &collector{}

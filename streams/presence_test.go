@@ -13,6 +13,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/msgid"
+	"roost/streams/presence"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -70,14 +71,14 @@ func TestSessions(t *testing.T) {
 	if err != nil || before.SessionID != "second" || before.Gateway != "" || before.EndedAt < before.ConnectedAt {
 		t.Errorf("after the end: %+v, %v", before, err)
 	}
-	if err := c.Presence().Forget(ctx, a); err != nil {
+	if err := c.Presence().Delete(ctx, a); err != nil {
 		t.Error(err)
 	}
-	if err := c.Presence().Forget(ctx, streamstest.NewAddress(c)); err != nil {
+	if err := c.Presence().Delete(ctx, streamstest.NewAddress(c)); err != nil {
 		t.Errorf("a device that never was: %v", err)
 	}
 	if before, _, err = c.Presence().Begin(ctx, a, &first); err != nil || before != (schemas.Session{}) {
-		t.Errorf("after it was forgotten: %+v, %v", before, err)
+		t.Errorf("after it was deleted: %+v, %v", before, err)
 	}
 }
 
@@ -122,13 +123,13 @@ func TestStatus(t *testing.T) {
 // A gateway that dies says nothing: its lease runs out.
 func TestLeaseRunsOut(t *testing.T) {
 	server := streamstest.Server(t, t.TempDir())
-	c, other := streamstest.Connect(t, server, onePartition()), streamstest.Connect(t, server, onePartition())
 	now := newClock()
-	other.Presence().SetNow(now.Now)
+	c := streamstest.Connect(t, server, onePartition())
+	other := streamstest.Connect(t, server, onePartition(), func(o *streams.Options) { o.Now = now.Now })
 	stop := keepLease(t, c, "here")
 	defer stop()
 	alive(t, other, "here", true)
-	now.Advance(streams.LeaseTTL)
+	now.Advance(presence.LeaseTTL)
 	if !other.Presence().Alive("here") {
 		t.Error("it is over before its time")
 	}
@@ -170,10 +171,10 @@ func TestSessionsBeginAtOnce(t *testing.T) {
 	}
 	all := make(chan begun, 8)
 	for i := range cap(all) {
-		presence := []*streams.Conn{c, other}[i%2].Presence()
+		sessions := []*streams.Conn{c, other}[i%2].Presence()
 		go func() {
 			s := schemas.Session{Gateway: "gw"}
-			_, revision, err := presence.Begin(ctx, a, &s)
+			_, revision, err := sessions.Begin(ctx, a, &s)
 			if err != nil {
 				t.Error(err)
 			}
@@ -194,7 +195,7 @@ func TestSessionsBeginAtOnce(t *testing.T) {
 }
 
 // A gateway remembers the sessions that ended there; one that another gateway had
-// since then counts, and so does a session that was forgotten.
+// since then counts, and so does a session that was deleted.
 func TestSessionElsewhereMeanwhile(t *testing.T) {
 	c, other := pair(t)
 	ctx := timeout(t)
@@ -220,11 +221,11 @@ func TestSessionElsewhereMeanwhile(t *testing.T) {
 	if before.SessionID != there.SessionID || again.SessionID <= there.SessionID {
 		t.Errorf("%v began behind %v, not %v", again.SessionID, before.SessionID, there.SessionID)
 	}
-	if err := c.Presence().Forget(ctx, a); err != nil {
+	if err := c.Presence().Delete(ctx, a); err != nil {
 		t.Fatal(err)
 	}
 	if before, _ := session(c); before.SessionID != "" {
-		t.Errorf("a forgotten session: %+v", before)
+		t.Errorf("a deleted session: %+v", before)
 	}
 }
 

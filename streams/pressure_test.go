@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"roost/streams"
+	"roost/streams/presence"
 	"roost/streams/streamstest"
 )
 
@@ -29,7 +30,7 @@ func TestSendersWaitForAnotherGateway(t *testing.T) {
 			t.Error("a sender was admitted before")
 		}
 		admitted := make(chan error, 1)
-		ctx, cancel := context.WithTimeout(timeout(t), streams.LeaseTTL*2/3) // before the lease expires
+		ctx, cancel := context.WithTimeout(timeout(t), presence.LeaseTTL*2/3) // before the lease expires
 		defer cancel()
 		go func() { admitted <- consumers.Admit(ctx) }()
 		end()

@@ -8,6 +8,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams/channel"
+	"roost/streams/presence"
 	"roost/streams/subject"
 )
 
@@ -91,7 +92,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 		batched(t.bucket(subject.Receipts, 0)),
 		batched(t.bucket(subject.Acks, t.InboxMaxAge)),
 		t.volatile(t.bucket(subject.Sessions, sessionTTL)),
-		t.volatile(t.bucket(subject.Gateways, LeaseTTL)))
+		t.volatile(t.bucket(subject.Gateways, presence.LeaseTTL)))
 }
 
 // stream is what the streams of messages have in common.

@@ -14,6 +14,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/bus"
+	"roost/streams/presence"
 )
 
 const (
@@ -71,7 +72,7 @@ type Watcher struct {
 // Start subscribes to sessions. Run does the rest.
 func Start(o Options) *Watcher {
 	p := newWatcher(o, o.Streams.Presence().Alive)
-	p.watch = o.Streams.WatchSessions(p)
+	p.watch = o.Streams.Presence().Watch(p)
 	return p
 }
 
@@ -170,9 +171,9 @@ func (p *Watcher) drop(v Viewer, match func(*watched, *view) bool) {
 	}
 }
 
-var _ bus.SessionListener = (*Watcher)(nil)
+var _ presence.Listener = (*Watcher)(nil)
 
-// Session implements [bus.SessionListener].
+// Session implements [presence.Listener].
 func (p *Watcher) Session(e schemas.SessionEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -204,8 +205,8 @@ func (p *Watcher) merge(w *watched, d schemas.DeviceID, s schemas.Session, now t
 	}
 }
 
-// Person implements [bus.SessionListener].
-func (p *Watcher) Person(u schemas.UserID) {
+// UserChanged implements [presence.Listener].
+func (p *Watcher) UserChanged(u schemas.UserID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w := p.users[u]; w != nil {
@@ -215,7 +216,7 @@ func (p *Watcher) Person(u schemas.UserID) {
 	}
 }
 
-// Lease implements [bus.SessionListener].
+// Lease implements [presence.Listener].
 func (p *Watcher) Lease(gateway string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -223,7 +224,7 @@ func (p *Watcher) Lease(gateway string) {
 	p.rouse()
 }
 
-// Gap implements [bus.SessionListener].
+// Gap implements [presence.Listener].
 func (p *Watcher) Gap() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
