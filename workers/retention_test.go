@@ -257,3 +257,21 @@ func TestExpiredIsDeleted(t *testing.T) {
 	registry := b.run(b.store)
 	b.eventually("the message is deleted", func() bool { return counter(t, registry, "messages_deleted_total") == 1 })
 }
+
+// TestGroupSweepIsPlannedOnce: a group record may change many times after its history was switched
+// off. Only another switch-off plans another sweep.
+func TestGroupSweepIsPlannedOnce(t *testing.T) {
+	r := newRetention(Options{Log: streamstest.Log(t)}, newMetrics(prometheus.NewRegistry()))
+	const id = schemas.GroupID("g-01K73S8AC0GR0VPGR0VPGR0VPG")
+	group, off := schemas.Participant{Group: id}, schemas.Now()
+	for _, c := range []struct {
+		until schemas.Timestamp
+		plans bool
+	}{{0, false}, {off, true}, {off, false}, {off + 1, true}, {1, false}} {
+		clear(r.due)
+		r.groupChanged(id, &schemas.Group{GroupID: id, HistoryUntil: c.until}, time.Now())
+		if _, planned := r.due[group]; planned != c.plans {
+			t.Errorf("history_until %d plans a sweep: %t", c.until, planned)
+		}
+	}
+}
