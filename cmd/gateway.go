@@ -15,6 +15,7 @@ import (
 	"roost/gateway"
 	"roost/gateway/auth"
 	"roost/streams"
+	"roost/streams/inbox"
 )
 
 type Gateway struct {
@@ -43,7 +44,7 @@ func (c Gateway) Run(ctx context.Context, p Process) (err error) {
 	}
 	defer listener.Close()
 	conn, err := openStreams(ctx, streams.Options{URL: c.NATS, NKeySeedFile: c.NKey, Name: "roost gateway", AckTimeout: c.AckTimeout,
-		DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, streams.Topology{})
+		DeviceConsumer: inbox.Kind(c.DeviceConsumer), Log: log}, streams.Topology{})
 	if err != nil {
 		return cannotStart(err)
 	}

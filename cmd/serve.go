@@ -16,6 +16,7 @@ import (
 	"roost/gateway"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/inbox"
 	"roost/workers"
 )
 
@@ -97,7 +98,7 @@ func (c Serve) Run(ctx context.Context, p Process) (err error) {
 		topology.DuplicateWindow = streams.SingleProcessWindow
 	}
 	conn, err := openStreams(ctx, streams.Options{InProcess: server, AckTimeout: c.AckTimeout, Singles: c.singles(),
-		SingleProcess: c.NATSListen == "", DeviceConsumer: streams.DeviceConsumer(c.DeviceConsumer), Log: log}, topology)
+		SingleProcess: c.NATSListen == "", DeviceConsumer: inbox.Kind(c.DeviceConsumer), Log: log}, topology)
 	if err != nil {
 		return cannotStart(err)
 	}

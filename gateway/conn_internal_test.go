@@ -30,7 +30,7 @@ func connOn(t *testing.T, conn net.Conn) (*conn, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	s := &Server{conns: newRegistry(Limits{})}
-	s.metrics = newMetrics(reg, s, noInboxes{})
+	s.metrics = newMetrics(reg, s, noInboxes{}, noInboxes{})
 	return onServer(s, conn), reg
 }
 

@@ -22,6 +22,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/inbox"
 	"roost/streams/streamstest"
 )
 
@@ -71,7 +72,7 @@ func furnish(t testing.TB, nats *embedded.Server, topology streams.Topology, cha
 
 // eachConsumer runs a test at a gateway with each kind of device consumer.
 func eachConsumer(t *testing.T, test func(*testing.T, *house)) {
-	for _, kind := range []streams.DeviceConsumer{streams.DirectConsumer, streams.JetStreamConsumer} {
+	for _, kind := range []inbox.Kind{inbox.Direct, inbox.JetStream} {
 		t.Run(string(kind), func(t *testing.T) {
 			nats := streamstest.Server(t, t.TempDir())
 			conn := streamstest.Connect(t, nats, streams.Topology{}, func(o *streams.Options) { o.DeviceConsumer = kind })

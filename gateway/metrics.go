@@ -22,15 +22,19 @@ type metrics struct {
 	watched                                                         prometheus.Gauge
 }
 
-// inboxes is what metrics read of the inboxes of this gateway.
-type inboxes interface {
-	Unremoved() int64
-	HeldBack() (here bool, others []string)
+// entries are the counters of the consumers of this gateway.
+type entries interface {
 	Unreadable() int64
 	Late() int64
 }
 
-func newMetrics(r prometheus.Registerer, s *Server, consumers inboxes) *metrics {
+// removal is the state of the removal of acknowledged entries.
+type removal interface {
+	Unremoved() int64
+	HeldBack() (here bool, others []string)
+}
+
+func newMetrics(r prometheus.Registerer, s *Server, consumers entries, removal removal) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "roost_gateway_" + name, Help: help})
 		r.MustRegister(c)
@@ -73,8 +77,8 @@ func newMetrics(r prometheus.Registerer, s *Server, consumers inboxes) *metrics 
 			func() float64 { return float64(s.conns.count()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_entries_not_removed",
 			Help: "Inbox entries that connected devices have acknowledged and that the streams still hold."},
-			func() float64 { return float64(consumers.Unremoved()) }),
-		&heldBack{consumers.HeldBack, s.opts.Name, prometheus.NewDesc("roost_gateway_senders_held_back",
+			func() float64 { return float64(removal.Unremoved()) }),
+		&heldBack{removal.HeldBack, s.opts.Name, prometheus.NewDesc("roost_gateway_senders_held_back",
 			"Whether senders at this gateway wait for removal of acknowledged entries, by the gateway that is behind.", []string{"by"}, nil)},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "roost_gateway_entries_unreadable_total",
 			Help: "Inbox entries that could not be read and were removed."},

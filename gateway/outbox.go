@@ -157,7 +157,7 @@ func (c *conn) wrote(size int) {
 	}
 	c.mu.Unlock()
 	if waiting != nil {
-		waiting.inbox.GoOn()
+		waiting.inbox.Continue()
 	}
 }
 

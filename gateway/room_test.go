@@ -10,7 +10,7 @@ import (
 
 	"roost/gateway/socket/sockettest"
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/inbox"
 )
 
 // stuck is a connection whose client does not read until it is let go.
@@ -36,11 +36,11 @@ func (s *stuck) Write(p []byte) (int, error) {
 
 // goesOn is an inbox that counts how often it is told of room.
 type goesOn struct {
-	streams.Inbox // none: what is not below is not called
-	times         atomic.Int32
+	inbox.Consumer // none: what is not below is not called
+	times          atomic.Int32
 }
 
-func (g *goesOn) GoOn() { g.times.Add(1) }
+func (g *goesOn) Continue() { g.times.Add(1) }
 
 // TestInboxWaitsForRoom delivers large entries to a client that does not read: the bytes
 // that wait are bounded, whatever the number of frames, and the inbox goes on after them.

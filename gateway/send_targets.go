@@ -69,7 +69,7 @@ func (s *sender) targets(ctx context.Context, m *schemas.Message) (targets, erro
 	if err := s.server.opts.Refuse(); err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
-	if err := s.server.consumers.Admit(ctx); err != nil {
+	if err := s.server.streams.Admission().Admit(ctx); err != nil {
 		return targets{}, schemas.Unavailable(err)
 	}
 	if m.GroupID != "" {

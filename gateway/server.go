@@ -19,6 +19,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/directory"
+	"roost/streams/inbox"
 	"roost/streams/msgid"
 	leases "roost/streams/presence"
 )
@@ -94,7 +95,7 @@ type Server struct {
 	log       *slog.Logger
 	streams   *streams.Conn
 	directory *directory.Directory
-	consumers *streams.Consumers
+	consumers *inbox.Consumers
 	signer    *msgid.Signer
 	accepted  *acceptedSends
 	conns     *registry
@@ -179,7 +180,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.signer, err = s.streams.Signer(ctx); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
-	s.metrics = newMetrics(s.opts.Registry, s, s.consumers)
+	s.metrics = newMetrics(s.opts.Registry, s, s.consumers, s.streams.Admission())
 	s.origins = origin.NewPolicy(s.opts.AllowedOrigins, s.opts.TrustedProxies, s.metrics.originsRefused, s.log)
 	s.opts.Registry.MustRegister(newStreamStates(s.streams.StreamStates, s.log))
 	s.gate = auth.NewGate(s.opts.Auth, s.directory, auth.NewRefusals(s.log, s.metrics.tokensRefused))

@@ -10,7 +10,7 @@ import (
 
 	"roost/gateway/wakeups"
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/inbox"
 	"roost/streams/subject"
 )
 
@@ -22,7 +22,7 @@ type session struct {
 	addr   subject.Address
 	record schemas.Session
 	rev    uint64 // of the session's record; 0 where its begin had no answer
-	inbox  streams.Inbox
+	inbox  inbox.Consumer
 	sender *sender
 	// unknown says that this hello has registered the device, and its client does not know
 	// of it yet: it may be taken back.
@@ -160,9 +160,9 @@ func (s *session) event(online bool) schemas.SessionEvent {
 		SessionID: s.record.SessionID, Gateway: s.record.Gateway, Online: online, Timestamp: schemas.Now()}
 }
 
-var _ streams.Sink = (*session)(nil)
+var _ inbox.Sink = (*session)(nil)
 
-// Deliver implements [streams.Sink].
+// Deliver implements [inbox.Sink].
 func (s *session) Deliver(entry []byte, cursor schemas.Cursor) {
 	const suffix = len(`,"cursor":""}`)
 	if bytes.HasPrefix(entry, groupUpdate) {
@@ -172,7 +172,7 @@ func (s *session) Deliver(entry []byte, cursor schemas.Cursor) {
 	s.server.metrics.delivered.Inc()
 }
 
-// Room implements [streams.Sink].
+// Room implements [inbox.Sink].
 func (s *session) Room() bool { return s.conn.roomFor(s) }
 
 var _ wakeups.Device = (*session)(nil)
@@ -180,12 +180,12 @@ var _ wakeups.Device = (*session)(nil)
 // Wake implements [wakeups.Device].
 func (s *session) Wake(frame []byte) { s.Frame(frame) }
 
-// Drained implements [streams.Sink].
+// Drained implements [inbox.Sink].
 func (s *session) Drained(cursor schemas.Cursor) {
 	s.conn.sendFrame(&schemas.InboxDrained{Cursor: cursor})
 }
 
-// Frame implements [streams.Sink].
+// Frame implements [inbox.Sink].
 func (s *session) Frame(frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,12 +197,12 @@ func (s *session) Frame(frame []byte) {
 	}
 }
 
-// End implements [streams.Sink].
-func (s *session) End(reason streams.EndReason) {
+// End implements [inbox.Sink].
+func (s *session) End(reason inbox.EndReason) {
 	switch reason {
-	case streams.EndReplaced:
+	case inbox.EndReplaced:
 		s.conn.close(schemas.CloseReplaced, "a newer connection of this device took over")
-	case streams.EndRemoved:
+	case inbox.EndRemoved:
 		s.conn.closeRemoved()
 	default:
 		s.conn.close(schemas.CloseSlow, "a message was not acknowledged in time")

@@ -27,7 +27,7 @@ func TestAloneRemovesWithoutReading(t *testing.T) {
 	d.after(streams.RemoveDelay)
 	d.AwaitGone(first.ID)
 
-	for streams.Tidying(d.device.Inbox) { // a removal that ends now would put off the next
+	for d.conn.Admission().Unremoved() > 0 { // a removal that ends now would put off the next
 		runtime.Gosched()
 	}
 	release := d.conn.HoldReaders(t)

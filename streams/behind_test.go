@@ -16,6 +16,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/inbox"
 	"roost/streams/publisher"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
@@ -25,7 +26,7 @@ import (
 func impatient(o *streams.Options) { o.CommitTimeout = 100 * time.Millisecond }
 
 // open is a process that is alone with a server, and its consumers.
-func open(t testing.TB, server *embedded.Server, opts ...func(*streams.Options)) (*streams.Conn, *streams.Consumers) {
+func open(t testing.TB, server *embedded.Server, opts ...func(*streams.Options)) (*streams.Conn, *inbox.Consumers) {
 	t.Helper()
 	c := streamstest.Connect(t, server, onePartition(), append(opts, alone)...)
 	cs, err := c.StartConsumers(timeout(t))
@@ -234,7 +235,7 @@ func TestRecordsSurviveTheProcess(t *testing.T) {
 	server := streamstest.Server(t, t.TempDir())
 	rapid.Check(t, func(r *rapid.T) {
 		var c *streams.Conn
-		var cs *streams.Consumers
+		var cs *inbox.Consumers
 		closed := func() { cs.Close(); c.Close() }
 		reopen := func() {
 			c, cs = open(t, server, impatient)

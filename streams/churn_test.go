@@ -10,6 +10,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/inbox"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -77,7 +78,7 @@ func testChurn(t *testing.T, kind func(*streams.Options)) {
 
 type churnGateway struct {
 	*streams.Conn
-	inboxes *streams.Consumers
+	inboxes *inbox.Consumers
 }
 
 // churnWrite commits to all devices, and returns what each has to have.
@@ -134,7 +135,7 @@ type churner struct {
 // churnSink is one connection.
 type churnSink struct {
 	d       *churner
-	inbox   streams.Inbox
+	inbox   inbox.Consumer
 	unacked []schemas.MessageID // guarded by churner.mu
 	came    chan struct{}       // 1; full means that the device will look anyway
 	drained chan struct{}       // closed by Drained
@@ -162,7 +163,7 @@ func (s *churnSink) Deliver(entry []byte, c schemas.Cursor) {
 }
 func (s *churnSink) Drained(schemas.Cursor) { close(s.drained) }
 func (s *churnSink) Frame([]byte)           {}
-func (s *churnSink) End(streams.EndReason)  {}
+func (s *churnSink) End(inbox.EndReason)    {}
 
 func (d *churner) connect() *churnSink {
 	s := &churnSink{d: d, came: make(chan struct{}, 1), drained: make(chan struct{})}

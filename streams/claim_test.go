@@ -7,6 +7,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/directory"
+	"roost/streams/inbox"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -118,7 +119,7 @@ func TestRemoveDevice(t *testing.T) {
 	if ok, err := c.RemoveDevice(ctx, phone); err != nil || !ok {
 		t.Fatalf("%t, %v", ok, err)
 	}
-	if reason := d.AwaitEnd(t); reason != streams.EndRemoved {
+	if reason := d.AwaitEnd(t); reason != inbox.EndRemoved {
 		t.Errorf("the connection ended with %d", reason)
 	}
 	d.Ack(e.ID)

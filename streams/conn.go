@@ -19,6 +19,7 @@ import (
 	"roost/streams/bus"
 	"roost/streams/channel"
 	"roost/streams/directory"
+	"roost/streams/inbox"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
 	"roost/streams/presence"
@@ -55,8 +56,8 @@ type Options struct {
 	// unacknowledged before its connection is ended. Default 30 s.
 	AckTimeout time.Duration
 	// DeviceConsumer is the kind of consumer that a connected device gets. Default
-	// DirectConsumer.
-	DeviceConsumer DeviceConsumer
+	// inbox.Direct.
+	DeviceConsumer inbox.Kind
 	// Log gets connection losses and what retries hide. Default slog.Default().
 	Log *slog.Logger
 	// Now is the clock of message ids, of the cache of users and of leases. Default time.Now.
@@ -83,7 +84,7 @@ type Conn struct {
 	ctx       context.Context     // ends with Close
 	cancel    context.CancelFunc
 	losses    losses
-	pressure  *backpressure.Admission
+	admission *backpressure.Admission
 
 	// Static after Open.
 	partitions int
@@ -93,8 +94,8 @@ type Conn struct {
 	bus        bus.Bus
 	receipts   *receipts.Receipts
 	groups     *Groups
-	requests   jetstream.KeyValue                // REQUESTS, see Request
-	frontiers  func(partition int) *bus.Frontier // nil outside of single-process mode
+	requests   jetstream.KeyValue                 // REQUESTS, see Request
+	frontiers  func(partition int) inbox.Frontier // nil outside of single-process mode
 	sendLog    sendlog.Log
 	channels   *channel.Channels
 
@@ -115,14 +116,11 @@ func Dial(opts Options) (*Conn, error) {
 	if opts.Singles == 0 {
 		opts.Singles = publisher.DefaultSingles
 	}
-	if opts.AckTimeout == 0 {
-		opts.AckTimeout = ackTimeout
-	}
 	if opts.Name == "" {
 		opts.Name = "roost"
 	}
 	c := &Conn{opts: opts, log: opts.Log, clock: msgid.NewClock(opts.Now),
-		room: semaphore.NewWeighted(maxReserved), pressure: backpressure.New(opts.Log, presence.LeaseTTL)}
+		room: semaphore.NewWeighted(maxReserved), admission: backpressure.New(opts.Log, presence.LeaseTTL)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, one := range []struct {
 		to   **nats.Conn
@@ -171,7 +169,7 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	c.losses.onReconnect("control", c.directory.ForgetAll)
 	c.bus = c.newBus()
 	if c.presence, err = presence.Open(ctx, presence.Options{API: c.api, Clock: c.clock, Bus: c.bus,
-		Backpressure: c.pressure, Log: c.log, Now: c.opts.Now}); err != nil {
+		Backpressure: c.admission, Log: c.log, Now: c.opts.Now}); err != nil {
 		return err
 	}
 	c.directory.OnChange(c.presence.UserChanged)
@@ -275,7 +273,7 @@ func (o Options) where() string {
 func (c *Conn) newBus() bus.Bus {
 	if c.opts.SingleProcess {
 		local := bus.NewLocal(c.partitions)
-		c.frontiers = local.Frontier
+		c.frontiers = func(partition int) inbox.Frontier { return local.Frontier(partition) }
 		c.losses.onReconnect("live", local.Reconnected)
 		return local
 	}
@@ -392,7 +390,7 @@ func (c *Conn) Shutdown(ctx context.Context) (err error) {
 	c.api.Close()
 	c.closeConns()
 	c.api.Wait() // after the connections are closed
-	c.pressure.Close()
+	c.admission.Close()
 	return err
 }
 

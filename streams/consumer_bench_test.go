@@ -11,6 +11,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/inbox"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -24,14 +25,14 @@ import (
 //
 //	go test -run '^$' -bench DeviceConsumer -benchtime 5000x ./streams
 func BenchmarkDeviceConsumer(b *testing.B) {
-	for _, kind := range []streams.DeviceConsumer{streams.DirectConsumer, streams.JetStreamConsumer} {
+	for _, kind := range []inbox.Kind{inbox.Direct, inbox.JetStream} {
 		for _, n := range []int{10, 100, 1000, 5000} {
 			b.Run(fmt.Sprintf("%s/devices=%d", kind, n), func(b *testing.B) { benchmarkDevices(b, kind, n) })
 		}
 	}
 }
 
-func benchmarkDevices(b *testing.B, kind streams.DeviceConsumer, n int) {
+func benchmarkDevices(b *testing.B, kind inbox.Kind, n int) {
 	c := connect(b, onePartition(), func(o *streams.Options) { o.DeviceConsumer = kind })
 	now := newClock()
 	inboxes, err := c.StartConsumersAt(timeout(b), now.Now)
@@ -92,7 +93,7 @@ type receipt struct {
 type member struct {
 	crowd   *crowd
 	addr    subject.Address
-	inbox   streams.Inbox
+	inbox   inbox.Consumer
 	drained chan struct{}
 }
 
@@ -105,10 +106,10 @@ func (m *member) Deliver(entry []byte, _ schemas.Cursor) {
 }
 func (m *member) Drained(schemas.Cursor) { close(m.drained) }
 func (*member) Frame([]byte)             {}
-func (*member) End(streams.EndReason)    {}
+func (*member) End(inbox.EndReason)      {}
 
 // connect has n devices connect, at most 8 at a time.
-func (d *crowd) connect(b *testing.B, inboxes *streams.Consumers, n int) {
+func (d *crowd) connect(b *testing.B, inboxes *inbox.Consumers, n int) {
 	ctx, cancel := context.WithTimeout(context.Background(), streamstest.Timeout)
 	defer cancel()
 	failed := make(chan error, n)

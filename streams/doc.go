@@ -37,9 +37,9 @@
 //
 // [Dial] connects, which is enough for [Conn.Plan] and [Conn.Apply] of the admin role.
 // [Conn.Open] opens the parts that a gateway or a worker uses. Only a gateway calls
-// [Conn.StartConsumers], and then opens one [Inbox] for each connected device. All methods may
-// be called concurrently. The caller closes the inboxes first, then the [Consumers], then the
-// [Conn].
+// [Conn.StartConsumers], and then opens one consumer for each connected device (package inbox).
+// All methods may be called concurrently. The caller closes the consumers of devices first, then
+// the inbox.Consumers, then the [Conn].
 //
 // # Goroutines
 //
@@ -52,18 +52,9 @@
 //   - one dispatcher each for live subjects, for watched sessions and for news of channels
 //     (package bus).
 //
-// [Consumers] run these until Consumers.Close, which waits for them:
-//
-//   - one sweeper, which looks for entries of all local inboxes that the live path lost
-//     (consumers.go),
-//   - one remover for each INBOX stream, which removes acknowledged entries (remover.go),
-//   - one recorder of acknowledgements (acknowledged.go),
-//   - with JetStream consumers, one dispatcher of their entries (pull.go).
-//
-// An [Inbox] reads the stream in a goroutine of its own, at most 32 reads at a time in the
-// process. Inbox.Close waits for it. [Conn.ServeErasures] and [Conn.ServeHistory] answer requests
-// until the caller calls the function that they return, which waits.
-// [presence.Presence.KeepLease] runs on the goroutine of its caller.
+// Package inbox says which goroutines the consumers of devices run. [Conn.ServeErasures] and
+// [Conn.ServeHistory] answer requests until the caller calls the function that they return, which
+// waits. [presence.Presence.KeepLease] runs on the goroutine of its caller.
 //
 // # Failure
 //

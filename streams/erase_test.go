@@ -7,6 +7,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/directory"
+	"roost/streams/inbox"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -94,7 +95,7 @@ func TestDeleteAccount(t *testing.T) {
 	if err != nil || at == 0 {
 		t.Fatal(at, err)
 	}
-	if reason := d.AwaitEnd(t); reason != streams.EndRemoved {
+	if reason := d.AwaitEnd(t); reason != inbox.EndRemoved {
 		t.Errorf("the connection ended with %d", reason)
 	}
 	d.Close(t)

@@ -14,6 +14,7 @@ import (
 	"roost/schemas"
 	"roost/streams/backpressure"
 	"roost/streams/bus"
+	"roost/streams/inbox"
 	"roost/streams/publisher"
 	"roost/streams/receipts"
 	"roost/streams/sendlog"
@@ -58,35 +59,24 @@ func (c *Conn) Back() (wait func(context.Context) error) {
 }
 
 // StartConsumersAt is StartConsumers by another clock.
-func (c *Conn) StartConsumersAt(ctx context.Context, now func() time.Time) (*Consumers, error) {
+func (c *Conn) StartConsumersAt(ctx context.Context, now func() time.Time) (*inbox.Consumers, error) {
 	return c.startConsumers(ctx, now)
 }
 
-// Sweep does at once what the sweeper does every second.
-func (cs *Consumers) Sweep(ctx context.Context) { cs.check(ctx, cs.tend()) }
-
-// Tidying says whether an inbox looks at the stream, or removes from it, now.
-func Tidying(i Inbox) bool {
-	b := i.(*directInbox)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.turn != nil
-}
-
-// Gap is what an inbox hears when live or pulled messages were lost.
-func Gap(i Inbox) {
-	if b, ok := i.(*jetstreamInbox); ok {
-		b.lost()
+// Gap has a consumer look for live or pulled messages that it lost.
+func Gap(i inbox.Consumer) {
+	if b, ok := i.(interface{ Lost() }); ok {
+		b.Lost()
 		return
 	}
 	i.(bus.Listener).Gap()
 }
 
 const (
-	AckTimeout   = ackTimeout
-	RemoveDelay  = removeDelay
-	RemoveBatch  = removeBatch
-	CheckFirst   = checkFirst
+	AckTimeout   = inbox.DefaultAckTimeout
+	RemoveDelay  = inbox.RemoveDelay
+	RemoveBatch  = inbox.RemoveBatch
+	CompareFirst = inbox.CompareFirst
 	MaxQueued    = publisher.MaxQueued
 	Singles      = publisher.DefaultSingles
 	MaxBatch     = publisher.MaxBatch
@@ -98,7 +88,7 @@ const (
 )
 
 // AddUnremoved counts entries that devices acknowledged, or with n < 0 that were removed.
-func (c *Conn) AddUnremoved(n int64) { c.pressure.Add(n) }
+func (c *Conn) AddUnremoved(n int64) { c.admission.Add(n) }
 
 // PutDevices writes records of devices, many at a time.
 func (c *Conn) PutDevices(ctx context.Context, records map[schemas.UserID]schemas.Devices) error {
@@ -111,7 +101,11 @@ func (c *Conn) PutDevices(ctx context.Context, records map[schemas.UserID]schema
 
 // DeleteMessage deletes one entry of an inbox.
 func (c *Conn) DeleteMessage(ctx context.Context, a subject.Address, seq uint64) error {
-	return c.deleteMessage(ctx, subject.InboxStream(c.partition(a.User)), seq)
+	stream := subject.InboxStream(c.partition(a.User))
+	if err := c.sendLog.BeforeRemoval(ctx, stream, seq); err != nil {
+		return err
+	}
+	return c.api.Delete(ctx, stream, seq)
 }
 
 // HoldReaders has reads wait, until the returned function is called: as many reads as
@@ -206,7 +200,10 @@ func (c *Conn) HoldCommits(t testing.TB, stream string) (release func()) {
 		mu.Lock()
 		*publishing = false
 		mu.Unlock()
-		poke(wake)
+		select {
+		case wake <- struct{}{}:
+		default: // full
+		}
 	}
 }
 

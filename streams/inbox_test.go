@@ -7,13 +7,14 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/inbox"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
 
 // timed is Consumers by a clock that only sweeps move.
 type timed struct {
-	*streams.Consumers
+	*inbox.Consumers
 	conn  *streams.Conn
 	clock *clock
 }
@@ -26,7 +27,7 @@ func startTimed(ctx context.Context, c *streams.Conn) (streamstest.Inboxes, erro
 
 // Open waits until the server knows the subscription. The product does not: what
 // is lost in that moment the first look of the sweeper finds.
-func (c timed) Open(ctx context.Context, a subject.Address, session schemas.SessionID, resume schemas.Cursor, sink streams.Sink) (streams.Inbox, error) {
+func (c timed) Open(ctx context.Context, a subject.Address, session schemas.SessionID, resume schemas.Cursor, sink inbox.Sink) (inbox.Consumer, error) {
 	in, err := c.Consumers.Open(ctx, a, session, resume, sink)
 	if err == nil {
 		err = c.conn.LiveConn().FlushWithContext(ctx)
@@ -41,7 +42,7 @@ func TestDirectInbox(t *testing.T) {
 func TestJetStreamInbox(t *testing.T) {
 	suite := timedSuite()
 	suite.InOrder, suite.Forgets = true, true
-	suite.Options = func(o *streams.Options) { o.DeviceConsumer = streams.JetStreamConsumer }
+	suite.Options = func(o *streams.Options) { o.DeviceConsumer = inbox.JetStream }
 	streamstest.ExerciseInbox(t, suite)
 }
 

@@ -11,10 +11,11 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/inbox"
 	"roost/streams/streamstest"
 )
 
-func inJetStream(o *streams.Options) { o.DeviceConsumer = streams.JetStreamConsumer }
+func inJetStream(o *streams.Options) { o.DeviceConsumer = inbox.JetStream }
 
 // consumers are those of the one inbox stream, as an operator sees them.
 func consumers(t *testing.T, c *streams.Conn) (all []*jetstream.ConsumerInfo) {

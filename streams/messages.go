@@ -55,12 +55,14 @@ func (c *Conn) MirrorJobs(ctx context.Context) (*Jobs, error) {
 	return &Jobs{stream, consumer}, nil
 }
 
+const removeDoneTimeout = 10 * time.Second
+
 // RemoveDone removes from MESSAGES what all of its consumers have acknowledged,
 // those of other services included. The stream does not do so by itself: with
 // interest retention each acknowledgement is a removal of its own that is synced,
 // see docs/decisions/0012. Several processes may call it.
 func (j *Jobs) RemoveDone(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, removeDoneTimeout)
 	defer cancel()
 	info, err := j.stream.Info(ctx)
 	if err != nil {

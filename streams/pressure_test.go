@@ -23,16 +23,16 @@ func TestSendersWaitForAnotherGateway(t *testing.T) {
 	stop := keepLease(t, behind, "there")
 	for _, end := range []func(){func() { behind.AddUnremoved(-streams.CatchUp - 1) }, stop} {
 		behind.AddUnremoved(streams.MaxUnremoved)
-		heldBackBy(t, c, consumers, "there")
+		heldBackBy(t, c, "there")
 		impatient, stop := context.WithCancel(t.Context())
 		stop()
-		if err := consumers.Admit(impatient); err == nil {
+		if err := c.Admission().Admit(impatient); err == nil {
 			t.Error("a sender was admitted before")
 		}
 		admitted := make(chan error, 1)
 		ctx, cancel := context.WithTimeout(timeout(t), presence.LeaseTTL*2/3) // before the lease expires
 		defer cancel()
-		go func() { admitted <- consumers.Admit(ctx) }()
+		go func() { admitted <- c.Admission().Admit(ctx) }()
 		end()
 		if err := streamstest.Receive(t, admitted); err != nil {
 			t.Error(err)
@@ -41,10 +41,10 @@ func TestSendersWaitForAnotherGateway(t *testing.T) {
 }
 
 // heldBackBy waits until senders wait for a gateway.
-func heldBackBy(t *testing.T, c *streams.Conn, consumers *streams.Consumers, gateway string) {
+func heldBackBy(t *testing.T, c *streams.Conn, gateway string) {
 	t.Helper()
 	for ctx := timeout(t); ; {
-		here, others := consumers.HeldBack()
+		here, others := c.Admission().HeldBack()
 		if !here && slices.Equal(others, []string{gateway}) {
 			return
 		}

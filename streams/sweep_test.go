@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"roost/streams"
+	"roost/streams/inbox"
 	"roost/streams/streamstest"
 )
 
@@ -45,8 +46,8 @@ func sitAlone(t *testing.T, opts ...func(*streams.Options)) *atDesk {
 // where one process is all there is.
 func eachKind(t *testing.T, test func(t *testing.T, kind func(*streams.Options))) {
 	for name, kind := range map[string]func(*streams.Options){
-		"direct":    func(o *streams.Options) { o.DeviceConsumer = streams.DirectConsumer },
-		"jetstream": func(o *streams.Options) { o.DeviceConsumer = streams.JetStreamConsumer },
+		"direct":    func(o *streams.Options) { o.DeviceConsumer = inbox.Direct },
+		"jetstream": func(o *streams.Options) { o.DeviceConsumer = inbox.JetStream },
 		"alone":     func(o *streams.Options) { o.SingleProcess = true },
 	} {
 		t.Run(name, func(t *testing.T) { test(t, kind) })
@@ -85,7 +86,7 @@ func testUnacknowledgedForTooLong(t *testing.T, kind func(*streams.Options)) {
 		t.Error("ended within the time")
 	}
 	d.after(time.Millisecond)
-	if reason := d.device.AwaitEnd(t); reason != streams.EndSlow {
+	if reason := d.device.AwaitEnd(t); reason != inbox.EndSlow {
 		t.Errorf("ended with %d, not slow", reason)
 	}
 	d.after(time.Hour)
@@ -171,7 +172,7 @@ func TestRemovedByAnother(t *testing.T) {
 func TestSweeperFindsLostMessages(t *testing.T) {
 	d := sitAlone(t)
 	lost := d.Commit("no live message")
-	d.after(streams.CheckFirst - time.Millisecond)
+	d.after(streams.CompareFirst - time.Millisecond)
 	if n := d.Late(); n != 0 {
 		t.Errorf("%d were found too early", n)
 	}
@@ -196,7 +197,7 @@ func TestSweeperFindsWhatWasLostBefore(t *testing.T) {
 	lost := d.Commit("no live message")
 	told := d.Send("told")
 	d.device.AwaitMessage(t, told.ID)
-	d.after(streams.CheckFirst)
+	d.after(streams.CompareFirst)
 	d.device.AwaitMessage(t, lost.ID)
 	if got := streamstest.Contents(d.device.Got()); len(got) != 2 {
 		t.Errorf("got %q", got)
@@ -295,7 +296,7 @@ func TestSweeperManyDevices(t *testing.T) {
 		lost[i] = s.Commit("lost")
 	}
 	d := &atDesk{timed: inboxes.(timed)}
-	d.after(streams.CheckFirst)
+	d.after(streams.CompareFirst)
 	for i, device := range devices {
 		device.AwaitMessage(t, lost[i].ID)
 		device.Close(t)

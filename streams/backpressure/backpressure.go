@@ -62,7 +62,7 @@ type otherBehind struct {
 	end   *time.Timer
 }
 
-// New makes an Admission that admits everybody. A lease that was not renewed for leaseTTL
+// New makes an Admission that admits every sender. A lease that was not renewed for leaseTTL
 // has ended.
 func New(log *slog.Logger, leaseTTL time.Duration) *Admission {
 	return &Admission{log: log, leaseTTL: leaseTTL, changed: make(chan struct{}, 1), others: make(map[string]*otherBehind)}
@@ -127,15 +127,15 @@ func (a *Admission) Add(n int64) {
 }
 
 // turns says whether with n entries removal falls behind, or has caught up.
-func turns(behind bool, n int64) bool {
-	if behind {
+func turns(isBehind bool, n int64) bool {
+	if isBehind {
 		return n < MaxUnremoved-CatchUp
 	}
 	return n >= MaxUnremoved
 }
 
-// judge notes that removal of this process fell behind, or caught up. It looks again
-// afterwards: a concurrent Add may have compared with the old value of behind.
+// judge notes a turn of the removal of this process. It looks again
+// afterwards: a concurrent Add may have compared with the state before.
 func (a *Admission) judge() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -152,7 +152,7 @@ func TestStuckRemovalHoldsNobodyElseBack(t *testing.T) {
 		}
 		p.Add(-p.unremoved.Load())
 		if p.Add(MaxUnremoved); !p.Announce() {
-			t.Error("it had caught up, and holds nobody back the next time")
+			t.Error("it had caught up, and holds no sender back the next time")
 		}
 	})
 }

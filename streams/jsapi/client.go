@@ -107,6 +107,27 @@ func (c *Client) Erase(ctx context.Context, stream string, seq uint64) error {
 	return c.call(ctx, "STREAM.MSG.DELETE."+stream, map[string]any{"seq": seq})
 }
 
+// CreateConsumer creates a consumer of a stream.
+func (c *Client) CreateConsumer(ctx context.Context, stream string, config jetstream.ConsumerConfig) error {
+	err := c.Do(ctx, func(ctx context.Context) error {
+		_, err := c.JS.CreateConsumer(ctx, stream, config)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("failed to create consumer %s of %s: %w", config.Name, stream, err)
+	}
+	return nil
+}
+
+// DeleteConsumer deletes a consumer. It is no error if the consumer is gone already.
+func (c *Client) DeleteConsumer(ctx context.Context, stream, name string) error {
+	err := c.Do(ctx, func(ctx context.Context) error { return c.JS.DeleteConsumer(ctx, stream, name) })
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("failed to delete consumer %s of %s: %w", name, stream, err)
+	}
+	return nil
+}
+
 // Stream looks a stream up.
 func (c *Client) Stream(ctx context.Context, name string) (info *jetstream.StreamInfo, err error) {
 	err = c.Do(ctx, func(ctx context.Context) error {

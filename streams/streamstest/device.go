@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/inbox"
 )
 
-// Device is a [streams.Sink] that stores what it is sent and notes what breaks
+// Device is a [inbox.Sink] that stores what it is sent and notes what breaks
 // the contract of an inbox: an entry twice on one connection, more in flight than
 // allowed, something after the end.
 type Device struct {
-	Inbox   streams.Inbox // of this connection
+	Inbox   inbox.Consumer // of this connection
 	Session schemas.SessionID
 	help    func() // called each second that something is awaited; may be nil
 
@@ -26,7 +26,7 @@ type Device struct {
 	acked   map[schemas.MessageID]bool
 	drained []schemas.Cursor
 	frames  []string
-	ended   []streams.EndReason
+	ended   []inbox.EndReason
 	faults  []string
 	changed chan struct{} // closed, and made anew, whenever something comes
 	narrow  bool          // there is room for space entries, and no more
@@ -45,7 +45,7 @@ func NewDevice() *Device {
 	return &Device{place: make(map[schemas.MessageID]int), acked: make(map[schemas.MessageID]bool), changed: make(chan struct{})}
 }
 
-var _ streams.Sink = (*Device)(nil)
+var _ inbox.Sink = (*Device)(nil)
 
 func (d *Device) note(change func()) {
 	d.mu.Lock()
@@ -55,7 +55,7 @@ func (d *Device) note(change func()) {
 	d.changed = make(chan struct{})
 }
 
-// Room implements [streams.Sink].
+// Room implements [inbox.Sink].
 func (d *Device) Room() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -72,10 +72,10 @@ func (d *Device) Narrow(n int) {
 // Widen makes room for n more entries.
 func (d *Device) Widen(n int) {
 	d.Narrow(n)
-	d.Inbox.GoOn()
+	d.Inbox.Continue()
 }
 
-// Deliver implements [streams.Sink].
+// Deliver implements [inbox.Sink].
 func (d *Device) Deliver(entry []byte, c schemas.Cursor) {
 	var in schemas.Incoming
 	err := json.Unmarshal(schemas.AppendCursor(nil, entry, c), &in)
@@ -101,7 +101,7 @@ func (d *Device) Deliver(entry []byte, c schemas.Cursor) {
 	})
 }
 
-// Drained implements [streams.Sink].
+// Drained implements [inbox.Sink].
 func (d *Device) Drained(c schemas.Cursor) {
 	d.note(func() {
 		if len(d.drained) > 0 || len(d.ended) > 0 {
@@ -111,11 +111,11 @@ func (d *Device) Drained(c schemas.Cursor) {
 	})
 }
 
-// Frame implements [streams.Sink].
+// Frame implements [inbox.Sink].
 func (d *Device) Frame(frame []byte) { d.note(func() { d.frames = append(d.frames, string(frame)) }) }
 
-// End implements [streams.Sink].
-func (d *Device) End(reason streams.EndReason) {
+// End implements [inbox.Sink].
+func (d *Device) End(reason inbox.EndReason) {
 	d.note(func() {
 		if len(d.ended) > 0 {
 			d.fault("ended a second time")
@@ -167,7 +167,7 @@ func (d *Device) Acked(id schemas.MessageID) bool {
 }
 
 // Ended is why the connection was asked to close, or 0.
-func (d *Device) Ended() streams.EndReason {
+func (d *Device) Ended() inbox.EndReason {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.ended) == 0 {
@@ -242,7 +242,7 @@ func (d *Device) AwaitDrained(t testing.TB) []Delivery {
 }
 
 // AwaitEnd waits for the end.
-func (d *Device) AwaitEnd(t testing.TB) streams.EndReason {
+func (d *Device) AwaitEnd(t testing.TB) inbox.EndReason {
 	t.Helper()
 	if !d.await(func() bool { return len(d.ended) > 0 }) {
 		t.Fatal("the connection was not asked to close")

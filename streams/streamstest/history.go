@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/inbox"
 )
 
 // testHistories is a device, two writers and a network that loses: any of many
@@ -339,7 +339,7 @@ func (h *history) check(r *rapid.T) {
 	}
 	h.take(h.now)
 	switch h.now.Ended() {
-	case streams.EndSlow:
+	case inbox.EndSlow:
 		h.close()
 	case 0:
 	default:

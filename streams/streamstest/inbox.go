@@ -10,7 +10,7 @@ import (
 	"roost/streams/cursor"
 )
 
-// ExerciseInbox is the contract of [streams.Inbox]: every implementation passes it.
+// ExerciseInbox is the contract of [roost/streams/inbox.Consumer]: every implementation passes it.
 func ExerciseInbox(t *testing.T, suite InboxSuite) {
 	s := newStage(t, suite)
 	for name, test := range map[string]func(*testing.T, *stage, *Sender){

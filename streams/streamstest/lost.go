@@ -9,6 +9,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/inbox"
 )
 
 // watermark is how far, as the sender may see, the device's user has got.
@@ -224,7 +225,7 @@ func testEnds(t *testing.T, s *stage, to *Sender) {
 	newer.AwaitDrained(t)
 	// The older one is late to say that it has the device; the newer one answers.
 	to.Conn.Bus().PublishReplaced(to.To, older.Session)
-	if reason := older.AwaitEnd(t); reason != streams.EndReplaced {
+	if reason := older.AwaitEnd(t); reason != inbox.EndReplaced {
 		t.Errorf("ended with %d, not replaced", reason)
 	}
 	second := to.Send("2")
@@ -236,7 +237,7 @@ func testEnds(t *testing.T, s *stage, to *Sender) {
 	older.Ack(first.ID) // on its way when the end came
 	older.Close(t)
 	to.Conn.Bus().PublishRemoved(to.To)
-	if reason := newer.AwaitEnd(t); reason != streams.EndRemoved {
+	if reason := newer.AwaitEnd(t); reason != inbox.EndRemoved {
 		t.Errorf("ended with %d, not removed", reason)
 	}
 	newer.Close(t)

@@ -11,19 +11,20 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/embedded"
+	"roost/streams/inbox"
 	"roost/streams/msgid"
 	"roost/streams/subject"
 )
 
-// Inboxes opens device consumers; a gateway has one. [streams.Consumers] is one.
+// Inboxes opens device consumers; a gateway has one. [inbox.Consumers] is one.
 // What is published after Open returned is heard: where an implementation does
 // not promise that, its suite wraps it.
 type Inboxes interface {
-	Open(ctx context.Context, a subject.Address, session schemas.SessionID, resume schemas.Cursor, sink streams.Sink) (streams.Inbox, error)
+	Open(ctx context.Context, a subject.Address, session schemas.SessionID, resume schemas.Cursor, sink inbox.Sink) (inbox.Consumer, error)
 	Close()
 }
 
-// InboxSuite is an implementation of [streams.Inbox] as [ExerciseInbox] needs it.
+// InboxSuite is an implementation of [inbox.Consumer] as [ExerciseInbox] needs it.
 type InboxSuite struct {
 	// Start makes the Inboxes of one gateway.
 	Start func(context.Context, *streams.Conn) (Inboxes, error)
@@ -37,7 +38,7 @@ type InboxSuite struct {
 	Forgets bool
 	// Disturb makes an inbox believe that it lost live messages. Nil where the
 	// implementation has no live messages.
-	Disturb func(streams.Inbox)
+	Disturb func(inbox.Consumer)
 	// Sweep does what Inboxes do from time to time, as if some seconds, less than
 	// a tenth of the time for acknowledgements, had passed. Nil where they do
 	// nothing.
@@ -52,7 +53,7 @@ func (s InboxSuite) connect(t testing.TB, server *embedded.Server, topology stre
 	return Connect(t, server, topology, s.Options)
 }
 
-func (s InboxSuite) disturb(in streams.Inbox) {
+func (s InboxSuite) disturb(in inbox.Consumer) {
 	if s.Disturb != nil {
 		s.Disturb(in)
 	}

@@ -1,4 +1,4 @@
-package streams
+package inbox
 
 import (
 	"context"
@@ -13,8 +13,6 @@ import (
 	"roost/streams/bus"
 	"roost/streams/cursor"
 	"roost/streams/jsapi"
-	"roost/streams/msgid"
-	"roost/streams/presence"
 	"roost/streams/subject"
 )
 
@@ -38,16 +36,16 @@ func (c *collector) Drained(schemas.Cursor) { c.drained++ }
 func (c *collector) Frame([]byte)           {}
 func (c *collector) End(EndReason)          {}
 
-// unconnected is an inbox without a server, in the middle of its first read.
-func unconnected() (*directInbox, *collector) {
+// unconnected is a consumer without a server, in the middle of its first read.
+func unconnected() (*directConsumer, *collector) {
 	log := slog.New(slog.DiscardHandler)
-	c := &Conn{clock: msgid.NewClock(nil), log: log, partitions: 1, pressure: backpressure.New(log, presence.LeaseTTL)}
-	cs := &Consumers{c: c, now: time.Now, acks: &acknowledged{wake: make(chan struct{}, 1)}}
+	cs := &Consumers{opts: Options{Now: time.Now, Log: log, Observe: func(schemas.MessageID) {}, Unremoved: backpressure.New(log, time.Minute)},
+		kind: directKind{}, frontiers: []Frontier{unknown{}}, acks: &ackRecorder{wake: make(chan struct{}, 1)}}
 	cs.removers = []*remover{{owner: cs, wake: make(chan struct{}, 1)}}
 	sink := &collector{}
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &directInbox{catching: true}
-	b.c, b.owner, b.addr, b.sink, b.source, b.ctx, b.cancel = c, cs, subject.Address{User: "bob", Device: testDevice}, sink, b, ctx, cancel
+	b := &directConsumer{reading: true}
+	b.owner, b.addr, b.sink, b.source, b.ctx, b.cancel = cs, subject.Address{User: "bob", Device: testDevice}, sink, b, ctx, cancel
 	return b, sink
 }
 
@@ -56,22 +54,22 @@ func content(text string) []byte {
 	return m.StoredMessage()
 }
 
-// Without room an entry stays in the stream, and is read once there is some.
-func TestGoOn(t *testing.T) {
+// Without room an entry stays in the stream, and is read after the sink has room.
+func TestContinue(t *testing.T) {
 	b, sink := unconnected()
-	b.catching, sink.full = false, true
+	b.reading, sink.full = false, true
 	b.Entry(1, content("1"))
-	if len(sink.got) != 0 || !b.behind {
-		t.Fatalf("without room %v was delivered, behind is %v", sink.got, b.behind)
+	if len(sink.got) != 0 || !b.lagging {
+		t.Fatalf("without room %v was delivered, lagging is %v", sink.got, b.lagging)
 	}
-	b.catching = true // so that a read is only asked for
-	b.GoOn()
-	if b.again {
+	b.reading = true // so that a read is only asked for
+	b.Continue()
+	if b.readAgain {
 		t.Error("it reads though there is no room")
 	}
 	sink.full = false
-	b.GoOn()
-	if !b.again {
+	b.Continue()
+	if !b.readAgain {
 		t.Error("it does not read on")
 	}
 }
@@ -83,8 +81,8 @@ func TestHeldEntriesAreBounded(t *testing.T) {
 	for seq := range uint64(schemas.MaxInFlight) {
 		b.Entry(seq+1, entry)
 	}
-	if b.heldSize > maxHeldBytes || len(b.held) < 50 || !b.again {
-		t.Errorf("%d entries of %d bytes are held, read again: %v", len(b.held), b.heldSize, b.again)
+	if b.heldSize > maxHeldBytes || len(b.held) < 50 || !b.readAgain {
+		t.Errorf("%d entries of %d bytes are held, read again: %v", len(b.held), b.heldSize, b.readAgain)
 	}
 }
 
@@ -100,7 +98,7 @@ func TestHeldEntries(t *testing.T) {
 		t.Fatalf("%v was delivered during a read", sink.got)
 	}
 	b.apply([]jsapi.Message{{Sequence: 4, Data: content("4")}, {Sequence: 5, Data: content("5")}})
-	if !b.finish() || sink.drained != 1 || !slices.Equal(sink.got, []string{"4", "5", "11", "12"}) {
+	if !b.deliverHeld() || sink.drained != 1 || !slices.Equal(sink.got, []string{"4", "5", "11", "12"}) {
 		t.Errorf("delivered %v, drained %d times", sink.got, sink.drained)
 	}
 	if b.pos != 5 {
@@ -111,37 +109,37 @@ func TestHeldEntries(t *testing.T) {
 	for i := range uint64(schemas.MaxInFlight + 1) {
 		b.Entry(100+i, content("m"))
 	}
-	if len(b.held) != schemas.MaxInFlight || b.finish() || sink.drained != 0 {
+	if len(b.held) != schemas.MaxInFlight || b.deliverHeld() || sink.drained != 0 {
 		t.Errorf("%d entries were held, drained %d times: one was dropped without reading again", len(b.held), sink.drained)
 	}
 
 	b, sink = unconnected()
 	b.Gap()
-	if b.finish() || sink.drained != 0 {
-		t.Error("a gap during a read was forgotten")
+	if b.deliverHeld() || sink.drained != 0 {
+		t.Error("a gap during a read was ignored")
 	}
 }
 
 // The sweeper's look during a read, which may have passed before the new entry.
 func TestCompareDuringARead(t *testing.T) {
 	b, _ := unconnected()
-	b.compare(10)
-	if !b.again || b.newest != 10 || b.owner.late.Load() != 0 {
-		t.Errorf("reads again %t, newest %d, late %d", b.again, b.newest, b.owner.late.Load())
+	b.compareNewest(10)
+	if !b.readAgain || b.newest != 10 || b.owner.late.Load() != 0 {
+		t.Errorf("reads again %t, newest %d, late %d", b.readAgain, b.newest, b.owner.late.Load())
 	}
-	b.again = false
-	b.compare(10)
-	b.behind = true
-	b.compare(11)
-	if b.again || b.newest != 10 {
+	b.readAgain = false
+	b.compareNewest(10)
+	b.lagging = true
+	b.compareNewest(11)
+	if b.readAgain || b.newest != 10 {
 		t.Error("it reads again for what is known, or what it is about to read")
 	}
 }
 
-// A read of the stream goes over what the device was shown already, and pos with it.
+// A read of the stream passes entries that the device got live, and pos with it.
 func TestApply(t *testing.T) {
 	b, sink := unconnected()
-	b.catching = false
+	b.reading = false
 	b.resume = cursor.Position{UpTo: 0, Sent: []uint64{3}}
 	b.Entry(2, content("2"))
 	ok := b.apply([]jsapi.Message{{Sequence: 1, Data: content("1")}, {Sequence: 2, Data: content("2")}, {Sequence: 3, Data: content("3")}})
@@ -156,35 +154,35 @@ func TestApply(t *testing.T) {
 		t.Errorf("an older read moved pos to %d", b.pos)
 	}
 	b.window.unacked = 2
-	b.ended = true
+	b.enter(ended)
 	if b.apply([]jsapi.Message{{Sequence: 4, Data: content("4")}}) || len(sink.got) != 2 {
 		t.Error("an ended connection took an entry")
 	}
 }
 
-// Where a process is alone pos follows what was shown, but passes nothing that waits
-// to be read.
+// In single-process mode pos follows the delivery frontier, but passes no entry that is held
+// or left in the stream.
 func TestAdvance(t *testing.T) {
 	for name, c := range map[string]struct {
-		alone, catching, behind bool
-		want                    uint64
+		single, reading, lagging bool
+		want                     uint64
 	}{
-		"alone":               {alone: true, want: 9},
-		"during a read":       {alone: true, catching: true},
-		"behind":              {alone: true, behind: true},
+		"single-process mode": {single: true, want: 9},
+		"during a read":       {single: true, reading: true},
+		"lagging":             {single: true, lagging: true},
 		"with other gateways": {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := unconnected()
 			frontier := new(bus.Frontier)
-			if c.alone {
-				b.c.frontiers = func(int) *bus.Frontier { return frontier }
+			if c.single {
+				b.owner.frontiers[0] = frontier
 			}
-			b.catching, b.behind = c.catching, c.behind
+			b.reading, b.lagging = c.reading, c.lagging
 			for seq := uint64(1); seq < 10; seq++ {
 				frontier.Add(seq)
 			}
-			b.advance()
+			b.advanceToFrontier()
 			if b.pos != c.want {
 				t.Errorf("pos is %d, not %d", b.pos, c.want)
 			}
@@ -195,23 +193,23 @@ func TestAdvance(t *testing.T) {
 // The sweeper leaves an inbox alone where nothing is due, and only there.
 func TestQuiet(t *testing.T) {
 	b, _ := unconnected()
-	b.c.opts.AckTimeout, b.catching = ackTimeout, false
+	b.owner.opts.AckTimeout, b.reading = DefaultAckTimeout, false
 	now := time.Now()
-	b.checkAt = now.Add(time.Minute)
+	b.compareAt = now.Add(time.Minute)
 	quiet := func() bool {
-		b.tend(now)
-		return b.quietUntil.Load() == b.checkAt.UnixNano()
+		b.sweep(now)
+		return b.quietUntil.Load() == b.compareAt.UnixNano()
 	}
 	if !quiet() {
 		t.Error("it is looked at each second with nothing to do")
 	}
 	b.Entry(1, content("1"))
 	if quiet() {
-		t.Error("nobody sees that the device does not acknowledge")
+		t.Error("the sweeper does not see that the device does not acknowledge")
 	}
 	b.Acknowledge("01K742SG00MESSAGEMESSAGE01")
 	if quiet() {
-		t.Error("nobody removes what was acknowledged")
+		t.Error("the acknowledged entry is not removed")
 	}
 	b.window.drop(1)
 	b.removeAt = time.Time{}
@@ -220,25 +218,25 @@ func TestQuiet(t *testing.T) {
 	}
 	b.wake()
 	b.window.unacked = schemas.MaxInFlight
-	b.behind = true
+	b.lagging = true
 	if quiet() {
-		t.Error("nobody reads on where it stands behind")
+		t.Error("a lagging consumer does not read")
 	}
 }
 
-// BenchmarkTend is what the sweeper does each second where nothing is due.
-func BenchmarkTend(b *testing.B) {
+// BenchmarkSweep is the work of the sweeper each second if nothing is due.
+func BenchmarkSweep(b *testing.B) {
 	const devices = 50_000
 	first, _ := unconnected()
 	cs := first.owner
-	cs.c.opts.AckTimeout = ackTimeout
+	cs.opts.AckTimeout = DefaultAckTimeout
 	for range devices {
 		d, _ := unconnected()
-		d.c, d.owner, d.checkAt, d.catching = cs.c, cs, time.Now().Add(time.Hour), false
-		cs.remember(&d.deviceInbox)
+		d.owner, d.compareAt, d.reading = cs, time.Now().Add(time.Hour), false
+		cs.add(&d.deviceConsumer)
 	}
 	for b.Loop() {
-		if due := cs.tend(); len(due) != 0 {
+		if due := cs.sweepDue(); len(due) != 0 {
 			b.Fatalf("%d partitions have something due", len(due))
 		}
 	}

@@ -1,4 +1,4 @@
-package streams
+package inbox
 
 import (
 	"slices"
@@ -54,14 +54,14 @@ func TestRemoverPauses(t *testing.T) {
 func TestRecordedAcknowledgements(t *testing.T) {
 	b, sink := unconnected()
 	at := time.Now()
-	b.had = ackedUntil{cursor.Position{UpTo: 2, Sent: []uint64{4}}, at}
+	b.earlier = ackRecord{cursor.Position{UpTo: 2, Sent: []uint64{4}}, at}
 	before, after := at.Add(-time.Second), at.Add(time.Second)
 	b.apply([]jsapi.Message{{Sequence: 1, Time: before, Data: content("1")}, {Sequence: 2, Time: after, Data: content("2")},
 		{Sequence: 3, Time: before, Data: content("3")}, {Sequence: 4, Time: before, Data: content("4")}, {Sequence: 5, Time: before, Data: content("5")}})
 	if !slices.Equal(sink.got, []string{"2", "3", "5"}) {
 		t.Errorf("%v was delivered", sink.got)
 	}
-	if got := b.owner.Unremoved(); got != 1 {
+	if got := b.counted; got != 1 {
 		t.Errorf("%d entries are to be removed, not the first", got)
 	}
 }
@@ -71,12 +71,12 @@ func TestRecordedAcknowledgements(t *testing.T) {
 func TestAckRecord(t *testing.T) {
 	b, _ := unconnected()
 	b.key = cursor.NewKey(b.addr, 1)
-	b.catching = false
+	b.reading = false
 	for seq := uint64(1); seq <= 6; seq++ {
 		b.Entry(10*seq, content("m"))
 	}
 	record := func() (p cursor.Position) {
-		text, ok := b.ackRecord()
+		text, ok := b.recordAcks()
 		if !ok {
 			return p
 		}
@@ -107,7 +107,7 @@ func TestAckRecord(t *testing.T) {
 	ack(50, 60)
 	expect(60)
 	b.window.drop(60)
-	if _, ok := b.ackRecord(); ok {
+	if _, ok := b.recordAcks(); ok {
 		t.Error("a record of nothing")
 	}
 }

@@ -1,4 +1,4 @@
-package streams
+package inbox
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 const (
 	removeTimeout = 10 * time.Second // of one round
-	// maxPause bounds how long a remover leaves the stream alone after a deletion.
+	// maxPause bounds the pause after a deletion.
 	maxPause = 50 * time.Millisecond
 	// roundSize bounds the inboxes of one round.
 	roundSize = 64
@@ -27,14 +27,14 @@ const (
 	overdueWorkers = 8
 )
 
-// remover removes what devices acknowledged from one INBOX stream. One goroutine takes
-// the inboxes that are due in rounds. A round verifies each inbox, makes the watermarks
-// of all of them durable with one commit, and deletes the entries inbox by inbox.
+// remover removes acknowledged entries from one INBOX stream. One goroutine takes the inboxes
+// that are due in rounds. A round verifies each inbox, makes the watermarks of all of them
+// durable with one commit, and deletes the entries inbox by inbox.
 //
-// The stream has one lock for commits and deletions. So the remover leaves the stream
-// alone after each deletion for as long as that took. If inboxes are overdue, it makes no
-// pauses and deletes from several inboxes at a time. If even that is too slow,
-// backPressure holds senders back, here and at the other gateways.
+// The stream has one lock for commits and deletions. So the remover pauses after each
+// deletion for as long as that took. If inboxes are overdue, it makes no pauses and deletes
+// from several inboxes at a time. If even that is too slow, package backpressure holds
+// senders back, here and at the other gateways.
 type remover struct {
 	owner   *Consumers
 	stream  string
@@ -47,7 +47,7 @@ type remover struct {
 
 // removeTurn is the place of one inbox in the queue of its remover.
 type removeTurn struct {
-	inbox   *deviceInbox
+	inbox   *deviceConsumer
 	since   time.Time
 	done    chan struct{} // closed when the turn is over
 	prefix  []windowEntry // to be removed; owned by the round
@@ -61,13 +61,13 @@ func startRemover(ctx context.Context, owner *Consumers, stream string) *remover
 	return r
 }
 
-// add gives an inbox a turn. Whoever calls holds the inbox's mu.
-func (r *remover) add(b *deviceInbox) *removeTurn {
+// add gives an inbox a turn. The caller holds its mu.
+func (r *remover) add(b *deviceConsumer) *removeTurn {
 	t := &removeTurn{inbox: b, since: time.Now(), done: make(chan struct{})}
 	r.mu.Lock()
 	r.due = append(r.due, t)
 	r.mu.Unlock()
-	poke(r.wake)
+	notify(r.wake)
 	return t
 }
 
@@ -80,7 +80,7 @@ func (r *remover) run(ctx context.Context) {
 		case <-ctx.Done():
 			for _, t := range r.take(r.waiting()) {
 				t.err = ctx.Err()
-				t.inbox.turnOver(t)
+				t.inbox.endTurn(t)
 			}
 			return
 		}
@@ -128,7 +128,7 @@ func (r *remover) round(ctx context.Context, turns []*removeTurn) {
 	r.each(turns, func(t *removeTurn) {
 		if t.err == nil && len(t.prefix) > 0 {
 			began := time.Now()
-			if t.err = t.inbox.drop(ctx, t.prefix); t.err == nil {
+			if t.err = t.inbox.removeEntries(ctx, t.prefix); t.err == nil {
 				t.removed = len(t.prefix)
 			}
 			r.pause(ctx, time.Since(began))
@@ -139,10 +139,10 @@ func (r *remover) round(ctx context.Context, turns []*removeTurn) {
 		if t.err != nil {
 			failed = fmt.Errorf("%s: %w", t.inbox.subject, t.err)
 		}
-		t.inbox.turnOver(t)
+		t.inbox.endTurn(t)
 	}
 	if failed != nil && ctx.Err() == nil {
-		r.owner.c.log.Warn("acknowledged entries could not be removed; it is tried again", "stream", r.stream, "error", failed)
+		r.owner.opts.Log.Warn("acknowledged entries could not be removed; a later round retries it", "stream", r.stream, "error", failed)
 	}
 }
 
@@ -160,33 +160,34 @@ func (r *remover) each(turns []*removeTurn, do func(*removeTurn)) {
 	_ = all.Wait() // do has no error
 }
 
-// release finds what each inbox may remove. It makes the watermarks of the senders, and
-// the send records of the copies, durable: only then the entries may go.
+// release finds the entries that each inbox may remove. It returns after the watermarks of
+// the senders, and the send records of the entries, are durable: only then the entries may
+// be removed.
 func (r *remover) release(ctx context.Context, turns []*removeTurn) error {
 	marks, last := make(receipts.Marks), uint64(0)
 	for _, t := range turns {
 		if t.err != nil {
 			continue
 		}
-		if t.prefix = t.inbox.removable(); len(t.prefix) == 0 {
+		if t.prefix = t.inbox.duePrefix(); len(t.prefix) == 0 {
 			continue
 		}
 		heads := make([]schemas.EntryHead, len(t.prefix))
 		for i, e := range t.prefix {
 			heads[i] = e.head
 		}
-		if t.err = t.inbox.collect(ctx, heads, marks); t.err == nil {
+		if t.err = t.inbox.collectMarks(ctx, heads, marks); t.err == nil {
 			last = max(last, t.prefix[len(t.prefix)-1].seq)
 		}
 	}
-	if err := r.owner.c.receipts.AdvanceAll(ctx, marks); err != nil {
+	if err := r.owner.opts.Receipts.AdvanceAll(ctx, marks); err != nil {
 		return err
 	}
-	return r.owner.c.sendLog.BeforeRemoval(ctx, r.stream, last)
+	return r.owner.opts.SendLog.BeforeRemoval(ctx, r.stream, last)
 }
 
-// pause leaves the stream to commits for as long as a deletion took, unless inboxes are
-// overdue.
+// pause waits for as long as a deletion took, so that commits get the stream, unless inboxes
+// are overdue.
 func (r *remover) pause(ctx context.Context, took time.Duration) {
 	if r.overdue() {
 		return
@@ -198,18 +199,18 @@ func (r *remover) pause(ctx context.Context, took time.Duration) {
 }
 
 // requestRemoval gives the inbox a turn, unless it has one. mu is held.
-func (b *deviceInbox) requestRemoval() {
+func (b *deviceConsumer) requestRemoval() {
 	if b.turn == nil {
 		b.turn = b.owner.removers[b.partition].add(b)
 	}
 }
 
-// removable is the acknowledged prefix as far as pos, once it is due.
-func (b *deviceInbox) removable() []windowEntry {
+// duePrefix is the acknowledged prefix up to pos, or nothing if it is not due yet.
+func (b *deviceConsumer) duePrefix() []windowEntry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	prefix := b.window.ackedPrefix()
-	if !b.ended && len(prefix) < removeBatch && b.owner.now().Before(b.removeAt) {
+	if !b.isEnded() && len(prefix) < RemoveBatch && b.owner.opts.Now().Before(b.removeAt) {
 		return nil
 	}
 	if beyond := slices.IndexFunc(prefix, func(e windowEntry) bool { return e.seq > b.pos }); beyond >= 0 {
@@ -218,8 +219,8 @@ func (b *deviceInbox) removable() []windowEntry {
 	return slices.Clone(prefix)
 }
 
-// turnOver ends a turn, and asks for the next one if much is left.
-func (b *deviceInbox) turnOver(t *removeTurn) {
+// endTurn ends a turn, and asks for the next one if much is left.
+func (b *deviceConsumer) endTurn(t *removeTurn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	defer close(t.done)
@@ -229,17 +230,17 @@ func (b *deviceInbox) turnOver(t *removeTurn) {
 	}
 	b.removeAt = time.Time{}
 	switch left := len(b.window.ackedPrefix()); {
-	case left == 0 || b.ended:
-	case left >= removeBatch && t.err == nil && t.removed > 0:
+	case left == 0 || b.isEnded():
+	case left >= RemoveBatch && t.err == nil && t.removed > 0:
 		b.requestRemoval()
 	default:
 		b.removeLater()
 	}
-	b.count()
+	b.countUnremoved()
 }
 
 // remove removes the acknowledged prefix, as far as ctx allows, and waits.
-func (b *deviceInbox) remove(ctx context.Context) error {
+func (b *deviceConsumer) remove(ctx context.Context) error {
 	for {
 		b.mu.Lock()
 		current := b.turn
@@ -262,28 +263,14 @@ func (b *deviceInbox) remove(ctx context.Context) error {
 	}
 }
 
-// count tells the owner how many entries are acknowledged and not yet removed. mu is
-// held.
-func (b *deviceInbox) count() {
+// countUnremoved counts the entries that are acknowledged and not yet removed. mu is held.
+func (b *deviceConsumer) countUnremoved() {
 	n := b.window.prefix
-	if b.closed {
+	if b.state == closed {
 		n = 0
 	}
 	if b.counted != n {
-		b.c.pressure.Add(int64(n - b.counted))
+		b.owner.opts.Unremoved.Add(int64(n - b.counted))
 		b.counted = n
 	}
 }
-
-// Unremoved is how many entries connected devices have acknowledged that the streams
-// still hold.
-func (cs *Consumers) Unremoved() int64 { return cs.c.pressure.Unremoved() }
-
-// Admit waits until removal keeps up with acknowledgement at all live gateways, and
-// returns at once if it does. Senders call it before they commit, so that the backlog of
-// removal is bounded.
-func (cs *Consumers) Admit(ctx context.Context) error { return cs.c.pressure.Admit(ctx) }
-
-// HeldBack says whether senders wait for removal by this process, and for which other
-// gateways.
-func (cs *Consumers) HeldBack() (here bool, others []string) { return cs.c.pressure.HeldBack() }

@@ -1,17 +1,14 @@
-package streams
+package inbox
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"roost/schemas"
-	"roost/streams/publisher"
 )
 
 // TestWindow compares the window with a map.
@@ -70,7 +67,7 @@ func TestWindow(t *testing.T) {
 			"": func(t *rapid.T) {
 				all := seqs()
 				pos := rapid.Uint64Range(0, 61).Draw(t, "pos")
-				unacked, prefix, behind, oldest := 0, 0, []uint64{}, uint64(0)
+				unacked, prefix, after, oldest := 0, 0, []uint64{}, uint64(0)
 				for _, seq := range all {
 					if !model[seq] {
 						if unacked++; oldest == 0 {
@@ -81,7 +78,7 @@ func TestWindow(t *testing.T) {
 						prefix++
 					}
 					if seq > pos {
-						behind = append(behind, seq)
+						after = append(after, seq)
 					}
 				}
 				sent, waiting := w.oldestUnacked()
@@ -89,8 +86,8 @@ func TestWindow(t *testing.T) {
 				case len(w.entries) != len(all) || w.unacked != unacked || len(w.ackedPrefix()) != prefix:
 					t.Fatalf("%d entries, %d unacknowledged, prefix %d; want %d, %d, %d",
 						len(w.entries), w.unacked, len(w.ackedPrefix()), len(all), unacked, prefix)
-				case !slices.Equal(w.sentAfter(pos), behind) || w.after(pos) != len(behind):
-					t.Fatalf("behind %d are %v, not %v", pos, w.sentAfter(pos), behind)
+				case !slices.Equal(w.sentAfter(pos), after) || w.after(pos) != len(after):
+					t.Fatalf("after %d are %v, not %v", pos, w.sentAfter(pos), after)
 				case waiting != (oldest > 0) || waiting && sent.Unix() != int64(oldest):
 					t.Fatalf("the oldest was sent at %v, %t, not %d", sent, waiting, oldest)
 				case w.has(pos) != slices.Contains(all, pos):
@@ -99,34 +96,4 @@ func TestWindow(t *testing.T) {
 			},
 		})
 	})
-}
-
-func TestGather(t *testing.T) {
-	one, two := errors.New("one"), errors.New("two")
-	for _, errs := range [][]error{{nil}, {nil, nil, nil}, {one}, {nil, one, two, nil}} {
-		var got []error
-		g := publisher.NewJoin(len(errs), func(err error) { got = append(got, err) })
-		for i, err := range errs {
-			if len(got) > 0 {
-				t.Fatalf("done after %d of %d", i, len(errs))
-			}
-			g.Done(err)
-		}
-		want := error(nil)
-		if slices.Contains(errs, one) {
-			want = one
-		}
-		if len(got) != 1 || got[0] != want {
-			t.Errorf("%v ended with %v", errs, got)
-		}
-	}
-	calls := 0
-	g := publisher.NewJoin(100, func(error) { calls++ })
-	var wg sync.WaitGroup
-	for range 100 {
-		wg.Go(func() { g.Done(nil) })
-	}
-	if wg.Wait(); calls != 1 {
-		t.Errorf("done was called %d times", calls)
-	}
 }

@@ -1,4 +1,4 @@
-package streams
+package inbox
 
 import (
 	"slices"
@@ -7,8 +7,8 @@ import (
 	"roost/schemas"
 )
 
-// window holds the entries that a device was sent and that are still in its
-// inbox, by sequence. It is a plain value; the inbox guards it.
+// window has the entries that were delivered to a device and not removed yet, by sequence.
+// It is a plain value; the consumer guards it.
 type window struct {
 	entries []windowEntry
 	prefix  int // how many leading entries are all acknowledged
@@ -23,7 +23,7 @@ type windowEntry struct {
 }
 
 func (w *window) find(seq uint64) (int, bool) {
-	// Nearly always the newest entry or one behind it.
+	// Nearly always the newest entry or one after it.
 	if n := len(w.entries); n == 0 || w.entries[n-1].seq < seq {
 		return n, false
 	}
@@ -88,12 +88,12 @@ func (w *window) message(id schemas.MessageID) (schemas.EntryHead, bool) {
 // ackedPrefix are the leading entries that are all acknowledged.
 func (w *window) ackedPrefix() []windowEntry { return w.entries[:w.prefix] }
 
-// ackedAfter counts the entries of that prefix behind pos.
+// ackedAfter counts the entries of that prefix after pos.
 func (w *window) ackedAfter(pos uint64) int {
 	return max(0, w.prefix-(len(w.entries)-w.after(pos)))
 }
 
-// drop forgets the entries up to seq, all of them acknowledged.
+// drop removes the entries up to seq, all of them acknowledged.
 func (w *window) drop(seq uint64) {
 	i := 0
 	for i < len(w.entries) && w.entries[i].seq <= seq {
@@ -106,11 +106,11 @@ func (w *window) drop(seq uint64) {
 	}
 }
 
-// windowRoom is the number of entries that a window keeps room for; a larger one gives
-// back what a burst took.
+// windowRoom is the number of entries that a window keeps room for. A larger window frees
+// the room of a burst.
 const windowRoom = 8
 
-// after counts the entries behind pos.
+// after counts the entries after pos.
 func (w *window) after(pos uint64) int {
 	i, ok := w.find(pos)
 	if ok {
@@ -119,7 +119,7 @@ func (w *window) after(pos uint64) int {
 	return len(w.entries) - i
 }
 
-// oldestUnacked is when the entry that waits longest was sent.
+// oldestUnacked is when the oldest unacknowledged entry was delivered.
 func (w *window) oldestUnacked() (time.Time, bool) {
 	if w.prefix == len(w.entries) {
 		return time.Time{}, false
@@ -127,11 +127,11 @@ func (w *window) oldestUnacked() (time.Time, bool) {
 	return w.entries[w.prefix].sent, true
 }
 
-// sentAfter are the entries behind pos, ascending.
+// sentAfter are the entries after pos, ascending.
 func (w *window) sentAfter(pos uint64) []uint64 {
-	behind := w.entries[len(w.entries)-w.after(pos):]
-	sent := make([]uint64, len(behind))
-	for i, e := range behind {
+	after := w.entries[len(w.entries)-w.after(pos):]
+	sent := make([]uint64, len(after))
+	for i, e := range after {
 		sent[i] = e.seq
 	}
 	return sent
