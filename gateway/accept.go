@@ -13,12 +13,12 @@ import (
 	"roost/schemas"
 )
 
-// serveWS is GET /ws.
+// serveWS is GET /ws: it admits a connection and starts it.
 func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	token, address := auth.Bearer(r), s.origins.Proxies.Client(r).LimitKey()
-	w.Header().Set("Connection", "close") // of a refusal: a proxy must not use the connection for others
+	w.Header().Set("Connection", "close") // if it is refused: a proxy must not reuse the connection
 	if token != "" {
-		// Refused before anything else is read.
+		// A wrong token is refused before the upgrade.
 		if _, err := s.gate.Authenticate(r.Context(), token); err != nil {
 			s.answers.Fail(w, r, err)
 			return
@@ -38,7 +38,7 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	c.socket.Adopt(netConn, early, limit.New(s.opts.Limits.FramesPerSecond))
 	c.ctx, c.cancel = context.WithCancel(context.Background()) // Drain ends all of them
 	s.metrics.opened.Inc()
-	// Goroutines of its own let the HTTP handler's stack and buffers go.
+	// The connection has goroutines of its own, which frees the stack and buffers of the HTTP handler.
 	if !s.conns.add(c, func() { s.wg.Go(c.run) }) {
 		c.cancel()
 		s.conns.dismiss(address)

@@ -13,11 +13,10 @@ import (
 // more evicts the device that sent least recently.
 const maxAcceptedDevices = 100_000
 
-// acceptedSends remembers which of a device's last sends this gateway has accepted: all
-// their copies are durable. A retry of such a send is answered and commits nothing, so
-// a message that its receiver has acknowledged meanwhile is not stored again. For sends
-// that it does not remember, the gateway looks into the inboxes, and the streams
-// recognise what they stored within their duplicate window.
+// acceptedSends remembers which of a device's last sends this gateway has accepted: all their copies
+// are durable. The gateway answers a retry of such a send and commits nothing, so that a message
+// that its receiver has acknowledged meanwhile is not stored again. For other sends the gateway
+// looks into the inboxes, and the streams deduplicate within their duplicate window.
 type acceptedSends struct {
 	mu      sync.Mutex // guards the rest
 	devices *simplelru.LRU[subject.Address, *acceptedNumbers]
@@ -53,7 +52,7 @@ func (a *acceptedSends) add(from subject.Address, n schemas.ClientMessageID) {
 	}
 }
 
-// has says whether the gateway remembers that it accepted the send.
+// has reports whether the gateway remembers that it accepted the send.
 func (a *acceptedSends) has(from subject.Address, n schemas.ClientMessageID) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

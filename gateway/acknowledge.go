@@ -6,10 +6,10 @@ import (
 	"roost/schemas"
 )
 
-// messageDelivered is the verb message_delivered: this device has stored that
-// message. An id that is not in flight was acknowledged before, and is none.
+// messageDelivered is the verb message_delivered: this device has stored that message. An id that
+// is not in flight was acknowledged before, and is ignored.
 func (s *session) messageDelivered(f *schemas.DeliveredAck) {
-	s.tellSenders(s.inbox.Acknowledge(f.MessageID))
+	s.receiptsFor(s.inbox.Acknowledge(f.MessageID))
 }
 
 // ack is the verb ack: this device has stored everything up to the cursor.
@@ -19,21 +19,20 @@ func (s *session) ack(f *schemas.Ack) {
 		s.conn.sendError(schemas.InvalidField("cursor", "%v.", err), 0)
 		return
 	}
-	s.tellSenders(heads)
+	s.receiptsFor(heads)
 }
 
-// tellSenders shows each sender that the message arrived, at the first of the
-// reader's devices that has it; not one whom the reader blocks. It is the live part
-// only: the durable part is the watermark, which moves before the message leaves
-// the inbox.
-func (s *session) tellSenders(heads []schemas.EntryHead) {
+// receiptsFor publishes a live receipt to the sender of each message, from the first of the user's
+// devices that has it. A sender whom the user blocks gets none. The watermark is the durable
+// receipt; it moves before the message leaves the inbox.
+func (s *session) receiptsFor(heads []schemas.EntryHead) {
 	s.server.metrics.acknowledged.Add(float64(len(heads)))
 	if len(heads) == 0 {
 		return
 	}
 	reader, err := s.server.directory.User(s.conn.ctx, s.addr.User)
 	if err != nil {
-		return // the watermark will tell
+		return // the watermark makes it good
 	}
 	now := time.Now()
 	for _, h := range heads {
@@ -41,7 +40,7 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 			continue
 		}
 		if h.GroupID != "" {
-			s.tellGroupSender(h, len(reader.Devices) > 1, now)
+			s.groupReceiptFor(h, len(reader.Devices) > 1, now)
 			continue
 		}
 		if s.recent == nil {
@@ -55,7 +54,7 @@ func (s *session) tellSenders(heads []schemas.EntryHead) {
 		s.server.streams.Bus().PublishDelivered(s.addr.User, frame)
 		sender, err := s.server.directory.User(s.conn.ctx, h.SenderID)
 		if err != nil {
-			continue // the watermark will tell
+			continue // the watermark makes it good
 		}
 		if !sender.PredatesAccount(h.MessageID) {
 			s.show(h.SenderID, sender, frame)

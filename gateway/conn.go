@@ -19,34 +19,34 @@ type conn struct {
 	address string
 	ctx     context.Context // ends with the connection
 	cancel  context.CancelFunc
-	wg      sync.WaitGroup // writer, look-ups of retries
+	wg      sync.WaitGroup // the writer and the look-ups of sends
 
-	bearer string // token of the HTTP request, or empty; of the reader, until greet is done
+	bearer string // token of the HTTP request, or empty; owned by the reader, until greet returns
 	socket socket.Socket
 
 	entry entry // owned by server.conns
 
 	mu      sync.Mutex    // guards the rest
 	outbox  [][]byte      // at most maxOutbox; more closes the connection with 4008
-	queued  int           // bytes of outbox and of what is being written, at most maxOutboxBytes; more closes it too
-	waiting *session      // its inbox waits for room; nil if it does not
+	queued  int           // bytes of outbox and of the write in progress, at most maxOutboxBytes; more closes it too
+	waiting *session      // whose inbox waits for room, or nil
 	writing bool          // a writer runs
-	pinging bool          // the writer is to ping
-	held    bool          // a few frames may wait for those that follow
-	closing bool          // nothing more is queued
-	room    chan struct{} // closed once something was written; nil while nobody waits for it
-	ending  *ending       // what the writer closes with, once the outbox is empty
+	pinging bool          // the writer shall ping
+	held    bool          // frames wait for later ones, at most maxHeld
+	closing bool          // no frame is queued any more
+	room    chan struct{} // closed after a write; nil if nothing waits for it
+	ending  *ending       // the close frame that the writer sends once the outbox is empty
 
-	// slots holds one for each send without an answer. It is full at
-	// max_outstanding_sends, and then reading waits.
+	// slots holds one for each send without an answer. Its size is max_outstanding_sends; if
+	// it is full, the reader waits.
 	slots chan struct{}
 
-	finishing sync.Mutex // held by who takes all slots; guards finished
+	finishing sync.Mutex // held by the call that takes all slots; guards finished
 	finished  bool       // all slots are taken for good
 }
 
-// run greets the client. What follows has a goroutine of its own: the stack that
-// the greeting has grown is not for an idle connection to keep.
+// run greets the client, and starts the goroutine that reads its frames. An idle connection must
+// not keep the stack that greet has grown.
 func (c *conn) run() {
 	session := c.greet()
 	c.bearer = ""
@@ -73,11 +73,11 @@ func (c *conn) finish(endSession func()) {
 	c.server.conns.remove(c)
 }
 
-// hangUp ends the socket, once nothing is read any more: the writer, the close
-// handshake, if it is under way, and TCP.
+// hangUp ends the socket after the last read: the writer, the close handshake if one has begun,
+// and TCP.
 func (c *conn) hangUp() {
 	c.mu.Lock()
-	c.closing = true // so that no writer starts any more
+	c.closing = true // no writer starts after this
 	c.mu.Unlock()
 	c.cancel()
 	c.wg.Wait()
@@ -86,7 +86,7 @@ func (c *conn) hangUp() {
 	c.socket.Release()
 }
 
-// readFrames hands frame after frame to the session.
+// readFrames hands each frame to the session.
 func (c *conn) readFrames(session *session) {
 	for {
 		data, ok := c.read()
@@ -97,8 +97,8 @@ func (c *conn) readFrames(session *session) {
 	}
 }
 
-// read returns the next text frame; false once the connection is over. A binary frame is
-// answered as a bad one.
+// read returns the next text frame, or false if the connection ended. It answers a binary frame
+// with an error.
 func (c *conn) read() ([]byte, bool) {
 	for {
 		data, text, ok := c.readFrame()
@@ -109,8 +109,8 @@ func (c *conn) read() ([]byte, bool) {
 	}
 }
 
-// readFrame returns the next frame, no sooner than the limit allows, and whether it is
-// text; not ok once the connection is over.
+// readFrame returns the next frame, no sooner than the limit allows, and whether it is text. It
+// is not ok if the connection ended.
 func (c *conn) readFrame() (data []byte, text, ok bool) {
 	kind, data, err := c.socket.Read(c.ctx)
 	if err != nil {
@@ -124,13 +124,13 @@ func (c *conn) readFrame() (data []byte, text, ok bool) {
 }
 
 func errBinary() *schemas.Error {
-	return schemas.Errorf(schemas.CodeBadFrame, "Frames are text, this one is binary.")
+	return schemas.Errorf(schemas.CodeBadFrame, "Frames are text; this one is binary.")
 }
 
-// noteEnd counts how the client went, and answers its close frame.
+// noteEnd counts how the connection ended, and answers the close frame of the client.
 func (c *conn) noteEnd(err error) {
 	if c.ctx.Err() != nil {
-		return // closed by this side, and counted there
+		return // this side closed it, and counted it
 	}
 	var closed socket.ClosedError
 	var refused socket.RefusedError
@@ -149,17 +149,17 @@ func (c *conn) noteEnd(err error) {
 	c.server.metrics.closed.WithLabelValues(reason).Inc()
 }
 
-// errHungUp means that a connection ended before something could begin for it.
+// errHungUp reports that a connection ended before a look-up could begin.
 var errHungUp = errors.New("the connection ended")
 
-// causes says whether the end of the connection is why something failed. That is no fault
-// of the server.
+// causes reports whether something failed because the connection ended. That is not a fault of
+// the server.
 func (c *conn) causes(err error) bool {
 	return errors.Is(err, errHungUp) || c.ctx.Err() != nil && errors.Is(err, context.Canceled)
 }
 
-// answerClose answers the client's close frame after the answers to its sends, for which
-// it waits for at most socket.CloseTimeout.
+// answerClose answers the client's close frame, after it waited for the answers to the client's
+// sends for at most socket.CloseTimeout.
 func (c *conn) answerClose(code ws.StatusCode) {
 	ctx, cancel := context.WithTimeout(c.ctx, socket.CloseTimeout)
 	defer cancel()

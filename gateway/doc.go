@@ -1,59 +1,47 @@
-// Package gateway is the part of Roost that clients connect to. It serves WebSockets and HTTP,
-// and reads and writes the streams of package streams. All that must survive is in the streams:
-// if a gateway dies, its clients lose their connections, and no accepted message is lost. The
-// package knows no database.
+// Package gateway serves WebSockets: it accepts connections, runs the session of each device, and
+// passes frames to and from package streams. It knows no database. A gateway that dies loses
+// connections, and no message.
 //
-// # Use
-//
-// [New] makes a [Server]. Start starts it, and may be called once. After that the handler serves
-// requests on the goroutines of net/http. At the end the caller closes the listener and then
-// calls Drain, which returns after all goroutines of the Server have ended.
+// Its parts: [roost/gateway/auth] verifies tokens and passwords, [roost/gateway/origin] finds
+// clients behind proxies and checks the origins of web pages, [roost/gateway/socket] speaks
+// RFC 6455, [roost/gateway/api] serves HTTP, [roost/gateway/presence] watches who is online,
+// [roost/gateway/wakeups] wakes the members of channels, and [roost/gateway/pages] has what these
+// pull.
 //
 // # Goroutines
 //
-// A [Server] runs one goroutine for each of these tasks until Drain:
+// A [Server] runs one goroutine each for: the lease (server.go), silent connections (sweep.go),
+// the last activity of devices (active.go), read marks (reads.go), the retry queue
+// (retry_queue.go), the log of refused sends (refusals.go), presence, and wake-ups.
 //
-//   - close connections that are silent for too long (server.go),
-//   - write daily that connected devices are in use (active.go),
-//   - renew the lease of the gateway (server.go),
-//   - write the read marks that connections collected (reads.go),
-//   - retry clean-up that failed at the end of a session or a hello (later.go),
-//   - log refused sends, one line a second (refusals.go),
-//   - show changes of presence (package presence),
-//   - send wake_up to members of channels.
+// A connection runs one goroutine that greets the client (hello.go). After that, one reads frames
+// and calls their verbs in order (session.go). One writes while frames are queued (outbox.go). An
+// idle connection has only the reader. A send that needs a look-up after its commit has a
+// goroutine for that (send.go). Commits end on goroutines of package streams, which only queue
+// frames. In single-process mode live frames arrive on the goroutine that publishes them.
 //
-// The first two end with the connections, and the others after them. So the end of each session
-// is on record before the gateway gives up its lease.
-//
-// A connection runs one goroutine at a time that reads: first the greeter, which reads hello, and
-// then the reader, which handles each frame in order (conn.go, session.go). A writer runs only
-// while frames are queued. An idle connection has only the reader. A send that must look up
-// records, for example a retry, does so in a goroutine of its own (send.go). Outcomes of commits,
-// live messages and notices of removed devices arrive on goroutines of package streams. Their
-// handlers queue frames and do not block. A connection waits for its goroutines before it ends,
-// and Drain waits for all connections.
+// Each connection waits for its goroutines before it ends. [Server.Drain] waits for all
+// connections, and then for the other goroutines.
 //
 // # Failure
 //
-// A frame that is wrong gets an error frame, and the connection goes on, unless the table below
-// has a code for it. If NATS does not answer, the error is unavailable, and the client retries.
-//
-// The queue of frames for a connection is bounded in frames and in bytes (conn.go). While much of
-// it is unwritten, the inbox delivers nothing more. If the queue exceeds its bound, or if a write
-// takes too long, the server closes the connection.
+// The outbox of a connection is bounded in frames and bytes (outbox.go). An inbox pauses while
+// much is unwritten. A client that does not read is closed with 4008, and its entries stay in the
+// inbox. While NATS is down, frames are answered with unavailable and connections stay open;
+// session clean-up waits in the retry queue. If the gateway cannot renew its lease, other gateways
+// show its users as offline.
 //
 // # The way of a frame
 //
-//	socket/         reads the frame, at most 16 KiB, no faster than the limit on frames; the bytes
-//	                are valid until the next frame
-//	conn.go         passes text to the session, and refuses binary frames
-//	session.go      decodes the frame and finds its verb in the dispatch table
-//	send.go         send_message: commits the send record and the copies, then message_received
+//	socket/         reads it, bounded, no faster than the limit on frames; its bytes are valid
+//	                until the next frame
+//	conn.go         hands text on, and refuses binary frames
+//	session.go      decodes it and finds its verb in the dispatch table
+//	send.go         send_message, update_message: the send record, then the copies, then the answer
 //	acknowledge.go  message_delivered and ack: the inbox removes entries, the sender gets a receipt
-//	read.go         message_read: advances the watermark; the sender and the reader's other
-//	                devices get a frame
+//	read.go         message_read: the watermark moves, the sender and the user's devices get a frame
 //	typing.go       typing: the receiver's devices get a frame
-//	presence.go     presence_subscribe: sets the users that the connection watches
+//	presence.go     presence_subscribe: the users that the connection watches
 //
 // # Close codes
 //

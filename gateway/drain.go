@@ -34,8 +34,8 @@ func (s *Server) Drain(ctx context.Context) {
 		s.endRest()
 	}
 	s.rest.Wait()
-	if s.noErasure != nil {
-		s.noErasure()
+	if s.stopErasures != nil {
+		s.stopErasures()
 	}
 	if s.consumers != nil {
 		s.consumers.Close()

@@ -10,15 +10,14 @@ import (
 	"roost/streams"
 )
 
-// groupAge is how old the members may be by which receipts and typing are shown.
+// groupAge is how old the members of a group may be for receipts and typing.
 const groupAge = time.Minute
 
-// groupUpdate is how an entry begins that tells of a change of a group.
+// groupUpdate is the beginning of an entry that reports a change of a group.
 var groupUpdate = []byte(`{"type":"` + schemas.TypeGroupUpdate + `"`)
 
-// heardOf has nobody be shown anything by the state of a group before a change that one
-// of its members is shown here.
-func (s *Server) heardOf(entry []byte) {
+// noteGroupUpdate evicts the cached state of a group from before a change that a member is shown.
+func (s *Server) noteGroupUpdate(entry []byte) {
 	if f, err := schemas.DecodeServerFrame(entry); err == nil {
 		if u, ok := f.(*schemas.GroupUpdate); ok {
 			s.streams.Groups().Heard(u.GroupID, u.MessageID)
@@ -26,11 +25,10 @@ func (s *Server) heardOf(entry []byte) {
 	}
 }
 
-// memberGroup is a group of which this person is a member, by what was read lately:
-// somebody who was removed may be let in for so long, and one who was added is not
-// kept out.
+// memberGroup returns a group that the user is a member of, from a recent read. A user who was
+// removed may pass for groupAge; a user who was added passes at once.
 func (s *session) memberGroup(ctx context.Context, id schemas.GroupID) (*schemas.Group, *schemas.Error) {
-	for _, age := range []time.Duration{groupAge, time.Second} { // at most one read a second for who is none
+	for _, age := range []time.Duration{groupAge, time.Second} { // at most one read a second for users who are not members
 		group, err := s.server.streams.Groups().Recent(ctx, id, age)
 		if err != nil {
 			if errors.Is(err, streams.ErrNoGroup) {
@@ -45,15 +43,15 @@ func (s *session) memberGroup(ctx context.Context, id schemas.GroupID) (*schemas
 	return nil, api.NotAMember()
 }
 
-// tellGroupSender shows the sender of a message to a group that this person has it:
-// once, and in small groups alone.
-func (s *session) tellGroupSender(h schemas.EntryHead, several bool, now time.Time) {
+// groupReceiptFor publishes a live receipt to the sender of a message to a small group, once for
+// each user.
+func (s *session) groupReceiptFor(h schemas.EntryHead, several bool, now time.Time) {
 	group, err := s.server.streams.Groups().Recent(s.conn.ctx, h.GroupID, groupAge)
 	if err != nil || !group.ShowsReceipts() {
-		return // the watermark will tell
+		return // the watermark makes it good
 	}
 	if _, ok := group.Member(h.SenderID); !ok && group.Changed > h.MessageID {
-		return // they left since
+		return // the sender left since
 	}
 	if several && !s.server.receipts.first(s.addr.User, h.MessageID) {
 		return
@@ -65,11 +63,11 @@ func (s *session) tellGroupSender(h schemas.EntryHead, several bool, now time.Ti
 	}
 }
 
-// groupRead is message_read in a group. The watermark needs no sender; the live frame
-// goes to the one who is named, or whose message is in flight.
+// groupRead is message_read in a group. The watermark needs no sender. The live frame goes to the
+// sender that the frame names, or whose message is in flight.
 func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error {
 	if s.server.streams.Clock().InFuture(f.MessageID) {
-		return schemas.InvalidField("message_id", "is of the future; no message has it yet.")
+		return schemas.InvalidField("message_id", "is in the future; no message has this id yet.")
 	}
 	group, e := s.memberGroup(ctx, f.GroupID)
 	if e != nil {
@@ -86,7 +84,7 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 		return cannotTell(err)
 	}
 	if !news {
-		return nil // told a moment ago
+		return nil // published a moment ago
 	}
 	if shows {
 		if s.server.showsReceipts(group) {
@@ -110,7 +108,7 @@ func (s *session) groupRead(ctx context.Context, f *schemas.Read) *schemas.Error
 	return nil
 }
 
-// groupTyping shows the other members of a small group that this person types.
+// groupTyping publishes typing to the other members of a small group.
 func (s *session) groupTyping(ctx context.Context, id schemas.GroupID) *schemas.Error {
 	group, e := s.memberGroup(ctx, id)
 	if e != nil {

@@ -10,7 +10,7 @@ import (
 	"roost/streams/subject"
 )
 
-// greet waits for hello and answers it; nil where the connection is over.
+// greet waits for hello and answers it. It returns nil if the connection ends.
 func (c *conn) greet() *session {
 	left, since := c.server.opts.HelloTimeout, time.Now()
 	timeout := time.AfterFunc(left, func() {
@@ -28,7 +28,7 @@ func (c *conn) greet() *session {
 		frame, _, e := schemas.DecodeClientFrame(data)
 		if e != nil && schemas.IsHello(data) {
 			c.sendError(e, 0)
-			continue // it may be corrected
+			continue // the client may correct it
 		}
 		if e != nil {
 			return c.noHello(e)
@@ -52,18 +52,18 @@ func (c *conn) greet() *session {
 			return nil
 		}
 		since = time.Now()
-		timeout.Reset(left) // another hello may follow, in the time that is left of the client's
+		timeout.Reset(left) // the client may send another hello in the remaining time
 	}
 }
 
-// noHello ends a connection whose first frame was another.
+// noHello ends a connection whose first frame is not hello.
 func (c *conn) noHello(e *schemas.Error) *session {
 	c.sendError(e, 0)
 	c.close(schemas.CloseProtocolError, "the first frame is hello")
 	return nil
 }
 
-// closeCodeFor is how a failed hello ends the connection; 0 leaves it open.
+// closeCodeFor returns the close code after a failed hello; 0 leaves the connection open.
 func closeCodeFor(code schemas.Code) schemas.CloseCode {
 	switch code {
 	case schemas.CodeUnauthenticated:
@@ -75,14 +75,14 @@ func closeCodeFor(code schemas.Code) schemas.CloseCode {
 	case schemas.CodeRateLimited:
 		return schemas.CloseRateLimited
 	case schemas.CodeUnavailable, schemas.CodeInternal:
-		return schemas.CloseRestarting // which clients answer by trying again
+		return schemas.CloseRestarting // after which clients reconnect
 	}
 	return 0
 }
 
-// begin makes a session of a connection, or says why not.
+// begin starts the session of a connection, or returns why it cannot.
 func (c *conn) begin(hello *schemas.Hello) (*session, error) {
-	// Not of c.ctx: a context that ever had another below it stays larger.
+	// Not derived from c.ctx: a context that ever had a child stays larger.
 	ctx, cancel := context.WithTimeout(c.server.ctx, endTimeout)
 	defer cancel()
 	user, err := c.authenticate(ctx, hello)
@@ -93,7 +93,7 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 		return nil, &schemas.Error{Code: schemas.CodeRateLimited, RetryAfterMS: 10_000,
 			Message: "You have too many connections; close some."}
 	}
-	if err := cursor.Check(hello.ResumeAfter); err != nil { // before anything is registered, or taken over
+	if err := cursor.Check(hello.ResumeAfter); err != nil { // before a device is registered or taken over
 		return nil, schemas.InvalidField("resume_after", "%v.", err)
 	}
 	device, err := c.server.device(ctx, user, hello)
@@ -104,7 +104,7 @@ func (c *conn) begin(hello *schemas.Hello) (*session, error) {
 	s.unknown = hello.DeviceID == ""
 	s.record = schemas.Session{Gateway: c.server.opts.Name, ConnectedAt: schemas.Now(), ReceiptsFrom: device.LastActive}
 	if err := s.open(ctx, device, hello); err != nil {
-		if s.record.SessionID != "" { // the device's record is not of an older connection any more
+		if s.record.SessionID != "" { // the record of the device names this session, so the older connection must end
 			s.server.streams.Bus().PublishReplaced(s.addr, s.record.SessionID)
 		}
 		s.end()
@@ -128,14 +128,14 @@ func (c *conn) authenticate(ctx context.Context, hello *schemas.Hello) (schemas.
 	return user, nil
 }
 
-// open takes the device over from older connections, subscribes, says welcome and
-// lets the inbox go. Where it fails, end has to follow.
+// open takes the device over from older connections, subscribes, sends welcome and starts the
+// inbox. After an error the caller calls end.
 func (s *session) open(ctx context.Context, device schemas.Device, hello *schemas.Hello) error {
 	last, _, err := s.server.streams.SendLog().Last(ctx, s.addr)
 	if err != nil {
 		return schemas.Unavailable(err)
 	}
-	s.server.streams.Clock().Observe(last.MessageID) // perhaps made by a clock that is ahead of this one's
+	s.server.streams.Clock().Observe(last.MessageID) // the clock that made it may be ahead of this one
 	s.sender = newSender(s, device, last.Newest())
 	_, s.rev, err = s.server.streams.Presence().Begin(ctx, s.addr, &s.record)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	if err := s.conn.ctx.Err(); err != nil { // the client is gone, or the server restarts
 		return schemas.Unavailable(err)
 	}
-	if device.Unclaimed { // last, for the device stays from here on: what waited is in its inbox alone
+	if device.Unclaimed { // last, because the device stays from here on: its inbox alone has the waiting entries
 		s.unknown = false
 		if err := s.server.streams.Claim(ctx, s.addr); err != nil {
 			return schemas.Unavailable(err)
@@ -177,7 +177,7 @@ func (s *session) open(ctx context.Context, device schemas.Device, hello *schema
 	return nil
 }
 
-// welcome says so, and then what came since the subscription.
+// welcome sends welcome, and then the frames that arrived since the subscription.
 func (s *session) welcome(f *schemas.Welcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,7 +201,7 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 		return schemas.Device{}, schemas.Unavailable(err)
 	}
 	device, ok := person.Device(hello.DeviceID)
-	if !ok { // registered a moment ago on another gateway, removed, or never theirs
+	if !ok { // registered a moment ago at another gateway, removed, or another user's
 		fresh, err := s.directory.Fresh(ctx, u)
 		if err != nil {
 			return device, schemas.Unavailable(err)
@@ -230,7 +230,7 @@ func (s *Server) device(ctx context.Context, u schemas.UserID, hello *schemas.He
 	return device, nil
 }
 
-// notYours tells a removed device from one of another user.
+// notYours distinguishes a removed device from one of another user.
 func notYours(p *directory.Registration, id schemas.DeviceID) error {
 	if p.Revoked(id) {
 		return errRemoved()

@@ -13,23 +13,23 @@ const (
 	quiet = 4 << 20
 )
 
-// wave notices that the process allocated much, for clients that connected or for frames
-// that waited for them, and that this is over. Most of it is garbage then, and with idle
-// connections nothing would make the runtime collect it and give it back.
+// wave notices the end of a burst of allocations, for clients that connected or for frames that
+// waited for them. Most of it is garbage then. With idle connections nothing else would make the
+// runtime collect it and return it to the operating system.
 type wave struct {
-	settled uint64 // bytes ever allocated, when memory was given back last
-	seen    uint64 // the same at the last look
+	returned uint64 // bytes ever allocated, when memory was returned last
+	seen     uint64 // the same at the last look
 }
 
-// over says whether a wave has ended. allocated counts the bytes that the process ever
-// allocated; it is asked once a second.
+// over reports whether a wave has ended. allocated is the bytes that the process ever allocated. The
+// caller asks once a second.
 func (w *wave) over(allocated uint64) bool {
-	since, lately := allocated-w.settled, allocated-w.seen
+	since, lately := allocated-w.returned, allocated-w.seen
 	w.seen = allocated
 	if since < minWave || lately > min(since/100, quiet) {
 		return false
 	}
-	w.settled = allocated
+	w.returned = allocated
 	return true
 }
 
@@ -40,8 +40,7 @@ func allocated() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// giveBack collects twice, for what has a finalizer or stands in a pool goes only
-// at the second time.
+// giveBack collects twice, because the first collection keeps objects with finalizers and in pools.
 func giveBack() {
 	runtime.GC()
 	debug.FreeOSMemory()

@@ -8,7 +8,7 @@ import (
 	"roost/schemas"
 )
 
-// metrics of one gateway. Every drop and refusal is among them.
+// metrics are those of one gateway. They count every drop and refusal.
 type metrics struct {
 	opened, delivered, accepted, acknowledged, retries, unavailable prometheus.Counter
 	frames, errors, closed, refused, typingDropped                  *prometheus.CounterVec
@@ -47,15 +47,15 @@ func newMetrics(r prometheus.Registerer, s *Server, consumers entries, removal r
 	}
 	m := &metrics{
 		opened:         counter("connections_opened_total", "WebSockets accepted."),
-		delivered:      counter("messages_delivered_total", "Inbox entries sent to devices, repeats included."),
+		delivered:      counter("messages_delivered_total", "Inbox entries sent to devices, including redelivered ones."),
 		accepted:       counter("messages_accepted_total", "Sends that were answered with message_received."),
 		acknowledged:   counter("messages_acknowledged_total", "Inbox entries that devices acknowledged."),
 		retries:        counter("sends_repeated_total", "Sends that were on record already."),
 		unavailable:    counter("sends_unavailable_total", "Sends that were not stored in time."),
 		readsWritten:   counter("reads_written_total", "Watermarks written for message_read; a burst is one."),
-		wakeUps:        counter("wake_ups_total", "Frames that told a device that a channel has something new."),
-		deactivated:    counter("devices_deactivated_total", "Devices that were removed because nobody used them and their inbox was full."),
-		copiesSkipped:  counter("copies_skipped_total", "Copies of messages to groups for people without a device whose inbox is full."),
+		wakeUps:        counter("wake_ups_total", "Frames that told a device that a channel has new messages."),
+		deactivated:    counter("devices_deactivated_total", "Devices that were removed because their inbox was full and nobody used them."),
+		copiesSkipped:  counter("copies_skipped_total", "Copies of messages to groups for users without a device whose inbox is full."),
 		originsRefused: counter("origins_refused_total", "Requests of web pages whose origin is not allowed."),
 		abandoned:      counter("requests_abandoned_total", "HTTP requests whose client went away before the answer."),
 		channelPages:   vector("channel_pages_total", "Pages of channels, by where they came from.", "from"),
@@ -63,7 +63,7 @@ func newMetrics(r prometheus.Registerer, s *Server, consumers entries, removal r
 		errors:         vector("errors_total", "Errors told to clients, by code.", "code"),
 		closed:         vector("connections_closed_total", "WebSockets that ended, by close code or cause.", "reason"),
 		refused:        vector("connections_refused_total", "Upgrades that failed, by cause.", "reason"),
-		typingDropped:  vector("typing_dropped_total", "Typing notices that went nowhere, by cause.", "reason"),
+		typingDropped:  vector("typing_dropped_total", "Typing notices that were dropped, by cause.", "reason"),
 		tokensRefused:  vector("tokens_refused_total", "Tokens that were refused, by reason.", "reason"),
 		acceptSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "roost_gateway_accept_seconds", Help: "Time from send_message to message_received.",
@@ -71,7 +71,7 @@ func newMetrics(r prometheus.Registerer, s *Server, consumers entries, removal r
 		}),
 	}
 	m.heartbeats = m.frames.WithLabelValues(string(schemas.TypeHeartbeat))
-	m.watched = prometheus.NewGauge(prometheus.GaugeOpts{Name: "roost_gateway_presence_watched", Help: "People whose presence connections look at."})
+	m.watched = prometheus.NewGauge(prometheus.GaugeOpts{Name: "roost_gateway_presence_watched", Help: "Users whose presence connections watch."})
 	r.MustRegister(m.acceptSeconds, m.watched,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roost_gateway_connections", Help: "Open WebSockets."},
 			func() float64 { return float64(s.conns.count()) }),

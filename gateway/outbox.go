@@ -9,24 +9,23 @@ import (
 	"roost/schemas"
 )
 
-// maxOutbox bounds the frames that wait to be written. Messages among them are
-// bounded by max_in_flight, and all whom the client looks at may go offline at once;
-// beyond, the client does not read.
+// maxOutbox bounds the queued frames. max_in_flight bounds the messages among them, and all users
+// that the client watches may go offline at once. With more frames, the client does not read.
 const maxOutbox = 2*schemas.MaxInFlight + 2*schemas.MaxPresenceUsers
 
 const (
-	// maxOutboxBytes bounds the same in bytes, what is being written included.
+	// maxOutboxBytes bounds the queued bytes, including the write in progress.
 	maxOutboxBytes = 2 << 20
-	// maxUnwritten is how many bytes of them an inbox may leave to be written before it waits,
-	// and the others that have much to send.
+	// maxUnwritten is how many queued bytes an inbox leaves before it pauses. Others that
+	// queue many frames also pause.
 	maxUnwritten = 128 << 10
 )
 
 // sendFrame queues a frame.
 func (c *conn) sendFrame(f schemas.ServerFrame) { c.send(schemas.EncodeFrame(f)) }
 
-// sendError queues an error frame. An internal error is logged here, and only
-// here.
+// sendError queues an error frame, and counts it. It is the only place that logs an internal error
+// of a frame.
 func (c *conn) sendError(e *schemas.Error, n schemas.ClientMessageID) {
 	if e.Code == schemas.CodeInternal {
 		c.server.log.Error("a frame failed", "error", e)
@@ -35,9 +34,9 @@ func (c *conn) sendError(e *schemas.Error, n schemas.ClientMessageID) {
 	c.sendFrame(&schemas.ErrorFrame{Code: e.Code, Message: e.Message, MessageIDByClient: n, RetryAfterMS: e.RetryAfterMS})
 }
 
-// send queues a frame, and starts the writer where none runs. It never blocks:
-// a client that does not read is closed once the outbox is full. False where the
-// connection is over.
+// send queues a frame, and starts the writer if none runs. It never blocks: it closes the
+// connection of a client that does not read once the outbox is full. It returns false if the
+// connection ended.
 func (c *conn) send(frame []byte) bool {
 	c.mu.Lock()
 	if c.closing {
@@ -59,7 +58,7 @@ func (c *conn) send(frame []byte) bool {
 	return true
 }
 
-// roomFor says whether a session's inbox may deliver. If not, the inbox goes on once there
+// roomFor reports whether a session's inbox may deliver. If not, wrote resumes the inbox when there
 // is room.
 func (c *conn) roomFor(s *session) bool {
 	c.mu.Lock()
@@ -71,8 +70,8 @@ func (c *conn) roomFor(s *session) bool {
 	return false
 }
 
-// waitForRoom returns once few frames wait to be written; false where the
-// connection is over. It is for who has many to queue.
+// waitForRoom returns when few frames are queued, or false if the connection ended. A caller with
+// many frames uses it.
 func (c *conn) waitForRoom() bool {
 	for {
 		c.mu.Lock()
@@ -93,17 +92,17 @@ func (c *conn) waitForRoom() bool {
 	}
 }
 
-// maxHeld is how many frames wait at most while the connection holds them.
+// maxHeld is how many frames hold delays at most.
 const maxHeld = 16
 
-// hold lets what is sent from now on wait until unhold, so that it goes out in
-// one write.
+// hold delays the frames that are queued from now on until unhold, so that one write sends them.
 func (c *conn) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held = true
 }
 
+// unhold ends hold.
 func (c *conn) unhold() {
 	c.mu.Lock()
 	c.held = false
@@ -126,7 +125,7 @@ func (c *conn) write() {
 			c.writing = false
 			c.mu.Unlock()
 			if end != nil {
-				_ = c.socket.Close(ws.StatusCode(end.code), end.reason) // or lost, which the reader notices
+				_ = c.socket.Close(ws.StatusCode(end.code), end.reason) // if the connection is lost, the reader notices
 			}
 			return
 		}
@@ -143,7 +142,7 @@ func (c *conn) write() {
 	}
 }
 
-// wrote makes room for those that wait for it.
+// wrote resumes those that wait for room.
 func (c *conn) wrote(size int) {
 	c.mu.Lock()
 	c.queued -= size
@@ -161,7 +160,7 @@ func (c *conn) wrote(size int) {
 	}
 }
 
-// ping has the writer ask the client for a sign of life.
+// ping has the writer send a ping.
 func (c *conn) ping() {
 	c.mu.Lock()
 	start := false
@@ -175,7 +174,7 @@ func (c *conn) ping() {
 	}
 }
 
-// stopWriting ends a connection that cannot be written to. The reader notices.
+// stopWriting ends a connection after a write failed. The reader notices.
 func (c *conn) stopWriting(err error) {
 	c.mu.Lock()
 	first := !c.closing
@@ -192,16 +191,16 @@ func (c *conn) stopWriting(err error) {
 	c.socket.CloseTCP()
 }
 
-// close ends the connection with a code, after the frames that wait. It does
-// not block and may be called repeatedly; the first call counts.
+// close ends the connection with a code, after the queued frames. It does not block and may be
+// called repeatedly; the first call counts.
 func (c *conn) close(code schemas.CloseCode, reason string) {
 	if c.endWith(&ending{code, reason}) {
 		c.server.metrics.closed.WithLabelValues(closeLabel(code)).Inc()
 	}
 }
 
-// endWith has the writer close the connection, after the frames that wait; false if the
-// connection ends already.
+// endWith has the writer close the connection after the queued frames. It returns false if the
+// connection is ending already.
 func (c *conn) endWith(e *ending) bool {
 	c.mu.Lock()
 	if c.closing {
@@ -218,13 +217,13 @@ func (c *conn) endWith(e *ending) bool {
 	return true
 }
 
-// ending is how a connection shall be closed.
+// ending is the close frame of a connection.
 type ending struct {
 	code   schemas.CloseCode
 	reason string
 }
 
-// startWriting says whether the caller has to start the writer.
+// startWriting reports whether the caller has to start the writer. The caller holds mu.
 func (c *conn) startWriting() bool {
 	if c.writing {
 		return false

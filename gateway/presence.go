@@ -10,13 +10,12 @@ import (
 )
 
 const (
-	// subscribesPerSecond is how often a session may change its list, after a burst
-	// of as many as maxSubscribes; more are read later. The longest list takes 5 frames,
-	// twice as many where each byte of an id needs an escape.
+	// subscribesPerSecond is how often a session may change its list, after a burst of
+	// maxSubscribes; the server reads more frames later. The longest list takes 5 frames, or
+	// twice as many if each byte of an id needs an escape.
 	subscribesPerSecond = 1
 	maxSubscribes       = 10
-	// presenceBurst is how many presence frames are queued before there is room for
-	// the next ones.
+	// presenceBurst is how many presence frames are queued at a time, when there is room.
 	presenceBurst = 64
 )
 

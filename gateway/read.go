@@ -8,9 +8,9 @@ import (
 	"roost/streams/subject"
 )
 
-// messageRead is the verb message_read: the person has read that message and all
-// before it in the chat. Their other devices hear, and the sender does, unless one
-// of the two has read receipts off or the reader blocks the sender.
+// messageRead is the verb message_read: the user has read that message and all earlier ones in the
+// chat. The user's other devices get a frame, and the sender too, unless one of the two has read
+// receipts off or the user blocks the sender.
 func (s *session) messageRead(f *schemas.Read) {
 	ctx, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout)
 	defer cancel()
@@ -20,7 +20,7 @@ func (s *session) messageRead(f *schemas.Read) {
 	} else {
 		var sender schemas.UserID
 		if sender, e = s.senderOf(f); e == nil {
-			e = s.tellRead(ctx, sender, f.MessageID)
+			e = s.directRead(ctx, sender, f.MessageID)
 		}
 	}
 	if e != nil {
@@ -28,11 +28,11 @@ func (s *session) messageRead(f *schemas.Read) {
 	}
 }
 
-// senderOf is who sent the message: as the frame says, or as this connection knows
-// from having had it. The server keeps no acknowledged message that it could ask.
+// senderOf returns the sender of a message: the frame names it, or this connection delivered the
+// message recently. The server keeps no acknowledged messages.
 func (s *session) senderOf(f *schemas.Read) (schemas.UserID, *schemas.Error) {
 	if s.server.streams.Clock().InFuture(f.MessageID) {
-		return "", schemas.InvalidField("message_id", "is of the future; no message has it yet.")
+		return "", schemas.InvalidField("message_id", "is in the future; no message has this id yet.")
 	}
 	if f.SenderID != "" {
 		return f.SenderID, nil
@@ -45,13 +45,13 @@ func (s *session) senderOf(f *schemas.Read) (schemas.UserID, *schemas.Error) {
 			return sender, nil
 		}
 	}
-	return "", schemas.InvalidField("sender_id", "is missing, and this connection did not have that message lately; say who sent it.")
+	return "", schemas.InvalidField("sender_id", "is missing, and this connection did not deliver that message recently. Name the sender.")
 }
 
-// tellRead notes what was read, and shows it to whom it concerns.
-func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schemas.MessageID) *schemas.Error {
+// directRead records how far the user has read a chat of two, and publishes it.
+func (s *session) directRead(ctx context.Context, sender schemas.UserID, id schemas.MessageID) *schemas.Error {
 	if sender == s.addr.User {
-		return nil // one's own messages are read
+		return nil // own messages count as read
 	}
 	me, err := s.server.directory.User(ctx, s.addr.User)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 		return cannotTell(err)
 	}
 	if !news {
-		return nil // told a moment ago
+		return nil // published a moment ago
 	}
 	if shows {
 		s.server.streams.Bus().PublishRead(s.addr.User, frame)
@@ -83,7 +83,7 @@ func (s *session) tellRead(ctx context.Context, sender schemas.UserID, id schema
 	return nil
 }
 
-// show sends a frame to all connected devices of a person but this one.
+// show publishes a frame to all connected devices of a user except this one.
 func (s *session) show(u schemas.UserID, person *directory.User, frame []byte) {
 	for _, d := range person.Devices {
 		if a := (subject.Address{User: u, Device: d.DeviceID}); a != s.addr {
@@ -92,8 +92,8 @@ func (s *session) show(u schemas.UserID, person *directory.User, frame []byte) {
 	}
 }
 
-// cannotTell is about a frame that only passes something on.
+// cannotTell is the answer to a frame that could not be passed on.
 func cannotTell(err error) *schemas.Error {
 	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
-		Message: "A part of the server does not answer. Send the frame again later."}
+		Message: "A part of the server does not answer. Retry the frame later."}
 }

@@ -13,21 +13,20 @@ import (
 )
 
 const (
-	// readsEvery is how long a read waits at most before its watermark is written:
-	// who scrolls reads many messages, and the last says it all.
+	// readsEvery is after what time a read mark is written at the latest. A user who scrolls
+	// reads many messages, and the last mark is enough.
 	readsEvery = time.Second
-	// maxReads bounds the senders whose messages one reader has read and that are
-	// not written yet; the reader's next frame waits then.
+	// maxReads bounds the chats of one reader whose marks are not written yet. With more, the
+	// reader's next frame waits.
 	maxReads = 256
-	// maxReadWriters bounds the writes under way.
+	// maxReadWriters bounds the writes at a time.
 	maxReadWriters = 16
 	readTimeout    = 5 * time.Second
 )
 
-// reads writes how far people have read: for their own devices, and where they show it
-// for the sender. What it holds is written within every,
-// and in any case before the session that said so has ended; a write that failed is
-// tried again.
+// reads writes how far users have read: for their own devices, and for the sender if the user shows
+// it. It writes each mark within every, and at the latest before the session that set it has
+// ended. It retries a write that failed.
 type reads struct {
 	streams *streams.Conn
 	log     *slog.Logger
@@ -38,23 +37,23 @@ type reads struct {
 	readers map[schemas.UserID]*readerMarks
 }
 
-// readerMarks are one reader's.
+// readerMarks are the marks of one reader that are not written yet.
 type readerMarks struct {
 	upTo    map[schemas.Participant]waitingMark // by sender or group, guarded by reads.mu
-	writing chan struct{}                       // 1 long; holds one while somebody writes, others wait for it to end
+	writing chan struct{}                       // size 1; holds one during a write, and other writers wait
 }
 
-// readMark says that somebody has read a chat up to a message, and whether they show it.
+// readMark is how far a user has read a chat, and whether they show it.
 type readMark struct {
 	id    schemas.MessageID
 	shows bool
 }
 
-// waitingMark is what waits to be written of a chat: how far it was read, and how far
-// the reader shows that, which may be less, or empty.
+// waitingMark is a mark that is not written yet: how far a chat was read, and how far the reader
+// shows that, which may be less, or empty.
 type waitingMark struct{ read, shown schemas.MessageID }
 
-// merge is the larger of each.
+// merge returns the larger of each.
 func (m waitingMark) merge(o waitingMark) waitingMark {
 	return waitingMark{max(m.read, o.read), max(m.shown, o.shown)}
 }
@@ -64,8 +63,8 @@ func newReads(o *Options, written prometheus.Counter) *reads {
 		readers: make(map[schemas.UserID]*readerMarks)}
 }
 
-// add notes that reader has read the messages of a sender, or a group, up to a mark. It is no news
-// where that waits to be written already, or a later one.
+// add notes that reader has read the messages of a sender, or of a group, up to a mark. It is no
+// news if the same mark or a later one waits already.
 func (r *reads) add(ctx context.Context, of schemas.Participant, reader schemas.UserID, mark readMark) (news bool, err error) {
 	if r.full(reader) {
 		if err := r.flush(ctx, reader); err != nil {
@@ -95,7 +94,7 @@ func (r *reads) full(reader schemas.UserID) bool {
 	return m != nil && len(m.upTo) >= maxReads
 }
 
-// flush returns once all that was noted of a reader before is durable.
+// flush returns when all marks that a reader set before are durable.
 func (r *reads) flush(ctx context.Context, reader schemas.UserID) error {
 	r.mu.Lock()
 	m := r.readers[reader]
@@ -123,8 +122,7 @@ func (r *reads) flush(ctx context.Context, reader schemas.UserID) error {
 	}
 }
 
-// take removes one mark to be written; false where there is none, and then the
-// reader is forgotten.
+// take removes one mark to write. It returns false if there is none, and then forgets the reader.
 func (r *reads) take(reader schemas.UserID, m *readerMarks) (of schemas.Participant, mark waitingMark, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,7 +136,7 @@ func (r *reads) take(reader schemas.UserID, m *readerMarks) (of schemas.Particip
 	return schemas.Participant{}, waitingMark{}, false
 }
 
-// write makes a mark durable. What was read was delivered.
+// write makes a mark durable. A message that was read was delivered.
 func (r *reads) write(ctx context.Context, of schemas.Participant, reader schemas.UserID, mark waitingMark) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -161,7 +159,7 @@ func (r *reads) write(ctx context.Context, of schemas.Participant, reader schema
 	return nil
 }
 
-// run writes what waits, until ctx ends, and then what is left.
+// run writes marks until ctx ends, and then the rest.
 func (r *reads) run(ctx context.Context) {
 	repeat(ctx, r.every, readTimeout, r.flushAll)
 }
@@ -180,7 +178,7 @@ func (r *reads) flushAll(ctx context.Context) {
 		writers.Go(func() {
 			defer func() { <-slots }()
 			if err := r.flush(ctx, u); err != nil && ctx.Err() == nil {
-				r.log.Warn("what was read is not written yet; it is tried again", "error", err)
+				r.log.Warn("read marks were not written; this is retried", "error", err)
 			}
 		})
 	}

@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// MaxRecent is how many messages a connection remembers the senders of, once
-	// they have left the inbox.
+	// MaxRecent is how many messages a connection remembers the senders of, after the messages
+	// have left the inbox.
 	MaxRecent = 64
-	// recentFor is for how long after the last of them: an idle connection has none.
+	// recentFor is for how long after the last acknowledgement. An idle connection remembers none.
 	recentFor = 10 * time.Minute
 )
 
-// recent are the senders of the messages that a connection acknowledged last, for
-// a message_read that does not name the sender. It belongs to the reader.
+// recent remembers the senders of the messages that a connection acknowledged last, for a
+// message_read that does not name the sender. The reader owns it.
 //
-// Each connection that receives has a full one, so a message takes 24 bytes here: ids are
-// in binary, and all connections share the name of a sender.
+// Each connection that receives messages has a full one, so a message takes only 24 bytes: ids
+// are binary, and all connections share the name of a sender.
 type recent struct {
-	all  []recentMessage // at most MaxRecent; next is the oldest then
+	all  []recentMessage // at most MaxRecent; if it is full, next is the oldest
 	next int
 	at   time.Time // of the newest
 }
@@ -33,7 +33,7 @@ type recentMessage struct {
 	sender unique.Handle[schemas.UserID]
 }
 
-// add remembers a message. An id that is no ULID is not remembered: the server makes none.
+// add remembers a message. It ignores an id that is not a ULID: the server makes none.
 func (r *recent) add(id schemas.MessageID, sender schemas.UserID, now time.Time) {
 	parsed, err := ulid.ParseStrict(string(id))
 	if err != nil {
@@ -61,5 +61,5 @@ func (r *recent) sender(id schemas.MessageID) (schemas.UserID, bool) {
 	return "", false
 }
 
-// over says that nothing came for a while, so that the memory can go.
+// over reports that all of it is stale, so that the memory can be freed.
 func (r *recent) over(now time.Time) bool { return now.Sub(r.at) > recentFor }

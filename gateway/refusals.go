@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	// refusalsEvery is how often the log says that sends were not stored.
+	// refusalsEvery is how often the log reports refused sends at most.
 	refusalsEvery = time.Second
 	// leaderTimeout bounds the look-up of a leader for the log.
 	leaderTimeout = time.Second
 )
 
-// refusals logs sends that were not stored: at most one line in refusalsEvery, with their
-// number and the last cause. Where a stream did not take them, it names the stream and
-// the server that leads it.
+// refusals logs sends that were not stored: at most one line in refusalsEvery, with their number and
+// the last cause. If a stream refused them, the line names the stream and the server that leads
+// it.
 type refusals struct {
 	// Static.
 	log    *slog.Logger
 	leader func(ctx context.Context, stream string) (string, error)
-	some   chan struct{} // 1; there is something to log; full means run will look anyway
+	some   chan struct{} // size 1; wakes run. If it is full, run will wake anyway
 
 	mu    sync.Mutex // guards the rest
 	count int        // since the last line
@@ -47,7 +47,7 @@ func (r *refusals) add(cause error) {
 	}
 }
 
-// run logs until ctx ends, and then what is left.
+// run logs until ctx ends, and then the rest.
 func (r *refusals) run(ctx context.Context) {
 	for {
 		select {
@@ -86,5 +86,5 @@ func (r *refusals) report(ctx context.Context) {
 			args = append(args, "leader", leader)
 		}
 	}
-	r.log.Warn("sends were not stored; their senders were told to send them again", args...)
+	r.log.Warn("sends were not stored; the clients were told to retry", args...)
 }

@@ -13,7 +13,6 @@ import (
 	"roost/streams"
 	"roost/streams/channel"
 	"roost/streams/publisher"
-	"roost/streams/subject"
 )
 
 // sender accepts the sends of a session. A send goes through these states:
@@ -25,9 +24,7 @@ import (
 // Each error before 3 answers it with refuse, and the client may retry it.
 type sender struct {
 	// Static.
-	server     *Server
-	conn       *conn
-	addr       subject.Address   // of the session
+	*session                     // whose sends these are
 	registered schemas.Timestamp // when the device was
 	limiter    *rate.Limiter
 
@@ -57,7 +54,7 @@ func (p *pendingSend) recorded(rec schemas.SendRecord) (expired bool) {
 const lookupTimeout = 5 * time.Second
 
 func newSender(s *session, d schemas.Device, newest schemas.ClientMessageID) *sender {
-	return &sender{server: s.server, conn: s.conn, addr: s.addr, registered: d.CreatedAt, limiter: limit.New(s.server.opts.Limits.SendsPerSecond), newest: newest,
+	return &sender{session: s, registered: d.CreatedAt, limiter: limit.New(s.server.opts.Limits.SendsPerSecond), newest: newest,
 		pending: make(map[schemas.ClientMessageID]*pendingSend)}
 }
 

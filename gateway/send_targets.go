@@ -23,7 +23,7 @@ const roomTimeout = 10 * time.Second
 // name is of another user. recordSend checks that the update is in time: a retry is later.
 func (s *sender) mayUpdate(ctx context.Context, m *schemas.Message) error {
 	if m.IsUpdate() && s.server.streams.Clock().InFuture(m.TargetMessageID) {
-		return schemas.InvalidField("target_message_id", "is of the future.")
+		return schemas.InvalidField("target_message_id", "is in the future.")
 	}
 	if m.Change.Window() == 0 {
 		return nil

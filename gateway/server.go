@@ -30,8 +30,8 @@ type Options struct {
 	Streams *streams.Conn
 	// Auth verifies tokens.
 	Auth auth.Authenticator
-	// Accounts are the built-in ones; nil with an external issuer, whose users
-	// exist from their first connection on.
+	// Accounts are the built-in ones; nil with an external issuer. A user of an external issuer
+	// exists after the first request or hello.
 	Accounts api.Accounts
 	// Name of this gateway in the cluster. Default: a new one.
 	Name string
@@ -43,8 +43,8 @@ type Options struct {
 	// more it is a channel. Times MaxDevices, it is at most streams.MaxCopies. Default
 	// schemas.DefaultPushLimit.
 	GroupPushLimit int
-	// Events puts every message into MESSAGES, for other services. Default false:
-	// only messages that somebody keeps.
+	// Events puts every message into MESSAGES, for other services. Default false: only messages
+	// that history keeps.
 	Events bool
 	// AllowedOrigins are the origins of web pages that may use the server, over HTTP and
 	// WebSocket, besides the pages of its own origin. Default none; "*" opens the server
@@ -55,10 +55,10 @@ type Options struct {
 	TrustedProxies origin.Proxies
 	// Limits on what one user or address may do.
 	Limits Limits
-	// Heartbeat is how often a client shall send something; a connection silent
-	// for silentAfter of them is closed. Default 30 s.
+	// Heartbeat is how often a client shall send a frame. A connection that is silent for three
+	// of them is closed. Default 30 s.
 	Heartbeat time.Duration
-	// HelloTimeout is how long a connection may wait with its hello. Default 10 s.
+	// HelloTimeout is within what time a client has to send hello. Default 10 s.
 	HelloTimeout time.Duration
 	// PresenceGrace is how long a user counts as online after the connection of their last
 	// device ended. Default 10 s.
@@ -66,8 +66,8 @@ type Options struct {
 	// PresenceRecheck is within what time a change of presence shows if its event was lost.
 	// Default 60 s.
 	PresenceRecheck time.Duration
-	// ReadDelay is how long message_read may wait to be durable, so that a burst
-	// costs one write. Default 1 s.
+	// ReadDelay is within what time a message_read is durable, so that a burst costs one write.
+	// Default 1 s.
 	ReadDelay time.Duration
 	// ChannelSlack is how much later than its id says a message of a channel may be stored and
 	// still be found by its time. Default one minute.
@@ -84,44 +84,44 @@ type Options struct {
 	Refuse func() error
 	// Registry gets the metrics, and GET /metrics shows it. Default: a new one.
 	Registry *prometheus.Registry
-	// Log gets internals that clients are not told. Default slog.Default().
+	// Log gets internal errors, which clients do not see. Default slog.Default().
 	Log *slog.Logger
 }
 
 // Server is one gateway. Its Handler may be served once Start has returned.
 type Server struct {
 	// Static after Start.
-	opts      Options
-	log       *slog.Logger
-	streams   *streams.Conn
-	directory *directory.Directory
-	consumers *inbox.Consumers
-	signer    *msgid.Signer
-	accepted  *acceptedSends
-	conns     *registry
-	metrics   *metrics
-	origins   *origin.Policy
-	gate      *auth.Gate
-	receipts  *receiptDedup
-	reads     *reads
-	retries   *retryQueue
-	refusals  *refusals
-	presence  *presence.Watcher
-	wakeups   *wakeups.Notifier
-	noErasure func() // ends the answers to workers who have accounts erased
-	pages     *pages.Cache
-	devices   *api.Devices
-	answers   *api.Answers
-	since     time.Time       // when it asked for its lease first
-	ctx       context.Context // ends when Drain has closed the connections
-	cancel    context.CancelFunc
-	wg        sync.WaitGroup // sweeper, noteActivity, connections
-	endRest   context.CancelFunc
-	rest      sync.WaitGroup // lease keeper, writer of reads, retries, presence, wake-ups: they outlive connections
+	opts         Options
+	log          *slog.Logger
+	streams      *streams.Conn
+	directory    *directory.Directory
+	consumers    *inbox.Consumers
+	signer       *msgid.Signer
+	accepted     *acceptedSends
+	conns        *registry
+	metrics      *metrics
+	origins      *origin.Policy
+	gate         *auth.Gate
+	receipts     *receiptDedup
+	reads        *reads
+	retries      *retryQueue
+	refusals     *refusals
+	presence     *presence.Watcher
+	wakeups      *wakeups.Notifier
+	stopErasures func() // ends the answers to workers that erase accounts
+	pages        *pages.Cache
+	devices      *api.Devices
+	answers      *api.Answers
+	since        time.Time       // when it requested its lease first
+	ctx          context.Context // ends when Drain has closed the connections
+	cancel       context.CancelFunc
+	wg           sync.WaitGroup // sweeper, noteActivity, connections
+	endRest      context.CancelFunc
+	rest         sync.WaitGroup // lease keeper, writer of reads, retries, presence, wake-ups: they outlive connections
 
 }
 
-// New makes a Server; Start makes it work.
+// New returns a Server, which Start starts.
 func New(opts Options) *Server {
 	if opts.Name == "" {
 		opts.Name = "gw-" + opts.Streams.Clock().NextULID()
@@ -170,7 +170,7 @@ func New(opts Options) *Server {
 	}
 }
 
-// Start takes the gateway's lease and starts what looks after connections.
+// Start takes the gateway's lease and starts the goroutines of the gateway.
 func (s *Server) Start(ctx context.Context) error {
 	consumers, err := s.streams.StartConsumers(ctx)
 	if err != nil {
@@ -191,12 +191,12 @@ func (s *Server) Start(ctx context.Context) error {
 	ctx, s.endRest = context.WithCancel(context.WithoutCancel(ctx))
 	s.rest.Go(func() {
 		s.streams.Presence().KeepLease(ctx, lease, func(err error) {
-			s.log.Warn("the gateway's lease is in danger; its users will look offline", "error", err)
+			s.log.Warn("the gateway cannot renew its lease; its users will look offline", "error", err)
 		}, func() {
-			s.log.Warn("NATS lost the records of who is connected; all connections are ended, so that they come back")
+			s.log.Warn("NATS lost the session records; the gateway ends all connections, so that clients reconnect")
 			ctx, cancel := context.WithTimeout(s.ctx, leases.LeaseEvery)
 			defer cancel()
-			s.sendAway(ctx, s.conns.all(), "the server lost who is connected")
+			s.sendAway(ctx, s.conns.all(), "the server lost the session records")
 		})
 	})
 	s.wg.Go(s.sweep)
@@ -217,7 +217,7 @@ func (s *Server) Start(ctx context.Context) error {
 		Slack: s.opts.ChannelSlack, Served: s.metrics.channelPages})
 	s.answers = api.NewAnswers(s.log, s.metrics.errors, s.metrics.abandoned)
 	s.devices = api.NewDevices(s.streams, s.gate, s.opts.MaxDevices, s.retries.add, s.log)
-	if s.noErasure, err = s.streams.ServeErasures(); err != nil {
+	if s.stopErasures, err = s.streams.ServeErasures(); err != nil {
 		return fmt.Errorf("failed to start the gateway: %w", err)
 	}
 	return nil

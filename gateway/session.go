@@ -21,24 +21,24 @@ type session struct {
 	server *Server
 	addr   subject.Address
 	record schemas.Session
-	rev    uint64 // of the session's record; 0 where its begin had no answer
+	rev    uint64 // of the session's record; 0 if NATS did not answer when the session began
 	inbox  inbox.Consumer
 	sender *sender
-	// unknown says that this hello has registered the device, and its client does not know
-	// of it yet: it may be taken back.
+	// unknown is true while the client does not know the device that this hello registered.
+	// The device can still be taken back.
 	unknown bool
 
-	recent *recent // of the reader; nil while nothing was acknowledged lately
-	typing *typing // of the reader; nil while nothing was typed lately
-	// subscribes limits presence_subscribe; nil before the first, of the reader.
+	recent *recent // owned by the reader; nil without recent acknowledgements
+	typing *typing // owned by the reader; nil without recent typing
+	// subscribes limits presence_subscribe. It is owned by the reader, and nil before the first.
 	subscribes *rate.Limiter
 
 	mu       sync.Mutex // guards the rest
 	welcomed bool
-	early    [][]byte // frames from before welcome, at most maxOutbox; more are dropped: the watermark tells
+	early    [][]byte // frames from before welcome, at most maxOutbox; more are dropped, and the watermark makes them good
 }
 
-// endTimeout bounds what a session leaves in order: its inbox and its record.
+// endTimeout bounds the begin and the end of a session.
 const endTimeout = 5 * time.Second
 
 // handlers is the dispatch table: one verb, one file.
@@ -55,17 +55,16 @@ var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
 	schemas.TypeHeartbeat: func(s *session, _ schemas.ClientFrame) { s.beat() },
 }
 
-// heartbeat is how clients write the frame that an idle connection gets, and how the
-// gateway answers it.
+// heartbeat is the form in which clients usually write a heartbeat, and the gateway's answer.
 const heartbeat = `{"type":"heartbeat"}`
 
 var heartbeatFrame = []byte(heartbeat)
 
-// beat answers a heartbeat, so that a client that cannot ping, as a web page, notices a
-// dead connection.
+// beat answers a heartbeat. So a client that cannot ping, such as a web page, notices a dead
+// connection.
 func (s *session) beat() { s.conn.send(heartbeatFrame) }
 
-// handle does what one frame asks for.
+// handle decodes a frame and calls its verb.
 func (s *session) handle(data []byte) {
 	if string(data) == heartbeat { // decoding would grow the stack of an idle connection
 		s.server.metrics.heartbeats.Inc()
@@ -84,13 +83,13 @@ func (s *session) handle(data []byte) {
 	case ok:
 		do(s, frame)
 	case frame.Type() == schemas.TypeHello:
-		s.conn.sendError(schemas.Errorf(schemas.CodeBadFrame, "hello was said already; a connection is one device."), 0)
+		s.conn.sendError(schemas.Errorf(schemas.CodeBadFrame, "The connection has a hello already; a connection is one device."), 0)
 	default:
 		s.conn.sendError(schemas.Errorf(schemas.CodeUnknownType, "type: this server does not offer %s.", frame.Type()), 0)
 	}
 }
 
-// tidy gives back what an idle connection does not need.
+// tidy frees what an idle connection does not need.
 func (s *session) tidy() {
 	if s.recent == nil && s.typing == nil {
 		return
@@ -104,9 +103,8 @@ func (s *session) tidy() {
 	}
 }
 
-// end leaves everything in order: acknowledged messages are removed, what was
-// read is durable, the record says since when the device is away, and a device that
-// nobody knows of is gone.
+// end cleans up: it removes acknowledged entries, makes read marks durable, records when the
+// session ended, and removes a device that its client does not know.
 func (s *session) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.conn.ctx), endTimeout)
 	defer cancel()
@@ -115,7 +113,7 @@ func (s *session) end() {
 		s.inbox.Close(ctx)
 	}
 	if err := s.server.reads.flush(ctx, s.addr.User); err != nil {
-		s.server.log.Warn("what was read is not written yet; it is tried again", "error", err)
+		s.server.log.Warn("read marks were not written; this is retried", "error", err)
 	}
 	s.recordEnd(ctx)
 	if s.unknown {
@@ -166,7 +164,7 @@ var _ inbox.Sink = (*session)(nil)
 func (s *session) Deliver(entry []byte, cursor schemas.Cursor) {
 	const suffix = len(`,"cursor":""}`)
 	if bytes.HasPrefix(entry, groupUpdate) {
-		s.server.heardOf(entry)
+		s.server.noteGroupUpdate(entry)
 	}
 	s.conn.send(schemas.AppendCursor(make([]byte, 0, len(entry)+len(cursor)+suffix), entry, cursor))
 	s.server.metrics.delivered.Inc()

@@ -19,9 +19,9 @@ const (
 	streamStatesFresh = time.Second
 )
 
-// streamStates is a collector of the sizes of all streams. It asks NATS when it is
-// scraped, one scrape at a time. A stream that does not answer has no series in that
-// scrape, and counts as failed.
+// streamStates is a collector of the sizes of all streams. It requests them from NATS when it is
+// scraped, one scrape at a time. A stream that does not answer has no series in that scrape, and
+// counts as failed.
 type streamStates struct {
 	// Static.
 	read            func(context.Context) ([]streams.StreamState, error)
@@ -63,8 +63,8 @@ func (s *streamStates) Collect(ch chan<- prometheus.Metric) {
 	s.failures.Collect(ch)
 }
 
-// current returns the sizes that NATS told within the last second, and asks for them
-// if there are none. A failure also lasts a second.
+// current returns the sizes that NATS reported within the last second, or requests them. A failure
+// also lasts a second.
 func (s *streamStates) current() []streams.StreamState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *streamStates) current() []streams.StreamState {
 	states, err := s.read(ctx)
 	if err != nil {
 		s.failures.Inc()
-		if !s.failed { // one warning for each time that it begins to fail
+		if !s.failed { // one warning each time that reads begin to fail
 			s.log.Warn("the sizes of some streams could not be read; metrics leave them out", "error", err)
 		}
 	}

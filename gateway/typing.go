@@ -8,20 +8,19 @@ import (
 )
 
 const (
-	// typingEvery is how often a session may say in one chat that the person
-	// types; clients show it for 5 s, so once in between is enough.
+	// typingEvery is how often a session may send typing in one chat. Clients show it for 5 s,
+	// so this is often enough.
 	typingEvery = 3 * time.Second
-	// maxTyping bounds the chats that a session types in within that time.
+	// maxTyping bounds the chats of a session with typing within that time.
 	maxTyping = 16
 )
 
-// typing is when a session forwarded the last notice of each chat. It belongs to
-// the reader.
+// typing remembers when a session published the last notice in each chat. The reader owns it.
 type typing struct {
 	last map[schemas.Participant]time.Time // at most maxTyping
 }
 
-// may says whether one may go out now, and counts it.
+// may reports whether a notice may be published now, and counts it.
 func (t *typing) may(to schemas.Participant, now time.Time) bool {
 	if now.Sub(t.last[to]) < typingEvery {
 		return false
@@ -43,7 +42,7 @@ func (t *typing) may(to schemas.Participant, now time.Time) bool {
 	return true
 }
 
-// over says that all of it is out of date, so that the memory can go.
+// over reports that all of it is stale, so that the memory can be freed.
 func (t *typing) over(now time.Time) bool {
 	for _, at := range t.last {
 		if now.Sub(at) < typingEvery {
@@ -53,9 +52,8 @@ func (t *typing) over(now time.Time) bool {
 	return true
 }
 
-// typingNotice is the verb typing: the receiver's connected devices are shown it,
-// and nothing is stored. More of it than anybody can show is dropped, and so is
-// what is for somebody who blocks the sender or whom the sender blocks.
+// typingNotice is the verb typing: the receiver's connected devices get it, and nothing is stored. A
+// notice is dropped if it comes too often, or if one of the two users blocks the other.
 func (s *session) typingNotice(f *schemas.TypingNotice) {
 	if s.typing == nil {
 		s.typing = new(typing)

@@ -40,7 +40,7 @@ func (h *users) block(r *http.Request, u schemas.UserID) (int, any, error) {
 	err = h.directory.Block(r.Context(), u, other)
 	if errors.Is(err, directory.ErrBlockLimit) {
 		return 0, nil, schemas.Errorf(schemas.CodeBlockLimit,
-			"You block as many as may be: %d, or %d KiB of ids. Unblock somebody first.", schemas.MaxBlocks, schemas.MaxBlocksBytes>>10)
+			"You block as many users as possible: %d, or %d KiB of ids. Unblock a user first.", schemas.MaxBlocks, schemas.MaxBlocksBytes>>10)
 	}
 	if err != nil {
 		return 0, nil, schemas.Unavailable(err)

@@ -48,7 +48,7 @@ func (a *accounts) delete(r *http.Request) (int, any, error) {
 	at, err := a.streams.DeleteAccount(ctx, id.User, reserve)
 	if err != nil {
 		return 0, nil, &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
-			Message: "Not everything could be deleted in time. Send the same again."}
+			Message: "Not everything was deleted in time. Retry the request."}
 	}
 	return http.StatusOK, schemas.AccountDeleted{UserID: id.User, DeletedAt: at, Kept: keptFor(reserve)}, nil
 }

@@ -167,7 +167,7 @@ func memberOf(g *schemas.Group, u schemas.UserID) (schemas.Member, error) {
 // manages returns an error unless u, a member, may manage the group.
 func manages(g *schemas.Group, u schemas.UserID) error {
 	if m, _ := g.Member(u); !m.Role.Manages() {
-		return schemas.Errorf(schemas.CodeForbidden, "The owner and the admins of the group may do this; ask one of them.")
+		return schemas.Errorf(schemas.CodeForbidden, "Only the owner and the admins of the group may do this.")
 	}
 	return nil
 }
@@ -206,5 +206,5 @@ func groupError(err error) error {
 
 func groupUnavailable(err error) error {
 	return &schemas.Error{Code: schemas.CodeUnavailable, RetryAfterMS: 1000, Cause: err,
-		Message: "Not done in time. A change may be stored all the same: look at the group before you try again."}
+		Message: "The request was not completed in time, and a change may be stored. Read the group before you retry."}
 }

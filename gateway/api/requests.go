@@ -14,7 +14,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 	case len(keys) == 0:
 		return "", nil
 	case len(keys) > 1:
-		return "", schemas.InvalidField(schemas.IdempotencyKeyHeader, "stands there twice.")
+		return "", schemas.InvalidField(schemas.IdempotencyKeyHeader, "is there twice.")
 	}
 	if e := schemas.ValidateIdempotencyKey(keys[0]); e != nil {
 		return "", e

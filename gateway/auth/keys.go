@@ -82,7 +82,7 @@ func openKeySet(i Issuer) (*keySet, error) {
 		return k, nil
 	}
 	if _, err := url.Parse(i.JWKS); err != nil {
-		return nil, fmt.Errorf("--auth-jwks is no URL: %w", err)
+		return nil, fmt.Errorf("--auth-jwks is not a URL: %w", err)
 	}
 	k.url, k.cache = i.JWKS, i.Cache
 	transport := i.Transport

@@ -28,7 +28,7 @@ const (
 	refusedExpired   refusalReason = "expired"         //
 	refusedEarly     refusalReason = "not_yet_valid"   // issued, or valid, in the future
 	refusedEndless   refusalReason = "no_expiry"       //
-	refusedSubject   refusalReason = "subject"         // the subject is no user id
+	refusedSubject   refusalReason = "subject"         // the subject is not a user id
 	refusedDeleted   refusalReason = "account_deleted" // of a deleted account
 )
 
