@@ -21,6 +21,8 @@ type collector struct {
 	got     []string
 	drained int
 	full    bool
+	frames  int
+	ends    []EndReason
 }
 
 func (c *collector) Room() bool { return !c.full }
@@ -33,8 +35,8 @@ func (c *collector) Deliver(entry []byte, _ schemas.Cursor) {
 	c.got = append(c.got, m.Content)
 }
 func (c *collector) Drained(schemas.Cursor) { c.drained++ }
-func (c *collector) Frame([]byte)           {}
-func (c *collector) End(EndReason)          {}
+func (c *collector) Frame([]byte)           { c.frames++ }
+func (c *collector) End(reason EndReason)   { c.ends = append(c.ends, reason) }
 
 // unconnected is a consumer without a server, in the middle of its first read.
 func unconnected() (*directConsumer, *collector) {
@@ -52,6 +54,31 @@ func unconnected() (*directConsumer, *collector) {
 func content(text string) []byte {
 	m := &schemas.Message{MessageID: "01K742SG00MESSAGEMESSAGE01", SenderID: "alice", ReceiverID: "bob", Content: text, Timestamp: 1}
 	return m.StoredMessage()
+}
+
+// The state only moves forward: Drained and End are called once, and nothing is delivered after
+// the end.
+func TestStates(t *testing.T) {
+	b, sink := unconnected()
+	b.reading = false
+	for range 2 {
+		b.allDelivered()
+	}
+	if b.enter(backlog) || b.state != live {
+		t.Errorf("the state went back to %d", b.state)
+	}
+	b.Removed()
+	b.Replaced("a later session")
+	b.enter(closed)
+	b.Removed()
+	b.allDelivered()
+	b.Entry(1, content("1"))
+	b.Frame([]byte("{}"))
+	b.Gap()
+	b.Continue()
+	if sink.drained != 1 || !slices.Equal(sink.ends, []EndReason{EndRemoved}) || len(sink.got) != 0 || sink.frames != 0 || b.running != 0 {
+		t.Errorf("drained %d times, ended with %v, got %v and %d frames, %d reads", sink.drained, sink.ends, sink.got, sink.frames, b.running)
+	}
 }
 
 // Without room an entry stays in the stream, and is read after the sink has room.
