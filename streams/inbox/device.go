@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,17 +43,14 @@ type deviceConsumer struct {
 	key         cursor.Key
 	sink        Sink
 	source      source
-	unsubscribe func()         // ends the live messages
-	wg          sync.WaitGroup // reads
+	unsubscribe func() // ends the live messages
 
 	index      int          // in Consumers.all, guarded by its lock; -1 after its removal
 	quietUntil atomic.Int64 // ns since 1970: nothing is due before; written with mu held
 
-	mu       sync.Mutex         // guards the rest and the source; Sink is called with it held
-	state    state              // moves forward by enter alone
-	running  int                // goroutines of work; an idle consumer has no context
-	ctx      context.Context    // of those that run; ends with Close
-	cancel   context.CancelFunc // of ctx
+	lifetime
+
+	// Guarded by mu.
 	pos      uint64
 	resume   cursor.Position // the device said that it has these entries; they are not delivered
 	window   window
@@ -67,30 +63,6 @@ type deviceConsumer struct {
 
 	compareAt time.Time // when the sweeper looks for entries whose live copy was lost
 }
-
-// state is where a deviceConsumer is in its life. It only moves forward, and may skip
-// states.
-type state int
-
-const (
-	opened  state = iota // Start was not called, or no entry has been asked for
-	backlog              // the entries that were stored before are delivered
-	live                 // Sink.Drained was called: new entries are delivered as they come
-	ended                // nothing more is delivered: Sink.End was called, or Close began
-	closed               // Close is over: its entries no longer count as unremoved
-)
-
-// enter moves to a later state, or returns false if the consumer has reached that state
-// already. mu is held.
-func (b *deviceConsumer) enter(to state) bool {
-	if b.state >= to {
-		return false
-	}
-	b.state = to
-	return true
-}
-
-func (b *deviceConsumer) isEnded() bool { return b.state >= ended }
 
 // endWith asks the connection to close, once. mu is held.
 func (b *deviceConsumer) endWith(reason EndReason) {
@@ -116,34 +88,6 @@ type source interface {
 	// verify moves pos over the acknowledged prefix, as far as all of it was seen in the
 	// stream.
 	verify(ctx context.Context) error
-}
-
-// work runs do in a goroutine that Close ends and waits for. The caller has seen that the
-// consumer has not ended.
-func (b *deviceConsumer) work(do func(context.Context)) {
-	ctx := b.beginWork()
-	go func() {
-		defer b.endWork()
-		do(ctx)
-	}()
-}
-
-func (b *deviceConsumer) beginWork() context.Context {
-	b.wg.Add(1)
-	if b.running++; b.running == 1 {
-		b.ctx, b.cancel = context.WithCancel(context.Background())
-	}
-	return b.ctx
-}
-
-func (b *deviceConsumer) endWork() {
-	defer b.wg.Done()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.running--; b.running == 0 {
-		b.cancel()
-		b.ctx, b.cancel = nil, nil
-	}
 }
 
 // Acknowledge implements [Consumer].
@@ -321,15 +265,4 @@ func (b *deviceConsumer) Close(ctx context.Context) {
 	defer b.mu.Unlock()
 	b.enter(closed)
 	b.countUnremoved()
-}
-
-// stop ends the goroutines of work, and waits for them.
-func (b *deviceConsumer) stop() {
-	b.mu.Lock()
-	b.enter(ended)
-	if b.cancel != nil {
-		b.cancel()
-	}
-	b.mu.Unlock()
-	b.wg.Wait()
 }

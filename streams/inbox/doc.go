@@ -7,7 +7,7 @@
 // (direct.go; jetstream.go, pull.go). Both pass the same contract suite, and know nothing of
 // each other. What both need is in deviceConsumer (device.go): the window of entries that
 // were delivered and not removed, cursors, and removal. The state of a Consumer is an enum
-// that only moves forward.
+// that only moves forward (lifetime.go).
 //
 // # Removal
 //

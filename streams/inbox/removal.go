@@ -8,18 +8,17 @@ import (
 	"roost/streams/subject"
 )
 
-// removeEntries removes the entries, all that the inbox has up to the last, from the
-// stream: with one purge, or one by one if that costs the server less.
-func (b *deviceConsumer) removeEntries(ctx context.Context, entries []windowEntry) error {
+// removeEntries removes the entries, all that an inbox has up to the last, from its stream: with one purge, or one by one if that costs the server less.
+func (cs *Consumers) removeEntries(ctx context.Context, stream, filter string, entries []windowEntry) error {
 	last := entries[len(entries)-1].seq
-	if len(entries) > b.owner.deletes() && !sparse(entries) {
-		return b.owner.purge(ctx, b.stream, b.subject, last)
+	if len(entries) > cs.deletes() && !sparse(entries) {
+		return cs.purge(ctx, stream, filter, last)
 	}
-	if err := b.owner.opts.SendLog.BeforeRemoval(ctx, b.stream, last); err != nil {
+	if err := cs.opts.SendLog.BeforeRemoval(ctx, stream, last); err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := b.owner.opts.API.Delete(ctx, b.stream, e.seq); err != nil {
+		if err := cs.opts.API.Delete(ctx, stream, e.seq); err != nil {
 			return err
 		}
 	}
@@ -54,27 +53,27 @@ func (cs *Consumers) purge(ctx context.Context, stream, filter string, seq uint6
 
 // collectMarks adds the newest of the messages to marks, for each sender and each group. A
 // sender of a 1:1 chat whom the reader blocks gets none.
-func (b *deviceConsumer) collectMarks(ctx context.Context, heads []schemas.EntryHead, marks receipts.Marks) error {
+func (cs *Consumers) collectMarks(ctx context.Context, reader schemas.UserID, heads []schemas.EntryHead, marks receipts.Marks) error {
 	newest := make(map[schemas.UserID]schemas.MessageID, 1)
 	for _, h := range heads {
 		switch {
-		case !h.IsSend() || h.SenderID == b.addr.User:
+		case !h.IsSend() || h.SenderID == reader:
 		case h.GroupID == "":
 			newest[h.SenderID] = max(newest[h.SenderID], h.MessageID)
 		default:
-			marks.Add(subject.GroupReceiptKey(h.GroupID, b.addr.User), schemas.Watermark{DeliveredUpTo: h.MessageID})
+			marks.Add(subject.GroupReceiptKey(h.GroupID, reader), schemas.Watermark{DeliveredUpTo: h.MessageID})
 		}
 	}
 	if len(newest) == 0 {
 		return nil
 	}
-	blocks, err := b.owner.opts.Blocks(ctx, b.addr.User)
+	blocks, err := cs.opts.Blocks(ctx, reader)
 	if err != nil {
 		return err
 	}
 	for sender, id := range newest {
 		if !blocks(sender) {
-			marks.Add(subject.ReceiptKey(sender, b.addr.User), schemas.Watermark{DeliveredUpTo: id})
+			marks.Add(subject.ReceiptKey(sender, reader), schemas.Watermark{DeliveredUpTo: id})
 		}
 	}
 	return nil

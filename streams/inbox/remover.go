@@ -128,7 +128,7 @@ func (r *remover) round(ctx context.Context, turns []*removeTurn) {
 	r.each(turns, func(t *removeTurn) {
 		if t.err == nil && len(t.prefix) > 0 {
 			began := time.Now()
-			if t.err = t.inbox.removeEntries(ctx, t.prefix); t.err == nil {
+			if t.err = r.owner.removeEntries(ctx, r.stream, t.inbox.subject, t.prefix); t.err == nil {
 				t.removed = len(t.prefix)
 			}
 			r.pause(ctx, time.Since(began))
@@ -176,7 +176,7 @@ func (r *remover) release(ctx context.Context, turns []*removeTurn) error {
 		for i, e := range t.prefix {
 			heads[i] = e.head
 		}
-		if t.err = t.inbox.collectMarks(ctx, heads, marks); t.err == nil {
+		if t.err = r.owner.collectMarks(ctx, t.inbox.addr.User, heads, marks); t.err == nil {
 			last = max(last, t.prefix[len(t.prefix)-1].seq)
 		}
 	}

@@ -17,7 +17,7 @@ func (b *deviceConsumer) prepare(ctx context.Context) error {
 	if b.resume.UpTo == 0 {
 		return nil
 	}
-	heads, err := b.headsUpTo(ctx, b.resume.UpTo)
+	heads, err := b.owner.headsUpTo(ctx, b.stream, b.subject, b.resume.UpTo)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (b *deviceConsumer) prepare(ctx context.Context) error {
 		}
 		// The device may not have acknowledged all of them on an earlier connection.
 		marks := make(receipts.Marks)
-		if err := b.collectMarks(ctx, heads, marks); err != nil {
+		if err := b.owner.collectMarks(ctx, b.addr.User, heads, marks); err != nil {
 			return err
 		}
 		if err := b.owner.opts.Receipts.AdvanceAll(ctx, marks); err != nil {
@@ -46,11 +46,11 @@ func (b *deviceConsumer) prepare(ctx context.Context) error {
 	return nil
 }
 
-// headsUpTo reads the entries up to seq that the inbox still has. There are seldom any: the
+// headsUpTo reads the entries up to seq that an inbox still has. There are seldom any: the
 // last connection removed acknowledged entries.
-func (b *deviceConsumer) headsUpTo(ctx context.Context, seq uint64) (heads []schemas.EntryHead, err error) {
+func (cs *Consumers) headsUpTo(ctx context.Context, stream, filter string, seq uint64) (heads []schemas.EntryHead, err error) {
 	for from, n := uint64(0), 1; ; n = schemas.MaxInFlight {
-		entries, more, err := b.owner.opts.API.Read(ctx, b.stream, b.subject, from, n)
+		entries, more, err := cs.opts.API.Read(ctx, stream, filter, from, n)
 		if err != nil {
 			return nil, err
 		}
