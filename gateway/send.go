@@ -106,7 +106,9 @@ func (s *sender) send(f schemas.Send) {
 		s.recordSend(p, to)
 		return
 	}
-	s.retry(ctx, p, to)
+	afterRoom, cancel := context.WithTimeout(s.conn.ctx, lookupTimeout) // reserve may have waited for longer than that
+	defer cancel()
+	s.retry(afterRoom, p, to)
 }
 
 // repeated handles a number that is pending on this connection: the same content gets one more

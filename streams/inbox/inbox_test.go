@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -248,6 +249,31 @@ func TestQuiet(t *testing.T) {
 	b.lagging = true
 	if quiet() {
 		t.Error("a lagging consumer does not read")
+	}
+}
+
+// A turn that only verifies does not put off the removal; after a removal the time counts anew.
+func TestVerifyingDoesNotPutOffRemoval(t *testing.T) {
+	b, _ := unconnected()
+	b.reading = false
+	now := time.Now()
+	b.owner.opts.Now = func() time.Time { return now }
+	for seq := uint64(1); seq <= 3; seq++ {
+		b.Entry(seq, content(strconv.FormatUint(seq, 10)))
+		b.Acknowledge("01K742SG00MESSAGEMESSAGE01")
+	}
+	due := b.removeAt
+	if due.IsZero() {
+		t.Fatal("the acknowledged entries are never removed")
+	}
+	now = due.Add(-time.Millisecond)
+	b.endTurn(&removeTurn{inbox: &b.deviceConsumer, done: make(chan struct{})})
+	if b.removeAt != due {
+		t.Errorf("the removal is due %v later", b.removeAt.Sub(due))
+	}
+	b.endTurn(&removeTurn{inbox: &b.deviceConsumer, done: make(chan struct{}), prefix: b.window.ackedPrefix()[:1:1], removed: 1})
+	if !b.removeAt.After(now) || b.removeAt == due {
+		t.Errorf("after a removal the next one is due %v later", b.removeAt.Sub(now))
 	}
 }
 

@@ -228,9 +228,12 @@ func (b *deviceConsumer) endTurn(t *removeTurn) {
 	if t.removed > 0 {
 		b.window.drop(t.prefix[len(t.prefix)-1].seq)
 	}
+	due := b.removeAt
 	b.removeAt = time.Time{}
 	switch left := len(b.window.ackedPrefix()); {
 	case left == 0 || b.isEnded():
+	case t.err == nil && len(t.prefix) == 0 && b.owner.opts.Now().Before(due): // the turn only verified
+		b.removeAt = due
 	case left >= RemoveBatch && t.err == nil && t.removed > 0:
 		b.requestRemoval()
 	default:
