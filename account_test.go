@@ -162,7 +162,7 @@ func TestClusterDeletes(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	err = worker.WatchGroups(ctx, func(id schemas.GroupID, g *schemas.Group, _ time.Time) {
+	err = worker.Groups().Follow(ctx, func(id schemas.GroupID, g *schemas.Group, _ time.Time) {
 		if id == group.GroupID && len(g.Members) == 2 {
 			cancel()
 		}

@@ -7,7 +7,7 @@ import (
 
 	"roost/gateway/api"
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/group"
 )
 
 // groupAge is how old the members of a group may be for receipts and typing.
@@ -29,15 +29,15 @@ func (s *Server) noteGroupUpdate(entry []byte) {
 // removed may pass for groupAge; a user who was added passes at once.
 func (s *session) memberGroup(ctx context.Context, id schemas.GroupID) (*schemas.Group, *schemas.Error) {
 	for _, age := range []time.Duration{groupAge, time.Second} { // at most one read a second for users who are not members
-		group, err := s.server.streams.Groups().Recent(ctx, id, age)
+		g, err := s.server.streams.Groups().Recent(ctx, id, age)
 		if err != nil {
-			if errors.Is(err, streams.ErrNoGroup) {
+			if errors.Is(err, group.ErrNotFound) {
 				return nil, api.NotAMember()
 			}
 			return nil, cannotTell(err)
 		}
-		if _, ok := group.Member(s.addr.User); ok {
-			return group, nil
+		if _, ok := g.Member(s.addr.User); ok {
+			return g, nil
 		}
 	}
 	return nil, api.NotAMember()

@@ -9,6 +9,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/directory"
+	"roost/streams/group"
 	"roost/streams/streamstest"
 	"roost/streams/streamstest/files"
 	"roost/streams/subject"
@@ -41,9 +42,9 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	if _, _, err := c.Presence().Begin(timeout(t), bob, &session); err != nil {
 		t.Fatal(err)
 	}
-	group := cutShort(c.Clock().Next())
-	group.Pending = nil
-	leave(t, c, group)
+	g := cutShort(c.Clock().Next())
+	g.Pending = nil
+	leave(t, c, g)
 	sent, _ := recordSent(t, c, bob, 1, "hello")
 	message := &schemas.Message{MessageID: c.Clock().Next(), MessageIDByClient: 1, SenderID: "alice", SenderDeviceID: "01K742SG00DEVCEDEVCEDEVCE1", ReceiverID: "bob", Content: "hello"}
 	stored := make(chan error, 1)
@@ -81,7 +82,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 		},
 		"group": func(ctx context.Context, _ schemas.UserID, _ subject.Address, g schemas.GroupID) (bool, error) {
 			_, err := c.Groups().Group(ctx, g)
-			if errors.Is(err, streams.ErrNoGroup) {
+			if errors.Is(err, group.ErrNotFound) {
 				return false, nil
 			}
 			return err == nil, err
@@ -114,7 +115,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	restore := files.None(t)
 	for name, read := range reads {
 		ctx, cancel := context.WithTimeout(timeout(t), time.Second) // a batch that the server fails at has no answer
-		if found, err := read(ctx, "bob", bob, group.GroupID); err == nil {
+		if found, err := read(ctx, "bob", bob, g.GroupID); err == nil {
 			t.Errorf("%s: a read that failed says that it is there: %t", name, found)
 		}
 		cancel()
@@ -134,7 +135,7 @@ func TestFailedReadIsNotAbsence(t *testing.T) {
 	}
 	restore()
 	for name, read := range reads {
-		if found, err := read(timeout(t), "bob", bob, group.GroupID); !found || err != nil {
+		if found, err := read(timeout(t), "bob", bob, g.GroupID); !found || err != nil {
 			t.Errorf("%s: later: %t, %v", name, found, err)
 		}
 	}

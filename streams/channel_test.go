@@ -12,6 +12,7 @@ import (
 	"roost/streams"
 	"roost/streams/bus"
 	"roost/streams/channel"
+	"roost/streams/group"
 	"roost/streams/streamstest"
 )
 
@@ -173,7 +174,7 @@ func TestUpdateOfManyDevices(t *testing.T) {
 	if err := c.PutDevices(timeout(t), records); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Tell(timeout(t), to, c.Clock().Next(), []byte(`{"type":"group_update","message_id":"`+string(c.Clock().Next())+`"}`)); err != nil {
+	if err := c.CommitUpdate(timeout(t), to, c.Clock().Next(), []byte(`{"type":"group_update","message_id":"`+string(c.Clock().Next())+`"}`)); err != nil {
 		t.Fatal(err)
 	}
 	if n := streamstest.Stored(t, c.JetStream(), "INBOX_0"); n != uint64(2*len(to)) {
@@ -190,7 +191,7 @@ func TestGroupWithoutRoom(t *testing.T) {
 	for i := range body.Members {
 		body.Members[i] = schemas.UserID(fmt.Sprintf("%0128d", i))
 	}
-	if _, err := c.Groups().Create(timeout(t), schemas.Request{}, "alice", body); !errors.Is(err, streams.ErrGroupFull) {
+	if _, err := c.Groups().Create(timeout(t), schemas.Request{}, "alice", body); !errors.Is(err, group.ErrFull) {
 		t.Errorf("making it: %v", err)
 	}
 	g := cutShort(c.Clock().Next())
@@ -205,14 +206,14 @@ func TestGroupWithoutRoom(t *testing.T) {
 	}
 	g.Members = g.Members[:len(g.Members)-50]
 	leave(t, c, g)
-	_, err := c.Groups().Change(timeout(t), g.GroupID, g.Members[0].UserID, func(e *streams.Edit) error {
+	_, err := c.Groups().Change(timeout(t), g.GroupID, g.Members[0].UserID, func(e *group.Edit) error {
 		for range 50 {
 			e.Group.Members = append(e.Group.Members, member(len(e.Group.Members)))
 		}
 		e.Note(schemas.GroupAdded, "x", schemas.RoleMember)
 		return nil
 	})
-	if !errors.Is(err, streams.ErrGroupFull) {
+	if !errors.Is(err, group.ErrFull) {
 		t.Errorf("adding to it: %v", err)
 	}
 	if now, err := c.Groups().Peek(timeout(t), g.GroupID); err != nil || len(now.Members) != len(g.Members) || now.Pending != nil {

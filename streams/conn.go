@@ -19,6 +19,7 @@ import (
 	"roost/streams/bus"
 	"roost/streams/channel"
 	"roost/streams/directory"
+	"roost/streams/group"
 	"roost/streams/inbox"
 	"roost/streams/jsapi"
 	"roost/streams/msgid"
@@ -93,7 +94,7 @@ type Conn struct {
 	presence   *presence.Presence
 	bus        bus.Bus
 	receipts   *receipts.Receipts
-	groups     *Groups
+	groups     *group.Groups
 	requests   jetstream.KeyValue                 // REQUESTS, see Request
 	frontiers  func(partition int) inbox.Frontier // nil outside of single-process mode
 	sendLog    sendlog.Log
@@ -177,9 +178,6 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 	if c.receipts, err = receipts.Open(ctx, c.api, c.publisher); err != nil {
 		return err
 	}
-	if c.groups, err = openGroups(ctx, c); err != nil {
-		return err
-	}
 	if c.requests, err = openRequests(ctx, c); err != nil {
 		return err
 	}
@@ -192,7 +190,9 @@ func (c *Conn) Open(ctx context.Context) (err error) {
 		}
 	}
 	c.channels = channel.New(c.api, c.publisher, c.sendLog, c.bus, c.log)
-	return nil
+	c.groups, err = group.Open(ctx, c.ctx, group.Options{API: c.api, Clock: c.clock, Users: c.directory,
+		Inboxes: c, Events: c.bus, Channels: c.channels})
+	return err
 }
 
 // observeNewest keeps ids increasing over a restart with a clock set back: the
@@ -308,7 +308,7 @@ func (c *Conn) Clock() *msgid.Clock { return c.clock }
 func (c *Conn) Directory() *directory.Directory { return c.directory }
 
 // Groups knows groups and their members.
-func (c *Conn) Groups() *Groups { return c.groups }
+func (c *Conn) Groups() *group.Groups { return c.groups }
 
 // SendLog keeps the records of sends.
 func (c *Conn) SendLog() sendlog.Log { return c.sendLog }

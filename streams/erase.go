@@ -42,7 +42,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 	if before, _, ok, err := c.directory.Record(ctx, u); err != nil || !ok {
 		return 0, err
 	} else if !before.Deleted() {
-		if err := c.groups.leaveAll(ctx, u); err != nil {
+		if err := c.groups.LeaveAll(ctx, u); err != nil {
 			return 0, err
 		}
 	}
@@ -135,7 +135,7 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 	if err != nil || !due {
 		return err // or somebody was faster
 	}
-	if err := c.groups.leaveRest(ctx, u, ends[subject.Memberships.Stream()]); err != nil { // found by what is deleted now
+	if err := c.groups.RemoveDeleted(ctx, u, ends[subject.Memberships.Stream()]); err != nil { // found by what is deleted now
 		return err
 	}
 	if e.tells { // of what proves with whom they wrote, and is deleted then

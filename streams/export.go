@@ -9,6 +9,7 @@ import (
 	"roost/schemas"
 	"roost/streams/channel"
 	"roost/streams/directory"
+	"roost/streams/group"
 	"roost/streams/jsapi"
 	"roost/streams/receipts"
 	"roost/streams/subject"
@@ -38,12 +39,12 @@ func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.E
 			return nil
 		}
 		if l.Kind == schemas.ExportMembership {
-			group, err := c.groups.Peek(ctx, schemas.GroupID(l.Chat))
-			if err != nil && !errors.Is(err, ErrNoGroup) {
+			g, err := c.groups.Peek(ctx, schemas.GroupID(l.Chat))
+			if err != nil && !errors.Is(err, group.ErrNotFound) {
 				return err
 			}
-			if group != nil {
-				member, _ := group.Member(u)
+			if g != nil {
+				member, _ := g.Member(u)
 				l.Role = member.Role
 			}
 		}

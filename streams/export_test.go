@@ -224,7 +224,7 @@ func (c *Conn) MembershipsEnd(t testing.TB) uint64 {
 
 // LeaveRest takes somebody out of the groups of before.
 func (c *Conn) LeaveRest(ctx context.Context, u schemas.UserID, upTo uint64) error {
-	return c.groups.leaveRest(ctx, u, upTo)
+	return c.groups.RemoveDeleted(ctx, u, upTo)
 }
 
 // Stored is how many messages there are about a person, by stream and subject.

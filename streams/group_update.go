@@ -13,21 +13,10 @@ import (
 	"roost/streams/subject"
 )
 
-// tell commits an update to the inboxes of users, shows it to who is connected, and
-// tells other services.
-func (g *Groups) tell(ctx context.Context, users []schemas.UserID, change *schemas.GroupChange) error {
-	entry := change.StoredUpdate()
-	if err := g.c.Tell(ctx, users, change.MessageID, entry); err != nil {
-		return err
-	}
-	g.c.bus.PublishGroupChange(change.GroupID, entry)
-	return nil
-}
-
-// Tell commits an update of a group or chat, with that id, to all inboxes of users,
-// and shows it to who is connected. A full inbox goes without: it must not keep
-// anything from being changed, and what is now can be asked for. It may be repeated.
-func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.MessageID, entry []byte) error {
+// CommitUpdate commits an update of a group or chat, with that id, to the inboxes of all
+// devices of users, and delivers it to connected devices. It leaves out a full inbox, which
+// must not prevent a change: the device can ask for the present state. It may be repeated.
+func (c *Conn) CommitUpdate(ctx context.Context, users []schemas.UserID, id schemas.MessageID, entry []byte) error {
 	people, err := c.directory.Users(ctx, users)
 	if err != nil {
 		return err
@@ -42,7 +31,7 @@ func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.Mess
 			unclaimed = append(unclaimed, u)
 		}
 	}
-	if err := c.commitUpdate(ctx, id, entry, to); err != nil {
+	if err := c.commitUpdateTo(ctx, id, entry, to); err != nil {
 		return err
 	}
 	if len(unclaimed) == 0 {
@@ -52,11 +41,11 @@ func (c *Conn) Tell(ctx context.Context, users []schemas.UserID, id schemas.Mess
 	if to, err = c.directory.Claimed(ctx, unclaimed); err != nil {
 		return err
 	}
-	return c.commitUpdate(ctx, id, entry, to)
+	return c.commitUpdateTo(ctx, id, entry, to)
 }
 
-// commitUpdate commits the copies of an update, those that are missing where it is old.
-func (c *Conn) commitUpdate(ctx context.Context, id schemas.MessageID, entry []byte, to []subject.Address) error {
+// commitUpdateTo commits the copies of an update; of an old update those that are missing.
+func (c *Conn) commitUpdateTo(ctx context.Context, id schemas.MessageID, entry []byte, to []subject.Address) error {
 	if made := id.Time().Time(); time.Since(made) > c.window/2 { // the stream may have forgotten the ids
 		var err error
 		if to, err = c.Missing(ctx, id, made, to); err != nil {

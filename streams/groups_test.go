@@ -11,6 +11,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/group"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -153,7 +154,7 @@ func TestInterruptedDeletion(t *testing.T) {
 	g.Pending.Gone, g.Members = g.Members, nil
 	leave(t, c, g)
 	for range 2 {
-		if got, err := other.Groups().Group(timeout(t), g.GroupID); !errors.Is(err, streams.ErrNoGroup) {
+		if got, err := other.Groups().Group(timeout(t), g.GroupID); !errors.Is(err, group.ErrNotFound) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	}
@@ -166,10 +167,10 @@ func TestInterruptedDeletion(t *testing.T) {
 	// One that was cut short a step later.
 	g.Pending = nil
 	leave(t, c, g)
-	if got, err := c.Groups().Group(timeout(t), g.GroupID); !errors.Is(err, streams.ErrNoGroup) {
+	if got, err := c.Groups().Group(timeout(t), g.GroupID); !errors.Is(err, group.ErrNotFound) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := c.Groups().Change(timeout(t), g.GroupID, "alice", func(*streams.Edit) error { return nil }); !errors.Is(err, streams.ErrNoGroup) {
+	if _, err := c.Groups().Change(timeout(t), g.GroupID, "alice", func(*group.Edit) error { return nil }); !errors.Is(err, group.ErrNotFound) {
 		t.Errorf("a change of it: %v", err)
 	}
 }
@@ -187,7 +188,7 @@ func TestInterruptedAdd(t *testing.T) {
 	}
 	broken := errors.New("broken")
 	add := func(fails error) error {
-		_, err := c.Groups().Change(ctx, g.GroupID, "alice", func(e *streams.Edit) error {
+		_, err := c.Groups().Change(ctx, g.GroupID, "alice", func(e *group.Edit) error {
 			since := e.Note(schemas.GroupAdded, "bob", schemas.RoleMember)
 			e.Group.Members = append(e.Group.Members, schemas.Member{UserID: "bob", Role: schemas.RoleMember, Since: since})
 			return fails
@@ -275,7 +276,7 @@ func TestManyChangesAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, u := range members {
 		wg.Go(func() {
-			_, err := []*streams.Conn{c, other}[i%2].Groups().Change(ctx, g.GroupID, u, func(e *streams.Edit) error {
+			_, err := []*streams.Conn{c, other}[i%2].Groups().Change(ctx, g.GroupID, u, func(e *group.Edit) error {
 				e.Remove(schemas.GroupLeft, u)
 				return nil
 			})

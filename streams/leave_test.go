@@ -11,6 +11,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/directory"
+	"roost/streams/group"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -71,7 +72,7 @@ func TestDeletionLeavesGroups(t *testing.T) {
 	if want := []string{"created ", "left alice", "role bob"}; !slices.Equal(changes, want) {
 		t.Errorf("bob was told %v, want %v", changes, want)
 	}
-	for id, want := range map[schemas.GroupID]string{owned: "[bob owner carol member]", joined: "[bob owner]", alone: streams.ErrNoGroup.Error()} {
+	for id, want := range map[schemas.GroupID]string{owned: "[bob owner carol member]", joined: "[bob owner]", alone: group.ErrNotFound.Error()} {
 		if got := roles(t, c, id); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
@@ -100,7 +101,7 @@ func TestLateMemberships(t *testing.T) {
 	if got := roles(t, c, with); got != "[bob owner]" {
 		t.Error(got)
 	}
-	if got := roles(t, c, alone); got != streams.ErrNoGroup.Error() {
+	if got := roles(t, c, alone); got != group.ErrNotFound.Error() {
 		t.Error(got)
 	}
 	onlyTheRecord(t, c, "alice") // also behind what bob was told

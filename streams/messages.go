@@ -293,21 +293,3 @@ func (c *Conn) ask(ctx context.Context, subject string, body []byte) (*nats.Msg,
 	}
 	return m, nil
 }
-
-// WatchGroups calls changed with every group, and then with every change, until ctx
-// ends, on the caller's goroutine: with nil and the time of a group that was deleted.
-func (c *Conn) WatchGroups(ctx context.Context, changed func(id schemas.GroupID, g *schemas.Group, at time.Time)) error {
-	return jsapi.Follow(ctx, c.groups.kv, func(e jetstream.KeyValueEntry) {
-		id, err := schemas.ParseGroupID(e.Key())
-		if err != nil {
-			return
-		}
-		if e.Operation() != jetstream.KeyValuePut {
-			changed(id, nil, e.Created())
-			return
-		}
-		if g, err := schemas.Decode[schemas.Group](e.Value()); err == nil {
-			changed(id, &g, e.Created())
-		}
-	})
-}

@@ -37,7 +37,7 @@ func (c *Conn) personal(u schemas.UserID) []holding {
 		inBucket(subject.Acks, t+".*", nobodysLines),          // positions in the inboxes, which are in the export
 		inBucket(subject.Blocks, t, blockLines),
 		inBucket(subject.Requests, t, requestLines),
-		inBucket(subject.Memberships, t+".*", membershipLines), // behind the groups that are left, see leaveRest
+		inBucket(subject.Memberships, t+".*", membershipLines), // after the groups, see group.Groups.RemoveDeleted
 		{stream: subject.SentStream(p), subject: subject.Sent(p, every), lines: sentLines},
 		provesPeers(holding{stream: subject.InboxStream(p), subject: subject.Inbox(p, every), lines: waitingLines}, peersOfEntry),
 	}

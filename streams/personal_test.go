@@ -12,6 +12,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/channel"
+	"roost/streams/group"
 	"roost/streams/streamstest"
 	"roost/streams/subject"
 )
@@ -271,7 +272,7 @@ func TestExportHasWhatWasPosted(t *testing.T) {
 	}
 	people(t, c, "alice")
 	for _, id := range []schemas.GroupID{id, left} {
-		if _, err := c.Groups().Change(ctx, id, "bob", func(e *streams.Edit) error {
+		if _, err := c.Groups().Change(ctx, id, "bob", func(e *group.Edit) error {
 			since := e.Note(schemas.GroupAdded, "alice", schemas.RoleMember)
 			e.Group.Members = append(e.Group.Members, schemas.Member{UserID: "alice", Role: schemas.RoleMember, Since: since})
 			return nil
@@ -289,7 +290,7 @@ func TestExportHasWhatWasPosted(t *testing.T) {
 	if err := streamstest.Receive(t, stored); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Groups().Change(ctx, left, "alice", func(e *streams.Edit) error {
+	if _, err := c.Groups().Change(ctx, left, "alice", func(e *group.Edit) error {
 		e.Remove(schemas.GroupLeft, "alice")
 		return nil
 	}); err != nil {

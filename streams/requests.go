@@ -15,7 +15,7 @@ import (
 // Request reserves the id of what a user's request makes, before it makes it, and
 // returns the request with its id. A retry, at whichever gateway, gets the id that the
 // first one reserved; known is true then. What is made under the id is made once, see
-// [Groups.Create] and [directory.Directory.AddDevice]: so it makes no difference when a gateway
+// [group.Groups.Create] and [directory.Directory.AddDevice]: so it makes no difference when a gateway
 // dies in between. A request that differs from the first under its key fails with
 // [schemas.ErrOtherRequest].
 func (c *Conn) Request(ctx context.Context, u schemas.UserID, q schemas.Request) (reserved schemas.Request, known bool, err error) {

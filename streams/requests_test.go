@@ -9,6 +9,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/group"
 	"roost/streams/subject"
 )
 
@@ -135,7 +136,7 @@ func TestGroupIsMadeOnce(t *testing.T) {
 	same("made again", g, err)
 	// Of a group that was changed and left by all since, the answer is as it was.
 	for _, u := range []schemas.UserID{"bob", "alice"} {
-		if _, err := c.Groups().Change(ctx, q.GroupID(), u, func(e *streams.Edit) error {
+		if _, err := c.Groups().Change(ctx, q.GroupID(), u, func(e *group.Edit) error {
 			e.Remove(schemas.GroupLeft, u)
 			return nil
 		}); err != nil {
@@ -149,7 +150,7 @@ func TestGroupIsMadeOnce(t *testing.T) {
 	if _, err := other.Groups().Create(ctx, q, "alice", body); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Groups().Peek(ctx, q.GroupID()); !errors.Is(err, streams.ErrNoGroup) {
+	if _, err := c.Groups().Peek(ctx, q.GroupID()); !errors.Is(err, group.ErrNotFound) {
 		t.Errorf("the group is there again: %v", err)
 	}
 }

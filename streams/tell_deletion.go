@@ -81,7 +81,7 @@ func (t *telling) tell(ctx context.Context, h holding, end uint64) error {
 			return fmt.Errorf("failed to read with whom a user wrote: %w", err)
 		}
 		peers, last := t.peersOf(h, page, end)
-		if err := t.c.Tell(ctx, peers, t.notice, t.entry); err != nil {
+		if err := t.c.CommitUpdate(ctx, peers, t.notice, t.entry); err != nil {
 			return fmt.Errorf("failed to tell of a deleted account: %w", err)
 		}
 		if more = more && len(page) > 0 && last == page[len(page)-1].Sequence; more { // the last page goes with the rest of the holding

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/group"
 )
 
 // group makes a group.
@@ -20,9 +20,9 @@ func (b *bench) group(owner schemas.UserID, members ...schemas.UserID) schemas.G
 	return g.GroupID
 }
 
-func (b *bench) change(id schemas.GroupID, edit func(*streams.Edit)) {
+func (b *bench) change(id schemas.GroupID, edit func(*group.Edit)) {
 	b.t.Helper()
-	_, err := b.conn.Groups().Change(b.ctx(), id, "alice", func(e *streams.Edit) error {
+	_, err := b.conn.Groups().Change(b.ctx(), id, "alice", func(e *group.Edit) error {
 		edit(e)
 		return nil
 	})
@@ -33,7 +33,7 @@ func (b *bench) change(id schemas.GroupID, edit func(*streams.Edit)) {
 
 func (b *bench) add(id schemas.GroupID, u schemas.UserID) {
 	b.t.Helper()
-	b.change(id, func(e *streams.Edit) {
+	b.change(id, func(e *group.Edit) {
 		since := e.Note(schemas.GroupAdded, u, schemas.RoleMember)
 		e.Group.Members = append(e.Group.Members, schemas.Member{UserID: u, Role: schemas.RoleMember, Since: since})
 	})
@@ -41,7 +41,7 @@ func (b *bench) add(id schemas.GroupID, u schemas.UserID) {
 
 func (b *bench) remove(id schemas.GroupID, u schemas.UserID) {
 	b.t.Helper()
-	b.change(id, func(e *streams.Edit) {
+	b.change(id, func(e *group.Edit) {
 		e.Note(schemas.GroupRemoved, u, "")
 		e.Group.Remove(u)
 	})
@@ -50,7 +50,7 @@ func (b *bench) remove(id schemas.GroupID, u schemas.UserID) {
 // keepGroup switches the history of a group on or off.
 func (b *bench) keepGroup(id schemas.GroupID, days int) {
 	b.t.Helper()
-	b.change(id, func(e *streams.Edit) {
+	b.change(id, func(e *group.Edit) {
 		e.Group.SetHistory(days, e.At)
 		e.Note(schemas.GroupHistory, "", "")
 	})

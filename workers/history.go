@@ -8,6 +8,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/directory"
+	"roost/streams/group"
 )
 
 // history answers requests for history. The reader's current settings and memberships
@@ -15,7 +16,7 @@ import (
 type history struct {
 	store     Store
 	directory *directory.Directory
-	groups    *streams.Groups
+	groups    *group.Groups
 }
 
 var _ streams.HistoryHandler = (*history)(nil)
@@ -126,16 +127,16 @@ func (h *history) viewOfDirect(ctx context.Context, u schemas.UserID, v *view) e
 // viewOfMember sets a member's view of a group: the messages of the spans of the
 // membership, as far as the user or the group keeps history.
 func (h *history) viewOfMember(ctx context.Context, u schemas.UserID, id schemas.GroupID, v *view) error {
-	group, err := h.groups.Peek(ctx, id)
-	if err != nil && !errors.Is(err, streams.ErrNoGroup) {
+	g, err := h.groups.Peek(ctx, id)
+	if err != nil && !errors.Is(err, group.ErrNotFound) {
 		return schemas.Unavailable(err)
 	}
 	membership, err := h.groups.Membership(ctx, u, id)
 	if err != nil {
 		return schemas.Unavailable(err)
 	}
-	if v.spans = membership.Seen(u, group); len(v.spans) == 0 {
-		return notAMember(group)
+	if v.spans = membership.Seen(u, g); len(v.spans) == 0 {
+		return notAMember(g)
 	}
 	settings, err := h.directory.Settings(ctx, u)
 	if err != nil {
@@ -144,28 +145,28 @@ func (h *history) viewOfMember(ctx context.Context, u schemas.UserID, id schemas
 	if settings.KeepsHistory() {
 		v.since = settings.HistorySince
 	}
-	if group != nil && group.KeepsHistory() && (v.since == 0 || group.HistorySince < v.since) {
-		v.since = group.HistorySince
+	if g != nil && g.KeepsHistory() && (v.since == 0 || g.HistorySince < v.since) {
+		v.since = g.HistorySince
 	}
 	return nil
 }
 
 // viewOfGroup sets the view of all messages that a group keeps. Only current members get it.
 func (h *history) viewOfGroup(ctx context.Context, u schemas.UserID, id schemas.GroupID, v *view) error {
-	group, err := h.groups.Peek(ctx, id)
-	if errors.Is(err, streams.ErrNoGroup) {
+	g, err := h.groups.Peek(ctx, id)
+	if errors.Is(err, group.ErrNotFound) {
 		return notAMember(nil)
 	}
 	if err != nil {
 		return schemas.Unavailable(err)
 	}
-	if _, ok := group.Member(u); !ok {
-		return notAMember(group)
+	if _, ok := g.Member(u); !ok {
+		return notAMember(g)
 	}
-	if !group.KeepsHistory() {
+	if !g.KeepsHistory() {
 		return schemas.Errorf(schemas.CodeHistoryOff, "This group keeps no history. Its owner or an admin can switch it on.")
 	}
-	v.since, v.spans = group.HistorySince, always
+	v.since, v.spans = g.HistorySince, always
 	return nil
 }
 

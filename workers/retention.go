@@ -12,6 +12,7 @@ import (
 
 	"roost/schemas"
 	"roost/streams"
+	"roost/streams/group"
 )
 
 // retention deletes history that no user can see any more:
@@ -81,7 +82,7 @@ func (r *retention) settingsChanged(u schemas.UserID, s schemas.Settings) {
 // watchGroups plans a sweep for each group that switched history off or was deleted,
 // while messages of the time before may exist.
 func (r *retention) watchGroups(ctx context.Context) {
-	r.watch(ctx, "groups", func() error { return r.streams.WatchGroups(ctx, r.groupChanged) })
+	r.watch(ctx, "groups", func() error { return r.streams.Groups().Follow(ctx, r.groupChanged) })
 }
 
 func (r *retention) groupChanged(id schemas.GroupID, g *schemas.Group, at time.Time) {
@@ -270,19 +271,19 @@ func (r *retention) kept(ctx context.Context, chat schemas.ChatID, now schemas.T
 // keptOfGroup returns the periods in which the group, or a member of that time, keeps history.
 func (r *retention) keptOfGroup(ctx context.Context, id schemas.GroupID, now schemas.Timestamp) (kept []period, err error) {
 	// The group first: the memberships hold a user who leaves it after the read.
-	group, err := r.streams.Groups().Peek(ctx, id)
-	if err != nil && !errors.Is(err, streams.ErrNoGroup) {
+	g, err := r.streams.Groups().Peek(ctx, id)
+	if err != nil && !errors.Is(err, group.ErrNotFound) {
 		return nil, err
 	}
 	memberships, err := r.streams.Groups().Memberships(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if group != nil && group.KeepsHistory() {
-		kept = append(kept, period{group.HistorySince, now})
+	if g != nil && g.KeepsHistory() {
+		kept = append(kept, period{g.HistorySince, now})
 	}
 	for u, m := range memberships {
-		spans := m.Seen(u, group)
+		spans := m.Seen(u, g)
 		if len(spans) == 0 {
 			continue
 		}

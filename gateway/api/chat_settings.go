@@ -50,7 +50,7 @@ func (h *chats) changeSettings(r *http.Request, u schemas.UserID) (int, any, err
 	if id != u && !other.Blocks(u) {
 		told = append(told, id)
 	}
-	if err := h.streams.Tell(r.Context(), told, change.MessageID, change.StoredUpdate()); err != nil {
+	if err := h.streams.CommitUpdate(r.Context(), told, change.MessageID, change.StoredUpdate()); err != nil {
 		return 0, nil, schemas.Unavailable(err)
 	}
 	return http.StatusOK, body, nil

@@ -7,6 +7,7 @@ import (
 	"roost/schemas"
 	"roost/streams"
 	"roost/streams/directory"
+	"roost/streams/group"
 )
 
 // groups serves groups and their members.
@@ -90,7 +91,7 @@ func (g *groups) patch(r *http.Request, u schemas.UserID) (int, any, error) {
 	if e := body.Validate(); e != nil {
 		return 0, nil, e
 	}
-	return g.change(r, u, func(e *streams.Edit) error {
+	return g.change(r, u, func(e *group.Edit) error {
 		if err := manages(e.Group, u); err != nil {
 			return err
 		}
@@ -111,12 +112,12 @@ func (g *groups) patch(r *http.Request, u schemas.UserID) (int, any, error) {
 }
 
 // change changes the group of the path, for a member, and answers with it.
-func (g *groups) change(r *http.Request, u schemas.UserID, edit func(*streams.Edit) error) (int, any, error) {
+func (g *groups) change(r *http.Request, u schemas.UserID, edit func(*group.Edit) error) (int, any, error) {
 	id, err := groupOfPath(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	group, err := g.streams.Groups().Change(r.Context(), id, u, func(e *streams.Edit) error {
+	group, err := g.streams.Groups().Change(r.Context(), id, u, func(e *group.Edit) error {
 		if _, err := memberOf(e.Group, u); err != nil {
 			return err
 		}
@@ -196,9 +197,9 @@ func groupError(err error) error {
 	switch {
 	case errors.As(err, &told):
 		return told
-	case errors.Is(err, streams.ErrGroupFull):
+	case errors.Is(err, group.ErrFull):
 		return schemas.Errorf(schemas.CodeGroupFull, "The ids of the members are too long for more of them. Nothing was changed.")
-	case errors.Is(err, streams.ErrNoGroup):
+	case errors.Is(err, group.ErrNotFound):
 		return schemas.Errorf(schemas.CodeNotFound, "group_id: there is no such group.")
 	}
 	return groupUnavailable(err)

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"roost/schemas"
-	"roost/streams"
+	"roost/streams/group"
 )
 
 // addMember is POST /groups/{group_id}/members.
@@ -39,7 +39,7 @@ func (g *groups) addMember(r *http.Request, u schemas.UserID) (int, any, error) 
 	if err := g.allExist(r, body.UserID); err != nil {
 		return 0, nil, err
 	}
-	return g.change(r, u, func(e *streams.Edit) error {
+	return g.change(r, u, func(e *group.Edit) error {
 		if err := manages(e.Group, u); err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (g *groups) patchMember(r *http.Request, u schemas.UserID) (int, any, error
 	if err != nil {
 		return 0, nil, err
 	}
-	return g.change(r, u, func(e *streams.Edit) error {
+	return g.change(r, u, func(e *group.Edit) error {
 		me, _ := e.Group.Member(u)
 		if me.Role != schemas.RoleOwner {
 			return ownerOnly()
@@ -101,7 +101,7 @@ func (g *groups) removeMember(r *http.Request, u schemas.UserID) (int, any, erro
 	if err != nil {
 		return 0, nil, err
 	}
-	status, _, err := g.change(r, u, func(e *streams.Edit) error {
+	status, _, err := g.change(r, u, func(e *group.Edit) error {
 		if user != u {
 			if err := manages(e.Group, u); err != nil {
 				return err

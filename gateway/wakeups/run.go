@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"roost/schemas"
-	"roost/streams"
 	"roost/streams/bus"
+	"roost/streams/group"
 )
 
 // Run wakes the members of channels until ctx ends.
@@ -85,15 +85,15 @@ func (w *Notifier) round(ctx context.Context, n bus.ChannelNews) {
 	if n.Changed == "" {
 		age = wakeEvery
 	}
-	group, err := w.streams.Groups().AsOf(ctx, n.Group, n.Changed, age)
+	g, err := w.streams.Groups().AsOf(ctx, n.Group, n.Changed, age)
 	if err != nil {
-		if !errors.Is(err, streams.ErrNoGroup) && running.Err() == nil {
+		if !errors.Is(err, group.ErrNotFound) && running.Err() == nil {
 			w.opts.Log.Warn("the members of a channel could not be read; the next message wakes them", "group", n.Group, "error", err)
 		}
 		return
 	}
-	users := make([]schemas.UserID, len(group.Members))
-	for i, m := range group.Members {
+	users := make([]schemas.UserID, len(g.Members))
+	for i, m := range g.Members {
 		users[i] = m.UserID
 	}
 	frame := schemas.EncodeFrame(&schemas.WakeUp{GroupID: n.Group, MessageID: n.MessageID})

@@ -36,7 +36,7 @@ func (c *Channels) Erase(ctx context.Context, id schemas.GroupID, target schemas
 	return c.api.Purge(ctx, subject.ChannelsStream, subject.ChannelUpdates(id, schemas.ChangeReaction, target))
 }
 
-// Forget removes what CHANNELS holds of a group that is no more.
-func (c *Channels) Forget(ctx context.Context, id schemas.GroupID) error {
+// Delete deletes all entries of a channel whose group was deleted.
+func (c *Channels) Delete(ctx context.Context, id schemas.GroupID) error {
 	return c.api.Purge(ctx, subject.ChannelsStream, subject.ChannelEntries(id, ">"))
 }
