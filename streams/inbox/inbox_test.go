@@ -252,7 +252,7 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// A turn that only verifies does not put off the removal; after a removal the time counts anew.
+// A turn that only verifies does not put off the removal; after a removal the time counts again.
 func TestVerifyingDoesNotPutOffRemoval(t *testing.T) {
 	b, _ := unconnected()
 	b.reading = false
