@@ -11,9 +11,9 @@ import (
 	"roost/streams/subject"
 )
 
-// Claim moves to a person's first device what came while they had none. It may
-// be repeated at any point: the copies keep their ids, and the originals go only
-// after the copies are durable.
+// Claim moves the messages that came while a user had no device to their first device.
+// It may be repeated at any point: the copies keep their ids, and Claim removes the
+// originals only after the copies are durable.
 func (c *Conn) Claim(ctx context.Context, a subject.Address) error {
 	p := c.partition(a.User)
 	from := subject.Inbox(p, subject.Address{User: a.User, Device: subject.UnclaimedDevice})
@@ -49,9 +49,10 @@ func (c *Conn) Claim(ctx context.Context, a subject.Address) error {
 	return err
 }
 
-// RemoveDevice takes a device off its user: its connection is closed, its inbox
-// and its sends are deleted. False where there is no such device; of one that was
-// removed before, which may have been cut short, the rest is deleted all the same.
+// RemoveDevice removes a device of a user: it closes the connection, and deletes the
+// inbox and the sends. It returns false if there is no such device. If the device was
+// removed before, perhaps in a call that was cut short, RemoveDevice still deletes the
+// rest.
 func (c *Conn) RemoveDevice(ctx context.Context, a subject.Address) (bool, error) {
 	_, last, err := c.presence.LastSeen(ctx, a)
 	if err != nil {
@@ -60,8 +61,8 @@ func (c *Conn) RemoveDevice(ctx context.Context, a subject.Address) (bool, error
 	return c.removeDevice(ctx, a, directory.Removal{Seen: last})
 }
 
-// TakeBack is RemoveDevice for a device whose registration may still be on its way: it
-// does not come afterwards.
+// TakeBack is RemoveDevice for a device whose registration may still be in flight: the
+// registration has no effect afterwards.
 func (c *Conn) TakeBack(ctx context.Context, a subject.Address) error {
 	_, err := c.removeDevice(ctx, a, directory.Removal{TakeBack: true})
 	return err
@@ -73,7 +74,7 @@ func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r directory.
 		return false, err
 	}
 	if !found {
-		person, err := c.directory.Registration(ctx, a.User) // read anew: it was forgotten
+		person, err := c.directory.Registration(ctx, a.User) // a fresh read: the cache evicted it
 		if err != nil || !slices.Contains(person.Removed, a.Device) {
 			return false, err
 		}
@@ -92,8 +93,9 @@ func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r directory.
 	return found, c.presence.Delete(ctx, a) // last, see FinishRemovals
 }
 
-// inboxEntry is a copy for one inbox. Its id is one in the stream: that of a device
-// says whose it is, the inbox of who has none bears the same name for everybody.
+// inboxEntry is a copy for one inbox. Its id is unique in the stream: the id in a
+// device's inbox names the device. In the inbox of a user without a device it is the
+// same id for every user.
 func inboxEntry(p int, a subject.Address, id string, data []byte) publisher.Entry {
 	if a.Device == subject.UnclaimedDevice {
 		id += "." + a.User.Token()

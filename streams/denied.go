@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// ErrDenied means that NATS keeps this role from something that it asked for: the
-// nkey is of another role, or the server's permissions are of another version.
+// ErrDenied means that NATS denies this role a request: the nkey is of another role, or
+// the server's permissions are of another version.
 var ErrDenied = errors.New("NATS denies that to the role of this nkey")
 
-// untilDenied is for calls that make one request after the other. A request that
-// is denied gets no answer: the connection is told, and so the context ends.
-// settle then puts the reason in the place of the context's error.
+// untilDenied is for calls that make one request after the other. A denied request gets
+// no answer: the connection gets an error, and so the context ends. The function that it
+// returns then replaces the context's error by the reason.
 func (c *Conn) untilDenied(ctx context.Context) (_ context.Context, settle func(*error)) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c.mu.Lock()
@@ -30,7 +30,7 @@ func (c *Conn) untilDenied(ctx context.Context) (_ context.Context, settle func(
 	}
 }
 
-// deny reports whether somebody waited to hear of it.
+// deny reports whether a call waited for a denial.
 func (c *Conn) deny(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,30 +13,31 @@ import (
 	"roost/streams/subject"
 )
 
-// An account is deleted in steps, each of which may be repeated by anybody. The
-// record in DEVICES says how far it has come:
+// An account is deleted in steps. Any process may repeat each of them. The record in
+// DEVICES says which steps are done:
 //
-//	DeletedAt   from here on there is no such person and no such device; the users who
-//	            wrote with them are told, and then everything that is stored about them
-//	            is deleted (DeleteAccount, EraseAccount)
-//	Erased      it is deleted, what came late included, and tokens from before are
-//	            refused (FinishErasure, by a worker); the name is free once ReservedUntil
+//	DeletedAt   from here on the user and their devices do not exist; the users who wrote
+//	            with them get a notice, and then all stored data of the user is deleted
+//	            (DeleteAccount, EraseAccount)
+//	Erased      the data is deleted, late arrivals included, and earlier tokens are
+//	            refused (FinishErasure, by a worker); the name is free when ReservedUntil
 //	            is past
-//	no record   tokens from before have expired (ForgetAccount, by a worker)
+//	no record   earlier tokens have expired (ForgetAccount, by a worker)
 
 const (
-	// EraseSettle is how long after the deletion everything has arrived that others
-	// still stored for the person, not knowing of it: they know within cacheTTL.
+	// EraseSettle is how long after the deletion other processes may still store data
+	// for the user. They learn of the deletion within cacheTTL.
 	EraseSettle = directory.CacheTTL + 30*time.Second
-	// MinEraseMemory is how long a deleted account is remembered at least: as long as its
-	// tokens might be good.
+	// MinEraseMemory is the minimum time for which the record of a deleted account is
+	// kept: as long as its tokens might be valid.
 	MinEraseMemory = 31 * 24 * time.Hour
 )
 
-// DeleteAccount has a person leave all groups, makes them not exist any more, ends
-// the connections of their devices and deletes what is stored about them, but
-// history, which is a worker's to delete. The name stays reserved for that time. It
-// may be repeated. It returns when the account was deleted; zero where there is none.
+// DeleteAccount removes a user from all groups, deletes the account, closes the
+// connections of their devices and deletes their stored data except history, which a
+// worker deletes. The name stays reserved for the time given. DeleteAccount may be
+// repeated. It returns the time at which the account was deleted, or zero if there is no
+// such account.
 func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time.Duration) (schemas.Timestamp, error) {
 	defer c.directory.Forget(u)
 	if before, _, ok, err := c.directory.Record(ctx, u); err != nil || !ok {
@@ -52,16 +53,16 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 			return all, jsapi.ErrUnchanged
 		}
 		devices = all.Devices
-		// No message of theirs has a later id.
+		// No message of this user has a later id.
 		at := max(schemas.Now(), c.clock.Next().Time(), all.TokensAfter+1)
-		for _, d := range devices { // by a clock that is ahead
+		for _, d := range devices { // if a clock was ahead
 			at = max(at, d.CreatedAt)
 		}
 		left := schemas.Devices{Devices: []schemas.Device{}, Removed: all.Removed, DeletedAt: at}
 		if reserve > 0 {
 			left.ReservedUntil = at + schemas.Timestamp(reserve.Milliseconds())
 		}
-		for _, d := range devices { // one that comes back is told
+		for _, d := range devices { // a device that reconnects gets the reason
 			left = left.WithRemoved(d.DeviceID)
 		}
 		return left, nil
@@ -69,7 +70,7 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 	if err != nil || !record.Deleted() {
 		return 0, err
 	}
-	for _, d := range devices { // the record tells as well, a moment later
+	for _, d := range devices { // the record has the same effect, a moment later
 		c.Bus().PublishRemoved(subject.Address{User: u, Device: d.DeviceID})
 	}
 	if record.Erased {
@@ -78,10 +79,10 @@ func (c *Conn) DeleteAccount(ctx context.Context, u schemas.UserID, reserve time
 	return record.DeletedAt, c.EraseAccount(ctx, u)
 }
 
-// EraseAccount tells the users who wrote with somebody whose account was deleted, and
-// deletes what is stored about the account, history excepted. It may be repeated, by
-// several at once: also after the erasure is finished, for what came late. A worker
-// may not write to inboxes, so it calls [Conn.RequestErasure].
+// EraseAccount notifies the users who wrote with the user of a deleted account, and
+// deletes the account's stored data except history. It may be repeated, and several
+// processes may run it at once. After the erasure is finished, it deletes data that
+// arrived late. A worker may not write to inboxes, so it calls [Conn.RequestErasure].
 func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
 	record, _, ok, err := c.directory.Record(ctx, u)
 	if err != nil || !ok || !record.Deleted() {
@@ -94,30 +95,31 @@ func (c *Conn) EraseAccount(ctx context.Context, u schemas.UserID) error {
 	return c.erase(ctx, u, erasure{all: all, due: func(d schemas.Devices) bool { return d.Erased == record.Erased }, tells: true})
 }
 
-// erasure is what an erasure deletes, and in which state of the account.
+// erasure is the data that an erasure deletes, and the state that the account must have.
 type erasure struct {
 	all   []holding
 	due   func(schemas.Devices) bool
-	tells bool // the users who wrote with the person
+	tells bool // notify the users who wrote with this user
 }
 
-// withoutAccount leaves out the record in ACCOUNTS. Once an erasure is finished, that is
-// of whoever is taking the name: it is made before the person is.
+// withoutAccount leaves out the record in ACCOUNTS. Once an erasure is finished, that
+// record may belong to a new owner of the name: it is written before the new user
+// exists.
 func withoutAccount(all []holding) []holding {
 	return slices.DeleteFunc(all, func(h holding) bool { return h.stream == subject.Accounts.Stream() })
 }
 
-// erasable is what goes with the account.
+// erasable returns the data that is deleted with the account.
 func (c *Conn) erasable(u schemas.UserID) []holding {
 	return slices.DeleteFunc(c.personal(u), func(h holding) bool { return h.stays })
 }
 
-// erase deletes all that is stored about somebody in whose stead is a record that is
-// due. The ends of the streams are read before the record is confirmed, so
-// nothing that a later person of that name stores is deleted, whenever the rest is
-// done.
+// erase deletes all stored data of a user if the record of their deleted account says
+// that the erasure is due. It reads the ends of the streams before it confirms the
+// record. So it deletes nothing that a later owner of the name stores, however late the
+// rest is done.
 func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
-	if err := c.allOnRecord(ctx); err != nil { // what is written later stays
+	if err := c.allOnRecord(ctx); err != nil { // records written later stay
 		return err
 	}
 	ends := make(map[string]uint64, len(e.all))
@@ -133,12 +135,12 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 	}
 	record, due, err := c.confirmErasure(ctx, u, e)
 	if err != nil || !due {
-		return err // or somebody was faster
+		return err // or another process was faster
 	}
-	if err := c.groups.RemoveDeleted(ctx, u, ends[subject.Memberships.Stream()]); err != nil { // found by what is deleted now
+	if err := c.groups.RemoveDeleted(ctx, u, ends[subject.Memberships.Stream()]); err != nil { // it finds the groups by the records deleted below
 		return err
 	}
-	if e.tells { // of what proves with whom they wrote, and is deleted then
+	if e.tells { // by records that prove with whom they wrote, and that are deleted below
 		if due, err := c.tellPeers(ctx, u, e, record.Notice, ends); err != nil || !due {
 			return err
 		}
@@ -152,8 +154,8 @@ func (c *Conn) erase(ctx context.Context, u schemas.UserID, e erasure) error {
 }
 
 // confirmErasure returns the record of a deleted account, and whether the erasure is
-// still due. It writes the record also as it is, which a read from a replica does not
-// replace: whatever was stored before the call is of the deleted account.
+// still due. It also writes the record unchanged, which a read from a replica does not
+// replace: all data stored before the call belongs to the deleted account.
 func (c *Conn) confirmErasure(ctx context.Context, u schemas.UserID, e erasure) (record schemas.Devices, due bool, err error) {
 	record, err = c.directory.ChangeRecord(ctx, u, func(d schemas.Devices, _ bool) (schemas.Devices, error) {
 		if !d.Deleted() || !e.due(d) {
@@ -170,7 +172,7 @@ func (c *Conn) confirmErasure(ctx context.Context, u schemas.UserID, e erasure) 
 	return record, err == nil, err
 }
 
-// endOf is the sequence that a stream gave last.
+// endOf returns the last sequence of a stream.
 func (c *Conn) endOf(ctx context.Context, stream string) (uint64, error) {
 	info, err := c.api.Stream(ctx, stream)
 	if err != nil {
@@ -179,9 +181,10 @@ func (c *Conn) endOf(ctx context.Context, stream string) (uint64, error) {
 	return info.State.LastSeq, nil
 }
 
-// FinishErasure says that everything of a deleted account is deleted: its name may
-// be taken again, unless it is reserved. Call it after [EraseSettle], with its history deleted, behind
-// one more [Conn.EraseAccount]. It is first where nobody has said so before.
+// FinishErasure records that all data of a deleted account is deleted: its name may be
+// taken again, unless it is reserved. Call it [EraseSettle] after the deletion, when the
+// history is deleted, and after one more [Conn.EraseAccount]. first is true if no
+// earlier call recorded it.
 func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool, err error) {
 	defer c.directory.Forget(u)
 	_, err = c.directory.ChangeRecord(ctx, u, func(d schemas.Devices, _ bool) (schemas.Devices, error) {
@@ -194,8 +197,9 @@ func (c *Conn) FinishErasure(ctx context.Context, u schemas.UserID) (first bool,
 	return first && err == nil, err
 }
 
-// EraseMemory is how long a deleted account is remembered: [MinEraseMemory], and as long as
-// messages of it wait for others, whose receipts name it.
+// EraseMemory returns how long the record of a deleted account is kept:
+// [MinEraseMemory], and as long as inboxes of others hold its messages, whose receipts
+// name it.
 func (c *Conn) EraseMemory(ctx context.Context) (time.Duration, error) {
 	info, err := c.api.Stream(ctx, subject.InboxStream(0))
 	if err != nil {
@@ -204,9 +208,9 @@ func (c *Conn) EraseMemory(ctx context.Context) (time.Duration, error) {
 	return max(MinEraseMemory, info.Config.MaxAge+24*time.Hour), nil
 }
 
-// ForgetAccount forgets that an account was deleted, once its tokens are of no use
-// any more and its name is not reserved, and what others still stored of it meanwhile:
-// receipts for its messages. Where the name was taken again nothing is done.
+// ForgetAccount deletes the record of a deleted account after its tokens have expired
+// and its name is not reserved. It also deletes the receipts for its messages that
+// others stored meanwhile. If the name was taken again it does nothing.
 func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
 	late := erasure{all: withoutAccount(c.erasable(u)), due: func(d schemas.Devices) bool { return d.Erased }}
 	if err := c.erase(ctx, u, late); err != nil {
@@ -217,7 +221,7 @@ func (c *Conn) ForgetAccount(ctx context.Context, u schemas.UserID) error {
 	if err != nil || !ok || !record.Erased {
 		return err
 	}
-	// What was written since then is newer, and stays.
+	// Records written since then are newer, and stay.
 	if err := c.purge(ctx, subject.Devices.Stream(), subject.Devices.Subject(subject.UserKey(u)), revision); err != nil {
 		return fmt.Errorf("failed to forget a deleted account: %w", err)
 	}

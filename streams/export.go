@@ -15,9 +15,10 @@ import (
 	"roost/streams/subject"
 )
 
-// Export calls line with all that is stored about a person, what they sent to channels and
-// history last, until one fails. What belongs to others is left out, above all who blocks
-// the person. It holds a read of a stream or a page of history in memory, not more.
+// Export calls line with all stored data of a user, until a call fails. Their messages
+// to channels, and then history, come last. It leaves out data that belongs to others,
+// above all the users who block this user. It holds a read of a stream or a page of
+// history in memory, not more.
 func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.ExportLine) error) error {
 	if err := c.allOnRecord(ctx); err != nil {
 		return err
@@ -32,9 +33,9 @@ func (c *Conn) Export(ctx context.Context, u schemas.UserID, line func(schemas.E
 	}
 	own := func(l schemas.ExportLine) error {
 		if r := l.Receipt; r != nil && r.ReaderID != u && !settings.ReadReceipts {
-			r.ReadUpTo = "" // who shows nobody what they read is shown nobody's
+			r.ReadUpTo = "" // a user who hides read receipts sees none of others
 		}
-		// Others still get messages of somebody who had the name before.
+		// Other users may still get messages of an earlier owner of the name.
 		if r := l.Receipt; r != nil && r.SenderID == u && me.PredatesAccount(max(r.DeliveredUpTo, r.ReadUpTo)) {
 			return nil
 		}
@@ -70,11 +71,11 @@ func (c *Conn) exportHolding(ctx context.Context, h holding, line func(schemas.E
 			return err
 		}
 		if len(m.Data) == 0 {
-			continue // what a bucket has in place of a key that was deleted
+			continue // the bucket's marker of a deleted key
 		}
 		lines, err := h.lines(m)
 		if err != nil {
-			return schemas.Internal(fmt.Errorf("failed to export %s: %w", m.Subject, err)) // a later try reads the same
+			return schemas.Internal(fmt.Errorf("failed to export %s: %w", m.Subject, err)) // a retry reads the same
 		}
 		for _, l := range lines {
 			if err := line(l); err != nil {
@@ -85,8 +86,8 @@ func (c *Conn) exportHolding(ctx context.Context, h holding, line func(schemas.E
 	return nil
 }
 
-// exportPosted is what the person sent to the channels of groups that they are or were a
-// member of: it is stored under the group.
+// exportPosted exports the user's messages to the channels of groups that they are or
+// were a member of. These messages are stored under the group.
 func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *directory.Registration, line func(schemas.ExportLine) error) error {
 	if some, err := c.Channels().Any(ctx, 0); err != nil || !some {
 		return err
@@ -110,7 +111,7 @@ func (c *Conn) exportPosted(ctx context.Context, u schemas.UserID, me *directory
 	return nil
 }
 
-// exportHistory asks the workers for one page after the other of each chat.
+// exportHistory asks the workers for the pages of each chat, one after the other.
 func (c *Conn) exportHistory(ctx context.Context, u schemas.UserID, line func(schemas.ExportLine) error) error {
 	for after := ""; ; {
 		reply, err := c.HistoryChats(ctx, schemas.ChatsRequest{UserID: u, After: after})
@@ -219,8 +220,8 @@ func readMarkLines(m jsapi.Message) ([]schemas.ExportLine, error) {
 	return []schemas.ExportLine{{Kind: schemas.ExportReadMark, ReadMark: &mark}}, nil
 }
 
-// nobodysLines is for what goes with an account and is of others, or says nothing beyond other lines: it is not in the
-// user's export.
+// nobodysLines is for data that is deleted with an account and belongs to others, or
+// adds nothing to other lines. It is not in the user's export.
 func nobodysLines(jsapi.Message) ([]schemas.ExportLine, error) { return nil, nil }
 
 func blockLines(m jsapi.Message) ([]schemas.ExportLine, error) {
@@ -241,13 +242,13 @@ func sentLines(m jsapi.Message) ([]schemas.ExportLine, error) {
 
 func waitingLines(m jsapi.Message) ([]schemas.ExportLine, error) {
 	if _, err := schemas.DecodeEntryHead(m.Data); err != nil {
-		return nil, nil // nobody can read it, and its device is never shown it
+		return nil, nil // no program can read it, and its device never gets it
 	}
 	return []schemas.ExportLine{{Kind: schemas.ExportWaiting, DeviceID: deviceOf(m.Subject), Entry: m.Data}}, nil
 }
 
-// deviceOf is the device at the end of a subject; none for the inbox of who has
-// none.
+// deviceOf returns the device at the end of a subject. The inbox of a user without a
+// device has none.
 func deviceOf(filter string) schemas.DeviceID {
 	id := schemas.DeviceID(filter[strings.LastIndexByte(filter, '.')+1:])
 	if id == subject.UnclaimedDevice {

@@ -25,7 +25,7 @@ func (c *Conn) CommitUpdate(ctx context.Context, users []schemas.UserID, id sche
 	var unclaimed []schemas.UserID
 	for i, u := range users {
 		if !people[i].Had(id) {
-			continue // nobody reads it
+			continue // no device reads it
 		}
 		if to = directory.AppendInboxes(to, u, people[i]); len(people[i].Devices) == 0 {
 			unclaimed = append(unclaimed, u)
@@ -37,16 +37,17 @@ func (c *Conn) CommitUpdate(ctx context.Context, users []schemas.UserID, id sche
 	if len(unclaimed) == 0 {
 		return nil
 	}
-	// A first device may have claimed before the copy was there.
+	// A first device may have claimed the inbox before the copy was stored.
 	if to, err = c.directory.Claimed(ctx, unclaimed); err != nil {
 		return err
 	}
 	return c.commitUpdateTo(ctx, id, entry, to)
 }
 
-// commitUpdateTo commits the copies of an update; of an old update those that are missing.
+// commitUpdateTo commits the copies of an update; of an old update only the missing
+// ones.
 func (c *Conn) commitUpdateTo(ctx context.Context, id schemas.MessageID, entry []byte, to []subject.Address) error {
-	if made := id.Time().Time(); time.Since(made) > c.window/2 { // the stream may have forgotten the ids
+	if made := id.Time().Time(); time.Since(made) > c.window/2 { // the stream's deduplication window may have passed
 		var err error
 		if to, err = c.Missing(ctx, id, made, to); err != nil {
 			return err
@@ -94,7 +95,7 @@ func (c *Conn) commitSome(ctx context.Context, id schemas.MessageID, entry []byt
 	return nil
 }
 
-// showUpdate shows the copies that were stored now.
+// showUpdate delivers the copies that were stored now.
 func (c *Conn) showUpdate(to []subject.Address, outcomes []publisher.Outcome, entry []byte) error {
 	for i, o := range outcomes {
 		switch {

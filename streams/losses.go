@@ -6,23 +6,23 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// losses are the handlers of messages that a connection to NATS may have lost. A part of
-// the Conn that can lose messages registers its handler when it starts.
+// losses holds the handlers of messages that a connection to NATS may have lost. A part
+// of the Conn that can lose messages registers its handler when it starts.
 type losses struct {
 	mu          sync.Mutex // guards the rest
 	slow        []func(*nats.Subscription) bool
 	reconnected map[string][]func() // by connection
 }
 
-// onSlowConsumer has handle called with each subscription that lost messages because its
-// queue was full. It returns false if the subscription is not its own.
+// onSlowConsumer registers handle for each subscription that lost messages because its
+// queue was full. handle returns false if the subscription is not its own.
 func (l *losses) onSlowConsumer(handle func(*nats.Subscription) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.slow = append(l.slow, handle)
 }
 
-// onReconnect has handle called after a connection was away.
+// onReconnect registers handle for the time after a connection was away.
 func (l *losses) onReconnect(connection string, handle func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -32,7 +32,7 @@ func (l *losses) onReconnect(connection string, handle func()) {
 	l.reconnected[connection] = append(l.reconnected[connection], handle)
 }
 
-// slowConsumer says whether a handler knew the subscription.
+// slowConsumer reports whether a handler knew the subscription.
 func (l *losses) slowConsumer(sub *nats.Subscription) bool {
 	l.mu.Lock()
 	all := l.slow[:len(l.slow):len(l.slow)]

@@ -16,23 +16,23 @@ import (
 	"roost/streams/subject"
 )
 
-// Job is one message of MESSAGES on its way through a worker. Exactly one of
-// Ack, Later and Drop is called for it.
+// Job is one message of MESSAGES that a worker handles. The worker calls exactly one of
+// Ack, Later and Drop for it.
 type Job struct {
 	Data      []byte
 	Keep      bool // history workers store it
 	Sequence  uint64
-	Delivered uint64 // how often, this time included
+	Delivered uint64 // number of deliveries, this one included
 	msg       jetstream.Msg
 }
 
-// Ack says that the work is done and durable.
+// Ack reports that the work is done and durable.
 func (j Job) Ack() error { return j.msg.Ack() }
 
-// Later asks for it again after d.
+// Later asks for a redelivery after d.
 func (j Job) Later(d time.Duration) error { return j.msg.NakWithDelay(d) }
 
-// Drop says that it can never be done.
+// Drop reports that the work can never be done.
 func (j Job) Drop(reason string) error { return j.msg.TermWithReason(reason) }
 
 // Jobs is the durable consumer of the history workers on MESSAGES. Several
@@ -57,9 +57,9 @@ func (c *Conn) MirrorJobs(ctx context.Context) (*Jobs, error) {
 
 const removeDoneTimeout = 10 * time.Second
 
-// RemoveDone removes from MESSAGES what all of its consumers have acknowledged,
-// those of other services included. The stream does not do so by itself: with
-// interest retention each acknowledgement is a removal of its own that is synced,
+// RemoveDone removes from MESSAGES the messages that all of its consumers have
+// acknowledged, those of other services included. The stream does not do so by itself:
+// with interest retention each acknowledgement is a removal of its own that is synced,
 // see docs/decisions/0012. Several processes may call it.
 func (j *Jobs) RemoveDone(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, removeDoneTimeout)
@@ -68,7 +68,7 @@ func (j *Jobs) RemoveDone(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("failed to look at stream %s: %w", subject.MessagesStream, err)
 	}
-	upTo := info.State.LastSeq // what came since is for the next time
+	upTo := info.State.LastSeq // the next call handles later messages
 	mirrored := false
 	consumers := j.stream.ListConsumers(ctx)
 	for one := range consumers.Info() {
@@ -89,7 +89,7 @@ func (j *Jobs) RemoveDone(ctx context.Context) error {
 	return nil
 }
 
-// Fetch waits up to wait for a first message and returns what is there then, at
+// Fetch waits up to wait for a first message and returns the messages available then, at
 // most n, in stream order.
 func (j *Jobs) Fetch(ctx context.Context, n int, wait time.Duration) ([]Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
@@ -101,13 +101,13 @@ func (j *Jobs) Fetch(ctx context.Context, n int, wait time.Duration) ([]Job, err
 	jobs := drain(nil, first)
 	if len(jobs) == 0 {
 		if ctx.Err() != nil {
-			return nil, nil // nothing came in time
+			return nil, nil // no message arrived in time
 		}
 		return nil, first.Error()
 	}
 	rest, err := j.consumer.FetchNoWait(n - 1)
 	if err != nil {
-		return jobs, nil // the next call meets it again
+		return jobs, nil // the next call gets the error again
 	}
 	return drain(jobs, rest), nil
 }
@@ -137,12 +137,12 @@ const (
 	historyTimeout = 5 * time.Second
 )
 
-// maxPages bounds the history requests that one worker answers at a time; more
-// wait in the subscription, and their askers time out.
+// maxPages bounds the history requests that one worker answers at a time. More requests
+// wait in the subscription, and their callers time out.
 const maxPages = 16
 
-// ServeHistory answers history requests, sharing them with other workers, until
-// the returned function is called, which waits for those under way.
+// ServeHistory answers history requests, sharing them with other workers, until the
+// function that it returns is called. That function waits for the requests in progress.
 func (c *Conn) ServeHistory(h HistoryHandler) (stop func() error, err error) {
 	svc, err := micro.AddService(c.control, micro.Config{
 		Name: historyService, Version: historyVersion, Description: "pages of stored history",
@@ -174,7 +174,7 @@ func (c *Conn) ServeHistory(h HistoryHandler) (stop func() error, err error) {
 	} {
 		handler := micro.HandlerFunc(func(r micro.Request) {
 			slots <- struct{}{}
-			if !begin() { // it came while the subscription was drained
+			if !begin() { // it arrived while the subscription was drained
 				<-slots
 				c.reply(r, nil, errNoWorker(nil))
 				return
@@ -226,8 +226,9 @@ func answerReady(ctx context.Context, h HistoryHandler) error {
 	return nil
 }
 
-// reply answers a request. The methods of [micro.Request] are for the handler's
-// own goroutine: after the handler the service reads, unguarded, what they leave.
+// reply answers a request. The methods of [micro.Request] are for the handler's own
+// goroutine: after the handler, the service reads without a lock the fields that they
+// set.
 func (c *Conn) reply(r micro.Request, body []byte, failed error) {
 	m := &nats.Msg{Subject: r.Reply(), Data: body}
 	if failed != nil {
@@ -247,7 +248,7 @@ func errNoWorker(cause error) error {
 		Message: "No history worker answered in time. Try again later; messages flow on without it."}
 }
 
-// HistoryPage asks a worker for a page. Where none answers in time the error is
+// HistoryPage asks a worker for a page. If none answers in time the error is
 // unavailable.
 func (c *Conn) HistoryPage(ctx context.Context, req schemas.HistoryRequest) (schemas.HistoryReply, error) {
 	m, err := c.ask(ctx, subject.HistoryPage, schemas.Encode(req))
@@ -257,7 +258,7 @@ func (c *Conn) HistoryPage(ctx context.Context, req schemas.HistoryRequest) (sch
 	return decodeReply[schemas.HistoryReply](m)
 }
 
-// HistoryChats asks a worker for the chats that history has something of.
+// HistoryChats asks a worker for the chats that have messages in history.
 func (c *Conn) HistoryChats(ctx context.Context, req schemas.ChatsRequest) (schemas.ChatsReply, error) {
 	m, err := c.ask(ctx, subject.HistoryChats, schemas.Encode(req))
 	if err != nil {
@@ -266,7 +267,7 @@ func (c *Conn) HistoryChats(ctx context.Context, req schemas.ChatsRequest) (sche
 	return decodeReply[schemas.ChatsReply](m)
 }
 
-// decodeReply reads what a worker answered. A later try would read the same.
+// decodeReply reads a worker's answer. A retry would read the same.
 func decodeReply[R any](m *nats.Msg) (R, error) {
 	reply, err := schemas.Decode[R](m.Data)
 	if err != nil {
@@ -275,7 +276,7 @@ func decodeReply[R any](m *nats.Msg) (R, error) {
 	return reply, nil
 }
 
-// HistoryReady says why history cannot be served now, or nil.
+// HistoryReady returns the reason why history cannot be served now, or nil.
 func (c *Conn) HistoryReady(ctx context.Context) error {
 	_, err := c.ask(ctx, subject.HistoryReady, nil)
 	return err

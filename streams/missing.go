@@ -10,12 +10,12 @@ import (
 	"roost/streams/subject"
 )
 
-// Missing are the inboxes of to that do not hold the message now, in their order.
-// recorded is when the first of its copies can have been stored, by the clock of
-// this process or of NATS. The stream's own window against duplicates is short.
+// Missing returns the inboxes of to that do not hold the message now, in their order.
+// recorded is the earliest time at which a copy can have been stored, by the clock of
+// this process or of NATS. The deduplication window of the stream is too short for that.
 //
-// It is for many inboxes: the newest entry of each comes in a few answers, and
-// where that is another one, what was stored since is read, and nothing older.
+// It is made for many inboxes: a few answers bring the newest entry of each. If that is
+// another entry, Missing reads the entries stored since recorded, and none older.
 func (c *Conn) Missing(ctx context.Context, id schemas.MessageID, recorded time.Time, to []subject.Address) ([]subject.Address, error) {
 	const slack = 10 * time.Minute // between clocks
 	held := make(map[subject.Address]bool, len(to))
@@ -36,8 +36,8 @@ func (c *Conn) byPartition(to []subject.Address) map[int][]subject.Address {
 	return parts
 }
 
-// holding enters in held which inboxes of a partition have a message that was
-// stored at t or later.
+// holding marks in held the inboxes of a partition that have a message stored at t or
+// later.
 func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.Time, to []subject.Address, held map[subject.Address]bool) error {
 	first, _, err := c.api.ReadSince(ctx, subject.InboxStream(p), subject.AllInboxes(p), t, 1)
 	if err != nil || len(first) == 0 {
@@ -76,11 +76,11 @@ func (c *Conn) holding(ctx context.Context, p int, id schemas.MessageID, t time.
 	return err
 }
 
-// singleReads is how many entries of an inbox holdsFrom reads one by one: to begin
-// a batch in the midst of a stream, the server counts what is left of a block.
+// singleReads is how many entries of an inbox holdsFrom reads one by one. To begin a
+// batch in the middle of a stream, the server counts the rest of a block.
 const singleReads = 8
 
-// holdsFrom says whether an inbox has a message at sequence seq or later.
+// holdsFrom reports whether an inbox has a message at sequence seq or later.
 func (c *Conn) holdsFrom(ctx context.Context, a subject.Address, id schemas.MessageID, seq uint64) (bool, error) {
 	p := c.partition(a.User)
 	stream, filter := subject.InboxStream(p), subject.Inbox(p, a)
@@ -103,7 +103,7 @@ func (c *Conn) holdsInPages(ctx context.Context, stream, filter string, id schem
 	return false, nil
 }
 
-// holdsMessage says whether an entry is the message of that id.
+// holdsMessage reports whether an entry is the message with that id.
 func holdsMessage(m jsapi.Message, id schemas.MessageID) bool {
 	head, err := schemas.DecodeEntryHead(m.Data)
 	return err == nil && head.MessageID == id

@@ -6,29 +6,29 @@ import (
 	"roost/streams/subject"
 )
 
-// holding is one place where something is stored about a person: all messages of
-// a stream on a subject.
+// holding is one place with stored data of a user: all messages of a stream on a
+// subject.
 type holding struct {
 	stream, subject string
-	// lines is what one of them says in the person's export.
+	// lines returns the lines of one message in the user's export.
 	lines func(m jsapi.Message) ([]schemas.ExportLine, error)
 	// stays: it is not deleted with the account.
 	stays bool
-	// peers returns the users that one of them proves the person wrote with; nil where
-	// none does.
+	// peers returns the users that one message proves the user wrote with; nil if none
+	// does.
 	peers func(m jsapi.Message) []schemas.UserID
 }
 
-// personal is what is stored about a person: the one list that the deletion of an
-// account and an export go by. What is stored in a new place gets a line here.
-// History is the workers', to delete and to export a page at a time.
+// personal lists the stored data of a user. The deletion of an account and an export
+// both use this one list. Data stored in a new place gets a line here. Workers delete
+// history, and export it a page at a time.
 func (c *Conn) personal(u schemas.UserID) []holding {
 	p, t := c.partition(u), u.Token()
 	every := subject.Address{User: u, Device: "*"}
 	return []holding{
 		inBucket(subject.Accounts, t, accountLines),
 		inBucket(subject.Settings, t, settingsLines),
-		{stream: subject.Devices.Stream(), subject: subject.Devices.Subject(t), lines: deviceLines, stays: true}, // the deletion goes by it
+		{stream: subject.Devices.Stream(), subject: subject.Devices.Subject(t), lines: deviceLines, stays: true}, // the deletion reads its state from it
 		inBucket(subject.Sessions, t+".*", sessionLines),
 		provesPeers(inBucket(subject.Receipts, t+".*", receiptLines), peersOfReceipt),
 		provesPeers(inBucket(subject.Receipts, "*."+t, receiptLines), peersOfReceipt), // in groups as well

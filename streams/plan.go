@@ -14,12 +14,12 @@ import (
 	"roost/streams/subject"
 )
 
-// Action is what a [Step] of a plan does.
+// Action is the kind of change that a [Step] of a plan makes.
 type Action string
 
-// Values of Action. A refused step would lose data; apply does none of a plan
-// that has one. Who is connected is no such data: gateways notice that their buckets
-// were replaced, and have their clients connect again.
+// Values of Action. A refused step would lose data; apply does none of a plan that has
+// one. Sessions are not such data: gateways notice that their buckets were replaced, and
+// have their clients connect again.
 const (
 	ActionCreate  Action = "create"
 	ActionUpdate  Action = "update"
@@ -31,7 +31,7 @@ const (
 type Step struct {
 	Action Action
 	Name   string // of the stream or consumer
-	Detail string // what changes, or why it is refused
+	Detail string // the change, or why it is refused
 }
 
 func (s Step) String() string { return fmt.Sprintf("%-7s %-14s %s", s.Action, s.Name, s.Detail) }
@@ -39,8 +39,8 @@ func (s Step) String() string { return fmt.Sprintf("%-7s %-14s %s", s.Action, s.
 // ErrRefused is the error of Apply for a plan with a refused step.
 var ErrRefused = errors.New("the change would lose data")
 
-// Plan says what Apply would do; an empty plan means that the cluster is as the
-// topology wants it. It changes nothing.
+// Plan returns the steps that Apply would do. An empty plan means that the cluster
+// matches the topology. It changes nothing.
 func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
 	ctx, settle := c.untilDenied(ctx)
 	defer settle(&err)
@@ -48,7 +48,7 @@ func (c *Conn) Plan(ctx context.Context, t Topology) (steps []Step, err error) {
 	return steps, err
 }
 
-// plan is Plan; it returns the topology with nothing left open.
+// plan is Plan; it also returns the topology with all defaults filled in.
 func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, err error) {
 	recorded, err := c.recordedPartitions(ctx)
 	if errors.Is(err, ErrNotInstalled) {
@@ -92,7 +92,7 @@ func (c *Conn) plan(ctx context.Context, t Topology) (_ Topology, steps []Step, 
 	return t, steps, nil
 }
 
-// withGateways has GATEWAYS replaced wherever SESSIONS loses what it holds: by that
+// withGateways replaces GATEWAYS whenever SESSIONS loses its records: that is how
 // gateways notice.
 func withGateways(steps []Step) []Step {
 	sessions, gateways := subject.Sessions.Stream(), subject.Gateways.Stream()
@@ -110,9 +110,9 @@ func withGateways(steps []Step) []Step {
 	return steps
 }
 
-// Apply makes the cluster as the topology wants it. It does nothing where the
-// plan is empty, and nothing at all, with [ErrRefused], where a step would lose
-// data. Only the admin role may call it.
+// Apply changes the cluster to match the topology. It does nothing if the plan is empty,
+// and nothing at all, with [ErrRefused], if a step would lose data. Only the admin role
+// may call it.
 func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) {
 	ctx, settle := c.untilDenied(ctx)
 	defer settle(&err)
@@ -133,7 +133,7 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 			continue
 		case ActionReplace:
 			_, err := untilAnswered(ctx, func(ctx context.Context) (any, error) { return nil, c.api.JS.DeleteStream(ctx, want.Name) })
-			if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // an earlier try had no answer
+			if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // an earlier try got no answer
 				return steps, fmt.Errorf("failed to replace stream %s: %w", want.Name, err)
 			}
 		}
@@ -158,10 +158,10 @@ func (c *Conn) Apply(ctx context.Context, t Topology) (steps []Step, err error) 
 // answerTimeout bounds one request of untilAnswered.
 const answerTimeout = 5 * time.Second
 
-// untilAnswered makes a request of JetStream again until it is answered or ctx
-// ends. A connection that breaks loses answers. So does a cluster: the leader of
-// a new stream says that it is there, unless it steps down at that moment. What
-// is there already is no error of the next request.
+// untilAnswered retries a request of JetStream until it is answered or ctx ends. A
+// connection that breaks loses answers. So does a cluster: the leader of a new stream
+// confirms it, unless it steps down at that moment. The next request does not fail if
+// the stream exists already.
 func untilAnswered[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -187,8 +187,8 @@ func (t Topology) check() error {
 	return nil
 }
 
-// compare lists how have differs from want: each difference is an update, or
-// refused where messages would be dropped by it or NATS cannot do it in place.
+// compare lists the differences of have from want. Each difference is an update. It is
+// refused if it would drop messages or NATS cannot do it in place.
 func compare(have, want jetstream.StreamConfig) []Step {
 	var changes, refused []string
 	note := func(losing bool, field string, from, to any) {
@@ -203,7 +203,7 @@ func compare(have, want jetstream.StreamConfig) []Step {
 		note(true, "storage", have.Storage, want.Storage)
 	}
 	if have.Retention != want.Retention {
-		// MESSAGES was removed from by its consumers' acknowledgements once.
+		// Once, the acknowledgements of its consumers removed messages from MESSAGES.
 		keeps := have.Retention == jetstream.InterestPolicy && want.Retention == jetstream.LimitsPolicy
 		note(!keeps, "retention", have.Retention, want.Retention)
 	}
@@ -216,7 +216,7 @@ func compare(have, want jetstream.StreamConfig) []Step {
 	if unlimited(have.MaxMsgsPerSubject) != unlimited(want.MaxMsgsPerSubject) {
 		note(shrinks(have.MaxMsgsPerSubject, want.MaxMsgsPerSubject), "max messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
 	}
-	// A discard policy that was new and becomes old starts to drop messages.
+	// A discard policy that changes from new to old starts to drop messages.
 	if have.Discard != want.Discard {
 		note(want.Discard == jetstream.DiscardOld, "discard", have.Discard, want.Discard)
 	}
@@ -254,10 +254,10 @@ func compare(have, want jetstream.StreamConfig) []Step {
 	return steps
 }
 
-// unlimited makes the server's spellings of "no limit" one.
+// unlimited gives the server's spellings of "no limit" one value.
 func unlimited(n int64) int64 { return max(n, 0) }
 
-// shrinks says whether a limit gets tighter; 0 and below mean no limit.
+// shrinks reports whether a limit gets tighter; 0 and below mean no limit.
 func shrinks(have, want int64) bool {
 	return unlimited(want) != 0 && (unlimited(have) == 0 || want < have)
 }
@@ -265,8 +265,8 @@ func shrinks(have, want int64) bool {
 // ErrNotInstalled means that the cluster has no streams of Roost yet.
 var ErrNotInstalled = errors.New("the cluster has no streams of Roost; run `roost streams apply` with the admin role first")
 
-// countInboxes is the number of partitions where the record of it was deleted, or
-// 0 in an empty cluster.
+// countInboxes counts the partitions if their record was deleted. It returns 0 in an
+// empty cluster.
 func (c *Conn) countInboxes(ctx context.Context) (n int, err error) {
 	names := c.api.JS.StreamNames(ctx, jetstream.WithStreamListSubject("inbox.>"))
 	for range names.Name() {

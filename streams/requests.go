@@ -12,12 +12,12 @@ import (
 	"roost/streams/subject"
 )
 
-// Request reserves the id of what a user's request makes, before it makes it, and
-// returns the request with its id. A retry, at whichever gateway, gets the id that the
-// first one reserved; known is true then. What is made under the id is made once, see
-// [group.Groups.Create] and [directory.Directory.AddDevice]: so it makes no difference when a gateway
-// dies in between. A request that differs from the first under its key fails with
-// [schemas.ErrOtherRequest].
+// Request reserves the id of the object that a user's request makes, before the request
+// makes it, and returns the request with its id. A retry, at any gateway, gets the id
+// that the first request reserved; then known is true. An object is made only once under
+// its id, see [group.Groups.Create] and [directory.Directory.AddDevice]. So it makes no
+// difference if a gateway dies in between. A request that differs from the first under
+// its key fails with [schemas.ErrOtherRequest].
 func (c *Conn) Request(ctx context.Context, u schemas.UserID, q schemas.Request) (reserved schemas.Request, known bool, err error) {
 	_, err = jsapi.Update(ctx, c.requests, subject.UserKey(u), func(all schemas.Requests, _ bool) (schemas.Requests, error) {
 		now := schemas.Now()
@@ -34,13 +34,13 @@ func (c *Conn) Request(ctx context.Context, u schemas.UserID, q schemas.Request)
 	if known && reserved.RequestHash != q.RequestHash {
 		return reserved, true, schemas.ErrOtherRequest()
 	}
-	c.clock.Observe(reserved.ID) // what this process makes for it is newer
+	c.clock.Observe(reserved.ID) // later ids of this process are newer
 	return reserved, known, nil
 }
 
 func openRequests(ctx context.Context, c *Conn) (jetstream.KeyValue, error) {
 	kv, err := c.api.JS.KeyValue(ctx, string(subject.Requests))
-	if errors.Is(err, jetstream.ErrBucketNotFound) { // of a cluster that was installed before there was one
+	if errors.Is(err, jetstream.ErrBucketNotFound) { // the cluster was installed before this bucket existed
 		return nil, fmt.Errorf("failed to open bucket %s; `roost streams apply` makes it: %w", subject.Requests, err)
 	}
 	if err != nil {

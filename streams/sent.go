@@ -10,7 +10,7 @@ import (
 	"roost/streams/subject"
 )
 
-// Copies is one message on its way into inboxes.
+// Copies is one message and the inboxes that it is committed to.
 type Copies struct {
 	Message *schemas.Message
 	Entry   []byte            // Message.StoredMessage(), the same bytes for all
@@ -18,20 +18,20 @@ type Copies struct {
 	Log     bool              // commit it to MESSAGES as well
 	Keep    bool              // and history workers store it
 
-	// Stored, where it is set, hears of the copy for To[i] when it is durable, with
-	// its sequence: of those of one inbox in the order of their sequences, and whatever
-	// becomes of the copies in other partitions. It does not block.
+	// Stored, if set, is called when the copy for To[i] is durable, with its sequence.
+	// Calls for one inbox come in the order of their sequences, whatever the outcome of
+	// the copies in other partitions. It does not block.
 	Stored func(i int, sequence uint64)
-	// Full, where it is set, hears of the copy for To[i] that found its inbox full, before
-	// done is called: of those in other partitions at the same time. It does not block.
+	// Full, if set, is called if the copy for To[i] found its inbox full, before done is
+	// called. Calls for other partitions may run at the same time. It does not block.
 	Full func(i int)
 }
 
-// CommitCopies commits a message for every device it is meant for, and to
-// MESSAGES where somebody wants it there. done is called once, does not block, and
-// gets the first error, or nil once all are durable, with the sequence of each
-// copy in the order of To: 0 for a copy that its inbox has had already. Copies of
-// one send in one partition travel in one set.
+// CommitCopies commits one copy of a message per target device, and one to MESSAGES if a
+// consumer needs it there. done is called once, does not block, and gets the first
+// error, or nil when all are durable, with the sequence of each copy in the order of To:
+// 0 for a copy that its inbox already had. Copies of one send in one partition are
+// committed in one set.
 func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) {
 	parts := make([]part, 0, 2)
 	for i, a := range m.To {
@@ -53,7 +53,7 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 		}}})
 	}
 	sequences := make([]uint64, len(m.To))
-	if len(m.To) == 0 { // no copy stands for the record
+	if len(m.To) == 0 { // no copy replaces the record
 		parts = append(parts, part{})
 	}
 	all := publisher.NewJoin(len(parts), func(err error) { done(sequences, err) })
@@ -84,7 +84,7 @@ func (c *Conn) CommitCopies(m Copies, done func(sequences []uint64, err error)) 
 	}
 }
 
-// part is what of a message goes to one stream.
+// part is the part of a message that goes to one stream.
 type part struct {
 	partition int
 	stream    string
@@ -92,8 +92,8 @@ type part struct {
 	at        []int // the place in Copies.To of each copy; none for MESSAGES
 }
 
-// Holds says whether the inbox of a device has a message now. Only retries ask:
-// the stream's own window against duplicates is short.
+// Holds reports whether the inbox of a device has a message now. Only retries ask: the
+// deduplication window of the stream is too short for them.
 func (c *Conn) Holds(ctx context.Context, a subject.Address, id schemas.MessageID) (bool, error) {
 	p := c.partition(a.User)
 	return c.holdsInPages(ctx, subject.InboxStream(p), subject.Inbox(p, a), id, 0)

@@ -11,16 +11,16 @@ import (
 	"roost/streams/subject"
 )
 
-// signerKey is where bucket KEYS has the key of message ids.
+// signerKey is the key in bucket KEYS that holds the secret for message ids.
 const signerKey = "message_ids"
 
-// Signer reads the cluster's key of message ids, which the first gateway makes.
+// Signer reads the cluster's key of message ids, which the first gateway creates.
 func (c *Conn) Signer(ctx context.Context) (*msgid.Signer, error) {
 	kv, err := c.api.Bucket(ctx, subject.Keys)
 	if err != nil {
 		return nil, err
 	}
-	// Get comes first: the server takes a key that it cannot read for none, and Create
+	// Get comes first: the server treats a key that it cannot read as absent, and Create
 	// would replace it.
 	e, err := kv.Get(ctx, signerKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {

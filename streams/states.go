@@ -13,10 +13,9 @@ type StreamState struct {
 	Bytes    uint64
 }
 
-// StreamStates asks NATS for the size of every stream of Roost, buckets included,
-// one after the other until ctx ends. It returns the streams that answered, and an
-// error for those that did not. The role needs $JS.API.STREAM.INFO. Call it after
-// Open.
+// StreamStates asks NATS for the size of every stream of Roost, buckets included, one
+// after the other until ctx ends. It returns the streams that answered, and an error for
+// those that did not. The role needs $JS.API.STREAM.INFO. Call it after Open.
 func (c *Conn) StreamStates(ctx context.Context) ([]StreamState, error) {
 	var states []StreamState
 	var failed []error

@@ -17,23 +17,25 @@ import (
 )
 
 const (
-	// maxPeersRead is how many records an erasure looks at before it tells the users that
-	// they name.
+	// maxPeersRead is how many records an erasure reads before it notifies the users
+	// that they name.
 	maxPeersRead = 256
-	// maxTold bounds the users that one erasure remembers to have told. Beyond it a user
-	// that several records name may be told again, under the same message id.
+	// maxTold bounds the notified users that one erasure remembers. Beyond it a user
+	// that several records name may be notified again, under the same message id.
 	maxTold = 100_000
 )
 
-// tellPeers has a user_deleted entry in the inboxes of the users who wrote with somebody
-// whose account was deleted, as far as ends: of each whose message one of their devices
-// had, who had a message of theirs, or whose message waits for them. Users who were told
-// are taken off the records page by page, so a call that was cut short goes on from there.
-// due is false if the erasure is not due any more.
+// tellPeers commits a user_deleted entry to the inboxes of the users who wrote with the
+// user of a deleted account. It reads records up to ends. A user gets the entry if one
+// of these is true: their message reached a device of the deleted user, they received a
+// message of the deleted user, or their message is still in an inbox of the deleted
+// user. tellPeers removes notified users from the records page by page, so the next call
+// continues after one that was cut short. due is false if the erasure is not due any
+// more.
 //
-// A message that a device acknowledged moves from the inbox to the receipts, at the latest
-// when the deletion ends the connection. So the receipts are read after the inboxes, as
-// far as they go then: the end in ends moves there.
+// A message that a device acknowledged moves from the inbox to the receipts, at the
+// latest when the deletion closes the connection. So tellPeers reads the receipts after
+// the inboxes, up to their end at that time: the end in ends moves there.
 func (c *Conn) tellPeers(ctx context.Context, u schemas.UserID, e erasure, notice schemas.MessageID, ends map[string]uint64) (due bool, err error) {
 	t := telling{c: c, notice: notice, told: map[schemas.UserID]struct{}{u: {}},
 		entry: (&schemas.UserDeletion{MessageID: notice, UserID: u, Timestamp: notice.Time()}).StoredUpdate()}
@@ -64,7 +66,7 @@ func (c *Conn) tellPeers(ctx context.Context, u schemas.UserID, e erasure, notic
 	return true, nil
 }
 
-// telling tells users of one deleted account.
+// telling notifies users of one deleted account.
 type telling struct {
 	c      *Conn
 	notice schemas.MessageID
@@ -72,7 +74,7 @@ type telling struct {
 	told   map[schemas.UserID]struct{} // at most maxTold
 }
 
-// tell tells the users whom the records of a holding name, as far as end.
+// tell notifies the users that the records of a holding name, as far as end.
 func (t *telling) tell(ctx context.Context, h holding, end uint64) error {
 	for more := true; more; {
 		var page []jsapi.Message
@@ -94,11 +96,11 @@ func (t *telling) tell(ctx context.Context, h holding, end uint64) error {
 }
 
 // peersOf returns the users that a page of records names, as far as end, and the
-// sequence of the last record that it looked at. It leaves out those who were told, and
-// notes the others among them.
+// sequence of the last record that it looked at. It leaves out the users who were
+// notified, and adds the rest to t.told while it has room.
 func (t *telling) peersOf(h holding, page []jsapi.Message, end uint64) (peers []schemas.UserID, last uint64) {
 	for _, m := range page {
-		if m.Sequence > end { // of whoever has the name by then
+		if m.Sequence > end { // records of a later owner of the name
 			break
 		}
 		last = m.Sequence
@@ -115,7 +117,7 @@ func (t *telling) peersOf(h holding, page []jsapi.Message, end uint64) (peers []
 }
 
 // peersOfReceipt returns both users of the key of a receipt; none in a group, whose
-// members hear that somebody left it.
+// members get the update that a member left.
 func peersOfReceipt(m jsapi.Message) []schemas.UserID {
 	sender, reader, _ := strings.Cut(strings.TrimPrefix(m.Subject, subject.Receipts.Subject("")), ".")
 	a, errA := schemas.ParseUserToken(sender)
@@ -126,7 +128,7 @@ func peersOfReceipt(m jsapi.Message) []schemas.UserID {
 	return []schemas.UserID{a, b}
 }
 
-// peersOfEntry returns both users of a 1:1 message that waits in an inbox.
+// peersOfEntry returns both users of a 1:1 message in an inbox.
 func peersOfEntry(m jsapi.Message) []schemas.UserID {
 	message, err := schemas.DecodeMessage(m.Data)
 	if err != nil || message.SenderID == "" || message.ReceiverID == "" {
@@ -135,17 +137,17 @@ func peersOfEntry(m jsapi.Message) []schemas.UserID {
 	return []schemas.UserID{message.SenderID, message.ReceiverID}
 }
 
-// Of the service by which workers have gateways erase accounts.
+// Names of the service by which workers have gateways erase accounts.
 const (
 	eraseQueue   = "gateways"
 	eraseTimeout = 30 * time.Second
-	// maxErasures bounds the requests that wait for one gateway; those beyond get no
-	// answer, and their workers ask again.
+	// maxErasures bounds the requests that wait for one gateway. Those beyond get no
+	// answer, and their workers retry.
 	maxErasures = 64
 )
 
 // RequestErasure has a gateway do [Conn.EraseAccount]: a worker may not write to the
-// inboxes of the users who are told. It fails while no gateway runs.
+// inboxes of the users to notify. It fails while no gateway runs.
 func (c *Conn) RequestErasure(ctx context.Context, u schemas.UserID) error {
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()

@@ -12,27 +12,25 @@ import (
 	"roost/streams/subject"
 )
 
-// Topology is what a cluster is set up with. The zero value of a field means
+// Topology is the configuration of a cluster's streams. The zero value of a field means
 // its default.
 type Topology struct {
-	// Partitions is the number of SENT and INBOX streams, fixed at install: by
-	// default what the cluster was installed with, 1 in a new one. Fewer commit in
-	// larger groups, more spread load over the nodes of a cluster and keep cold
-	// reads small.
+	// Partitions is the number of SENT and INBOX streams, fixed at install: by default
+	// the number at install, 1 in a new cluster. Fewer commit in larger groups, more
+	// spread load over the nodes of a cluster and keep cold reads small.
 	Partitions int
 	// Replicas of every stream: 1 by default, 3 in a cluster.
 	Replicas int
-	// InboxMaxAge is for how long a message waits for a device: 30 days by
-	// default, at most 365.
+	// InboxMaxAge is how long an inbox keeps an entry: 30 days by default, at most 365.
 	InboxMaxAge time.Duration
-	// InboxMaxMessages is how many may wait for one device: 10,000 by default.
-	// One more is refused with inbox_full.
+	// InboxMaxMessages is how many entries the inbox of one device may have: 10,000 by
+	// default. One more is refused with inbox_full.
 	InboxMaxMessages int64
-	// DuplicateWindow is for how long a stream knows the ids of what it stored, and
-	// drops an entry with the same id: 2 minutes by default. It is for a commit that
-	// arrives late, after another gateway has repeated it, and its memory grows with
-	// the ids in it. SENT recognises all other retries. In single-process mode
-	// SingleProcessWindow is enough.
+	// DuplicateWindow is how long a stream knows the ids of its entries, and drops an
+	// entry with the same id: 2 minutes by default. It is for a commit that arrives
+	// late, after another gateway has repeated it, and its memory grows with the ids in
+	// it. SENT recognises all other retries. In single-process mode SingleProcessWindow
+	// is enough.
 	DuplicateWindow time.Duration
 }
 
@@ -45,8 +43,8 @@ const (
 
 	// partitionsKey is the metadata of MESSAGES that records Partitions.
 	partitionsKey = "roost.partitions"
-	// DefaultDuplicateWindow is that of JetStream, and longer than a connection of a
-	// gateway that NATS has lost may still bring what the gateway sent on it.
+	// DefaultDuplicateWindow is that of JetStream. It is longer than the time for which
+	// a gateway's connection that NATS has lost may still bring publishes of the gateway.
 	DefaultDuplicateWindow = 2 * time.Minute
 	// SingleProcessWindow is twice the default of Options.CommitTimeout: by then each
 	// commit of this process has its outcome, and no other process commits.
@@ -75,8 +73,8 @@ func (t Topology) withDefaults() Topology {
 	return t
 }
 
-// streams are all streams of the topology, buckets included: a bucket is a
-// stream by the conventions of ADR-8.
+// streams returns all streams of the topology, buckets included: a bucket is a stream by
+// the conventions of ADR-8.
 func (t Topology) streams() []jetstream.StreamConfig {
 	all := []jetstream.StreamConfig{t.messages()} // first: it records Partitions
 	for p := range t.Partitions {
@@ -86,7 +84,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 		all = append(all, t.bucket(name, 0))
 	}
 	groups := t.bucket(subject.Groups, 0)
-	groups.AllowDirect = false // so that the leader answers reads: a follower may not know yet who was removed
+	groups.AllowDirect = false // so that the leader answers reads: a follower may not know of a removal yet
 	return append(all, groups, t.channels(),
 		t.bucket(subject.Requests, schemas.RequestMemory*time.Millisecond),
 		batched(t.bucket(subject.Receipts, 0)),
@@ -95,7 +93,7 @@ func (t Topology) streams() []jetstream.StreamConfig {
 		t.volatile(t.bucket(subject.Gateways, presence.LeaseTTL)))
 }
 
-// stream is what the streams of messages have in common.
+// stream returns the settings that the streams of messages have in common.
 func (t Topology) stream(name, description string, subjects ...string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               name,
@@ -163,15 +161,15 @@ func (t Topology) bucket(name subject.Bucket, ttl time.Duration) jetstream.Strea
 	}
 }
 
-// batched is a bucket whose records are committed many at a time.
+// batched returns a bucket whose records are committed many at a time.
 func batched(bucket jetstream.StreamConfig) jetstream.StreamConfig {
 	bucket.AllowAtomicPublish = true
 	return bucket
 }
 
-// volatile is the bucket of what may be lost with a machine, so that nobody waits for
-// its disk. It outlives a restart of NATS all the same. A replicated one waits:
-// JetStream has no other way there.
+// volatile returns a bucket of records that may be lost with a machine, so that no write
+// waits for its disk. The bucket survives a restart of NATS all the same. Writes to a
+// replicated one wait: JetStream has no other way for it.
 func (t Topology) volatile(bucket jetstream.StreamConfig) jetstream.StreamConfig {
 	if t.Replicas == 1 {
 		bucket.PersistMode = jetstream.AsyncPersistMode
@@ -179,7 +177,7 @@ func (t Topology) volatile(bucket jetstream.StreamConfig) jetstream.StreamConfig
 	return bucket
 }
 
-// mirror is the durable consumer of the history workers.
+// mirror returns the durable consumer of the history workers.
 func (t Topology) mirror() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       subject.MirrorConsumer,
