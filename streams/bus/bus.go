@@ -17,8 +17,8 @@ type Bus interface {
 	Close()
 }
 
-// Devices reaches the connections of devices, wherever they are. It is no error if a
-// device has none, and a loss is made good from the stream.
+// Devices reaches the connections of devices at any gateway. It is no error if a device
+// has none. If a message is lost, the connection reads the stream.
 type Devices interface {
 	// PublishEntry delivers an inbox entry that was committed with that sequence. The entry
 	// is not changed any more.
@@ -44,22 +44,22 @@ type Listener interface {
 	Gap() // messages for the device may be lost
 }
 
-// Sessions tells of begins and ends of sessions.
+// Sessions publishes the begins and ends of sessions.
 type Sessions interface {
 	PublishSession(e schemas.SessionEvent)
-	// WatchSessions tells a listener of the sessions of the users that are added to the
+	// WatchSessions calls a listener for the sessions of the users that are added to the
 	// watch. A process has one watch at a time.
 	WatchSessions(to SessionListener) SessionWatch
 }
 
-// SessionListener hears of sessions of watched users. Its methods may be called
+// SessionListener receives sessions of watched users. Its methods may be called
 // concurrently and must not block.
 type SessionListener interface {
 	Session(e schemas.SessionEvent)
 	Gap() // events may be lost
 }
 
-// SessionWatch is the set of users whose sessions a listener hears of.
+// SessionWatch is the set of users whose sessions a listener receives.
 type SessionWatch interface {
 	// Add watches a user. Call Settle before reading the sessions of the user.
 	Add(u schemas.UserID) error
@@ -71,17 +71,17 @@ type SessionWatch interface {
 	Close()
 }
 
-// Channels tells of new entries of channels.
+// Channels publishes new entries of channels.
 type Channels interface {
-	// PublishChannelNews tells all gateways, this one included.
+	// PublishChannelNews publishes news to all gateways, this one included.
 	PublishChannelNews(n ChannelNews)
-	// WatchChannels tells a listener until stop. A process has one at a time. A call to the
-	// listener in progress may still finish after stop.
+	// WatchChannels calls a listener until stop. A process has one at a time. A call to
+	// the listener in progress may still finish after stop.
 	WatchChannels(to ChannelListener) (stop func(), err error)
 }
 
-// ChannelListener hears of new entries of all channels. Its methods may be called
-// concurrently and must not block.
+// ChannelListener receives news of new entries of all channels. Its methods may be
+// called concurrently and must not block.
 type ChannelListener interface {
 	News(n ChannelNews)
 	Gap() // news may be lost
@@ -92,15 +92,15 @@ type ChannelNews struct {
 	Group     schemas.GroupID
 	MessageID schemas.MessageID
 	Sequence  uint64            // in CHANNELS
-	Changed   schemas.MessageID // the last change of the group at the time of the send; empty if nobody knows
+	Changed   schemas.MessageID // the last change of the group at the time of the send; empty if unknown
 }
 
-// Events tells other services.
+// Events publishes events for other services.
 type Events interface {
-	// PublishDelivered tells that a device of reader has a message.
+	// PublishDelivered reports that a device of reader has a message.
 	PublishDelivered(reader schemas.UserID, frame []byte)
-	// PublishRead tells that reader has read a message.
+	// PublishRead reports that reader has read a message.
 	PublishRead(reader schemas.UserID, frame []byte)
-	// PublishGroupChange tells of a change of a group.
+	// PublishGroupChange reports a change of a group.
 	PublishGroupChange(g schemas.GroupID, update []byte)
 }

@@ -117,7 +117,7 @@ func TestBus(t *testing.T) {
 			if len(first.calls) != 0 {
 				t.Errorf("heard %q after leave", <-first.calls)
 			}
-			b.PublishFrame(subject.Address{User: "bob", Device: phone.Device}, []byte("{}")) // nobody hears it
+			b.PublishFrame(subject.Address{User: "bob", Device: phone.Device}, []byte("{}")) // no device receives it
 			reconnected()
 			second.next(t, "gap")
 

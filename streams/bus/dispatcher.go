@@ -18,7 +18,7 @@ type Dispatcher struct {
 	once    sync.Once
 }
 
-// NewDispatcher starts a dispatcher with room for size messages that wait.
+// NewDispatcher starts a dispatcher with a queue of size messages.
 func NewDispatcher(nc *nats.Conn, size int, handle func(*nats.Msg)) *Dispatcher {
 	d := &Dispatcher{nc: nc, handle: handle,
 		queue: make(chan *nats.Msg, size), stop: make(chan struct{}), stopped: make(chan struct{})}
@@ -26,7 +26,7 @@ func NewDispatcher(nc *nats.Conn, size int, handle func(*nats.Msg)) *Dispatcher 
 	return d
 }
 
-// Subscribe adds a subscription. Whoever adds it ends it.
+// Subscribe adds a subscription. The caller ends it.
 func (d *Dispatcher) Subscribe(subject string) (*nats.Subscription, error) {
 	sub, err := d.nc.ChanSubscribe(subject, d.queue)
 	if err != nil {

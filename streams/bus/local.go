@@ -10,7 +10,7 @@ import (
 	"roost/streams/subject"
 )
 
-// Local is the Bus of a process that no other process shares its server with. The
+// Local is the Bus of single-process mode: no other process shares its server. The
 // publisher calls the listeners, so nothing is lost and nothing is encoded. There are no
 // other services.
 type Local struct {
@@ -18,8 +18,8 @@ type Local struct {
 
 	mu       sync.RWMutex                   // guards the rest
 	devices  map[subject.Address][]Listener // two while one connection takes over from another
-	sessions *localSessions                 // nil while nobody watches
-	channels ChannelListener                // nil while nobody watches
+	sessions *localSessions                 // nil without a watch
+	channels ChannelListener                // nil without a watch
 }
 
 var _ Bus = (*Local)(nil)
@@ -29,14 +29,14 @@ func NewLocal(partitions int) *Local {
 	return &Local{frontiers: make([]Frontier, partitions), devices: make(map[subject.Address][]Listener)}
 }
 
-// Frontier is the delivery frontier of the inboxes of a partition.
+// Frontier returns the delivery frontier of the inboxes of a partition.
 func (b *Local) Frontier(partition int) *Frontier { return &b.frontiers[partition] }
 
 // Close implements [Bus].
 func (b *Local) Close() {}
 
-// Reconnected tells all devices that the process had lost its server: a commit may be
-// stored without an answer, and so without a live message.
+// Reconnected reports a gap to all devices after the process had lost its server: a
+// commit may be stored without an answer, and so without a live message.
 func (b *Local) Reconnected() {
 	b.mu.RLock()
 	all := slices.Concat(slices.Collect(maps.Values(b.devices))...)
@@ -65,7 +65,7 @@ func (b *Local) leave(a subject.Address, to Listener) {
 	}
 }
 
-// connections are those of a device.
+// connections returns the listeners of a device.
 func (b *Local) connections(a subject.Address) []Listener {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -151,7 +151,7 @@ func (*Local) PublishRead(schemas.UserID, []byte) {}
 // PublishGroupChange implements [Events].
 func (*Local) PublishGroupChange(schemas.GroupID, []byte) {}
 
-// localSessions are the watched users.
+// localSessions holds the watched users.
 type localSessions struct {
 	b  *Local
 	to SessionListener
@@ -162,7 +162,7 @@ type localSessions struct {
 
 var _ SessionWatch = (*localSessions)(nil)
 
-// watches says whether a user is watched; the watch may be nil.
+// watches reports whether a user is watched; the watch may be nil.
 func (w *localSessions) watches(u schemas.UserID) bool {
 	if w == nil {
 		return false

@@ -27,8 +27,8 @@ type NATS struct {
 
 	mu        sync.RWMutex // guards the rest
 	listeners map[*nats.Subscription]Listener
-	sessions  *natsSessions // nil while nobody watches
-	channels  *natsChannels // nil while nobody watches
+	sessions  *natsSessions // nil without a watch
+	channels  *natsChannels // nil without a watch
 }
 
 var _ Bus = (*NATS)(nil)
@@ -43,8 +43,8 @@ func NewNATS(nc *nats.Conn, partitions int, log *slog.Logger) *NATS {
 // Close implements [Bus].
 func (b *NATS) Close() { b.devices.Close() }
 
-// SlowConsumer tells the listener of a subscription that lost messages; false if it is
-// none of the bus.
+// SlowConsumer reports a gap to the listener of a subscription that lost messages. It
+// returns false if the subscription is not one of the bus.
 func (b *NATS) SlowConsumer(sub *nats.Subscription) bool {
 	b.mu.RLock()
 	device, ok := b.listeners[sub]
@@ -63,7 +63,7 @@ func (b *NATS) SlowConsumer(sub *nats.Subscription) bool {
 	return true
 }
 
-// Reconnected tells all listeners that the connection was away.
+// Reconnected reports a gap to all listeners after the connection was away.
 func (b *NATS) Reconnected() {
 	b.mu.RLock()
 	devices := slices.Collect(maps.Values(b.listeners))
@@ -80,7 +80,7 @@ func (b *NATS) Reconnected() {
 	}
 }
 
-// publish sends a message. A loss is made good from the streams, if it has to be.
+// publish sends a message. If it is lost, receivers that need it read the streams.
 func (b *NATS) publish(to string, body []byte) {
 	if err := b.nc.Publish(to, body); err != nil && !jsapi.IsClosed(err) {
 		b.log.Debug("a live message was not sent", "subject", to, "error", err)

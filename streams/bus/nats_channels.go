@@ -53,7 +53,7 @@ func (b *NATS) WatchChannels(to ChannelListener) (stop func(), err error) {
 	}, nil
 }
 
-// has says whether a subscription is that of the watch, which may be nil.
+// has reports whether a subscription is that of the watch, which may be nil.
 func (w *natsChannels) has(sub *nats.Subscription) bool { return w != nil && w.sub == sub }
 
 // encode writes 8 bytes of sequence, big-endian, and one or two ids.

@@ -9,7 +9,7 @@ import (
 	"roost/streams/subject"
 )
 
-// A live payload is one byte of kind and what the kind needs.
+// A live payload is one byte of kind and the data of that kind.
 const (
 	liveEntry    byte = 'm' // 8 bytes of inbox sequence, big-endian, then the entry
 	liveFrame    byte = 'f' // a server frame, ready to be written

@@ -52,7 +52,7 @@ func (w *natsSessions) dispatch(m *nats.Msg) {
 	w.to.Session(e)
 }
 
-// has says whether a subscription is one of the watch, which may be nil.
+// has reports whether a subscription is one of the watch, which may be nil.
 func (w *natsSessions) has(sub *nats.Subscription) bool {
 	return w != nil && strings.HasPrefix(sub.Subject, subject.SessionEventPrefix)
 }

@@ -27,7 +27,7 @@ type Channels struct {
 	noneAt atomic.Int64 // when CHANNELS was seen to be empty, or some
 }
 
-// New makes the access to the channels.
+// New makes a Channels.
 func New(api *jsapi.Client, p *publisher.Publisher, sends sendlog.Log, b bus.Channels, log *slog.Logger) *Channels {
 	return &Channels{api: api, publisher: p, sends: sends, bus: b, log: log}
 }
@@ -36,22 +36,22 @@ const (
 	// MaxEntries bounds the entries of one subject of CHANNELS, so the messages of a
 	// channel. The stream removes the oldest.
 	MaxEntries = 10_000
-	// MaxReactions is how many of the changes of reactions to a message count,
-	// the newest.
+	// MaxReactions is how many of the changes of reactions to a message count. The
+	// newest count.
 	MaxReactions = 256
 )
 
-// Entry is a message of a channel, or an update, as CHANNELS has it.
+// Entry is a message of a channel, or an update, as CHANNELS stores it.
 type Entry struct {
 	schemas.Message
 	Sequence uint64
 }
 
-// Send is one message, or update, on its way into a channel.
+// Send is one message or update to be committed to a channel.
 type Send struct {
 	Message *schemas.Message
-	Stored  uint64 // where CHANNELS has it already; 0: it does not
-	Late    bool   // it is no update, and stored long after it got its id
+	Stored  uint64 // its sequence, if CHANNELS already has it; else 0
+	Late    bool   // not an update, and stored long after it got its id
 	Log     bool   // commit it to MESSAGES as well
 	Keep    bool   // and history workers store it
 }
@@ -114,8 +114,8 @@ func parse(m jsapi.Message) (Entry, error) {
 	return Entry{message, m.Sequence}, err
 }
 
-// Any says whether CHANNELS ever held anything, as far as this process knows: it
-// asks where it found nothing longer than age ago.
+// Any reports whether CHANNELS ever held anything, as far as this process knows. It asks
+// the stream again if the last look found nothing and is older than age.
 func (c *Channels) Any(ctx context.Context, age time.Duration) (bool, error) {
 	switch at := c.noneAt.Load(); {
 	case at == some:
@@ -137,10 +137,10 @@ func (c *Channels) Any(ctx context.Context, age time.Duration) (bool, error) {
 	return found, nil
 }
 
-// some in place of the time at which there was none.
+// some is stored in place of the time at which CHANNELS was empty.
 const some = -1
 
-// listener notes that there are channels.
+// listener records that there are channels.
 type listener struct {
 	bus.ChannelListener
 	c *Channels
@@ -152,7 +152,7 @@ func (l listener) News(n bus.ChannelNews) {
 	l.ChannelListener.News(n)
 }
 
-// Watch tells a listener of the news of all channels until stop. A process has one at a
+// Watch calls a listener for the news of all channels until stop. A process has one at a
 // time.
 func (c *Channels) Watch(to bus.ChannelListener) (stop func(), err error) {
 	return c.bus.WatchChannels(listener{to, c})

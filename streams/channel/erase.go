@@ -9,8 +9,8 @@ import (
 	"roost/streams/subject"
 )
 
-// Erase removes a message that was deleted for everyone from a channel,
-// with its edits and reactions. What it said is overwritten on disk. It may be repeated.
+// Erase removes a message that was deleted for everyone from a channel, with its edits
+// and reactions. The server overwrites its content on disk. Erase may be repeated.
 func (c *Channels) Erase(ctx context.Context, id schemas.GroupID, target schemas.MessageID) error {
 	at, err := c.Holds(ctx, &schemas.Message{MessageID: target, GroupID: id})
 	if err != nil {

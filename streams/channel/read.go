@@ -13,8 +13,8 @@ import (
 	"roost/streams/subject"
 )
 
-// End is the sequence of the newest entry of a channel, an update perhaps, and
-// the newest message; zero where there are none.
+// End returns the sequence of the newest entry of a channel, perhaps an update, and the
+// newest message; zero if there are none.
 func (c *Channels) End(ctx context.Context, id schemas.GroupID) (end, message uint64, err error) {
 	for filter, to := range map[string]*uint64{subject.ChannelEntries(id, ">"): &end, subject.ChannelMessages(id): &message} {
 		m, _, err := c.api.Last(ctx, subject.ChannelsStream, filter)
@@ -26,16 +26,15 @@ func (c *Channels) End(ctx context.Context, id schemas.GroupID) (end, message ui
 	return end, message, nil
 }
 
-// Back reads the newest n messages of a channel that were stored at or before
-// t, the zero time being now, in the order in which they were stored. whole says that
-// there are none before them.
+// Back reads the newest n messages of a channel that were stored at or before t, in the
+// order in which they were stored. A zero t means now. whole reports that there are none
+// before them.
 func (c *Channels) Back(ctx context.Context, id schemas.GroupID, t time.Time, n int) (entries []Entry, whole bool, err error) {
 	return c.back(ctx, subject.ChannelMessages(id), t, n)
 }
 
-// back reads a subject backwards. A stream is read forwards alone: from so far
-// back that n entries could be there, and then from further back, each time four times
-// as far.
+// back reads a subject backwards. A stream can only be read forwards. So back starts far
+// enough back for n entries, and then further back, each time four times as far.
 func (c *Channels) back(ctx context.Context, filter string, t time.Time, n int) (entries []Entry, whole bool, err error) {
 	last, ok, err := c.api.LastUntil(ctx, subject.ChannelsStream, filter, t)
 	if err != nil || !ok {
@@ -72,12 +71,13 @@ func (c *Channels) between(ctx context.Context, subject string, from, end uint64
 }
 
 // Each calls each with all entries of a channel, updates included, in the order in which
-// they were stored, until it says no.
+// they were stored, until each returns false.
 func (c *Channels) Each(ctx context.Context, id schemas.GroupID, each func(Entry) bool) error {
 	return c.each(ctx, subject.ChannelEntries(id, ">"), 1, each)
 }
 
-// each calls each with the entries of a subject from a sequence on, until it says no.
+// each calls each with the entries of a subject from a sequence on, until it returns
+// false.
 func (c *Channels) each(ctx context.Context, filter string, from uint64, each func(Entry) bool) error {
 	for m, err := range c.api.Messages(ctx, subject.ChannelsStream, filter, from, schemas.MaxInFlight) {
 		if err != nil {
@@ -95,13 +95,13 @@ func (c *Channels) each(ctx context.Context, filter string, from uint64, each fu
 	return nil
 }
 
-// Deletions are the deletions for everyone in a channel from a sequence on.
+// Deletions returns the deletions for everyone in a channel from a sequence on.
 func (c *Channels) Deletions(ctx context.Context, id schemas.GroupID, from uint64) ([]Entry, error) {
 	return c.between(ctx, subject.ChannelEntries(id, string(schemas.ChangeDelete)+".*"), from, math.MaxUint64)
 }
 
-// Changes are the edits and reactions of some messages of a channel: of the
-// edits of one the newest, of the reactions to it the newest MaxChannelReactions.
+// Changes returns the edits and reactions of some messages of a channel: the newest edit
+// of each message, and the newest MaxChannelReactions reactions to it.
 func (c *Channels) Changes(ctx context.Context, id schemas.GroupID, targets []schemas.MessageID) ([]schemas.Message, error) {
 	const perTarget = 2
 	var found []jsapi.Message // the newest of each subject that has any
@@ -122,7 +122,7 @@ func (c *Channels) Changes(ctx context.Context, id schemas.GroupID, targets []sc
 		if newest, err := parse(found[i]); err == nil && newest.Change == schemas.ChangeEdit {
 			mu.Lock()
 			defer mu.Unlock()
-			all = append(all, newest.Message) // it takes the place of those before
+			all = append(all, newest.Message) // it replaces the earlier ones
 			return nil
 		}
 		entries, _, err := c.back(ctx, found[i].Subject, time.Time{}, MaxReactions)
@@ -136,13 +136,12 @@ func (c *Channels) Changes(ctx context.Context, id schemas.GroupID, targets []sc
 	return all, err
 }
 
-// Late are the messages of a channel that were stored long after they got their
-// id.
+// Late returns the messages of a channel that were stored long after they got their id.
 func (c *Channels) Late(ctx context.Context, id schemas.GroupID) ([]Entry, error) {
 	return c.between(ctx, subject.ChannelLate(id), 1, math.MaxUint64)
 }
 
-// Deleted says whether a message of a channel was deleted for everyone.
+// Deleted reports whether a message of a channel was deleted for everyone.
 func (c *Channels) Deleted(ctx context.Context, id schemas.GroupID, target schemas.MessageID) (bool, error) {
 	_, ok, err := c.api.Last(ctx, subject.ChannelsStream, subject.ChannelUpdates(id, schemas.ChangeDelete, target))
 	if err != nil {
@@ -151,8 +150,8 @@ func (c *Channels) Deleted(ctx context.Context, id schemas.GroupID, target schem
 	return ok, nil
 }
 
-// Holds says whether a channel has a message or update now, and where. Only
-// retries ask: the stream's own window against duplicates is short.
+// Holds reports whether a channel has a message or update now, and at which sequence.
+// Only retries ask: the deduplication window of the stream is too short for them.
 func (c *Channels) Holds(ctx context.Context, m *schemas.Message) (seq uint64, err error) {
 	seq, err = c.holds(ctx, subject.ChannelEntry(m), m)
 	if err == nil && seq == 0 && !m.IsUpdate() {
@@ -175,8 +174,8 @@ func (c *Channels) holds(ctx context.Context, subject string, m *schemas.Message
 	return seq, err
 }
 
-// since is the sequence of the first entry of a subject that can be the one with
-// that id, or stand behind it; 0 where there is none.
+// since returns the sequence of the first entry of a subject that can be the one with
+// that id, or come after it; 0 if there is none.
 func (c *Channels) since(ctx context.Context, filter string, id schemas.MessageID) (uint64, error) {
 	const slack = 10 * time.Minute // between clocks
 	first, _, err := c.api.ReadSince(ctx, subject.ChannelsStream, filter, id.Time().Time().Add(-slack), 1)
@@ -186,7 +185,7 @@ func (c *Channels) since(ctx context.Context, filter string, id schemas.MessageI
 	return first[0].Sequence, nil
 }
 
-// Newest is the newest message of each of some channels that has one.
+// Newest returns the newest message of each of some channels that has one.
 func (c *Channels) Newest(ctx context.Context, ids []schemas.GroupID) ([]Entry, error) {
 	subjects := make([]string, len(ids))
 	for i, id := range ids {

@@ -13,12 +13,12 @@ import (
 	"roost/streams/subject"
 )
 
-// ErrExists: somebody has that name already.
+// ErrExists means that a user has that name already.
 var ErrExists = errors.New("exists already")
 
-// CreateAccount adds a person, or fails with [ErrExists]: also while the name of a
-// deleted account is reserved, or not everything of it is deleted. An account that was written
-// and no more, when a process died, is completed by [Directory.EnsureUser].
+// CreateAccount adds a user, or fails with [ErrExists]: also while the name of a deleted
+// account is reserved, or its erasure is not finished. If a process dies right after it wrote
+// the account, [Directory.EnsureUser] completes it.
 func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error {
 	p, err := d.Fresh(ctx, a.UserID)
 	if err != nil {
@@ -27,7 +27,7 @@ func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error 
 	if p.Taken {
 		return ErrExists
 	}
-	// The server takes a record that it cannot read for none, and would replace it.
+	// The server treats a record that it cannot read as absent, and would replace it.
 	if _, taken, err := d.Account(ctx, a.UserID); err != nil || taken {
 		return cmp.Or(err, ErrExists)
 	}
@@ -39,7 +39,7 @@ func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error 
 		return fmt.Errorf("failed to create account: %w", err)
 	}
 	err = d.EnsureUser(ctx, a.UserID)
-	if errors.Is(err, ErrDeleted) { // the account before was deleted at this moment
+	if errors.Is(err, ErrDeleted) { // the previous account was deleted at this moment
 		if err := d.accounts.Purge(ctx, subject.UserKey(a.UserID), jetstream.LastRevision(revision)); err != nil {
 			return fmt.Errorf("failed to take an account back: %w", err)
 		}
@@ -48,15 +48,15 @@ func (d *Directory) CreateAccount(ctx context.Context, a schemas.Account) error 
 	return err
 }
 
-// Account looks an account up; ok is false where there is none.
+// Account looks an account up; ok is false if there is none.
 func (d *Directory) Account(ctx context.Context, u schemas.UserID) (a schemas.Account, ok bool, err error) {
 	a, _, ok, err = jsapi.Get[schemas.Account](ctx, d.accounts, subject.UserKey(u))
 	return a, ok, err
 }
 
-// EnsureUser makes a user exist, with no device, where there is none: a user of
-// an external issuer on the first connection. It fails with [ErrDeleted] while the name
-// of a deleted account is reserved, or not everything of it is deleted.
+// EnsureUser adds a user without a device, unless the user exists: a user of an external
+// issuer on the first connection. It fails with [ErrDeleted] while the name of a deleted
+// account is reserved, or its erasure is not finished.
 func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 	p, err := d.Registration(ctx, u)
 	if err != nil || p.Exists {
@@ -78,9 +78,9 @@ func (d *Directory) EnsureUser(ctx context.Context, u schemas.UserID) error {
 	return nil
 }
 
-// Admit is EnsureUser for the owner of a token that was issued at that time. It
-// fails with [ErrDeleted] for a token from before an account of that name was
-// deleted, for it is not one of the person who has the name now.
+// Admit is EnsureUser for the owner of a token that was issued at that time. It fails with
+// [ErrDeleted] if an account of that name was deleted after the token was issued: the token
+// does not belong to the user who has the name now.
 func (d *Directory) Admit(ctx context.Context, u schemas.UserID, issued schemas.Timestamp) error {
 	p, err := d.Registration(ctx, u)
 	if err != nil {
@@ -95,5 +95,5 @@ func (d *Directory) Admit(ctx context.Context, u schemas.UserID, issued schemas.
 	return d.EnsureUser(ctx, u)
 }
 
-// ErrDeleted: the account was deleted, or the token is of one that was.
+// ErrDeleted means that the account was deleted, or the token belongs to a deleted one.
 var ErrDeleted = errors.New("the account was deleted")

@@ -10,26 +10,26 @@ import (
 	"roost/streams/subject"
 )
 
-// Blocks in 1:1 chats: one key a person in bucket BLOCKS with all whom they block,
-// cached with the person.
+// Blocks in 1:1 chats: bucket BLOCKS has one key for each user, with all users whom they
+// block. It is cached with the user.
 
-// HidesPresence reports whether viewer may see neither when the user was online last nor
-// whether they are now.
+// HidesPresence reports whether viewer may see neither when the user was last online nor
+// whether they are online now.
 func (p *User) HidesPresence(viewer schemas.UserID) bool {
 	return p.Settings.LastSeen == schemas.LastSeenNobody || p.Blocks(viewer)
 }
 
-// ErrBlockLimit: the person blocks as many as may be.
+// ErrBlockLimit means that the user blocks as many users as are allowed.
 var ErrBlockLimit = errors.New("too many blocks")
 
-// Blocks are all whom a user blocks, past the cache.
+// Blocks returns the users whom a user blocks. It does not use the cache.
 func (d *Directory) Blocks(ctx context.Context, u schemas.UserID) (schemas.Blocks, error) {
 	b, _, _, err := jsapi.Get[schemas.Blocks](ctx, d.blocks, subject.UserKey(u))
 	return b, err
 }
 
-// Block adds other to those whom u blocks; it may be there already. It fails with
-// [ErrBlockLimit] where no more fit.
+// Block adds other to the users whom u blocks; it may be there already. It fails with
+// [ErrBlockLimit] if the list is full.
 func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
 	defer d.Forget(u)
 	_, err := jsapi.Update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {
@@ -46,7 +46,7 @@ func (d *Directory) Block(ctx context.Context, u, other schemas.UserID) error {
 	return err
 }
 
-// Unblock takes other out again; that they are not there is no error.
+// Unblock removes other from that list. It is no error if other is not on it.
 func (d *Directory) Unblock(ctx context.Context, u, other schemas.UserID) error {
 	defer d.Forget(u)
 	_, err := jsapi.Update(ctx, d.blocks, subject.UserKey(u), func(b schemas.Blocks, _ bool) (schemas.Blocks, error) {

@@ -10,12 +10,13 @@ import (
 	"roost/streams/subject"
 )
 
-// ErrDeviceLimit: the person has as many devices as are allowed.
+// ErrDeviceLimit means that the user has as many devices as are allowed.
 var ErrDeviceLimit = errors.New("too many devices")
 
-// AddDevice registers dev unless the user has limit devices already. The first
-// device of a user is marked as the one that claims what came before it. It may be
-// repeated: a device that is registered, or was and is removed, stays as it is.
+// AddDevice registers dev unless the user has limit devices already. The first device of
+// a user is marked as the one that claims the messages that came before it. AddDevice
+// may be repeated: a device that is registered, or was registered and removed, stays as
+// it is.
 func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas.Device, limit int) (schemas.Device, error) {
 	defer d.Forget(u)
 	_, err := jsapi.Update(ctx, d.devices, subject.UserKey(u), func(all schemas.Devices, _ bool) (schemas.Devices, error) {
@@ -35,7 +36,7 @@ func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas
 		if len(all.Devices) >= limit {
 			return all, ErrDeviceLimit
 		}
-		dev.CreatedAt = max(dev.CreatedAt, all.TokensAfter+1) // so that it is known for a device of this account
+		dev.CreatedAt = max(dev.CreatedAt, all.TokensAfter+1) // so that it counts as a device of this account
 		dev.Unclaimed = len(all.Devices) == 0
 		all.Devices = append(all.Devices, dev)
 		return all, nil
@@ -43,7 +44,8 @@ func (d *Directory) AddDevice(ctx context.Context, u schemas.UserID, dev schemas
 	return dev, err
 }
 
-// ChangeDevice applies change to one device of a user; false where it is not there.
+// ChangeDevice applies change to one device of a user. It returns false if the device is
+// not registered.
 func (d *Directory) ChangeDevice(ctx context.Context, a subject.Address, change func(*schemas.Device)) (bool, error) {
 	defer d.Forget(a.User)
 	found := false
@@ -63,19 +65,20 @@ func (d *Directory) ChangeDevice(ctx context.Context, a subject.Address, change 
 	return found, err
 }
 
-// Removal says how a device is removed.
+// Removal describes how a device is removed.
 type Removal struct {
-	// may is asked of the newest record whether it still goes; nil for yes.
+	// May checks with the newest record whether the removal is still allowed; nil allows
+	// it.
 	May func(schemas.Device) bool
-	// seen is when the device was connected last, as its session says.
+	// Seen is when the device was last connected, by its session.
 	Seen schemas.Timestamp
-	// takeBack is for a device that nobody knows of, and that was never used: a record
-	// without it is written as it is, so that a registration which is still on its way fails.
+	// TakeBack is for a device that was never used and that no client knows. A record
+	// without it is written unchanged, so that a registration in flight fails.
 	TakeBack bool
 }
 
-// Remove takes a device off its user, as r says; false if the device is not there. What
-// the device should have claimed and did not is for the oldest device left.
+// Remove removes a device of its user, as r says; false if the device is not there. If
+// the device had still to claim messages, the oldest remaining device claims them.
 func (d *Directory) Remove(ctx context.Context, a subject.Address, r Removal) (bool, error) {
 	defer d.Forget(a.User)
 	found := false
@@ -106,7 +109,8 @@ func (d *Directory) Remove(ctx context.Context, a subject.Address, r Removal) (b
 	return found, err
 }
 
-// Record reads the record of the devices of a user, past the cache, and its revision.
+// Record reads the record of the devices of a user, and its revision. It does not use
+// the cache.
 func (d *Directory) Record(ctx context.Context, u schemas.UserID) (record schemas.Devices, revision uint64, ok bool, err error) {
 	return jsapi.Get[schemas.Devices](ctx, d.devices, subject.UserKey(u))
 }

@@ -29,16 +29,16 @@ type Directory struct {
 	onDevices []func(schemas.UserID, schemas.Devices)
 }
 
-// userPart is what of a user is cached together: the whole User, or the
-// Registration alone, which takes two reads less.
+// userPart is the part of a user that is cached together: the whole User, or the
+// Registration only, which takes two reads less.
 type userPart struct {
 	user  schemas.UserID
 	whole bool
 }
 
-// slot is one user's place in the cache; ready is closed once user and err
-// are there. An invalidation takes the slot out of the map, so what was loaded
-// before it is given to those who asked before it, and to nobody else.
+// slot is one user's place in the cache; ready is closed after user and err are set. An
+// invalidation removes the slot from the map. So data loaded before it goes only to
+// callers that asked before it.
 type slot struct {
 	ready   chan struct{}
 	user    *User
@@ -49,7 +49,7 @@ type slot struct {
 const (
 	// maxCached bounds the users in the cache; one more evicts any other.
 	maxCached = 200_000
-	// CacheTTL is how long the cache is believed where a watch fails in silence.
+	// CacheTTL is how long a cached user is used if a watch fails in silence.
 	CacheTTL = time.Minute
 )
 
@@ -85,7 +85,8 @@ func Open(ctx context.Context, api *jsapi.Client, clock *msgid.Clock, now func()
 	return d, nil
 }
 
-// changed takes a user who changed out of the cache, and tells those who asked for it.
+// changed evicts a user who changed from the cache, and calls the functions registered
+// with OnChange.
 func (d *Directory) changed(e jetstream.KeyValueEntry) {
 	if e == nil {
 		return
@@ -103,15 +104,15 @@ func (d *Directory) changed(e jetstream.KeyValueEntry) {
 	}
 }
 
-// OnChange has changed called after the devices, settings or blocks of any user changed,
-// in whatever process, until the watches end. It must not block.
+// OnChange registers changed, which is called after the devices, settings or blocks of
+// any user changed, in any process, until the watches end. It must not block.
 func (d *Directory) OnChange(changed func(schemas.UserID)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.onChange = append(slices.Clone(d.onChange), changed)
 }
 
-// devicesChanged tells those who asked for it as well.
+// devicesChanged also calls the functions registered with OnDevices.
 func (d *Directory) devicesChanged(e jetstream.KeyValueEntry) {
 	d.changed(e)
 	if e == nil || e.Operation() != jetstream.KeyValuePut {
@@ -123,7 +124,7 @@ func (d *Directory) devicesChanged(e jetstream.KeyValueEntry) {
 	}
 	record, err := schemas.Decode[schemas.Devices](e.Value())
 	if err != nil {
-		return // whoever loads it fails as well, and says so
+		return // a caller that loads it fails as well, and returns the error
 	}
 	d.mu.Lock()
 	all := d.onDevices
@@ -133,15 +134,15 @@ func (d *Directory) devicesChanged(e jetstream.KeyValueEntry) {
 	}
 }
 
-// OnDevices has told called with each change of anybody's devices, in whatever
-// process it is made, until the Conn is closed. It must not block.
+// OnDevices registers told, which is called with each change of any user's devices, in
+// any process, until the Conn is closed. It must not block.
 func (d *Directory) OnDevices(told func(schemas.UserID, schemas.Devices)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.onDevices = append(slices.Clone(d.onDevices), told)
 }
 
-// Forget takes a user out of the cache.
+// Forget evicts a user from the cache.
 func (d *Directory) Forget(u schemas.UserID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -156,13 +157,13 @@ func (d *Directory) ForgetAll() {
 	clear(d.users)
 }
 
-// User looks a user up, in the cache first. An unknown user is a User that
+// User looks a user up, in the cache first. For an unknown user it returns a User that
 // does not exist, not an error.
 func (d *Directory) User(ctx context.Context, u schemas.UserID) (*User, error) {
 	return d.look(ctx, userPart{u, true})
 }
 
-// Registration is the part of [Directory.User] that a connect needs.
+// Registration returns the part of [Directory.User] that a connect needs.
 func (d *Directory) Registration(ctx context.Context, u schemas.UserID) (*Registration, error) {
 	d.mu.Lock()
 	s, whole := d.users[userPart{u, true}]
@@ -208,13 +209,13 @@ func (d *Directory) look(ctx context.Context, of userPart) (*User, error) {
 	}
 }
 
-// Fresh is User past the cache.
+// Fresh is User without the cache.
 func (d *Directory) Fresh(ctx context.Context, u schemas.UserID) (*User, error) {
 	d.Forget(u)
 	return d.User(ctx, u)
 }
 
-// load serves everyone who waits for the slot, so it outlives the first asker.
+// load serves all callers that wait for the slot, so it outlives the first caller.
 func (d *Directory) load(ctx context.Context, of userPart) (*User, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jsapi.Timeout)
 	defer cancel()
@@ -226,7 +227,8 @@ func (d *Directory) load(ctx context.Context, of userPart) (*User, error) {
 		return &User{Registration: Registration{Deleted: !devices.Erased, Taken: devices.NameTaken(schemas.TimestampOf(d.now())), TokensAfter: devices.DeletedAt}}, nil
 	}
 	for _, dev := range devices.Devices {
-		// So that what is sent to a device has a larger id than it: see sentBy in the gateway.
+		// So every send to a device has a larger id than the device: see sentBy in the
+		// gateway.
 		d.clock.Observe(schemas.MessageID(dev.DeviceID))
 	}
 	p := &User{Registration: Registration{Exists: true, Devices: devices.Devices, Removed: devices.Removed, LastActive: devices.LastActive, TokensAfter: devices.TokensAfter}}

@@ -3,9 +3,10 @@
 //
 // # Cache
 //
-// A [Directory] caches for at most a minute what sends and connects need of a user. A watch of
-// each bucket updates the cache, so a change by another gateway shows a network hop later.
-// [Directory.OnDevices] and [Directory.OnChange] register functions that the watches call.
+// A [Directory] caches for at most a minute the data of a user that sends and connects
+// need. A watch of each bucket updates the cache, so a change by another gateway shows a
+// network hop later. [Directory.OnDevices] and [Directory.OnChange] register functions
+// that the watches call.
 //
 // # Goroutines
 //

@@ -31,10 +31,10 @@ func (d *Directory) ChangeSettings(ctx context.Context, u schemas.UserID, change
 	})
 }
 
-// ErrTimerLimit: as many chats of the person have a timer as may.
+// ErrTimerLimit means that as many chats of the user have a timer as are allowed.
 var ErrTimerLimit = errors.New("too many chats have a timer")
 
-// SetTimer writes what a person chose for the chat with another.
+// SetTimer writes the timer that a user chose for the chat with another.
 func (d *Directory) SetTimer(ctx context.Context, u schemas.UserID, t schemas.ChatTimer) error {
 	defer d.Forget(u)
 	_, err := jsapi.Update(ctx, d.settings, subject.UserKey(u), func(s schemas.Settings, exists bool) (schemas.Settings, error) {
@@ -50,8 +50,8 @@ func (d *Directory) SetTimer(ctx context.Context, u schemas.UserID, t schemas.Ch
 	return err
 }
 
-// FollowSettings calls changed with the settings of every user who ever chose any, and
-// then with every change, on the caller's goroutine, until ctx ends.
+// FollowSettings calls changed with the settings of every user who ever changed them,
+// and then with every change, on the caller's goroutine, until ctx ends.
 func (d *Directory) FollowSettings(ctx context.Context, changed func(schemas.UserID, schemas.Settings)) error {
 	return jsapi.Follow(ctx, d.settings, func(e jetstream.KeyValueEntry) {
 		user, err := schemas.ParseUserToken(e.Key())

@@ -30,7 +30,7 @@ func (d *Directory) Users(ctx context.Context, users []schemas.UserID) ([]*User,
 	return people, err
 }
 
-// loaded says whether the slot has a person now.
+// loaded reports whether the slot has a user now.
 func (s *slot) loaded() bool {
 	select {
 	case <-s.ready:
@@ -40,8 +40,8 @@ func (s *slot) loaded() bool {
 	}
 }
 
-// AppendInboxes appends the inboxes of a user: one for each device, or where there
-// is none the unclaimed one.
+// AppendInboxes appends the inboxes of a user: one for each device, or the unclaimed
+// inbox if there is no device.
 func AppendInboxes(to []subject.Address, u schemas.UserID, p *User) []subject.Address {
 	if len(p.Devices) == 0 {
 		return append(to, subject.Unclaimed(u))
@@ -52,7 +52,7 @@ func AppendInboxes(to []subject.Address, u schemas.UserID, p *User) []subject.Ad
 	return to
 }
 
-// Claimed are the inboxes of those users who have a device now. It asks past the
+// Claimed returns the inboxes of those users who have a device now. It does not use the
 // cache.
 func (d *Directory) Claimed(ctx context.Context, users []schemas.UserID) (to []subject.Address, err error) {
 	for _, u := range users {
@@ -73,8 +73,8 @@ func (d *Directory) Claimed(ctx context.Context, users []schemas.UserID) (to []s
 // maxUsers is how many users [Directory.Each] reads at a time.
 const maxUsers = 256
 
-// Each calls do with the record of devices of every user, in no order, until one fails. A
-// user who changes meanwhile may come twice.
+// Each calls do with the record of devices of every user, in no order, until one call
+// fails. It may call do twice for a user who changes meanwhile.
 func (d *Directory) Each(ctx context.Context, do func(schemas.UserID, schemas.Devices) error) error {
 	prefix := subject.Devices.Subject("")
 	for m, err := range d.api.Messages(ctx, subject.Devices.Stream(), prefix+">", 0, maxUsers) {

@@ -18,7 +18,8 @@ import (
 // replica does not have it yet. A later read may succeed.
 var ErrUnreadable = errors.New("the stream holds a message that it could not read")
 
-// holdsFunc says whether the index of a stream has a subject, which may have wildcards.
+// holdsFunc reports whether the index of a stream has a subject, which may have
+// wildcards.
 type holdsFunc func(r *reader, ctx context.Context, stream, filter string) (bool, error)
 
 // last reads the newest message of a subject; none if holds confirms that it has none.
@@ -57,7 +58,7 @@ func (r *reader) forward(ctx context.Context, stream string, req directRequest) 
 	return nil, false, fmt.Errorf("%w: subject %s of %s", ErrUnreadable, req.NextFor, stream)
 }
 
-// leaderHolds says whether the index of the stream's leader has a subject.
+// leaderHolds reports whether the index of the stream's leader has a subject.
 func (r *reader) leaderHolds(ctx context.Context, stream, filter string) (bool, error) {
 	if r.single { // any answer is the leader's, and this one costs a fifth
 		return r.anyHolds(ctx, stream, filter)
@@ -66,14 +67,14 @@ func (r *reader) leaderHolds(ctx context.Context, stream, filter string) (bool, 
 	return len(held) > 0, err
 }
 
-// anyHolds says whether the index of the replica that answers has a subject.
+// anyHolds reports whether the index of the replica that answers has a subject.
 func (r *reader) anyHolds(ctx context.Context, stream, filter string) (bool, error) {
 	return r.holdsFrom(ctx, stream, directRequest{NextFor: filter})
 }
 
-// sequenceAt is the sequence of the first message of a stream that was stored at or
+// sequenceAt returns the sequence of the first message of a stream that was stored at or
 // after t, or 0 if the stream says that there is none. The server skips a block that it
-// cannot read when it looks for a time, so the message before is compared.
+// cannot read when it looks for a time. So sequenceAt also compares the message before.
 func (r *reader) sequenceAt(ctx context.Context, stream string, t time.Time) (uint64, error) {
 	for range 2 { // the message may be removed in between
 		first, _, err := r.get(ctx, stream, directRequest{NextFor: ">", StartTime: &t})
@@ -99,8 +100,8 @@ func (r *reader) sequenceAt(ctx context.Context, stream string, t time.Time) (ui
 	return 0, fmt.Errorf("%w: the messages that %s stored at %v", ErrUnreadable, stream, t)
 }
 
-// holdsFrom says whether a stream holds messages that a read should have found. Either
-// it knows so from memory, or the message that proves it could be read.
+// holdsFrom reports whether a stream holds messages that a read should have found.
+// Either the stream knows so from memory, or the message that proves it could be read.
 func (r *reader) holdsFrom(ctx context.Context, stream string, req directRequest) (bool, error) {
 	batch := 1 // any one from the sequence on proves it
 	if req.StartTime != nil {
@@ -134,7 +135,7 @@ func unreadable(err error) error {
 }
 
 // heldSubjects returns the subjects within a pattern of which a stream holds messages,
-// as the index of its leader says.
+// by the index of its leader.
 func heldSubjects(ctx context.Context, nc *nats.Conn, stream, pattern string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()

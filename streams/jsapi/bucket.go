@@ -19,8 +19,9 @@ type bucket struct {
 	leader bool // it confirms; else any replica, or the one server, which is cheaper
 }
 
-// confirmedByLeader are the buckets in which absence is final for a user. In the others
-// it stands for a default, or a compare-and-set follows, or it may be a moment old.
+// confirmedByLeader lists the buckets in which absence is final for a user. In the
+// others absence means a default, or a compare-and-set follows, or the answer may be a
+// moment old.
 var confirmedByLeader = []subject.Bucket{subject.Accounts, subject.Devices, subject.Groups, subject.Keys}
 
 // Bucket opens a bucket. Its Get answers [jetstream.ErrKeyNotFound] only if the absence
@@ -50,7 +51,7 @@ func (b bucket) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, e
 	return b.getHeld(ctx, stream, filter, key)
 }
 
-// holds says whether the index of the bucket has a subject.
+// holds reports whether the index of the bucket has a subject.
 func (b bucket) holds(ctx context.Context, stream, filter string) (held bool, err error) {
 	if b.leader {
 		err = b.c.Do(ctx, func(ctx context.Context) error {
@@ -67,7 +68,7 @@ func (b bucket) holds(ctx context.Context, stream, filter string) (held bool, er
 	return held, err
 }
 
-// getHeld reads a key of which the stream holds something: the mark of a deletion, a
+// getHeld reads a key of which the stream holds a message: the mark of a deletion, a
 // record that was written in between, or one that could not be read.
 func (b bucket) getHeld(ctx context.Context, stream, filter, key string) (jetstream.KeyValueEntry, error) {
 	s, err := b.c.JS.Stream(ctx, stream)

@@ -23,7 +23,7 @@ type Client struct {
 	// Static.
 	control *nats.Conn
 	reads   *nats.Conn
-	single  bool               // one server has all streams: what it answers is what the leader answers
+	single  bool               // one server has all streams: its answers are those of the leader
 	calls   chan struct{}      // maxCalls; holds one for each call in progress
 	readers chan *reader       // maxReads; a nil one is to be made
 	ctx     context.Context    // ends with Close
@@ -35,7 +35,7 @@ const (
 	// Timeout bounds one call.
 	Timeout = 5 * time.Second
 	// maxCalls bounds the calls in progress: the server queues 10,000, and drops all of
-	// them when one more comes.
+	// them when one more arrives.
 	maxCalls = 64
 )
 
@@ -166,25 +166,25 @@ func (c *Client) request(ctx context.Context, verb string, body any) error {
 	return nil
 }
 
-// Error is how JetStream refuses a call or a publish.
+// Error is the error with which JetStream refuses a call or a publish.
 type Error struct {
 	Code        int    `json:"err_code"`
 	Description string `json:"description"`
 }
 
-// Stale says whether a publish expected another newest entry of its subject. A
+// Stale reports whether a publish expected another newest entry of its subject. A
 // replicated stream with a change in flight has a code of its own.
 func (e *Error) Stale() bool {
 	return e.Code == int(jetstream.JSErrCodeStreamWrongLastSequence) || e.Code == int(jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-// gone says whether the message to be deleted was not there any more.
+// gone reports whether the message to be deleted was not there any more.
 func (e *Error) gone() bool {
 	const sequenceNotFound, deleteFailed = 10043, 10057
 	return e.Code == sequenceNotFound || e.Code == deleteFailed && strings.Contains(e.Description, "no message found")
 }
 
-// IsClosed says whether a call failed because the connection is closed, which is no
+// IsClosed reports whether a call failed because the connection is closed, which is no
 // fault at shutdown.
 func IsClosed(err error) bool {
 	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, net.ErrClosed)

@@ -160,9 +160,9 @@ func (r *reader) get(ctx context.Context, stream string, req directRequest) (all
 	}
 }
 
-// follows checks that no answer of a batch was lost before m: each names the one before
-// it. Answers come over core NATS, which loses what a broken connection or queue had in
-// flight. An entry lost here would count as delivered.
+// follows checks that no answer of a batch was lost before m: each answer names its
+// predecessor. Answers come over core NATS, which loses the answers that a broken
+// connection or queue had in flight. An entry lost here would count as delivered.
 func follows(m *nats.Msg, last uint64) error {
 	before, err := strconv.ParseUint(m.Header.Get("Nats-Last-Sequence"), 10, 64)
 	if err != nil {

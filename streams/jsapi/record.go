@@ -70,7 +70,7 @@ func Update[T any](ctx context.Context, kv jetstream.KeyValue, key string, chang
 	return zero, fmt.Errorf("failed to write %s/%s: %w", kv.Bucket(), key, ErrContended)
 }
 
-// IsConflict says whether somebody else wrote first.
+// IsConflict reports whether another process wrote first.
 func IsConflict(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||

@@ -81,7 +81,7 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-// Somebody writes between each read and write.
+// Another process writes between each read and write.
 func TestUpdateContended(t *testing.T) {
 	kv, ctx := newBucket(t), t.Context()
 	tries, losses := 0, 0
@@ -128,7 +128,7 @@ func TestKVErrors(t *testing.T) {
 	}
 }
 
-// One server says that somebody was faster in one way, a cluster also in another.
+// One server reports in one way that another process wrote first, a cluster also in another.
 func TestIsConflict(t *testing.T) {
 	for code, want := range map[jetstream.ErrorCode]bool{10071: true, 10164: true, 10077: false} {
 		err := fmt.Errorf("failed: %w", &jetstream.APIError{ErrorCode: code, Description: "wrong last sequence"})

@@ -14,7 +14,7 @@ import (
 	"roost/streams/jsapi"
 )
 
-// answer hears one answer of the stream, on the goroutine of the subscription.
+// answer receives one answer of the stream, on the goroutine of the subscription.
 func (w *writer) answer(m *nats.Msg) {
 	token, err := strconv.ParseUint(m.Subject[len(w.reply):], 36, 64)
 	if err != nil {
@@ -23,7 +23,8 @@ func (w *writer) answer(m *nats.Msg) {
 	w.resolve(token, parseAnswer(m))
 }
 
-// errRefused marks what the stream refused, in contrast to not being reached.
+// errRefused marks an entry that the stream refused, in contrast to a stream that was
+// not reached.
 var errRefused = errors.New("refused")
 
 func parseAnswer(m *nats.Msg) Outcome {
@@ -68,8 +69,8 @@ func parseAck(data []byte) (sequence uint64, ok bool) {
 	return sequence, i > 0 && (string(rest) == "}" || bytes.HasPrefix(rest, []byte(`,"batch":`)))
 }
 
-// resolve records the outcome of one publication and tells the callers of the sets that
-// are complete. It ignores an answer that comes after its publication was given up.
+// resolve records the outcome of one publication and completes the sets that have all
+// outcomes. It ignores an answer that comes after its publication was given up.
 func (w *writer) resolve(token uint64, o Outcome) {
 	w.mu.Lock()
 	p, ok := w.inflight[token]
@@ -83,7 +84,7 @@ func (w *writer) resolve(token uint64, o Outcome) {
 	case !p.batch:
 		w.singles--
 	case refused:
-		// Nobody says for which entry: a full inbox, say, or a duplicate.
+		// The answer does not say which entry: a full inbox, say, or a duplicate.
 		w.refused = p.spans
 		w.enter(repeating)
 	case w.phase != closed:
@@ -131,8 +132,8 @@ func (w *writer) report(spans []span, outcome func(i int) Outcome) {
 	}
 }
 
-// note remembers whether the stream takes anything. That it refused one entry says that it
-// would take others. mu is held.
+// note records whether the stream stores anything. If it refused one entry, it may still
+// store others. mu is held.
 func (w *writer) note(err error) {
 	switch {
 	case errors.Is(err, ErrClosed):

@@ -24,7 +24,7 @@ type Entry struct {
 	Previous uint64
 }
 
-// size is about what an entry is on the wire, and no less.
+// size is about the encoded size of an entry, and never less.
 func (e *Entry) size() int { return len(e.Data) + len(e.Subject) + len(e.ID) + headerRoom }
 
 // Outcome is the result of one Entry.
@@ -49,23 +49,23 @@ func FirstError(outcomes []Outcome) error {
 
 // Errors of a commit.
 var (
-	// ErrInboxFull: the subject holds all that it may.
+	// ErrInboxFull means that the subject has as many entries as it may.
 	ErrInboxFull = errors.New("the inbox is full")
-	// ErrStale: the subject of a guarded entry has another newest entry than Previous.
+	// ErrStale means that the newest entry of a guarded entry's subject is not Previous.
 	ErrStale = errors.New("the subject has changed meanwhile")
-	// ErrUnknownOutcome: no answer in time. The entry may be stored; to commit it again
-	// under its ID is safe.
+	// ErrUnknownOutcome means that no answer came in time. The entry may be stored. It
+	// is safe to commit it again under its ID.
 	ErrUnknownOutcome = errors.New("no answer from the stream in time")
-	// ErrNotStored: the stream refused the entry, or it waited for too long to be
-	// published.
+	// ErrNotStored means that the stream refused the entry, or that it waited for too
+	// long to be published.
 	ErrNotStored = errors.New("the stream did not store it")
-	// ErrBusy: too many entries wait already. None of the set was taken.
+	// ErrBusy means that too many entries wait already. None of the set was queued.
 	ErrBusy = errors.New("too many commits wait for the stream")
-	// ErrClosed: the Publisher is closing.
+	// ErrClosed means that the Publisher is closing.
 	ErrClosed = errors.New("closing")
 )
 
-// CommitError says which stream did not store an entry, and why.
+// CommitError names the stream that did not store an entry, and the reason.
 type CommitError struct {
 	Stream string
 	Err    error

@@ -21,8 +21,8 @@ const (
 	headerRoom = 256
 )
 
-// publishWaiting publishes until nothing waits or the stream has to answer first, unless
-// another goroutine publishes already.
+// publishWaiting publishes until the queue is empty or the stream has to answer first,
+// unless another goroutine publishes already.
 func (w *writer) publishWaiting() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,8 +98,8 @@ func (w *writer) take(n int) span {
 	return taken
 }
 
-// takeBatch takes what waits, as much as one batch may have. It splits a set only if the
-// set alone is more than that.
+// takeBatch takes the queued entries, as many as one batch may have. It splits a set
+// only if the set by itself is larger.
 func (w *writer) takeBatch() ([]span, uint64) {
 	spans, n, size := make([]span, 0, len(w.queue)), 0, 0
 	for len(w.queue) > 0 {
@@ -122,8 +122,8 @@ func (w *writer) takeBatch() ([]span, uint64) {
 	return spans, w.await(publication{spans: spans, batch: true})
 }
 
-// tooLarge says whether an entry goes alone: no batch has room for it, or the server will
-// refuse it.
+// tooLarge reports whether an entry is published by itself: no batch has room for it, or
+// the server will refuse it.
 func (w *writer) tooLarge(e *Entry) bool {
 	return e.size() > maxBatchBytes || int64(e.size()) > w.nc.MaxPayload()
 }
@@ -157,7 +157,7 @@ func (w *writer) publishBatch(spans []span, token uint64) {
 	}
 }
 
-// prepare makes msg that of an entry.
+// prepare fills msg with an entry.
 func (w *writer) prepare(e *Entry) {
 	if w.msg.Header == nil {
 		w.msg.Header = make(nats.Header, 6)

@@ -33,8 +33,8 @@ type Options struct {
 }
 
 const (
-	// MaxQueued bounds the entries that wait in a writer. Beyond, Commit answers ErrBusy,
-	// and senders are told to retry.
+	// MaxQueued bounds the entries that wait in a writer. Beyond it, Commit returns
+	// ErrBusy, and senders get an error that asks for a retry.
 	MaxQueued = 16 << 10
 	// DefaultSingles is a good value of Options.Singles.
 	DefaultSingles = 16
@@ -95,14 +95,14 @@ func (p *Publisher) StoreAll(ctx context.Context, stream string, set []Entry) er
 	return FirstError(outcomes)
 }
 
-// Failure says that a stream took nothing at the last try.
+// Failure reports that a stream stored nothing at the last try.
 type Failure struct {
 	Stream string
 	Since  time.Time
 	Err    error
 }
 
-// Failing are the streams that took nothing at the last try, by name.
+// Failing returns the streams that stored nothing at the last try, by name.
 func (p *Publisher) Failing() []Failure {
 	p.mu.Lock()
 	defer p.mu.Unlock()

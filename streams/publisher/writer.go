@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// writer publishes the entries of one stream and hears the answers.
+// writer publishes the entries of one stream and receives the answers.
 type writer struct {
 	// Static.
 	nc      *nats.Conn
@@ -36,7 +36,7 @@ type writer struct {
 	singles    int       // publications of one entry in inflight
 	oldest     uint64    // no token below it is in flight
 	next       uint64    // the next token
-	failing    error     // of the newest outcome, if the stream took nothing; else nil
+	failing    error     // of the newest outcome, if the stream stored nothing; else nil
 	since      time.Time // of the first outcome of which failing is the newest
 }
 
@@ -162,7 +162,8 @@ func (w *writer) signal() {
 	}
 }
 
-// run publishes what waits until close, and gives up on what stays unanswered.
+// run publishes the queued entries until close, and gives up on entries that stay
+// unanswered.
 func (w *writer) run() {
 	defer close(w.stopped)
 	tick := time.NewTicker(max(w.timeout/10, 10*time.Millisecond))
@@ -196,7 +197,7 @@ func (w *writer) giveUp(t time.Time) {
 	}
 }
 
-// expire gives up on what was sent before t, in the order of sending.
+// expire gives up on publications from before t, in the order of sending.
 func (w *writer) expire(t time.Time) {
 	for n := 0; ; n++ {
 		w.mu.Lock()

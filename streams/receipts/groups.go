@@ -8,8 +8,8 @@ import (
 	"roost/streams/subject"
 )
 
-// In a group there is one watermark a member, in the messages of all others. That of a
-// former member stays, and is not shown.
+// A group has one watermark for each member, in the messages of all others. The
+// watermark of a former member stays, and is not shown.
 
 // AdvanceInGroup moves the watermark of a member in the messages of a group up
 // to w, if it is not there yet, and returns once that is durable.
@@ -17,8 +17,8 @@ func (r *Receipts) AdvanceInGroup(ctx context.Context, id schemas.GroupID, membe
 	return r.AdvanceAll(ctx, Marks{subject.GroupReceiptKey(id, member): w})
 }
 
-// OfGroup are the watermarks of some members of a group, in no order; who has
-// none is not among them.
+// OfGroup returns the watermarks of some members of a group, in no order. A member
+// without a watermark is not in it.
 func (r *Receipts) OfGroup(ctx context.Context, id schemas.GroupID, members []schemas.UserID) ([]schemas.ReceiptItem, error) {
 	subjects := make([]string, len(members))
 	for i, u := range members {

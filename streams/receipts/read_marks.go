@@ -9,9 +9,9 @@ import (
 	"roost/streams/subject"
 )
 
-// Read marks: how far a user has read each chat, for their own devices alone. They have
-// a key of their own in RECEIPTS, because a receipt is for the sender to see: a reader
-// who tells nobody marks what they read all the same, and the sender sees no change.
+// Read marks: how far a user has read each chat, for their own devices only. They have a
+// key of their own in RECEIPTS, because the sender may see a receipt. So a reader who
+// hides read receipts still has read marks, and the sender sees no change.
 
 // AdvanceReadMark moves the mark of reader in a chat up to id, if it is not there yet,
 // and returns once that is durable.
@@ -19,8 +19,8 @@ func (r *Receipts) AdvanceReadMark(ctx context.Context, reader schemas.UserID, c
 	return r.AdvanceAll(ctx, Marks{subject.ReadMarkKey(reader, chat): {ReadUpTo: id}})
 }
 
-// ReadMarks are at most n marks of a user, those that changed last at the end, from a
-// place on that next named, or 0; next is 0 behind the last one.
+// ReadMarks returns at most n marks of a user from a place on, the marks that changed
+// last at the end. next is the place after them, or 0 after the last mark.
 func (r *Receipts) ReadMarks(ctx context.Context, u schemas.UserID, from uint64, n int) (marks []schemas.ReadMark, next uint64, err error) {
 	filter := subject.ReadMarks(u)
 	all, more, err := r.api.Read(ctx, subject.Receipts.Stream(), filter, from, n)
@@ -43,7 +43,7 @@ func decodeReadMarks(subject string, all []jsapi.Message) []schemas.ReadMark {
 	return marks
 }
 
-// DecodeReadMark reads one; ok is false for what is left of one that was deleted.
+// DecodeReadMark reads one mark; ok is false for the marker of a deleted one.
 func DecodeReadMark(token string, data []byte) (mark schemas.ReadMark, ok bool) {
 	if len(data) == 0 {
 		return mark, false

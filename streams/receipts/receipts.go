@@ -14,7 +14,7 @@ import (
 	"roost/streams/subject"
 )
 
-// Receipts are the watermarks and read marks of all users. Methods may be called
+// Receipts keeps the watermarks and read marks of all users. Methods may be called
 // concurrently.
 type Receipts struct {
 	api       *jsapi.Client
@@ -70,9 +70,9 @@ type Marks map[string]schemas.Watermark
 // Add merges w into the watermark at key.
 func (ws Marks) Add(key string, w schemas.Watermark) { ws[key] = ws[key].Merge(w) }
 
-// AdvanceAll moves each watermark up to what marks says, unless it is there already, and
-// returns once all of them are durable. It writes them together: thousands cost a few
-// syncs of the disk.
+// AdvanceAll moves each watermark up to its value in marks, unless it is there already,
+// and returns when all of them are durable. It writes them together: thousands cost a
+// few syncs of the disk.
 func (r *Receipts) AdvanceAll(ctx context.Context, marks Marks) error {
 	for range jsapi.Attempts {
 		known, err := r.read(ctx, marks)
@@ -104,7 +104,7 @@ func (r *Receipts) AdvanceAll(ctx context.Context, marks Marks) error {
 	return fmt.Errorf("failed to write watermarks: %w", jsapi.ErrContended)
 }
 
-// write commits the entries of keys and takes those that are stored off marks. An entry
+// write commits the entries of keys and removes the stored ones from marks. An entry
 // that found another revision is no error.
 func (r *Receipts) write(ctx context.Context, keys []string, set []publisher.Entry, known map[string]knownWatermark, marks Marks) (failed error) {
 	outcomes, err := r.publisher.Store(ctx, subject.Receipts.Stream(), set)
@@ -126,7 +126,7 @@ func (r *Receipts) write(ctx context.Context, keys []string, set []publisher.Ent
 	return failed
 }
 
-// read is the watermark at each key of marks, as this process saw it last or as the
+// read returns the watermark at each key of marks, as this process saw it last or as the
 // bucket has it.
 func (r *Receipts) read(ctx context.Context, marks Marks) (map[string]knownWatermark, error) {
 	known, unknown := make(map[string]knownWatermark, len(marks)), make([]string, 0, len(marks))
@@ -171,7 +171,7 @@ type Changes struct {
 
 	mu    sync.Mutex // guards the rest
 	found bool       // start is known
-	start uint64     // sequence of the first change of anybody; 0 if the stream found none
+	start uint64     // sequence of the first change of any user; 0 if the stream found none
 }
 
 // Changes are those at or after t.
@@ -222,7 +222,7 @@ func (ch *Changes) receipts(ctx context.Context, filter string, page func([]sche
 	return nil
 }
 
-// some says whether subjects have changes: their newest message is one.
+// some reports whether subjects have changes: their newest message is one.
 func (ch *Changes) some(ctx context.Context, filter string) (bool, error) {
 	newest, ok, err := ch.r.api.Newest(ctx, subject.Receipts.Stream(), filter)
 	if err != nil {

@@ -17,7 +17,7 @@ type Async struct {
 	// Static.
 	first   *First
 	wake    chan struct{} // 1; filled after a record was queued; full means that run will look
-	hurry   chan struct{} // 1; filled if somebody waits for a record; full means that run will look
+	hurry   chan struct{} // 1; filled if a caller waits for a record; full means that run will look
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed by run
 
@@ -34,23 +34,23 @@ type Async struct {
 	left    int      // records of accepted sends that were not stored at the end
 }
 
-// phase is how far an Async has come.
+// phase is the state of an Async.
 type phase int
 
 const (
 	running phase = iota
-	closing       // no record is taken any more; the queue is committed once more
+	closing       // no record is queued any more; the queue is committed once more
 	ended         // the goroutine is over
 )
 
-// sender is what is known of a device that sends.
+// sender is the state of a device that sends.
 type sender struct {
-	newest  schemas.ClientMessageID // no larger number was taken
+	newest  schemas.ClientMessageID // no larger number was accepted
 	queued  int                     // of its records
 	waiting int                     // of these, those whose sends wait for them
 }
 
-// queued is a record on its way. done is nil if the send went on already.
+// queued is a record in the queue. done is nil if the send went on already.
 type queued struct {
 	to   subject.Address
 	rec  schemas.SendRecord
@@ -69,7 +69,7 @@ const (
 	// maxSenders bounds the devices that are known; the records of others are durable
 	// before their copies.
 	maxSenders = 200_000
-	// gatherTime is how long records gather if nobody waits for them.
+	// gatherTime is how long records collect if no caller waits for them.
 	gatherTime = 25 * time.Millisecond
 	// retryPause is the pause after a commit that failed.
 	retryPause = 250 * time.Millisecond
@@ -94,9 +94,9 @@ func StartAsync(ctx context.Context, first *First) (*Async, error) {
 // Start implements [Log]: StartAsync did it.
 func (l *Async) Start(context.Context) error { return nil }
 
-// Record implements [Log]. If the number is new for the device, the send goes on at once;
-// else done hears what the stream says. So it does if an earlier send of the device waits,
-// which would be overtaken.
+// Record implements [Log]. If the number is new for the device, the send goes on at
+// once. Else done gets the answer of the stream. It does so too if an earlier send of
+// the device waits, which this one would overtake.
 func (l *Async) Record(a subject.Address, rec schemas.SendRecord, done func(publisher.Outcome)) error {
 	l.mu.Lock()
 	if l.phase != running {
@@ -108,7 +108,7 @@ func (l *Async) Record(a subject.Address, rec schemas.SendRecord, done func(publ
 		return publisher.ErrBusy
 	}
 	of, known := l.devices[a]
-	// No copy tells that the sender was blocked.
+	// No copy records that the receiver blocked the sender.
 	isNew := known && rec.MessageIDByClient > of.newest && rec.BlockedBy == "" && of.waiting == 0
 	q := queued{to: a, rec: rec}
 	if !isNew {

@@ -156,7 +156,7 @@ func (l *Async) Left() int {
 	return l.left
 }
 
-// end tells those who still wait.
+// end answers the remaining queued records and waiters with ErrClosed.
 func (l *Async) end() {
 	l.mu.Lock()
 	waiters, queue := l.waiters, l.queue

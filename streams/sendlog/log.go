@@ -15,7 +15,7 @@ import (
 
 // Log keeps the records of sends. Methods may be called concurrently.
 type Log interface {
-	// Start completes what a process before this one left undone. A gateway calls it once
+	// Start completes the unfinished work of an earlier process. A gateway calls it once
 	// before it sends.
 	Start(ctx context.Context) error
 
@@ -32,18 +32,18 @@ type Log interface {
 	//
 	//  1. ok: the number was sent before, as rec says.
 	//  2. not ok, no error: the number is new. Numbers may be skipped, and a send that was
-	//     refused comes again after its successors. rec.Highest is the largest number of
+	//     refused may be retried after its successors. rec.Highest is the largest number of
 	//     the last sends.
-	//  3. ErrForgotten: nobody can tell a retry from a new message.
+	//  3. ErrForgotten: the log cannot tell a retry from a new message.
 	Find(ctx context.Context, a subject.Address, n schemas.ClientMessageID) (rec schemas.SendRecord, ok bool, err error)
 
-	// Copied tells the sequence of a copy that was stored in an inbox.
+	// Copied reports the sequence of a copy that was stored in an inbox.
 	Copied(seq uint64)
 
-	// Recorded says whether all records taken so far are durable.
+	// Recorded reports whether all records queued so far are durable.
 	Recorded() bool
 
-	// WhenRecorded calls tell, which does not block, once all records taken so far are
+	// WhenRecorded calls tell, which does not block, when all records queued so far are
 	// durable, or with publisher.ErrClosed.
 	WhenRecorded(tell func(error))
 
@@ -51,7 +51,7 @@ type Log interface {
 	// record: only then the entries may be removed.
 	BeforeRemoval(ctx context.Context, stream string, seq uint64) error
 
-	// Close commits what is queued, until a commit fails or ctx ends.
+	// Close commits the queue, until a commit fails or ctx ends.
 	Close(ctx context.Context)
 
 	// Left waits for the end of the goroutine and returns how many records of accepted

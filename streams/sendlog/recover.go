@@ -11,10 +11,10 @@ import (
 	"roost/streams/subject"
 )
 
-// Recover writes the records that an [Async] log of an earlier process did not live to
-// write: of sends whose copies are in INBOX_0, from the sequence on that the newest record
-// names. It returns the sequence from which on copies may have no record then. It may be
-// repeated, and run in several processes.
+// Recover writes the records that an [Async] log of an earlier process left unwritten:
+// of sends whose copies are in INBOX_0, from the sequence on that the newest record
+// names. It returns the sequence from which on copies may still have no record. It may
+// be repeated, and run in several processes.
 func (l *First) Recover(ctx context.Context) (from uint64, err error) {
 	if l.partitions > 1 {
 		return 1, nil // no process of this cluster ever had an Async log
