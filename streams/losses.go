@@ -14,15 +14,16 @@ type losses struct {
 	reconnected map[string][]func() // by connection
 }
 
-// onSlowConsumer registers handle for each subscription that lost messages because its
-// queue was full. handle returns false if the subscription is not its own.
+// onSlowConsumer registers handle, which is called with each subscription that lost
+// messages because its queue was full. handle returns false if the subscription is not
+// its own.
 func (l *losses) onSlowConsumer(handle func(*nats.Subscription) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.slow = append(l.slow, handle)
 }
 
-// onReconnect registers handle for the time after a connection was away.
+// onReconnect registers handle, which is called after a connection was away.
 func (l *losses) onReconnect(connection string, handle func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

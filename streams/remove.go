@@ -20,7 +20,7 @@ func (c *Conn) purge(ctx context.Context, stream, filter string, seq uint64) err
 	return c.api.PurgeTo(ctx, stream, filter, seq)
 }
 
-// purgeAll removes all messages of a subject, what is queued for SENT included.
+// purgeAll removes all messages of a subject, records queued for SENT included.
 func (c *Conn) purgeAll(ctx context.Context, stream, filter string) error {
 	if err := c.allOnRecord(ctx); err != nil {
 		return err

@@ -25,9 +25,9 @@ type Devices interface {
 	PublishEntry(a subject.Address, seq uint64, entry []byte)
 	// PublishFrame delivers a ready frame, which is not changed any more.
 	PublishFrame(a subject.Address, frame []byte)
-	// PublishReplaced tells older connections of a device that session took over.
+	// PublishReplaced notifies older connections of a device that session took over.
 	PublishReplaced(a subject.Address, session schemas.SessionID)
-	// PublishRemoved tells the connections of a device that the device was removed.
+	// PublishRemoved notifies the connections of a device that the device was removed.
 	PublishRemoved(a subject.Address)
 	// Subscribe calls a listener until leave. A call in progress may still finish after
 	// leave. Read the stream after Subscribe: a message may be lost until it returns.

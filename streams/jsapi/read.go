@@ -37,7 +37,7 @@ func (c *Client) LastUntil(ctx context.Context, stream, filter string, t time.Ti
 	if t.IsZero() {
 		return c.Last(ctx, stream, filter)
 	}
-	until := t.Add(1) // the server takes what was stored before
+	until := t.Add(1) // the server returns messages stored before that time
 	err = c.withReader(ctx, func(r *reader) error {
 		all, _, err := r.get(ctx, stream, directRequest{MultiLast: []string{filter}, UpToTime: &until, Batch: 1})
 		if len(all) > 0 {

@@ -81,7 +81,7 @@ func (c *Client) withReader(ctx context.Context, do func(*reader) error) error {
 			c.readers <- nil
 			return fmt.Errorf("failed to subscribe for Direct Get: %w", err)
 		}
-		_ = sub.SetPendingLimits(-1, -1) // bounded by what one request asks for
+		_ = sub.SetPendingLimits(-1, -1) // bounded by the answers to one request
 		r = &reader{nc: c.reads, sub: sub, prefix: prefix, single: c.single}
 	}
 	err := do(r)

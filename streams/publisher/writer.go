@@ -96,7 +96,7 @@ type span struct {
 	from, to int
 }
 
-// publication is what one answer of the stream decides: a single entry, or all entries of
+// publication is the part that one answer of the stream decides: a single entry, or all entries of
 // a batch.
 type publication struct {
 	spans []span
