@@ -49,26 +49,6 @@ func (s *sender) commitChannel(p *pendingSend, send channel.Send, t targets) {
 			return
 		}
 		s.server.wakeups.Committed(bus.ChannelNews{Group: m.GroupID, MessageID: m.MessageID, Sequence: seq, Changed: t.group.Changed})
-		s.complete(p, m)
-	})
-}
-
-// complete accepts a message that is durable for every device. It first erases the target of a
-// deletion for everyone from its channel, also if the group is not a channel any more.
-func (s *sender) complete(p *pendingSend, m *schemas.Message) {
-	if m.GroupID == "" || m.Change != schemas.ChangeDelete {
-		s.accept(p, m)
-		return
-	}
-	s.background(p, func(ctx context.Context) {
-		some, err := s.server.streams.Channels().Any(ctx, 0)
-		if err == nil && some {
-			err = s.server.streams.Channels().Erase(ctx, m.GroupID, m.TargetMessageID)
-		}
-		if err != nil {
-			s.refuse(p, err)
-			return
-		}
-		s.accept(p, m)
+		s.acceptAfterErase(p, m)
 	})
 }

@@ -36,9 +36,9 @@
 //	socket/         reads it, bounded, no faster than the limit on frames; its bytes are valid
 //	                until the next frame
 //	conn.go         hands text on, and refuses binary frames
-//	session.go      decodes it and finds its verb in the dispatch table
+//	session.go      decodes it and finds its verb in the dispatch table; answers heartbeat
 //	send.go         send_message, update_message: the send record, then the copies, then the answer
-//	acknowledge.go  message_delivered and ack: the inbox removes entries, the sender gets a receipt
+//	acknowledge.go  message_delivered and ack: the inbox may remove entries, the sender gets a receipt
 //	read.go         message_read: the watermark moves, the sender and the user's devices get a frame
 //	typing.go       typing: the receiver's devices get a frame
 //	presence.go     presence_subscribe: the users that the connection watches

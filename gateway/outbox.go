@@ -113,8 +113,8 @@ func (c *conn) unhold() {
 	}
 }
 
-// write flushes all queued frames in one write, then a ping if one is due, then the close
-// frame if the connection is to end. It returns when the queue is empty.
+// write flushes the queued frames, in writes of about 16 KiB, then a ping if one is due, then the
+// close frame if the connection is to end. It returns when the queue is empty.
 func (c *conn) write() {
 	defer c.wg.Done()
 	for {

@@ -17,11 +17,13 @@ import (
 
 // sender accepts the sends of a session. A send goes through these states:
 //  1. pending: it holds a slot of the connection and waits for what it reads;
-//  2. recorded: its send record is durable, or was found;
+//  2. recorded: its send record is durable or was found; in single-process mode it may also be
+//     queued, and is durable after the copies;
 //  3. stored: all its copies are durable, or its entry in the channel;
 //  4. answered: reply told the client, once for each time that the client sent it.
 //
-// Each error before 3 answers it with refuse, and the client may retry it.
+// Each error before 4 answers it with refuse, and the client may retry it. Between 2 and 3 it
+// waits for a commit, and goes on in a callback: commit, then accept.
 type sender struct {
 	// Static.
 	*session                     // whose sends these are
@@ -42,9 +44,9 @@ type pendingSend struct {
 	release func() // releases the room of a large send; nil for others
 }
 
-// recorded gives the message the id and times of its record. It reports whether the message has
-// expired since.
-func (p *pendingSend) recorded(rec schemas.SendRecord) (expired bool) {
+// applyRecord gives the message the id and times of its send record. It reports whether the
+// message has expired since.
+func (p *pendingSend) applyRecord(rec schemas.SendRecord) (expired bool) {
 	m := p.message
 	m.MessageID, m.Timestamp, m.ExpiresAt = rec.MessageID, rec.MessageID.Time(), rec.ExpiresAt
 	return m.Expired(schemas.Now())
@@ -192,7 +194,7 @@ func (s *sender) background(p *pendingSend, do func(context.Context)) {
 // delay the copies of others, because a later message would overtake them there.
 func (s *sender) commit(p *pendingSend, rec schemas.SendRecord, t targets) {
 	m := p.message
-	if p.recorded(rec) {
+	if p.applyRecord(rec) {
 		s.accept(p, m)
 		return
 	}
@@ -218,7 +220,7 @@ func (s *sender) commit(p *pendingSend, rec schemas.SendRecord, t targets) {
 			s.background(p, func(ctx context.Context) { s.commitToClaimed(ctx, p, rec, t.unclaimed) })
 			return
 		}
-		s.complete(p, m)
+		s.acceptAfterErase(p, m)
 	})
 }
 
@@ -231,6 +233,26 @@ func (s *sender) commitToClaimed(ctx context.Context, p *pendingSend, rec schema
 		return
 	}
 	s.commit(p, rec, targets{to: to})
+}
+
+// acceptAfterErase accepts a message that is durable for every device. It first erases the target of a
+// deletion for everyone from its channel, also if the group is not a channel any more.
+func (s *sender) acceptAfterErase(p *pendingSend, m *schemas.Message) {
+	if m.GroupID == "" || m.Change != schemas.ChangeDelete {
+		s.accept(p, m)
+		return
+	}
+	s.background(p, func(ctx context.Context) {
+		some, err := s.server.streams.Channels().Any(ctx, 0)
+		if err == nil && some {
+			err = s.server.streams.Channels().Erase(ctx, m.GroupID, m.TargetMessageID)
+		}
+		if err != nil {
+			s.refuse(p, err)
+			return
+		}
+		s.accept(p, m)
+	})
 }
 
 // accept answers that the message is durable for every device.

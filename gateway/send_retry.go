@@ -37,7 +37,7 @@ func (s *sender) retry(ctx context.Context, p *pendingSend, t targets) {
 	}
 	s.server.metrics.retries.Inc()
 	if s.server.accepted.has(s.addr, rec.MessageIDByClient) {
-		p.recorded(rec)
+		p.applyRecord(rec)
 		s.accept(p, p.message)
 		return
 	}
@@ -103,7 +103,7 @@ func (t targets) sentBy(sender schemas.UserID, id schemas.MessageID) targets {
 // retryChannel commits a message that is on record to its channel, unless the channel has it.
 func (s *sender) retryChannel(ctx context.Context, p *pendingSend, rec schemas.SendRecord, t targets) {
 	m := p.message
-	if p.recorded(rec) {
+	if p.applyRecord(rec) {
 		s.accept(p, m)
 		return
 	}

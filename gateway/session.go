@@ -41,7 +41,7 @@ type session struct {
 // endTimeout bounds the begin and the end of a session.
 const endTimeout = 5 * time.Second
 
-// handlers is the dispatch table: one verb, one file.
+// handlers is the dispatch table. doc.go names the file of each verb.
 var handlers = map[schemas.FrameType]func(*session, schemas.ClientFrame){
 	schemas.TypeSendMessage:      func(s *session, f schemas.ClientFrame) { s.sender.send(f.(schemas.Send)) },
 	schemas.TypeUpdateMessage:    func(s *session, f schemas.ClientFrame) { s.sender.send(f.(schemas.Send)) },

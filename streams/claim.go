@@ -92,13 +92,3 @@ func (c *Conn) removeDevice(ctx context.Context, a subject.Address, r directory.
 	}
 	return found, c.presence.Delete(ctx, a) // last, see FinishRemovals
 }
-
-// inboxEntry is a copy for one inbox. Its id is unique in the stream: the id in a
-// device's inbox names the device. In the inbox of a user without a device it is the
-// same id for every user.
-func inboxEntry(p int, a subject.Address, id string, data []byte) publisher.Entry {
-	if a.Device == subject.UnclaimedDevice {
-		id += "." + a.User.Token()
-	}
-	return publisher.Entry{Subject: subject.Inbox(p, a), ID: id + "." + string(a.Device), Data: data}
-}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"roost/schemas"
-	"roost/streams/backpressure"
 	"roost/streams/inbox"
 )
 
@@ -38,6 +37,3 @@ func (c *Conn) blocks(ctx context.Context, reader schemas.UserID) (func(schemas.
 	}
 	return user.Blocks, nil
 }
-
-// Admission holds senders back while removal is behind.
-func (c *Conn) Admission() *backpressure.Admission { return c.admission }

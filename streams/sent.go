@@ -98,3 +98,12 @@ func (c *Conn) Holds(ctx context.Context, a subject.Address, id schemas.MessageI
 	p := c.partition(a.User)
 	return c.holdsInPages(ctx, subject.InboxStream(p), subject.Inbox(p, a), id, 0)
 }
+
+// inboxEntry is the copy for one inbox. Its id is unique in the stream: a device id names its
+// user, and the unclaimed inbox, which every user has under the same name, gets the user's token.
+func inboxEntry(p int, a subject.Address, id string, data []byte) publisher.Entry {
+	if a.Device == subject.UnclaimedDevice {
+		id += "." + a.User.Token()
+	}
+	return publisher.Entry{Subject: subject.Inbox(p, a), ID: id + "." + string(a.Device), Data: data}
+}
