@@ -19,7 +19,7 @@ func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*inbox
 		return nil, err
 	}
 	consumers, err := inbox.Start(ctx, inbox.Options{
-		Kind: c.opts.DeviceConsumer, Partitions: c.partitions, AckTimeout: c.opts.AckTimeout, Now: now, Log: c.log,
+		Kind: c.opts.DeviceConsumer, Partitions: c.partitions, AckTimeout: c.opts.AckTimeout, RemovalWorkers: c.removalWorkers(), Now: now, Log: c.log,
 		API: c.api, Live: c.lives, Bus: c.bus, Publisher: c.publisher, SendLog: c.sendLog, Receipts: c.receipts,
 		Blocks: c.blocks, Unremoved: c.admission, Observe: c.clock.Observe, Frontier: c.frontiers,
 	})
@@ -28,6 +28,15 @@ func (c *Conn) startConsumers(ctx context.Context, now func() time.Time) (*inbox
 	}
 	c.losses.onReconnect("live", consumers.Reconnected)
 	return consumers, nil
+}
+
+// removalWorkers is how many deletions of entries a stream gets at a time if removal is overdue.
+func (c *Conn) removalWorkers() int {
+	if c.opts.SingleProcess {
+		return inbox.DefaultRemovalWorkers
+	}
+	const withReplicas = 64
+	return withReplicas
 }
 
 func (c *Conn) blocks(ctx context.Context, reader schemas.UserID) (func(schemas.UserID) bool, error) {

@@ -56,6 +56,9 @@ type kind interface {
 
 // Start makes the process able to deliver to devices.
 func Start(ctx context.Context, opts Options) (*Consumers, error) {
+	if opts.RemovalWorkers == 0 {
+		opts.RemovalWorkers = DefaultRemovalWorkers
+	}
 	if opts.AckTimeout == 0 {
 		opts.AckTimeout = DefaultAckTimeout
 	}

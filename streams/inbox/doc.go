@@ -23,7 +23,7 @@
 //
 //   - one sweeper for all devices. Each second it ends connections that do not acknowledge,
 //     retries failed reads, asks for removal, and looks for entries whose live copy was lost,
-//   - one remover for each stream, with up to 8 workers if inboxes are overdue,
+//   - one remover for each stream, with up to Options.RemovalWorkers workers if inboxes are overdue,
 //   - one recorder of acknowledgements,
 //   - with JetStream consumers, one dispatcher of pulled entries.
 //

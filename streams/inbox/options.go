@@ -24,6 +24,10 @@ type Options struct {
 	// AckTimeout is how long a connected device may leave a message unacknowledged before
 	// its connection is ended. Default DefaultAckTimeout.
 	AckTimeout time.Duration
+	// RemovalWorkers is how many inboxes a remover verifies, and deletes from, at a time if
+	// inboxes are overdue, 1 to 64. Default DefaultRemovalWorkers. A deletion at replicas waits
+	// for them and uses little of the processor, so there more at a time remove more.
+	RemovalWorkers int
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -46,6 +50,9 @@ type Options struct {
 	// single-process mode, where no other process delivers entries.
 	Frontier func(partition int) Frontier
 }
+
+// DefaultRemovalWorkers is the default of Options.RemovalWorkers.
+const DefaultRemovalWorkers = 8
 
 // DefaultAckTimeout is the default of Options.AckTimeout.
 const DefaultAckTimeout = 30 * time.Second

@@ -22,9 +22,6 @@ const (
 	// overdueAfter is how long an inbox waits for its turn before the remover works
 	// without pauses.
 	overdueAfter = time.Second
-	// overdueWorkers is how many inboxes an overdue remover verifies, and deletes from,
-	// at a time.
-	overdueWorkers = 8
 )
 
 // remover removes acknowledged entries from one INBOX stream. One goroutine takes the inboxes
@@ -38,6 +35,7 @@ const (
 type remover struct {
 	owner   *Consumers
 	stream  string
+	workers int           // at a time, if inboxes are overdue
 	wake    chan struct{} // 1; add fills it, run empties it; full means that run will look
 	stopped chan struct{} // closed by run
 
@@ -56,7 +54,7 @@ type removeTurn struct {
 }
 
 func startRemover(ctx context.Context, owner *Consumers, stream string) *remover {
-	r := &remover{owner: owner, stream: stream, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	r := &remover{owner: owner, stream: stream, workers: owner.opts.RemovalWorkers, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	go r.run(ctx)
 	return r
 }
@@ -152,7 +150,7 @@ func (r *remover) each(turns []*removeTurn, do func(*removeTurn)) {
 	var all errgroup.Group
 	all.SetLimit(1)
 	if r.overdue() {
-		all.SetLimit(overdueWorkers)
+		all.SetLimit(r.workers)
 	}
 	for _, t := range turns {
 		all.Go(func() error { do(t); return nil })

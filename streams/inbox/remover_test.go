@@ -16,14 +16,14 @@ import (
 // at most maxPause; if an inbox is overdue, it goes on at once and works on several.
 func TestRemoverPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &remover{}
+		r := &remover{workers: 5}
 		pause := func(took time.Duration) time.Duration {
 			began := time.Now()
 			r.pause(t.Context(), took)
 			return time.Since(began)
 		}
 		var busy, most atomic.Int64
-		turns := make([]*removeTurn, 3*overdueWorkers)
+		turns := make([]*removeTurn, 3*r.workers)
 		work := func(*removeTurn) {
 			most.Store(max(most.Load(), busy.Add(1)))
 			time.Sleep(time.Millisecond)
@@ -42,8 +42,8 @@ func TestRemoverPauses(t *testing.T) {
 		if got := pause(time.Second); got != 0 {
 			t.Errorf("it paused %v with an inbox overdue", got)
 		}
-		if r.each(turns, work); most.Load() != overdueWorkers {
-			t.Errorf("%d deletions at a time with an inbox overdue, not %d", most.Load(), overdueWorkers)
+		if r.each(turns, work); most.Load() != int64(r.workers) {
+			t.Errorf("%d deletions at a time with an inbox overdue, not %d", most.Load(), r.workers)
 		}
 	})
 }
