@@ -44,7 +44,7 @@ func TestChat(t *testing.T) {
 	alice.sees(`✗ Anyone\?: not sent: there is no such user\. Nothing was stored`)
 	long := strings.Repeat("x", schemas.MaxContentRunes+1)
 	alice.types(long)
-	alice.sees(`✗ ` + long + `: not sent: the text has 1001 characters, .*`)
+	alice.sees(`✗ ` + long + `: not sent: the text has 1001 characters\. At most 1000 are allowed`)
 	alice.types("/to bob", "Good night", "/edit Good night!", "/quit")
 	if err := alice.ends(); err != nil {
 		t.Errorf("alice: %v", err)
@@ -80,7 +80,7 @@ func TestCommands(t *testing.T) {
 		{"/set receipts off", `history on, lastseen nobody, receipts off`},
 		{"/set history 7", `say on or off`},
 		{"/set receipts maybe", `say on or off`},
-		{"/set lastseen friends", `it is "everyone" or .*`},
+		{"/set lastseen friends", `must be "everyone" or "nobody"`},
 		{"/set colour blue", `usage:`},
 		{"/to bob", `You write to bob\.`},
 		{"/history", `No history with bob is stored.*`},

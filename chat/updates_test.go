@@ -162,7 +162,7 @@ func TestDisappear(t *testing.T) {
 	bob.types("/group list", "/group open team", "/disappear 90")
 	bob.sees(`g-.* team, 2 members, you are a member, messages disappear after 1 day`)
 	bob.sees(`Messages here disappear after 1 day\.`)
-	bob.sees(`The owner and the admins of the group may do this.*`)
+	bob.sees(`Only the owner and the admins of the group may do this`)
 }
 
 // A device that has only the history sees in it what was done.

@@ -135,7 +135,7 @@ func userOfPath(r *http.Request) (schemas.UserID, error) {
 }
 
 func ownerOnly() error {
-	return schemas.Errorf(schemas.CodeForbidden, "The owner of the group alone may do this.")
+	return schemas.Errorf(schemas.CodeForbidden, "Only the owner of the group may do this.")
 }
 
 func noSuchMember() error {
