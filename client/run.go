@@ -116,7 +116,7 @@ func (r *runner) push(ctx context.Context, ev Event) bool {
 
 // helloTooBig leaves the cursor out of the next hello, because only the cursor can make a
 // hello large. Then the server redelivers everything that is not acknowledged, and the
-// inbox recognises what it has shown.
+// inbox recognises the entries that it has shown.
 func (r *runner) helloTooBig(hello *schemas.Hello, closed error) error {
 	if hello.ResumeAfter == "" {
 		return fmt.Errorf("%w: %w", errFrameLimit, closed)

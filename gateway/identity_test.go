@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -23,6 +22,7 @@ import (
 
 	"roost/gateway"
 	"roost/gateway/auth"
+	"roost/gateway/auth/authtest"
 	"roost/schemas"
 )
 
@@ -42,43 +42,6 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
-}
-
-// sign makes a token with any key, algorithm and claims.
-func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
-	t.Helper()
-	opts := (&jose.SignerOptions{}).WithType("JWT")
-	if kid != "" {
-		opts = opts.WithHeader("kid", kid)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := jwt.Signed(signer).Claims(claims).Serialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-func claims(change func(*jwt.Claims)) jwt.Claims {
-	c := jwt.Claims{Issuer: "roost", Audience: jwt.Audience{"roost"}, Subject: "alice",
-		IssuedAt: jwt.NewNumericDate(time.Now()), Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour))}
-	if change != nil {
-		change(&c)
-	}
-	return c
-}
-
-func none(t *testing.T, c jwt.Claims) string {
-	t.Helper()
-	body, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	enc := base64.RawURLEncoding
-	return enc.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + enc.EncodeToString(body) + "."
 }
 
 // idp is an identity provider over HTTP that can be away.
@@ -112,7 +75,7 @@ func newIDP(t *testing.T) *idp {
 }
 
 func (p *idp) token(user string, change ...func(*jwt.Claims)) string {
-	return sign(p.t, jose.ES256, p.key, "k", claims(func(c *jwt.Claims) {
+	return authtest.Sign(p.t, jose.ES256, p.key, "k", authtest.Claims(func(c *jwt.Claims) {
 		c.Issuer, c.Audience, c.Subject = "https://id.example.com", jwt.Audience{"chat"}, user
 		for _, f := range change {
 			f(c)
@@ -242,10 +205,10 @@ func TestRefusedTokensInTheLog(t *testing.T) {
 		{"not_yet_valid", "clocks", p.token("alice", func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) })},
 		{"no_expiry", "no expiry", p.token("alice", func(c *jwt.Claims) { c.Expiry = nil })},
 		{"subject", "g-x", p.token("g-x")},
-		{"algorithm", "HS256", sign(t, jose.HS256, secret, "k", good)},
-		{"algorithm", "none", none(t, good)},
-		{"unknown_key", "stranger", sign(t, jose.ES256, stranger, "stranger", good)},
-		{"signature", "\\\"k\\\"", sign(t, jose.ES256, stranger, "k", good)},
+		{"algorithm", "HS256", authtest.Sign(t, jose.HS256, secret, "k", good)},
+		{"algorithm", "none", authtest.None(t, good)},
+		{"unknown_key", "stranger", authtest.Sign(t, jose.ES256, stranger, "stranger", good)},
+		{"signature", "\\\"k\\\"", authtest.Sign(t, jose.ES256, stranger, "k", good)},
 		{"malformed", "no signed JWT", "not.a.token"},
 		{"missing", "no token", ""},
 	} {

@@ -16,7 +16,7 @@ import (
 )
 
 // sender accepts the sends of a session. A send goes through these states:
-//  1. pending: it holds a slot of the connection and waits for what it reads;
+//  1. pending: it holds a slot of the connection and waits for its look-ups;
 //  2. recorded: its send record is durable or was found; in single-process mode it may also be
 //     queued, and is durable after the copies;
 //  3. stored: all its copies are durable, or its entry in the channel;

@@ -12,7 +12,7 @@ import (
 	"roost/streams/subject"
 )
 
-// Full inboxes: a device that nobody uses must not keep others from sending.
+// Full inboxes: an unused device must not keep others from sending.
 
 // fullInboxes collects the inboxes that have no room for a message.
 type fullInboxes struct {
@@ -26,8 +26,8 @@ func (f *fullInboxes) add(a subject.Address) {
 	f.all = append(f.all, a)
 }
 
-// commitWithoutFull commits a message again without the full inboxes that nobody empties. If
-// another inbox is full, it refuses the message. It removes a device that nobody used for long.
+// commitWithoutFull commits a message again without the full inboxes that no device empties. If
+// another inbox is full, it refuses the message. It removes a device that was not used for long.
 // A user without a device keeps the first messages of a group.
 func (s *sender) commitWithoutFull(ctx context.Context, p *pendingSend, rec schemas.SendRecord, t targets, full []subject.Address) {
 	t.withoutFull = true
@@ -49,7 +49,7 @@ func (s *sender) commitWithoutFull(ctx context.Context, p *pendingSend, rec sche
 	s.commit(p, rec, t)
 }
 
-// removeForgotten removes a device whose inbox is full and that nobody used for long, or
+// removeForgotten removes a device whose inbox is full and that was not used for long, or
 // fails with [publisher.ErrInboxFull]. It returns whose device it was, as they are now.
 func (s *sender) removeForgotten(ctx context.Context, a subject.Address) (*directory.User, error) {
 	idle := s.server.opts.FullInboxIdle

@@ -72,12 +72,12 @@ type Options struct {
 	// ChannelSlack is how much later than its id says a message of a channel may be stored and
 	// still be found by its time. Default one minute.
 	ChannelSlack time.Duration
-	// FullInboxIdle is for how long nobody must have used a device whose inbox is full so
+	// FullInboxIdle is for how long a device whose inbox is full must not have been used so
 	// that the next message for it removes it, at least two days. Default 0: it stays, and
 	// such messages are refused.
 	FullInboxIdle time.Duration
 	// ReserveNames is how long the name of a deleted built-in account stays reserved, so
-	// that nobody continues its chats. Default 0: it is free once everything is deleted.
+	// that no other user continues its chats. Default 0: it is free once everything is deleted.
 	ReserveNames time.Duration
 	// Refuse says why no send is accepted now, nil that all is well: a disk that
 	// is nearly full. It is asked for every send. Default: never.

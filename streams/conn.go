@@ -98,7 +98,7 @@ type Conn struct {
 	channels   *channel.Channels
 
 	mu     sync.Mutex              // guards the rest
-	denied context.CancelCauseFunc // see untilDenied; nil while nobody waits
+	denied context.CancelCauseFunc // see untilDenied; nil while no call waits
 	closed bool
 }
 
@@ -227,7 +227,7 @@ func (c *Conn) newBus() bus.Bus {
 // Bus delivers live messages.
 func (c *Conn) Bus() bus.Bus { return c.bus }
 
-// DuplicateWindow is for how long the streams know the ids of what they stored, as it
+// DuplicateWindow is for how long the streams know the ids of stored messages, as it
 // was when the Conn was opened.
 func (c *Conn) DuplicateWindow() time.Duration { return c.window }
 
@@ -294,9 +294,9 @@ func (c *Conn) Close() {
 	}
 }
 
-// Shutdown commits what waits, until a commit fails or ctx ends. Then it stops every
+// Shutdown commits the waiting entries, until a commit fails or ctx ends. Then it stops every
 // goroutine of the Conn and waits for it. Commits that still have no answer are reported
-// with [publisher.ErrClosed]. The error says what was not stored.
+// with [publisher.ErrClosed]. The error names the entries that were not stored.
 func (c *Conn) Shutdown(ctx context.Context) (err error) {
 	c.mu.Lock()
 	if c.closed {

@@ -23,7 +23,7 @@ func (c *Conn) dial(purpose string) (*nats.Conn, error) {
 		nats.RetryOnFailedConnect(false),
 		nats.Timeout(5 * time.Second),
 		// A publish while disconnected must fail at once, not wait in a buffer:
-		// its outcome is somebody's answer.
+		// its outcome is a client's answer.
 		nats.ReconnectBufSize(-1),
 		nats.SyncQueueLen(jsapi.MaxAnswers),
 		nats.ErrorHandler(c.onAsyncError),

@@ -27,7 +27,7 @@ func (h *health) alive(*http.Request) (int, any, error) { return http.StatusOK, 
 // readyTimeout bounds the requests of readyz to other processes.
 const readyTimeout = 2 * time.Second
 
-// ready is GET /readyz: whether this gateway can serve, and what is missing. Without history
+// ready is GET /readyz: whether this gateway can serve, and which part is missing. Without history
 // messages still flow, so that is "degraded".
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	ready := schemas.Readiness{Ready: true, Missing: map[string]string{}, Degraded: map[string]string{}}

@@ -45,7 +45,7 @@ func requestError(err error) error {
 }
 
 // joined reports whether a user became a member of a group after the first request to add
-// them, even if they left since. A retry of that request then adds nobody.
+// them, even if they left since. A retry of that request then adds no user.
 func (g *groups) joined(r *http.Request, q schemas.Request, id schemas.GroupID, u schemas.UserID) (bool, error) {
 	group, err := g.streams.Groups().Group(r.Context(), id)
 	if err != nil {

@@ -70,7 +70,7 @@ type Gateway interface {
 	FlushReads(ctx context.Context, u schemas.UserID) error
 	// Pulled reports that a user has seen the newest messages of a channel.
 	Pulled(u schemas.UserID, channel schemas.GroupID)
-	// Missing returns why the gateway cannot serve now, by what is missing: its lease, disk
+	// Missing returns why the gateway cannot serve now, by the missing part: its lease, disk
 	// space, or that it drains. The map is empty if it can.
 	Missing() map[string]string
 }

@@ -30,7 +30,7 @@ func NewGate(a Authenticator, users Users, r *Refusals) *Gate {
 }
 
 // Admit returns the user of a token. The user exists from then on. A token from before the
-// deletion of an account is refused, whoever owns the name now.
+// deletion of an account is refused, whichever user has the name now.
 func (g *Gate) Admit(ctx context.Context, token string) (schemas.UserID, error) {
 	id, err := g.Authenticate(ctx, token)
 	if err != nil {

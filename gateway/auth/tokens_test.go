@@ -8,7 +8,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -22,47 +21,11 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"roost/gateway/auth"
+	"roost/gateway/auth/authtest"
 	"roost/schemas"
 )
 
 var secret = bytes.Repeat([]byte("s"), 32)
-
-// sign makes a token with any key, algorithm and claims.
-func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
-	t.Helper()
-	opts := (&jose.SignerOptions{}).WithType("JWT")
-	if kid != "" {
-		opts = opts.WithHeader("kid", kid)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := jwt.Signed(signer).Claims(claims).Serialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-func claims(change func(*jwt.Claims)) jwt.Claims {
-	c := jwt.Claims{Issuer: "roost", Audience: jwt.Audience{"roost"}, Subject: "alice",
-		IssuedAt: jwt.NewNumericDate(time.Now()), Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour))}
-	if change != nil {
-		change(&c)
-	}
-	return c
-}
-
-func none(t *testing.T, c jwt.Claims) string {
-	t.Helper()
-	body, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	enc := base64.RawURLEncoding
-	return enc.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + enc.EncodeToString(body) + "."
-}
 
 func TestBuiltInTokens(t *testing.T) {
 	tokens, err := auth.NewTokens(secret)
@@ -73,22 +36,22 @@ func TestBuiltInTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := sign(t, jose.HS256, secret, "", claims(nil))
+	good := authtest.Sign(t, jose.HS256, secret, "", authtest.Claims(nil))
 	check(t, tokens, good, "alice")
 	for name, token := range map[string]string{
 		"empty":            "",
 		"nonsense":         "nonsense",
-		"alg none":         none(t, claims(nil)),
-		"another secret":   sign(t, jose.HS256, []byte(strings.Repeat("x", 32)), "", claims(nil)),
-		"another alg":      sign(t, jose.HS512, []byte(strings.Repeat("s", 64)), "", claims(nil)),
-		"RS256":            sign(t, jose.RS256, rsaKey, "", claims(nil)),
-		"expired":          sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour)) })),
-		"never expires":    sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Expiry = nil })),
-		"not yet":          sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) })),
-		"another audience": sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Audience = jwt.Audience{"shop"} })),
-		"another issuer":   sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Issuer = "shop" })),
-		"no subject":       sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Subject = "" })),
-		"a group":          sign(t, jose.HS256, secret, "", claims(func(c *jwt.Claims) { c.Subject = "g-x" })),
+		"alg none":         authtest.None(t, authtest.Claims(nil)),
+		"another secret":   authtest.Sign(t, jose.HS256, []byte(strings.Repeat("x", 32)), "", authtest.Claims(nil)),
+		"another alg":      authtest.Sign(t, jose.HS512, []byte(strings.Repeat("s", 64)), "", authtest.Claims(nil)),
+		"RS256":            authtest.Sign(t, jose.RS256, rsaKey, "", authtest.Claims(nil)),
+		"expired":          authtest.Sign(t, jose.HS256, secret, "", authtest.Claims(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour)) })),
+		"never expires":    authtest.Sign(t, jose.HS256, secret, "", authtest.Claims(func(c *jwt.Claims) { c.Expiry = nil })),
+		"not yet":          authtest.Sign(t, jose.HS256, secret, "", authtest.Claims(func(c *jwt.Claims) { c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour)) })),
+		"another audience": authtest.Sign(t, jose.HS256, secret, "", authtest.Claims(func(c *jwt.Claims) { c.Audience = jwt.Audience{"shop"} })),
+		"another issuer":   authtest.Sign(t, jose.HS256, secret, "", authtest.Claims(func(c *jwt.Claims) { c.Issuer = "shop" })),
+		"no subject":       authtest.Sign(t, jose.HS256, secret, "", authtest.Claims(func(c *jwt.Claims) { c.Subject = "" })),
+		"a group":          authtest.Sign(t, jose.HS256, secret, "", authtest.Claims(func(c *jwt.Claims) { c.Subject = "g-x" })),
 		"changed":          good[:len(good)-2] + "xx",
 	} {
 		t.Run(name, func(t *testing.T) { check(t, tokens, token, "") })
@@ -139,7 +102,7 @@ func TestExternalTokens(t *testing.T) {
 	url := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) }))
 	defer url.Close()
 	ours := func(change func(*jwt.Claims)) jwt.Claims {
-		return claims(func(c *jwt.Claims) {
+		return authtest.Claims(func(c *jwt.Claims) {
 			c.Issuer, c.Audience, c.Subject = "https://id.example.com", jwt.Audience{"chat"}, "auth0|Ålice"
 			if change != nil {
 				change(c)
@@ -156,16 +119,16 @@ func TestExternalTokens(t *testing.T) {
 			token string
 			want  schemas.UserID
 		}{
-			"RS256":                {sign(t, jose.RS256, rsaKey, "r", ours(nil)), "auth0|Ålice"},
-			"ES256":                {sign(t, jose.ES256, ecKey, "e", ours(nil)), "auth0|Ålice"},
-			"EdDSA":                {sign(t, jose.EdDSA, edKey, "d", ours(nil)), "auth0|Ålice"},
-			"alg none":             {none(t, ours(nil)), ""},
-			"public key as secret": {sign(t, jose.HS256, []byte(strings.Repeat("s", 32)), "r", ours(nil)), ""},
-			"another audience":     {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Audience = jwt.Audience{"shop"} })), ""},
-			"another issuer":       {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Issuer = "https://evil.example.com" })), ""},
-			"expired":              {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour)) })), ""},
-			"never expires":        {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Expiry = nil })), ""},
-			"a group":              {sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Subject = "g-x" })), ""},
+			"RS256":                {authtest.Sign(t, jose.RS256, rsaKey, "r", ours(nil)), "auth0|Ålice"},
+			"ES256":                {authtest.Sign(t, jose.ES256, ecKey, "e", ours(nil)), "auth0|Ålice"},
+			"EdDSA":                {authtest.Sign(t, jose.EdDSA, edKey, "d", ours(nil)), "auth0|Ålice"},
+			"alg none":             {authtest.None(t, ours(nil)), ""},
+			"public key as secret": {authtest.Sign(t, jose.HS256, []byte(strings.Repeat("s", 32)), "r", ours(nil)), ""},
+			"another audience":     {authtest.Sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Audience = jwt.Audience{"shop"} })), ""},
+			"another issuer":       {authtest.Sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Issuer = "https://evil.example.com" })), ""},
+			"expired":              {authtest.Sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour)) })), ""},
+			"never expires":        {authtest.Sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Expiry = nil })), ""},
+			"a group":              {authtest.Sign(t, jose.RS256, rsaKey, "r", ours(func(c *jwt.Claims) { c.Subject = "g-x" })), ""},
 		} {
 			t.Run(source+"/"+name, func(t *testing.T) { check(t, a, c.token, c.want) })
 		}

@@ -107,7 +107,7 @@ func (p *Watcher) readSome(ctx context.Context, list []*watched) error {
 		theirs, of := sessions[:n], devices[:n]
 		sessions, devices = sessions[n:], devices[n:]
 		if p.users[w.user] != w {
-			continue // nobody watches any more
+			continue // no viewer watches any more
 		}
 		switch {
 		case w.changes == changes[i]:

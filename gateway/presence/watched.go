@@ -7,7 +7,7 @@ import (
 	"roost/streams/directory"
 )
 
-// watched is one user that connections of this gateway watch: what is known of their sessions,
+// watched is one user that connections of this gateway watch: the known state of their sessions,
 // and what each viewer was shown. Guarded by Watcher.mu.
 //
 // Sessions come from events and from records, in any order and perhaps twice. Of two sessions
@@ -32,7 +32,7 @@ type view struct {
 // there are more, these sessions are dropped.
 const maxSessions = 64
 
-// merge merges what is known of a device's session. A session that ends keeps its user online
+// merge merges the known state of a device's session. A session that ends keeps its user online
 // for grace longer, so that they do not flap.
 func (w *watched) merge(d schemas.DeviceID, s schemas.Session, now time.Time, grace time.Duration) {
 	old, known := w.sessions[d]

@@ -59,7 +59,7 @@ type Watcher struct {
 
 	mu        sync.Mutex // guards the rest, and all watched
 	users     map[schemas.UserID]*watched
-	viewing   map[Viewer]map[schemas.UserID]*watched // a viewer that watches nobody has no entry
+	viewing   map[Viewer]map[schemas.UserID]*watched // a viewer that watches no user has no entry
 	slots     [recheckSlots]map[*watched]struct{}    // all watched, by when they are read again
 	next      int                                    // of slots
 	dirty     map[*watched]struct{}                  // to be read at once
@@ -189,7 +189,7 @@ func (p *Watcher) Session(e schemas.SessionEvent) {
 	w.update(time.Now(), p.alive)
 }
 
-// merge merges what is known of a session, and schedules the next look of Run.
+// merge merges the known state of a session, and schedules the next look of Run.
 func (p *Watcher) merge(w *watched, d schemas.DeviceID, s schemas.Session, now time.Time) {
 	w.merge(d, s, now, p.opts.Grace)
 	if s.Gateway != "" {

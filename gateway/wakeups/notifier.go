@@ -63,7 +63,7 @@ type Notifier struct {
 	gap      bool                                   // news may have been lost
 }
 
-// wakeChannel is what is known of a channel.
+// wakeChannel is the known state of a channel.
 type wakeChannel struct {
 	news        bus.ChannelNews // the newest
 	due         time.Time       // when members are woken next; zero: when there is news

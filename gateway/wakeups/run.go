@@ -45,7 +45,7 @@ func (w *Notifier) Run(ctx context.Context) {
 	}
 }
 
-// due takes what is due now, and returns when to look again.
+// due takes the wake-ups that are due now, and returns when to look again.
 func (w *Notifier) due(now time.Time) (due, publish []bus.ChannelNews, next time.Time) {
 	next = now.Add(time.Hour)
 	earlier := func(t time.Time) {

@@ -16,9 +16,9 @@ const stagePrefix = "roost-batches-"
 // file store in <stream>/batches before it commits it, and creating one on disk
 // costs more than the batch: docs/performance.md has the figures. Only the
 // staging is there. The commit goes to the stream on disk and is synced before it
-// is acknowledged. What a power failure can take is the staged half of a batch
-// that nobody got an answer for: some of its entries are stored then and others
-// are not, like those of single publishes, and their ids settle it.
+// is acknowledged. A power failure can lose only the staged half of a batch without an
+// answer: some of its entries are stored then and others are not, like those of single
+// publishes. A retry is deduplicated by their ids.
 //
 // Call it once the streams exist and before anything is committed; the server
 // forgets it when it starts. Stop removes the folder.

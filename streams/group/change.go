@@ -67,7 +67,7 @@ func backOff(ctx context.Context, attempt int) error {
 	}
 }
 
-// apply returns the state after an edit. It first records in MEMBERSHIPS who is about to join.
+// apply returns the state after an edit. It first records in MEMBERSHIPS the users who are about to join.
 func (g *Groups) apply(ctx context.Context, old schemas.Group, by schemas.UserID, change func(*Edit) error) (schemas.Group, error) {
 	g.clock.Observe(old.Changed)
 	before := make(map[schemas.UserID]schemas.Member, len(old.Members))

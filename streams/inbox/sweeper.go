@@ -35,7 +35,7 @@ func (cs *Consumers) sweeper() {
 // Sweep does at once what the sweeper does each second.
 func (cs *Consumers) Sweep(ctx context.Context) { cs.compare(ctx, cs.sweepDue()) }
 
-// sweepDue does what is due at each consumer, and returns those to compare with the stream,
+// sweepDue does the due work of each consumer, and returns those to compare with the stream,
 // by partition.
 func (cs *Consumers) sweepDue() map[int][]*deviceConsumer {
 	now, due := cs.opts.Now(), make(map[int][]*deviceConsumer)
@@ -55,7 +55,7 @@ func (cs *Consumers) sweepDue() map[int][]*deviceConsumer {
 	return due
 }
 
-// sweep does what is due, and says whether the consumer is to be compared.
+// sweep does the due work, and says whether the consumer is to be compared.
 func (b *deviceConsumer) sweep(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
